@@ -1,0 +1,43 @@
+// mat: the one shape of data. A token, an NHWC pixel and a patch are each one row.
+#pragma once
+#include <cstddef>
+#include <type_traits>
+
+namespace clipx {
+
+using dim = std::ptrdiff_t;
+
+/// A 2-D view, row-major: element (r, c) is data[r * ld + c]. Owns nothing; memory may be a device's.
+template <class T>
+struct mat {
+  T* data = nullptr;
+  dim rows = 0, cols = 0, ld = 0;
+
+  mat() = default;
+  mat(T* d, dim r, dim c) : data(d), rows(r), cols(c), ld(c) {}
+  mat(T* d, dim r, dim c, dim l) : data(d), rows(r), cols(c), ld(l) {}
+  /// A mutable view reads as a const one.
+  template <class U>
+    requires std::is_same_v<const U, T>
+  mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
+
+  dim size() const { return rows * cols; }
+  explicit operator bool() const { return data != nullptr; }
+  T* row(dim r) const { return data + r * ld; }
+  /// Rows first .. first + n - 1.
+  mat row_range(dim first, dim n) const { return {data + first * ld, n, cols, ld}; }
+  /// Columns first .. first + n - 1.
+  mat col_range(dim first, dim n) const { return {data + first, rows, n, ld}; }
+  /// Every step-th row from `first`: all class tokens of N images are (N, D, ld = T*D).
+  mat every(dim step, dim first = 0) const { return {data + first * ld, (rows - first + step - 1) / step, cols, ld * step}; }
+  /// The same memory as (r, c); rows must be contiguous.
+  mat reshape(dim r, dim c) const { return {data, r, c, c}; }
+  bool contiguous() const { return ld == cols || rows <= 1; }
+};
+
+template <class T>
+bool same_shape(const mat<T>& a, const mat<T>& b) { return a.rows == b.rows && a.cols == b.cols; }
+template <class A, class B>
+bool same_shape(const mat<A>& a, const mat<B>& b) { return a.rows == b.rows && a.cols == b.cols; }
+
+}  // namespace clipx
