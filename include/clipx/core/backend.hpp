@@ -1,0 +1,97 @@
+// The Backend concept: every verb that a device must know, on one page; and plain<B>, the same device with nothing fused.
+//
+// T = B::scalar is how activations and weights are stored, A = B::accum how sums, norms, statistics and the loss are held
+// (float for bf16, else T). Contract everywhere: a gradient with respect to an input (dx) is written, one with respect to a
+// parameter (dw) accumulates. Ops check shapes; verbs trust them. Calls may be asynchronous until sync() or download().
+#pragma once
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <span>
+
+#include "../model/config.hpp"
+#include "arena.hpp"
+#include "mat.hpp"
+
+namespace clipx {
+
+enum class op : char { none, transpose };  // of a gemm operand
+
+/// Sequences as row ranges: sequence i is rows first[i] .. first[i + 1] - 1. No padding exists.
+struct row_ranges {
+  const std::int32_t* first = nullptr;  // count + 1 offsets in the device's memory
+  const std::int32_t* host = nullptr;   // the same on the host
+  dim count = 0, longest = 0;
+  dim rows() const { return count ? host[count] : 0; }
+};
+
+/// A window sliding over N pictures of height x width pixels, one row of `channels` each. Row order of the output:
+/// picture, y, x, with `lead` rows left free before each picture (the class token's place).
+struct window {
+  dim height, width, channels, kernel, stride, pad = 0, lead = 0;
+  dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
+  dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+  dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
+  dim patch() const { return channels * kernel * kernel; }           // columns (channel, ky, kx), a conv weight's order
+};
+
+/// What a backend fuses; an op asks before it composes verbs. Every declared path accepts every shape.
+struct nothing_fast {
+  static constexpr bool linear = false;         // bias, activation and residual inside the matrix product
+  static constexpr bool attention = false;      // no (L, L) matrix of scores kept
+  static constexpr bool add_layernorm = false;  // residual sum and LayerNorm in one pass
+  static constexpr bool conv_batchnorm = false; // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
+};
+
+template <class B>
+using scalar_t = typename B::scalar;
+template <class B>
+using accum_t = typename B::accum;
+
+// clang-format off
+template <class B>
+concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_t<B> a, double eps, window w, row_ranges seq,
+                           mat<scalar_t<B>> y, mat<const scalar_t<B>> x, mat<accum_t<B>> m, mat<const accum_t<B>> c,
+                           mat<const std::int32_t> ids, mat<std::int32_t> new_ids, mat<float> host, mat<const float> from,
+                           mat<const std::uint8_t> rgb, std::array<float, 3> rgb3) {
+  typename B::scalar; typename B::accum; typename B::fast;
+  { b.memory() } -> std::same_as<arena&>;             // the arena that steps take their memory from
+  b.template alloc<scalar_t<B>>(n);                   // buffer<E>: move-only, aligned, zeroed
+  b.sync();
+  b.upload(from, y); b.upload(ids, new_ids); b.download(x, host);  // host <-> device, converting
+  b.copy(x, m); b.copy(c, y); b.copy(x, y);           // strided, converts T <-> A
+  b.fill(y, t); b.fill(m, a);
+  b.pixels(rgb, rgb3, rgb3, y);                       // y = (rgb / 255 - mean) / std, in float32 and in this order
+
+  b.gemm(o, o, a, x, x, a, y);                        // y = alpha op(x) op(x) + beta y
+  b.gemm(o, o, a, x, x, a, m); b.gemm(o, o, a, c, c, a, m);
+  b.add(a, x, a, y); b.add(a, c, a, m);               // y = alpha x + beta y
+  b.add_rows(x, y); b.sum_rows(x, y);                 // y[r] += x[r mod x.rows]; its adjoint: y[r mod y.rows] += x[r]
+  b.gather_rows(x, ids, y); b.scatter_add_rows(x, ids, y);  // y[i] = x[ids[i]]; its adjoint: y[ids[i]] += x[i]
+  b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
+  b.clamp(m, eps, eps);
+
+  b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation
+  b.layernorm_backward(x, c, c, x, y, m, m);          // x, weight, statistics, dy -> dx, dweight, dbias
+  b.column_stats(x, m);                               // (2, cols): mean and biased variance of every column
+  b.batchnorm(x, c, c, c, eps, y);                    // x, statistics (2, cols), weight, bias -> y
+  b.batchnorm_backward(x, c, c, eps, true, x, y, m, m);  // x, statistics, weight, eps, statistics depend on x?, dy -> dx, dweight, dbias
+  b.normalize(x, m, m);                               // unit rows (rows, cols) and lengths (rows, 1), floor 1e-12
+  b.normalize_backward(c, c, c, y);                   // unit rows, lengths, dy -> dx
+
+  b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
+  b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
+  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over the window
+  b.softmax_xent(c, c, m, m, m);                      // cosines (N, N), log scale -> row and column log-sum-exp (N, 1), loss (1, 1)
+  b.softmax_xent_backward(c, c, c, c, m, m);          // ..., row and column log-sum-exp -> dcosines, dlog-scale
+};
+// clang-format on
+
+/// The same device with every fast path declined: the oracle on that device, and the first move of any bug hunt.
+template <class B>
+struct plain : B {
+  using B::B;
+  using fast = nothing_fast;
+};
+
+}  // namespace clipx
