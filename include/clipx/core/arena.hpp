@@ -44,8 +44,8 @@ class arena {
     std::size_t block = 0;
     dim used = 0;
   };
-  using source = std::function<buffer<std::byte>(dim)>;   // allocates bytes
-  using poison = std::function<void(std::byte*, dim)>;    // sets every bit
+  using source = std::function<buffer<std::byte>(dim)>;  // allocates bytes
+  using poison = std::function<void(std::byte*, dim)>;   // sets every bit
   arena(source allocate, poison fill) : allocate_(std::move(allocate)), poison_(std::move(fill)) {}
 
   template <class E>

@@ -32,15 +32,15 @@ struct window {
   dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
   dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
   dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
-  dim patch() const { return channels * kernel * kernel; }           // columns (channel, ky, kx), a conv weight's order
+  dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
 };
 
 /// What a backend fuses; an op asks before it composes verbs. Every declared path accepts every shape.
 struct nothing_fast {
-  static constexpr bool linear = false;         // bias, activation and residual inside the matrix product
-  static constexpr bool attention = false;      // no (L, L) matrix of scores kept
-  static constexpr bool add_layernorm = false;  // residual sum and LayerNorm in one pass
-  static constexpr bool conv_batchnorm = false; // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
+  static constexpr bool linear = false;          // bias, activation and residual inside the matrix product
+  static constexpr bool attention = false;       // no (L, L) matrix of scores kept
+  static constexpr bool add_layernorm = false;   // residual sum and LayerNorm in one pass
+  static constexpr bool conv_batchnorm = false;  // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
 };
 
 template <class B>
@@ -71,7 +71,7 @@ concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_
   b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
   b.clamp(m, eps, eps);
 
-  b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation
+  b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation; may be empty
   b.layernorm_backward(x, c, c, x, y, m, m);          // x, weight, statistics, dy -> dx, dweight, dbias
   b.column_stats(x, m);                               // (2, cols): mean and biased variance of every column
   b.batchnorm(x, c, c, c, eps, y);                    // x, statistics (2, cols), weight, bias -> y
@@ -81,7 +81,7 @@ concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_
 
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
-  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over the window
+  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the picture on each side); adjoint
   b.softmax_xent(c, c, m, m, m);                      // cosines (N, N), log scale -> row and column log-sum-exp (N, 1), loss (1, 1)
   b.softmax_xent_backward(c, c, c, c, m, m);          // ..., row and column log-sum-exp -> dcosines, dlog-scale
 };

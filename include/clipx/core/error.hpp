@@ -37,7 +37,7 @@ namespace detail {
 inline void append(std::string& out, std::string_view s) { out += s; }
 inline void append(std::string& out, char c) { out += c; }
 template <class N>
-  requires std::is_arithmetic_v<N>
+requires std::is_arithmetic_v<N>
 void append(std::string& out, N number) {
   char digits[40];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
@@ -58,10 +58,8 @@ std::string cat(const Parts&... parts) {
 template <class Message>
 void expect(bool ok, Message&& message, where at = {}) {
   if (ok) return;
-  if constexpr (std::is_invocable_v<Message>)
-    throw error(message(), at);
-  else
-    throw error(std::string(message), at);
+  if constexpr (std::is_invocable_v<Message>) throw error(message(), at);
+  else throw error(std::string(message), at);
 }
 
 }  // namespace clipx

@@ -18,8 +18,7 @@ struct mat {
   mat(T* d, dim r, dim c, dim l) : data(d), rows(r), cols(c), ld(l) {}
   /// A mutable view reads as a const one.
   template <class U>
-    requires std::is_same_v<const U, T>
-  mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
+  requires std::is_same_v<const U, T> mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
 
   dim size() const { return rows * cols; }
   explicit operator bool() const { return data != nullptr; }
@@ -36,8 +35,12 @@ struct mat {
 };
 
 template <class T>
-bool same_shape(const mat<T>& a, const mat<T>& b) { return a.rows == b.rows && a.cols == b.cols; }
+bool same_shape(const mat<T>& a, const mat<T>& b) {
+  return a.rows == b.rows && a.cols == b.cols;
+}
 template <class A, class B>
-bool same_shape(const mat<A>& a, const mat<B>& b) { return a.rows == b.rows && a.cols == b.cols; }
+bool same_shape(const mat<A>& a, const mat<B>& b) {
+  return a.rows == b.rows && a.cols == b.cols;
+}
 
 }  // namespace clipx

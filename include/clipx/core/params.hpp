@@ -42,7 +42,7 @@ struct walker {
     f(prefix + std::string(name), m, s, r);
   }
   template <class Struct>
-    requires requires(Struct& s, walker& w) { s.visit(w); }
+  requires requires(Struct& s, walker& w) { s.visit(w); }
   void operator()(std::string_view name, Struct& s) {
     walker inner{f, name.empty() ? prefix : prefix + std::string(name) + "."};
     s.visit(inner);
@@ -95,10 +95,8 @@ flat<B> bind(B& device, Model& model) {
   place([](auto&, dim) {});
   flat<B> memory{device.template alloc<T>(low), device.template alloc<A>(high)};
   place([&]<class E>(mat<E>& m, dim at) {
-    if constexpr (std::is_same_v<E, T>)
-      m.data = memory.low.data() + at;
-    else
-      m.data = memory.high.data() + at;
+    if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
+    else m.data = memory.high.data() + at;
   });
   return memory;
 }

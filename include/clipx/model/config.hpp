@@ -41,8 +41,8 @@ struct text_config {
 };
 
 struct clip_config {
-  std::string name;      // preset or file name, for people
-  dim embed_dim = 512;   // joint width D
+  std::string name;                         // preset or file name, for people
+  dim embed_dim = 512;                      // joint width D
   activation act = activation::quick_gelu;  // of the MLPs in both towers
   double norm_eps = 1e-5;
   vision_config vision;

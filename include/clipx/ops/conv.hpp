@@ -1,0 +1,87 @@
+// A bias-free convolution followed by BatchNorm (and ReLU, and a residual), as ModifiedResNet uses it; average pooling is a verb.
+#pragma once
+#include "norm.hpp"
+
+namespace clipx {
+
+/// y = relu?(bn(conv(x)) + residual?). Pictures are rows (N*H*W, C). Weights are the checkpoint's (out, in, k, k).
+template <backend B>
+struct conv_batchnorm {
+  using T = scalar_t<B>;
+  using A = accum_t<B>;
+  mat<T> weight;    // (out, in * k * k)
+  batchnorm<B> bn;  // (1, out)
+
+  dim in = 0, out = 0, kernel = 1, stride = 1;
+  conv_batchnorm() = default;
+  conv_batchnorm(dim inputs, dim outputs, dim k, dim step = 1) : bn(outputs), in(inputs), out(outputs), kernel(k), stride(step) {}
+  /// The two names under which a checkpoint holds them, e.g. "conv1" and "bn1".
+  template <class V>
+  void visit(V& v, std::string_view conv, std::string_view norm) {
+    v(std::string(conv) + ".weight", weight, {out, in, kernel, kernel});
+    v(norm, bn);
+  }
+  window over(dim height, dim width) const { return {height, width, in, kernel, stride, kernel / 2}; }
+
+  struct saved {
+    mat<const T> x;  // (N*H*W, in)
+    mat<T> u;        // (N*H'*W', out), the convolution
+    mat<T> z;        // (N*H'*W', out), before the ReLU
+    typename batchnorm<B>::saved stats;
+    dim height = 0, width = 0;
+    bool training = false;
+  };
+
+  /// k null: inference, nothing kept.
+  void forward(step<B>& s, mat<const T> x, dim height, dim width, mat<const T> residual, bool relu, mat<T> y, saved* k,
+               bool training) const {
+    const window w = over(height, width);
+    expect(x.cols == in && x.rows % (height * width) == 0, [&] { return cat("conv: expected ", in, " channels, got ", x.cols); });
+    if constexpr (B::fast::conv_batchnorm)
+      if (!k && !training) {
+        auto stats = running(s);
+        s.device.conv_batchnorm(x, w, mat<const T>(weight), mat<const A>(stats), mat<const A>(bn.weight), mat<const A>(bn.bias),
+                                bn.eps, residual, relu, y);
+        return;
+      }
+    auto stats = s.make_accum(2, out);             // (2, out)
+    auto u = k ? s.make(y.rows, out) : y;          // (N*H'*W', out)
+    auto z = k && relu ? s.make(y.rows, out) : y;  // (N*H'*W', out)
+    {
+      scratch<B> here(s);
+      auto cols = s.make(y.rows, w.patch());  // (N*H'*W', in*k*k)
+      s.device.im2col(x, w, cols);
+      s.device.gemm(op::none, op::transpose, A(1), mat<const T>(cols), mat<const T>(weight), A(0), u);
+    }
+    bn.forward(s, mat<const T>(u), z, {stats}, training);
+    if (residual) s.device.add(A(1), residual, A(1), z);
+    if (relu) s.device.unary(activation::relu, mat<const T>(z), y);
+    if (k) *k = {x, u, z, {stats}, height, width, training};
+  }
+
+  /// dz receives the gradient before the ReLU: it is the residual's gradient too. dx may be empty.
+  void backward(step<B>& s, const saved& k, bool relu, mat<const T> dy, conv_batchnorm& grad, mat<T> dz, mat<T> dx) const {
+    const window w = over(k.height, k.width);
+    if (relu) s.device.unary_backward(activation::relu, mat<const T>(k.z), dy, dz);
+    else if (dz.data != dy.data) s.device.copy(dy, dz);
+    scratch<B> here(s);
+    auto du = s.make(dz.rows, out);          // (N*H'*W', out)
+    auto cols = s.make(dz.rows, w.patch());  // (N*H'*W', in*k*k)
+    bn.backward(s, mat<const T>(k.u), k.stats, k.training, mat<const T>(dz), grad.bn, du);
+    s.device.im2col(k.x, w, cols);
+    s.device.gemm(op::transpose, op::none, A(1), mat<const T>(du), mat<const T>(cols), A(1), grad.weight);
+    if (!dx) return;
+    s.device.gemm(op::none, op::none, A(1), mat<const T>(du), mat<const T>(weight), A(0), cols);
+    s.device.col2im(mat<const T>(cols), w, dx);
+  }
+
+ private:
+  mat<A> running(step<B>& s) const {
+    auto stats = s.make_accum(2, out);  // (2, out)
+    s.device.copy(mat<const A>(bn.running_mean), stats.row_range(0, 1));
+    s.device.copy(mat<const A>(bn.running_var), stats.row_range(1, 1));
+    return stats;
+  }
+};
+
+}  // namespace clipx

@@ -1,0 +1,67 @@
+// linear: y = x W^T + b. The op to copy when you write one: parameters, visit, forward, backward, in this order.
+#pragma once
+#include "../core/params.hpp"
+#include "../core/step.hpp"
+
+namespace clipx {
+
+/// What may follow the matrix product: y = f(x W^T + b) + residual.
+template <class T>
+struct epilogue {
+  const activation* f = nullptr;  // none: the identity
+  mat<const T> residual = {};     // (R, out), may be y itself
+  mat<T> pre = {};                // (R, out), receives x W^T + b for the backward pass; empty: not kept
+};
+
+template <backend B>
+struct linear {
+  using T = scalar_t<B>;
+  using A = accum_t<B>;
+  mat<T> weight;  // (out, in)
+  mat<T> bias;    // (1, out), empty: none
+
+  dim in = 0, out = 0;
+  linear() = default;
+  linear(dim inputs, dim outputs) : in(inputs), out(outputs) {}
+  template <class V>
+  void visit(V& v) {
+    v("weight", weight, {out, in});
+    v("bias", bias, {out});
+  }
+
+  /// Outputs first .. first + n - 1 as an op of their own, on the same memory.
+  linear rows(dim first, dim n) const {
+    linear part(in, n);
+    part.weight = weight.row_range(first, n);
+    if (bias) part.bias = bias.col_range(first, n);
+    return part;
+  }
+
+  void forward(step<B>& s, mat<const T> x, mat<T> y, const epilogue<T>& e = {}) const {  // (R, in) -> (R, out)
+    expect(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows,
+           [&] { return cat("linear: expected ", weight.cols, " columns, got ", x.cols); });
+    if constexpr (B::fast::linear) {
+      s.device.linear(x, weight, bias, e.f, e.residual, e.pre, y);
+    } else {
+      scratch<B> here(s);
+      const bool in_place = !e.pre && !e.residual;
+      auto u = e.pre ? e.pre : in_place ? y : s.make(y.rows, y.cols);  // (R, out), x W^T + b
+      auto g = !e.f ? u : e.residual ? s.make(y.rows, y.cols) : y;     // (R, out), f(u)
+      s.device.gemm(op::none, op::transpose, A(1), x, mat<const T>(weight), A(0), u);
+      if (bias) s.device.add_rows(mat<const T>(bias), u);
+      if (e.f) s.device.unary(*e.f, mat<const T>(u), g);
+      if (e.residual && e.residual.data != y.data) s.device.copy(e.residual, y);
+      if (e.residual) s.device.add(A(1), mat<const T>(g), A(1), y);
+      if (!e.residual && g.data != y.data) s.device.copy(mat<const T>(g), y);
+    }
+  }
+
+  /// dW += dy^T x, db += column sums of dy, and dx = dy W where dx is asked for.
+  void backward(step<B>& s, mat<const T> x, mat<const T> dy, linear& grad, mat<T> dx = {}) const {
+    s.device.gemm(op::transpose, op::none, A(1), dy, x, A(1), grad.weight);
+    if (bias) s.device.sum_rows(dy, grad.bias);
+    if (dx) s.device.gemm(op::none, op::none, A(1), dy, mat<const T>(weight), A(0), dx);
+  }
+};
+
+}  // namespace clipx
