@@ -171,7 +171,7 @@ void eigen<T>::clamp(mat<T> x, double low, double high) {
 
 template <class T>
 void eigen<T>::layernorm(mat<const T> x, mat<const T> w, mat<const T> b, double eps, mat<T> y, mat<T> stats) {
-  const T n(static_cast<double>(x.cols));
+  const T n = T(static_cast<double>(x.cols));
   for (dim r = 0; r < x.rows; ++r) {
     T mean(0), var(0);
     for (dim c = 0; c < x.cols; ++c) mean += x.row(r)[c];
@@ -185,7 +185,7 @@ void eigen<T>::layernorm(mat<const T> x, mat<const T> w, mat<const T> b, double 
 template <class T>
 void eigen<T>::layernorm_backward(mat<const T> x, mat<const T> w, mat<const T> stats, mat<const T> dy, mat<T> dx, mat<T> dw,
                                   mat<T> db) {
-  const T n(static_cast<double>(x.cols));
+  const T n = T(static_cast<double>(x.cols));
   for (dim r = 0; r < x.rows; ++r) {
     const T mean = stats.row(r)[0], rstd = stats.row(r)[1];
     T sum(0), dot(0);  // of g = dy * w, and of g with xhat
@@ -202,7 +202,7 @@ void eigen<T>::layernorm_backward(mat<const T> x, mat<const T> w, mat<const T> s
 }
 template <class T>
 void eigen<T>::column_stats(mat<const T> x, mat<T> stats) {
-  const T n(static_cast<double>(x.rows));
+  const T n = T(static_cast<double>(x.rows));
   for (dim c = 0; c < x.cols; ++c) {
     T mean(0), var(0);
     for (dim r = 0; r < x.rows; ++r) mean += x.row(r)[c];
@@ -221,7 +221,7 @@ void eigen<T>::batchnorm(mat<const T> x, mat<const T> stats, mat<const T> w, mat
 template <class T>
 void eigen<T>::batchnorm_backward(mat<const T> x, mat<const T> stats, mat<const T> w, double eps, bool training, mat<const T> dy,
                                   mat<T> dx, mat<T> dw, mat<T> db) {
-  const T n(static_cast<double>(x.rows));
+  const T n = T(static_cast<double>(x.rows));
   for (dim c = 0; c < x.cols; ++c) {
     const T mean = stats.row(0)[c], rstd = T(1) / std::sqrt(stats.row(1)[c] + T(eps));
     T sum(0), dot(0);  // of dy, and of dy with xhat

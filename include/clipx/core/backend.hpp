@@ -53,13 +53,14 @@ template <class B>
 concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_t<B> a, double eps, window w, row_ranges seq,
                            mat<scalar_t<B>> y, mat<const scalar_t<B>> x, mat<accum_t<B>> m, mat<const accum_t<B>> c,
                            mat<const std::int32_t> ids, mat<std::int32_t> new_ids, mat<float> host, mat<const float> from,
-                           mat<const std::uint8_t> rgb, std::array<float, 3> rgb3) {
+                           mat<const std::uint8_t> rgb, mat<std::uint8_t> new_rgb, std::array<float, 3> rgb3) {
   typename B::scalar; typename B::accum; typename B::fast;
   { b.memory() } -> std::same_as<arena&>;             // the arena that steps take their memory from
   b.template alloc<scalar_t<B>>(n);                   // buffer<E>: move-only, aligned, zeroed
   b.sync();
-  b.upload(from, y); b.upload(ids, new_ids); b.download(x, host);  // host <-> device, converting
-  b.copy(x, m); b.copy(c, y); b.copy(x, y);           // strided, converts T <-> A
+  b.upload(from, y); b.upload(from, m); b.upload(ids, new_ids); b.upload(rgb, new_rgb);  // host -> device, converting
+  b.download(x, host); b.download(c, host);           // device -> host, converting; double likewise
+  b.copy(x, y); b.copy(x, m); b.copy(c, y); b.copy(c, m);  // strided, converts T <-> A
   b.fill(y, t); b.fill(m, a);
   b.pixels(rgb, rgb3, rgb3, y);                       // y = (rgb / 255 - mean) / std, in float32 and in this order
 

@@ -1,14 +1,9 @@
 // The symmetric contrastive loss with a learnable temperature (paper figure 3; formulas in the docs: G = (P + Q - 2I) / 2N).
 #pragma once
-#include <cmath>
-
 #include "../core/step.hpp"
+#include "../model/config.hpp"
 
 namespace clipx {
-
-/// Upper bound of the log-scale: the paper clips the scale at 100.
-inline constexpr double max_log_scale = 4.605170185988092;      // ln 100
-inline constexpr double initial_log_scale = 2.659260036932778;  // ln(1 / 0.07)
 
 template <backend B>
 struct contrastive_result {
@@ -17,7 +12,7 @@ struct contrastive_result {
   mat<scalar_t<B>> d_text;   // (N, D)
 };
 
-/// Cosine logits of unit rows: exp(t) x y^T, (N, M), in A always.
+/// Cosines of unit rows: x y^T, (N, M), in A always.
 template <backend B>
 void similarity(step<B>& s, mat<const accum_t<B>> x, mat<const accum_t<B>> y, mat<accum_t<B>> cosines) {
   using A = accum_t<B>;

@@ -1,0 +1,133 @@
+// A case is written once: it draws inputs by name, runs an op, records outputs and gradients. Three drivers use it:
+//   test   outputs and gradients of a backend against eigen<double> on the same (rounded) inputs
+//   grad   gradients of eigen<double> against the complex step, Im L(x + i h v) / h, on eigen<std::complex<double>>
+//   perf   clipx-bench cases: the time of forward (and backward)
+// A case has name(), run(harness<B>&), a reduction length (for the tolerance) and flops().
+#pragma once
+#include <clipx/core/params.hpp>
+#include <clipx/core/step.hpp>
+#include <clipx/eigen.hpp>
+#include <cmath>
+#include <complex>
+#include <functional>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace cases {
+
+using clipx::dim;
+using clipx::mat;
+using host = std::vector<double>;
+
+/// Values of an input: normal with deviation `scale` around `mean`, a function of the name alone, so equal on every backend.
+inline host draw(const std::string& name, dim n, double scale, double mean = 0) {
+  std::mt19937_64 bits(std::hash<std::string>{}(name) + 12345);
+  std::normal_distribution<double> normal(mean, scale);
+  host values(static_cast<std::size_t>(n));
+  for (auto& v : values) v = normal(bits);
+  return values;
+}
+
+/// Rounds as the tested backend stores: the reference then sees the same inputs.
+using rounding = std::function<double(double)>;
+inline double to_float(double v) { return static_cast<double>(static_cast<float>(v)); }
+
+template <class B>
+class harness {
+ public:
+  using T = clipx::scalar_t<B>;
+  using A = clipx::accum_t<B>;
+  static constexpr bool is_complex = std::is_same_v<T, std::complex<double>>;
+
+  harness(B& d, rounding r, clipx::keep k = clipx::keep::everything) : device(d), s(d, k), round_(std::move(r)) {}
+
+  B& device;
+  clipx::step<B> s;
+  double step_size = 1e-30;
+  std::map<std::string, host> outputs, gradients, directions;
+  std::string perturbed;  // input that moves along its direction, for the complex step
+
+  /// An input as T (or as A: statistics, norm weights).
+  template <class E = T>
+  mat<E> input(const std::string& name, dim rows, dim cols, double scale = 1, double mean = 0) {
+    auto values = draw(name, rows * cols, scale, mean);
+    for (auto& v : values) v = std::is_same_v<E, T> ? round_(v) : to_float(v);
+    auto m = s.device.memory().template take<E>(rows, cols);
+    if constexpr (is_complex) {
+      directions[name] = draw(name + " direction", rows * cols, 1);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        m.data[i] = {values[i], name == perturbed ? step_size * directions[name][i] : 0.0};
+    } else {
+      upload(values, m);
+    }
+    return m;
+  }
+  /// A model's parameters, each drawn by its name; `scale` is the deviation of matrices, norm gains are near 1.
+  template <class Model>
+  clipx::flat<B> parameters(Model& model, double scale) {
+    auto memory = clipx::bind(device, model);
+    clipx::walk(model, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape& shape, clipx::role r) {
+      const bool gain = name.ends_with(".weight") && shape.sizes.size() == 1;
+      const bool variance = name.ends_with("running_var");
+      auto v = input<E>(name, m.rows, m.cols,
+                        gain || variance         ? 0.1
+                        : shape.sizes.size() < 2 ? 0.1
+                                                 : scale,
+                        gain || variance ? 1 : 0);
+      if (name == "logit_scale") v = input<E>(name, 1, 1, 0.1, 2.0);
+      if (r == clipx::role::weight) differentiable.push_back(name);
+      device.copy(mat<const E>(v), m);
+    });
+    return memory;
+  }
+  std::vector<std::string> differentiable;  // parameters, by name
+
+  /// The weights of the scalar L = sum over outputs of <cotangent, y>: what backward is fed.
+  mat<T> cotangent(const std::string& name, dim rows, dim cols) {
+    auto values = draw(name + " cotangent", rows * cols, 1);
+    for (auto& v : values) v = round_(v);
+    auto m = s.make(rows, cols);
+    upload(values, m);
+    return m;
+  }
+  /// On complex numbers an output is its derivative along the perturbed input's direction.
+  template <class E>
+  void output(const std::string& name, mat<E> m) {
+    outputs[name] = values(m);
+  }
+  template <class E>
+  void gradient(const std::string& name, mat<E> m) {
+    gradients[name] = values(m);
+  }
+  template <class Model>
+  void gradient_of(Model& model, const std::string& prefix = "") {
+    clipx::walk(model, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role r) {
+      if (r == clipx::role::weight) gradient(prefix + name, m);
+    });
+  }
+
+ private:
+  template <class E>
+  void upload(const host& values, mat<E> m) {
+    std::vector<float> narrow(values.begin(), values.end());
+    if constexpr (std::is_same_v<E, double>) device.upload(mat<const double>(values.data(), m.rows, m.cols), m);
+    else device.upload(mat<const float>(narrow.data(), m.rows, m.cols), m);
+  }
+  template <class E>
+  host values(mat<E> m) {
+    host out(static_cast<std::size_t>(m.size()));
+    if constexpr (is_complex) {
+      for (dim r = 0; r < m.rows; ++r)
+        for (dim c = 0; c < m.cols; ++c) out[static_cast<std::size_t>(r * m.cols + c)] = m.row(r)[c].imag() / step_size;
+    } else {
+      device.download(mat<const std::remove_const_t<E>>(m), mat<double>(out.data(), m.rows, m.cols));
+      device.sync();
+    }
+    return out;
+  }
+  rounding round_;
+};
+
+}  // namespace cases

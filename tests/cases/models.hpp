@@ -1,0 +1,248 @@
+// Towers and the loss: forward, backward, keep modes, packing and pruning.
+#pragma once
+#include <clipx/loss/contrastive.hpp>
+#include <clipx/model/clip.hpp>
+
+#include "driver.hpp"
+
+namespace cases {
+
+inline clipx::clip_config tiny_vit(clipx::activation f = clipx::activation::quick_gelu, dim head_width = 16) {
+  clipx::clip_config c{"tiny", 24, f, 1e-5, {}, {}};
+  c.vision = {28, 7, 2 * head_width, 2, 5 * head_width, 2, {0, 0, 0, 0}};
+  c.text = {12, 40, 32, 2, 2, 80, clipx::text_pool::argmax, 39};
+  return c;
+}
+inline clipx::clip_config tiny_resnet() {
+  auto c = tiny_vit();
+  c.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
+  return c;
+}
+inline std::vector<std::vector<std::int32_t>> tiny_texts() {
+  return {{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};
+}
+
+/// A whole model: features of both towers as outputs, gradients of every parameter.
+template <class Encoder>
+struct model_case {
+  clipx::clip_config config;
+  bool training = false;
+  clipx::keep kept = clipx::keep::everything;
+  std::string name() const {
+    return clipx::cat(config.vision.is_resnet() ? "resnet" : "vit", training ? ", batch statistics" : "");
+  }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    const auto texts = tiny_texts();
+    const dim N = static_cast<dim>(texts.size()), n = config.vision.image_size;
+    clipx::clip<Encoder, B> model(h.device, config, {});
+    auto memory = h.parameters(model, 0.15);
+    auto pixels = h.input("pixels", N * n * n, 3);
+    typename clipx::clip<Encoder, B>::saved k;
+    auto image = model.encode_image(h.s, mat<const T>(pixels), k, training);
+    auto text = model.encode_text(h.s, clipx::packed_texts::pack(texts, config.text), k);
+    h.output("image", image), h.output("text", text);
+    if constexpr (!harness<B>::is_complex)
+      if (h.s.kept != clipx::keep::nothing) {
+        auto grad = model.zeros_like();
+        auto di = h.cotangent("image", N, config.embed_dim), dt = h.cotangent("text", N, config.embed_dim);
+        model.backward(h.s, k, mat<const T>(di), mat<const T>(dt), grad);
+        h.device.sync();
+        grad.logit_scale = {};
+        clipx::walk(grad, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role r) {
+          if (r == clipx::role::weight && m) h.gradient(name, m);
+        });
+      }
+  }
+};
+
+/// Bars of whole models: f64 and f32 relative to the largest value, bf16 by cosine.
+template <class Backend, class Case>
+void test_model(Backend& d, const Case& c) {
+  INFO(c.name());
+  using T = clipx::scalar_t<Backend>;
+  clipx::eigen<double> wide;
+  harness<Backend> got(d, rounding_of<T>());
+  harness<clipx::eigen<double>> want(wide, rounding_of<T>());
+  c.run(got), c.run(want);
+  REQUIRE(want.outputs.size() == 2);
+  REQUIRE(want.gradients.size() > 20);
+  const bool low = epsilon<T>() > 1e-4;
+  for (auto& [name, values] : want.outputs) {
+    if (low) {
+      INFO(name);
+      CHECK(cosine(got.outputs[name], values) >= 0.9995);
+    } else {
+      compare(name, got.outputs[name], values, 500 * epsilon<T>());
+    }
+  }
+  double largest = 0;  // a gradient that cancels to nothing (a key's bias) still errs like the terms it sums
+  for (auto& [name, values] : want.gradients)
+    for (double v : values) largest = std::max(largest, std::abs(v));
+  for (auto& [name, values] : want.gradients) {
+    if (low) {
+      INFO("d " << name);
+      if (norm(values) > 1e-2 * largest) CHECK(cosine(got.gradients[name], values) >= 0.98);
+    } else {
+      compare("d " + name, got.gradients[name], values, std::min(1e-4, 2000 * epsilon<T>()), 1e-3 * largest);
+    }
+  }
+}
+
+/// One forward text, four ways of keeping: the same bits.
+template <class Backend, class Encoder>
+void keep_modes_agree(Backend& d, const model_case<Encoder>& c) {
+  using T = clipx::scalar_t<Backend>;
+  harness<Backend> all(d, rounding_of<T>(), clipx::keep::everything);
+  c.run(all);
+  for (auto mode : {clipx::keep::nothing, clipx::keep::inputs, clipx::keep::selective}) {
+    harness<Backend> h(d, rounding_of<T>(), mode);
+    c.run(h);
+    INFO(c.name() << ", keep mode " << static_cast<int>(mode));
+    for (auto& [name, values] : all.outputs) CHECK(h.outputs[name] == values);
+    if (mode != clipx::keep::nothing)
+      for (auto& [name, values] : all.gradients) {
+        INFO(name);
+        CHECK(h.gradients[name] == values);
+      }
+  }
+}
+
+/// The pruned last block and packed captions against all rows of padded ones.
+template <class Backend>
+void pruned_and_packed_equal_whole(Backend& d) {
+  using T = clipx::scalar_t<Backend>;
+  using A = clipx::accum_t<Backend>;
+  const auto c = tiny_vit();
+  const auto texts = tiny_texts();
+  const dim N = static_cast<dim>(texts.size()), n = c.vision.image_size, D = c.embed_dim;
+  harness<Backend> h(d, rounding_of<T>(), clipx::keep::nothing);
+  clipx::clip<clipx::vit, Backend> model(d, c, {});
+  auto memory = h.parameters(model, 0.15);
+  typename clipx::clip<clipx::vit, Backend>::saved k, whole;
+  auto pixels = h.input("pixels", N * n * n, 3);
+  h.output("image", model.encode_image(h.s, mat<const T>(pixels), k));
+  h.output("text", model.encode_text(h.s, clipx::packed_texts::pack(texts, c.text), k));
+
+  auto tokens = model.visual.tokens(h.s, mat<const T>(pixels), whole.visual).every(c.vision.tokens());
+  auto image = h.s.make(N, D), text = h.s.make(N, D);
+  d.gemm(clipx::op::none, clipx::op::none, A(1), mat<const T>(tokens), mat<const T>(model.visual.proj), A(0), image);
+  clipx::packed_texts padded;
+  std::vector<std::int32_t> pooled;
+  for (auto row : texts) {
+    pooled.push_back(static_cast<std::int32_t>(padded.ids.size() + row.size() - 1));
+    row.resize(static_cast<std::size_t>(c.text.context_length), 0);
+    for (std::size_t i = 0; i < row.size(); ++i)
+      padded.ids.push_back(row[i]), padded.positions.push_back(static_cast<std::int32_t>(i));
+    padded.lengths.push_back(static_cast<std::int32_t>(row.size()));
+  }
+  auto hidden = model.text.hidden(h.s, padded, whole.text), ends = h.s.make(N, c.text.width);
+  d.gather_rows(mat<const T>(hidden), h.s.ids(pooled), ends);
+  d.gemm(clipx::op::none, clipx::op::none, A(1), mat<const T>(ends), mat<const T>(model.text.text_projection), A(0), text);
+  h.output("whole image", image), h.output("whole text", text);
+  const double tolerance = 64 * epsilon<T>();
+  compare("pruned image", h.outputs["image"], h.outputs["whole image"], tolerance);
+  compare("packed text", h.outputs["text"], h.outputs["whole text"], tolerance);
+}
+
+/// After the first step of a kind the arena asks the device for nothing.
+template <class Backend>
+void arena_settles(Backend& d) {
+  const model_case<clipx::vit> c{tiny_vit()};
+  auto run = [&] {
+    harness<Backend> h(d, rounding_of<clipx::scalar_t<Backend>>());
+    c.run(h);
+  };
+  run();
+  const auto held = d.memory().capacity();
+  run();
+  CHECK(d.memory().capacity() == held);
+}
+
+struct loss_case {
+  dim N, D;
+  double log_scale = 3;
+  bool identical = false;
+  std::string name() const { return clipx::cat("contrastive ", N, "x", D, " t ", log_scale); }
+  double reduction() const { return static_cast<double>(std::max(N, D)); }
+  double constant() const { return 4 * std::exp(log_scale); }  // logits err like scale * eps
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    auto u = h.input("u", N, D), v = identical ? u : h.input("v", N, D);
+    auto t = h.template input<A>("t", 1, 1, 0, log_scale);
+    mat<A> dt = {};
+    if constexpr (!harness<B>::is_complex) dt = h.s.make_accum(1, 1), h.device.fill(dt, A(0));
+    auto out = clipx::contrastive(h.s, mat<const T>(u), mat<const T>(v), mat<const A>(t), dt);
+    h.output("loss", out.loss);
+    if constexpr (!harness<B>::is_complex) {
+      h.gradient("t", dt);
+      if (!identical) h.gradient("u", out.d_image), h.gradient("v", out.d_text);
+    }
+  }
+};
+
+/// The loss is float for bf16 features too. Logits err like scale * eps; gradients by that times their own bound, scale / N,
+/// plus what their storage rounds.
+template <class Backend>
+void test_loss(Backend& d, const loss_case& c) {
+  using T = clipx::scalar_t<Backend>;
+  using A = clipx::accum_t<Backend>;
+  INFO(c.name());
+  clipx::eigen<double> wide;
+  harness<Backend> got(d, rounding_of<T>());
+  harness<clipx::eigen<double>> want(wide, rounding_of<T>());
+  c.run(got), c.run(want);
+  const double scale = std::exp(c.log_scale), noise = 8 * epsilon<A>() * scale;
+  auto near = [&](double g, double w, double limit) {
+    INFO("got " << g << ", want " << w << ", limit " << limit);
+    CHECK(std::abs(g - w) <= limit);
+  };
+  near(got.outputs["loss"][0], want.outputs["loss"][0], noise + 1e-6 * want.outputs["loss"][0] * (epsilon<A>() > 1e-10));
+  // dL/dt sums N^2 terms of at most 2 scale in all.
+  near(got.gradients["t"][0], want.gradients["t"][0], (noise + 2 * epsilon<A>() * static_cast<double>(c.N)) * scale);
+  for (auto* name : {"u", "v"})
+    for (std::size_t i = 0; i < want.gradients[name].size(); ++i) {
+      const double w = want.gradients[name][i];
+      if (std::abs(got.gradients[name][i] - w) > noise * scale / static_cast<double>(c.N) + 2 * epsilon<T>() * std::abs(w))
+        near(got.gradients[name][i], w, 0);
+    }
+}
+
+}  // namespace cases
+
+#ifdef CATCH_VERSION_MAJOR
+TEST_CASE("models against eigen<double>") {
+  using namespace cases;
+  test_model(device(), model_case<clipx::vit>{tiny_vit()});
+  test_model(device(), model_case<clipx::vit>{tiny_vit(clipx::activation::gelu, 80)});
+  test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
+  test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
+}
+TEST_CASE("keep modes agree to the bit") {
+  using namespace cases;
+  keep_modes_agree(device(), model_case<clipx::vit>{tiny_vit()});
+}
+TEST_CASE("pruned and packed equal whole") { cases::pruned_and_packed_equal_whole(device()); }
+TEST_CASE("steps allocate once") { cases::arena_settles(device()); }
+TEST_CASE("contrastive loss against eigen<double>") {
+  using namespace cases;
+  for (dim N : {1, 2, 33, 257}) test_loss(device(), loss_case{N, 16}), test_loss(device(), loss_case{N, 31, clipx::max_log_scale});
+  test_loss(device(), loss_case{33, 16, 2, true});
+}
+#ifdef CLIPX_REFERENCE
+TEST_CASE("gradients of the models against the complex step") {
+  using namespace cases;
+  grad(model_case<clipx::vit>{tiny_vit()});
+  grad(model_case<clipx::modified_resnet>{tiny_resnet()});
+  grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
+}
+TEST_CASE("gradients of the loss against the complex step") {
+  for (clipx::dim N : {1, 2, 33}) cases::grad(cases::loss_case{N, 16});
+}
+#endif
+#endif

@@ -1,0 +1,230 @@
+// Linear, norms, attention, convolution, pooling, embedding: forward and backward on odd sizes.
+#pragma once
+#include <clipx/ops/attention.hpp>
+#include <clipx/ops/conv.hpp>
+#include <clipx/ops/linear.hpp>
+#include <clipx/ops/norm.hpp>
+
+#include "driver.hpp"
+
+namespace cases {
+
+struct linear_case {
+  dim rows, in, out;
+  bool with_activation = false, with_residual = false;
+  clipx::activation f = clipx::activation::quick_gelu;
+  std::string name() const { return clipx::cat("linear ", rows, "x", in, "x", out, " f", static_cast<int>(f)); }
+  double reduction() const { return static_cast<double>(std::max(in, rows)); }
+  double constant() const { return 8; }
+  double flops() const { return 2.0 * static_cast<double>(rows * in * out); }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    clipx::linear<B> op(in, out), grad(in, out);
+    op.weight = h.input("weight", out, in, 1 / std::sqrt(static_cast<double>(in))), op.bias = h.input("bias", 1, out);
+    auto x = h.input("x", rows, in), residual = h.input("residual", rows, out);
+    auto y = h.s.make(rows, out), pre = h.s.make(rows, out);
+    clipx::epilogue<T> e{.f = with_activation ? &f : nullptr, .residual = {}, .pre = {}};
+    if (with_residual) e.residual = mat<const T>(residual);
+    if (with_activation) e.pre = pre;
+    op.forward(h.s, mat<const T>(x), y, e);
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, out), du = h.s.make(rows, out), dx = h.s.make(rows, in);
+      grad.weight = h.s.zeros(out, in), grad.bias = h.s.zeros(1, out);
+      if (with_activation) h.device.unary_backward(f, mat<const T>(pre), mat<const T>(dy), du);
+      else h.device.copy(mat<const T>(dy), du);
+      op.backward(h.s, mat<const T>(x), mat<const T>(du), grad, dx);
+      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
+      if (with_residual) h.gradient("residual", dy);
+    }
+  }
+};
+
+struct layernorm_case {
+  dim rows, width;
+  std::string name() const { return clipx::cat("layernorm ", rows, "x", width); }
+  double reduction() const { return static_cast<double>(std::max(rows, width)); }
+  double constant() const { return 8; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    clipx::layernorm<B> op(width, 1e-5), grad(width, 1e-5);
+    op.weight = h.template input<A>("weight", 1, width, 0.2, 1), op.bias = h.template input<A>("bias", 1, width);
+    auto x = h.input("x", rows, width, 2, 1), branch = h.input("branch", rows, width);
+    auto sum = h.s.make(rows, width), y = h.s.make(rows, width);
+    typename clipx::layernorm<B>::saved k{h.s.make_accum(rows, 2)};
+    op.forward(h.s, mat<const T>(x), mat<const T>(branch), sum, y, k);
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
+      grad.weight = h.s.make_accum(1, width), grad.bias = h.s.make_accum(1, width);
+      h.device.fill(grad.weight, A(0)), h.device.fill(grad.bias, A(0));
+      op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, dx);
+      h.gradient("x", dx), h.gradient("branch", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
+    }
+  }
+};
+
+struct attention_case {
+  std::vector<std::int32_t> lengths;
+  dim heads, head_width;
+  bool causal = false, pooled = false;
+  std::string name() const {
+    return clipx::cat("attention ", lengths.size(), " of ", lengths[0], ", ", heads, " heads of ", head_width,
+                      causal ? " causal" : "");
+  }
+  double reduction() const {
+    return static_cast<double>(std::max<dim>(*std::max_element(lengths.begin(), lengths.end()), head_width));
+  }
+  double constant() const { return 16; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    const dim W = heads * head_width;
+    std::vector<std::int32_t> offsets, one(lengths.size(), 1), ones;
+    auto keys = h.s.ranges(lengths, offsets);
+    auto queries = pooled ? h.s.ranges(one, ones) : keys;
+    auto qkv = h.input("qkv", keys.rows(), 3 * W), single = h.input("q", queries.rows(), W);
+    auto q = pooled ? single : qkv.col_range(0, W), k = qkv.col_range(W, W), v = qkv.col_range(2 * W, W);
+    auto y = h.s.make(queries.rows(), W);
+    clipx::attention<B> op{heads};
+    auto saved = op.make_saved(h.s, queries, keys);
+    op.forward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, y, saved);
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", y.rows, W), dqkv = h.s.zeros(qkv.rows, 3 * W), dsingle = h.s.make(single.rows, W);
+      op.backward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, mat<const T>(y), saved,
+                  mat<const T>(dy), pooled ? dsingle : dqkv.col_range(0, W), dqkv.col_range(W, W), dqkv.col_range(2 * W, W));
+      h.gradient("qkv", dqkv);
+      if (pooled) h.gradient("q", dsingle);
+    }
+  }
+};
+
+struct conv_case {
+  dim pictures, height, width, in, out, kernel, stride;
+  bool relu, training, with_residual;
+  std::string name() const {
+    return clipx::cat("conv ", pictures, "x", height, "x", width, " ", in, "->", out, " k", kernel, " s", stride,
+                      training ? " train" : "");
+  }
+  double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, pictures * height * width)); }
+  double constant() const { return 16; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    clipx::conv_batchnorm<B> op(in, out, kernel, stride), grad(in, out, kernel, stride);
+    const auto w = op.over(height, width);
+    const dim rows = pictures * w.out_rows();
+    op.weight = h.input("weight", out, w.patch(), 1 / std::sqrt(static_cast<double>(w.patch())));
+    op.bn.weight = h.template input<A>("gain", 1, out, 0.2, 1), op.bn.bias = h.template input<A>("offset", 1, out);
+    op.bn.running_mean = h.template input<A>("mean", 1, out, 0.3), op.bn.running_var = h.template input<A>("var", 1, out, 0.1, 1);
+    auto x = h.input("x", pictures * height * width, in), residual = h.input("residual", rows, out);
+    auto y = h.s.make(rows, out);
+    const auto r = with_residual ? mat<const T>(residual) : mat<const T>{};
+    typename clipx::conv_batchnorm<B>::saved k;
+    op.forward(h.s, mat<const T>(x), height, width, r, relu, y, &k, training);
+    h.output("y", y);
+    if (!training) {
+      auto inference = h.s.make(rows, out);
+      op.forward(h.s, mat<const T>(x), height, width, r, relu, inference, nullptr, false);
+      if constexpr (!harness<B>::is_complex) h.output("inference", inference);
+    }
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, out), dz = h.s.make(rows, out), dx = h.s.make(x.rows, in);
+      grad.weight = h.s.zeros(out, w.patch()), grad.bn.weight = h.s.make_accum(1, out), grad.bn.bias = h.s.make_accum(1, out);
+      h.device.fill(grad.bn.weight, A(0)), h.device.fill(grad.bn.bias, A(0));
+      op.backward(h.s, k, relu, mat<const T>(dy), grad, dz, dx);
+      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("gain", grad.bn.weight),
+          h.gradient("offset", grad.bn.bias);
+      if (with_residual) h.gradient("residual", dz);
+    }
+  }
+};
+
+struct pool_case {
+  dim pictures, height, width, channels, kernel;
+  std::string name() const { return clipx::cat("avgpool ", height, "x", width, " k", kernel); }
+  double reduction() const { return static_cast<double>(kernel * kernel); }
+  double constant() const { return 4; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    const clipx::window w{height, width, channels, kernel, kernel};
+    auto x = h.input("x", pictures * height * width, channels);
+    const dim rows = pictures * (height / std::min(kernel, height)) * (width / std::min(kernel, width));
+    auto y = h.s.make(rows, channels);
+    h.device.avgpool(mat<const T>(x), w, y);
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, channels), dx = h.s.make(x.rows, channels);
+      h.device.avgpool_backward(mat<const T>(dy), w, dx);
+      h.gradient("x", dx);
+    }
+  }
+};
+
+struct embed_case {
+  dim table, width;
+  std::vector<std::int32_t> ids;
+  std::string name() const { return "gather and scatter"; }
+  double reduction() const { return static_cast<double>(ids.size()); }
+  double constant() const { return 4; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    auto x = h.input("x", table, width), rows = h.input("rows", 2, width);
+    const dim n = static_cast<dim>(ids.size());
+    auto y = h.s.make(n, width);
+    const auto at = h.s.ids(ids);
+    h.device.gather_rows(mat<const T>(x), at, y);
+    h.device.add_rows(mat<const T>(rows), y);
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", n, width), dx = h.s.zeros(table, width), drows = h.s.zeros(2, width);
+      h.device.scatter_add_rows(mat<const T>(dy), at, dx);
+      h.device.sum_rows(mat<const T>(dy), drows);
+      h.gradient("x", dx), h.gradient("rows", drows);
+    }
+  }
+};
+
+/// Calls f with every case of this file.
+template <class F>
+void each_op(F&& f) {
+  using enum clipx::activation;
+  for (dim n : {1, 7, 31, 33}) f(linear_case{n, 32, 33}), f(linear_case{n, 31, 64, true, true, quick_gelu});
+  f(linear_case{257, 64, 48, true, false, gelu}), f(linear_case{5, 257, 7, true, true, relu}),
+      f(linear_case{33, 96, 32, false, true});
+  for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
+  f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
+  f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
+  f(attention_case{{9}, 1, 112}), f(attention_case{{6, 4}, 2, 5, true}), f(attention_case{{77, 20}, 1, 64, true});
+  f(conv_case{2, 7, 9, 5, 6, 3, 1, true, false, true}), f(conv_case{1, 8, 8, 3, 16, 3, 2, true, false, false});
+  f(conv_case{2, 4, 4, 32, 33, 1, 1, false, false, false}), f(conv_case{3, 6, 6, 8, 16, 3, 1, true, true, true});
+  f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true});
+  f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
+  f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}});
+}
+
+}  // namespace cases
+
+#ifdef CATCH_VERSION_MAJOR
+TEST_CASE("ops against eigen<double>") {
+  cases::each_op([](const auto& c) { cases::test(device(), c); });
+}
+#ifdef CLIPX_REFERENCE
+TEST_CASE("gradients of the ops against the complex step") {
+  cases::each_op([](const auto& c) { cases::grad(c); });
+}
+#endif
+#endif
