@@ -1,0 +1,37 @@
+// The little Unicode that text needs: UTF-8, categories, lower case, normal forms. Tables are utf8proc's.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "../core/error.hpp"
+
+namespace clipx::detail {
+
+/// Code points of UTF-8 bytes. Ill-formed input gives U+FFFD for each maximal subpart, as Python's errors="replace" does.
+std::u32string decode_utf8(std::string_view bytes);
+void append_utf8(std::string& out, char32_t c);
+std::string encode_utf8(std::u32string_view text);
+
+enum class char_kind : unsigned char { space, letter, number, other };
+/// By the Unicode category: L* letter, N* number; space is White_Space (U+0009-000D, 20, 85, A0, Zs, Zl, Zp).
+char_kind kind_of(char32_t c);
+bool is_space(char32_t c);
+/// Category Nd, which is what \d means in Python.
+bool is_decimal_digit(char32_t c);
+
+/// Canonical composition (NFC), in place; O(n log n) whatever the input.
+void to_nfc(std::u32string& text);
+/// The compatibility composition (NFKC) of one code point.
+std::u32string nfkc(char32_t c);
+
+/// Full lower case, in place: U+0130 becomes i + U+0307; a capital sigma at a word's end becomes U+03C2 where final_sigma.
+void to_lower(std::u32string& text, bool final_sigma);
+
+/// Joins the parts that whitespace separates by single spaces, as " ".join(text.split()) does.
+void collapse_spaces(std::u32string& text);
+
+}  // namespace clipx::detail
+
+#ifndef CLIPX_COMPILED
+#include "unicode-inl.hpp"
+#endif
