@@ -1,0 +1,91 @@
+// Unit feature rows on the host, and how texts and pictures become them.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "../loss/contrastive.hpp"
+#include "../model/clip.hpp"
+
+namespace clipx {
+
+/// Rows of unit length in host memory, (rows, cols); A is the backend's accumulation type (float, or double for eigen<double>).
+template <class A>
+struct embeddings {
+  std::vector<A> values;
+  dim cols = 0;
+  dim rows() const { return cols ? static_cast<dim>(values.size()) / cols : 0; }
+  mat<const A> view() const { return {values.data(), rows(), cols}; }
+  const A* row(dim r) const { return values.data() + r * cols; }
+};
+
+namespace detail {
+/// Normalises features on the device and appends them to the host rows.
+template <backend B>
+void append_unit_rows(step<B>& s, mat<const scalar_t<B>> features, embeddings<accum_t<B>>& out) {
+  using A = accum_t<B>;
+  auto unit = s.make_accum(features.rows, features.cols), norms = s.make_accum(features.rows, 1);
+  s.device.normalize(features, unit, norms);
+  out.cols = features.cols;
+  const std::size_t at = out.values.size();
+  out.values.resize(at + static_cast<std::size_t>(features.size()));
+  s.device.download(mat<const A>(unit), mat<A>(out.values.data() + at, features.rows, features.cols));
+  s.device.sync();
+}
+}  // namespace detail
+
+/// Token rows (start to end token, padded or not) to unit rows, in order, about tokens_per_step tokens at a time.
+template <class Encoder, backend B>
+embeddings<accum_t<B>> embed_tokens(const clip<Encoder, B>& model, std::span<const std::vector<std::int32_t>> rows,
+                                    dim tokens_per_step = 4096) {
+  embeddings<accum_t<B>> out;
+  for (std::size_t from = 0; from < rows.size();) {
+    std::size_t to = from;
+    for (dim tokens = 0; to < rows.size() && (to == from || tokens + static_cast<dim>(rows[to].size()) <= tokens_per_step); ++to)
+      tokens += static_cast<dim>(rows[to].size());
+    step<B> s(model.device());
+    typename clip<Encoder, B>::saved k;
+    const auto packed = packed_texts::pack(rows.subspan(from, to - from), model.config().text);
+    detail::append_unit_rows<B>(s, model.encode_text(s, packed, k), out);
+    from = to;
+  }
+  return out;
+}
+
+/// Pictures (N, n n 3) of 8-bit RGB, already n x n, to unit rows. mean and std are the checkpoint's.
+template <class Encoder, backend B>
+embeddings<accum_t<B>> embed_pixels(const clip<Encoder, B>& model, std::span<const std::uint8_t> rgb,
+                                    const std::array<float, 3>& mean, const std::array<float, 3>& std) {
+  embeddings<accum_t<B>> out;
+  step<B> s(model.device());
+  typename clip<Encoder, B>::saved k;
+  const dim rows = static_cast<dim>(rgb.size()) / 3;
+  auto bytes = s.device.memory().template take<std::uint8_t>(rows, 3);  // (N n n, 3)
+  auto pixels = s.make(rows, 3);                                        // (N n n, 3)
+  s.device.upload(mat<const std::uint8_t>(rgb.data(), rows, 3), bytes);
+  s.device.pixels(mat<const std::uint8_t>(bytes), mean, std, pixels);
+  detail::append_unit_rows<B>(s, model.encode_image(s, pixels, k), out);
+  return out;
+}
+
+/// Cosines of every row of x with every row of y, (x.rows, y.rows), computed on the device and returned on the host.
+template <backend B>
+std::vector<accum_t<B>> cosines(B& device, const embeddings<accum_t<B>>& x, const embeddings<accum_t<B>>& y) {
+  using A = accum_t<B>;
+  std::vector<A> out(static_cast<std::size_t>(x.rows() * y.rows()));
+  step<B> s(device);
+  auto dy = s.make_accum(y.rows(), y.cols);  // (M, D)
+  device.upload(y.view(), dy);
+  const dim chunk = 1024;
+  for (dim from = 0; from < x.rows(); from += chunk) {
+    scratch<B> here(s);
+    const dim n = std::min(chunk, x.rows() - from);
+    auto dx = s.make_accum(n, x.cols), c = s.make_accum(n, y.rows());  // (n, D), (n, M)
+    device.upload(x.view().row_range(from, n), dx);
+    similarity(s, mat<const A>(dx), mat<const A>(dy), c);
+    device.download(mat<const A>(c), mat<A>(out.data() + from * y.rows(), n, y.rows()));
+    device.sync();
+  }
+  return out;
+}
+
+}  // namespace clipx

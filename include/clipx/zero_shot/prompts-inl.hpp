@@ -1,0 +1,113 @@
+#pragma once
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "../core/error.hpp"
+#include "prompts.hpp"
+
+namespace clipx {
+
+CLIPX_INLINE std::span<const std::string> default_templates() {
+  static const std::vector<std::string> list{
+      "a picture of a {}.",      "a photo showing a {}.", "a close view of a {}.", "a small picture of the {}.",
+      "a {} on a plain ground.", "a drawing of a {}.",    "an icon of a {}.",      "this is a {}.",
+  };
+  return list;
+}
+
+CLIPX_INLINE std::string fill_template(const std::string& text, const std::string& name) {
+  std::string out;
+  std::size_t from = 0, at = text.find("{}");
+  expect(at != std::string::npos, [&] { return cat("template \"", text, "\": expected \"{}\" where the class name goes"); });
+  for (; at != std::string::npos; from = at + 2, at = text.find("{}", from)) out += text.substr(from, at - from) + name;
+  return out + text.substr(from);
+}
+
+CLIPX_INLINE prompt_set make_prompts(std::span<const std::string> classes, std::span<const std::string> templates) {
+  expect(!classes.empty(), "prompts: expected at least one class, got none");
+  expect(!templates.empty(), "prompts: expected at least one template, got none");
+  prompt_set out;
+  for (auto& name : classes) {
+    expect(!name.empty(), [&] { return cat("prompts: class ", out.classes.size(), " has an empty name"); });
+    out.classes.push_back(name);
+    auto& texts = out.prompts.emplace_back();
+    for (auto& t : templates) texts.push_back(fill_template(t, name));
+  }
+  return out;
+}
+
+namespace detail {
+CLIPX_INLINE std::string trimmed(std::string line) {
+  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!line.empty() && space(line.back())) line.pop_back();
+  std::size_t first = 0;
+  while (first < line.size() && space(line[first])) ++first;
+  return line.substr(first);
+}
+
+CLIPX_INLINE std::string read_text(const std::string& path) {
+  std::string out;
+  const auto drain = [&](std::istream& in) { out.assign(std::istreambuf_iterator<char>(in), {}); };
+  if (path == "-") {
+    drain(std::cin);
+  } else {
+    std::ifstream in(path, std::ios::binary);
+    expect(in.good(), [&] { return cat(path, ": cannot be opened for reading"); });
+    try {
+      in.exceptions(std::ios::badbit);  // a directory opens, and fails here
+      drain(in);
+    } catch (const std::ios_base::failure&) { fail(cat(path, ": cannot be read (is it a directory?)")); }
+  }
+  if (out.starts_with("\xef\xbb\xbf")) out.erase(0, 3);
+  return out;
+}
+
+CLIPX_INLINE std::vector<std::string> split_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (std::size_t from = 0; from < text.size();) {
+    const auto end = std::min(text.find('\n', from), text.size());
+    if (auto line = trimmed(text.substr(from, end - from)); !line.empty()) lines.push_back(std::move(line));
+    from = end + 1;
+  }
+  return lines;
+}
+}  // namespace detail
+
+CLIPX_INLINE std::vector<std::string> read_lines(const std::string& path) { return detail::split_lines(detail::read_text(path)); }
+
+CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const std::string> templates) {
+  const auto text = detail::read_text(path);
+  prompt_set out;
+  if (detail::trimmed(text.substr(0, 64)).starts_with('{')) {
+    try {
+      const auto object = nlohmann::ordered_json::parse(text);
+      for (auto& [name, texts] : object.items()) {
+        out.classes.push_back(name);
+        out.prompts.push_back(texts.get<std::vector<std::string>>());
+      }
+    } catch (const nlohmann::json::exception& e) {
+      fail(cat(path, ": expected a JSON object {\"class\": [\"text\", ...]}: ", e.what()));
+    }
+  } else {
+    const auto lines = detail::split_lines(text);
+    const bool own = !lines.empty() && lines[0].find('\t') != std::string::npos;
+    if (!own) {
+      expect(!lines.empty(), [&] { return cat(path, ": expected a class a line, got an empty file"); });
+      return make_prompts(lines, templates);
+    }
+    for (auto& line : lines) {
+      const auto tab = line.find('\t');
+      expect(tab != std::string::npos, [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line, "\""); });
+      const auto name = detail::trimmed(line.substr(0, tab));
+      if (out.classes.empty() || out.classes.back() != name) out.classes.push_back(name), out.prompts.emplace_back();
+      out.prompts.back().push_back(detail::trimmed(line.substr(tab + 1)));
+    }
+  }
+  expect(!out.classes.empty(), [&] { return cat(path, ": expected at least one class, got none"); });
+  for (std::size_t c = 0; c < out.classes.size(); ++c)
+    expect(!out.prompts[c].empty(), [&] { return cat(path, ": class \"", out.classes[c], "\" has no texts"); });
+  return out;
+}
+
+}  // namespace clipx

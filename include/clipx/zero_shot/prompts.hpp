@@ -1,0 +1,35 @@
+// Prompts: templates with {} for the class name, class files, prompts of a class's own (paper section 3.1.4).
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+namespace clipx {
+
+/// Every class with all its texts.
+struct prompt_set {
+  std::vector<std::string> classes;
+  std::vector<std::vector<std::string>> prompts;  // prompts[c]: the texts of class c, at least one
+};
+
+/// Templates of our own wording, for photos and drawings alike.
+std::span<const std::string> default_templates();
+
+/// The template with every "{}" replaced. Error: a template without "{}".
+std::string fill_template(const std::string& text, const std::string& name);
+
+/// Every class in every template. Errors: no classes, no templates, an empty class name.
+prompt_set make_prompts(std::span<const std::string> classes, std::span<const std::string> templates);
+
+/// The lines of a text file, ends trimmed, empty ones and a byte order mark left out. "-" reads standard input.
+std::vector<std::string> read_lines(const std::string& path);
+
+/// A class a line; or, where the file is a JSON object {"class": ["text", ...]} or has lines "class<TAB>text", prompts of each
+/// class's own, to which the templates do not apply.
+prompt_set read_prompts(const std::string& path, std::span<const std::string> templates);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "prompts-inl.hpp"
+#endif
