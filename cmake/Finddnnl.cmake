@@ -1,0 +1,23 @@
+# oneDNN 2.6 to 3.x with a CPU engine. Target DNNL::dnnl. The package's own dnnl-config.cmake is not used: where oneDNN was built
+# with an OpenCL engine (Debian 12) it insists on OpenCL's development files, which clipx does not need.
+find_path(dnnl_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
+find_library(dnnl_LIBRARY dnnl)
+mark_as_advanced(dnnl_INCLUDE_DIR dnnl_LIBRARY)
+if(dnnl_INCLUDE_DIR)
+  file(STRINGS "${dnnl_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h" dnnl_lines REGEX "#define DNNL_VERSION_(MAJOR|MINOR|PATCH) ")
+  string(REGEX MATCHALL "[0-9]+" dnnl_numbers "${dnnl_lines}")
+  list(JOIN dnnl_numbers "." dnnl_VERSION)
+  unset(dnnl_lines)
+  unset(dnnl_numbers)
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(dnnl REQUIRED_VARS dnnl_LIBRARY dnnl_INCLUDE_DIR VERSION_VAR dnnl_VERSION)
+if(dnnl_FOUND AND dnnl_VERSION VERSION_LESS 2.6)
+  message(STATUS "clipx: oneDNN ${dnnl_VERSION} is too old, 2.6 or later is needed")
+  set(dnnl_FOUND FALSE)
+endif()
+if(dnnl_FOUND AND NOT TARGET DNNL::dnnl)
+  add_library(DNNL::dnnl UNKNOWN IMPORTED)
+  set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION "${dnnl_LIBRARY}"
+                        INTERFACE_INCLUDE_DIRECTORIES "${dnnl_INCLUDE_DIR}")
+endif()

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Installs what clipx is built with, and only what is missing: Debian 12, Debian 13, Ubuntu 24.04 by apt (sudo when not root).
+# Elsewhere it names the headers and programs that are missing and exits with 1.
+#   sh cmake/install-deps.sh [--ci]     --ci adds what .ci/run needs: clang, clang-format, libFuzzer
+set -eu
+
+packages="g++ cmake ninja-build pkg-config libeigen3-dev libdnnl-dev libhwy-dev libstb-dev libjpeg-dev
+          nlohmann-json3-dev libcli11-dev libutf8proc-dev catch2"
+# clang 14 and its own runtime libraries where the system has them (Debian 12), the default clang elsewhere
+if [ "${1:-}" = --ci ]; then
+  packages="$packages clang clang-format libomp-dev"
+fi
+
+missing_by_apt() {
+  for p in $packages; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || printf '%s ' "$p"
+  done
+}
+
+if command -v apt-get >/dev/null 2>&1; then
+  if [ "${1:-}" = --ci ] && command -v clang >/dev/null 2>&1; then
+    version=$(clang -dumpversion | cut -d. -f1)
+    packages="$packages libclang-rt-$version-dev"
+  elif [ "${1:-}" = --ci ] && grep -qs '^VERSION_ID="12"' /etc/os-release; then
+    packages="$packages libclang-rt-14-dev"
+  fi
+  missing=$(missing_by_apt)
+  if [ -z "$missing" ]; then
+    echo "dependencies: all installed"
+    exit 0
+  fi
+  echo "dependencies: installing $missing"
+  sudo=
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null 2>&1 || {
+      echo "install-deps: not root and no sudo; as root run: apt-get install --no-install-recommends $missing" >&2
+      exit 1
+    }
+    sudo=sudo
+  fi
+  $sudo apt-get update -q >/dev/null || echo "install-deps: apt-get update failed, trying with the lists at hand" >&2
+  # shellcheck disable=SC2086  # a list of names
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >/dev/null
+  exit 0
+fi
+
+# No apt: say what is not there. The names are those of Debian's packages.
+missing=
+has_program() { command -v "$1" >/dev/null 2>&1 || missing="$missing
+  $1 (program)"; }
+has_header() {
+  echo "#include <$1>" | ${CXX:-c++} -std=c++20 -fsyntax-only -x c++ $3 - 2>/dev/null || missing="$missing
+  <$1> ($2)"
+}
+has_program "${CXX:-c++}"
+has_program cmake
+has_program ninja
+for dir in /usr/include/eigen3 /usr/local/include/eigen3; do [ -d "$dir" ] && eigen="-isystem $dir"; done
+has_header Eigen/Core "Eigen 3.4" "${eigen:-}"
+has_header oneapi/dnnl/dnnl.hpp "oneDNN 2.6 to 3.x" ""
+has_header hwy/highway.h "Highway 1.0.3 or later" ""
+has_header stb/stb_image.h "stb_image" ""
+has_header nlohmann/json.hpp "nlohmann-json 3" ""
+has_header CLI/CLI.hpp "CLI11" ""
+has_header utf8proc.h "utf8proc" ""
+has_header jpeglib.h "libjpeg-turbo, optional: JPEG is then read by stb_image" "-include cstdio"
+if ! echo '#include <catch2/catch_all.hpp>' | ${CXX:-c++} -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; then
+  has_header catch2/catch.hpp "Catch2 2.13 or 3, for the tests" ""
+fi
+if [ -n "$missing" ]; then
+  echo "install-deps: no apt on this system; please install:$missing" >&2
+  exit 1
+fi
+echo "dependencies: all found"

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Builds examples/downstream as a user would and runs it.
+#   downstream.sh package|subdirectory|fetch|pkgconfig BUILD_DIR GENERATOR
+# package and pkgconfig install the build into a temporary prefix first. Header-only users compile without optimisation here.
+set -eu
+way=$1 build=$2 generator=$3
+source=$(cd "$(dirname "$0")/.." && pwd)
+tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+install() { cmake --install "$build" --prefix "$tmp/prefix" > "$tmp/install.log" || { cat "$tmp/install.log"; exit 1; }; }
+configure() {
+  cmake -S "$source/examples/downstream" -B "$tmp/build" -G "$generator" -DCMAKE_CXX_COMPILER="${CXX:-c++}" "$@" > "$tmp/log" 2>&1 &&
+    cmake --build "$tmp/build" >> "$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+}
+case $way in
+  package)
+    install
+    configure -DCMAKE_PREFIX_PATH="$tmp/prefix"
+    "$tmp/build/downstream"
+    "$tmp/build/downstream-compiled"
+    # what was installed must not point back into this tree
+    if grep -rlF "$source" "$tmp/prefix/lib" "$tmp/prefix/include" --include='*.cmake' --include='*.pc' --include='*.hpp'; then
+      echo "an installed file names the source folder"; exit 1
+    fi ;;
+  subdirectory)
+    configure -DCLIPX_FROM="$source"
+    "$tmp/build/downstream" ;;
+  fetch)
+    configure -DFETCHCONTENT_SOURCE_DIR_CLIPX="$source" -DCLIPX_FETCH="$source"
+    "$tmp/build/downstream" ;;
+  pkgconfig)
+    command -v pkg-config > /dev/null || exit 77
+    install
+    pc=$(find "$tmp/prefix" -name clipx.pc -printf '%h')
+    flags=$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs clipx)
+    # shellcheck disable=SC2086  # several flags
+    ${CXX:-c++} "$source/examples/downstream/main.cpp" ${CLIPX_FLAGS-} $flags -o "$tmp/downstream"
+    "$tmp/downstream" ;;
+esac

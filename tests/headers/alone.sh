@@ -1,0 +1,33 @@
+#!/bin/sh
+# Each public header compiles alone, without a warning: declared only (and then without any third-party header), and header-only.
+# CXX, CLIPX_FLAGS (include paths of the packages) and CLIPX_BACKENDS (those that are built) come from ctest.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+out=$(mktemp -d) && trap 'rm -rf "$out"' EXIT
+backends=
+for b in ${CLIPX_BACKENDS-eigen}; do backends="$backends backends/$b"; done
+
+cat > "$out/one" <<'END'
+#!/bin/sh
+# one header: $1 = root folder, $2 = path below it, $3 = scratch
+root=$1 header=$2 tag=$3/$(echo "$2" | tr / _)
+flags="-std=c++20 -fsyntax-only -fopenmp -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -I$root $CLIPX_FLAGS -x c++"
+printf '#include <%s>\n#include <%s>\n' "$header" "$header" > "$tag.cpp"
+if ! $CXX $flags -DCLIPX_COMPILED -MD -MF "$tag.d" "$tag.cpp" 2> "$tag.log"; then
+  echo "FAILED: $header, declared only"; head -20 "$tag.log"; exit 0
+fi
+if grep -E '/(stb|nlohmann|CLI|Eigen|hwy|oneapi|catch2)/|jpeglib|utf8proc|-inl\.h' "$tag.d"; then
+  echo "FAILED: $header includes a third-party header or a definition when only declarations are asked for"; exit 0
+fi
+if ! $CXX $flags -DHWY_COMPILE_ONLY_STATIC "$tag.cpp" 2> "$tag.log"; then
+  echo "FAILED: $header, header-only"; head -20 "$tag.log"; exit 0
+fi
+echo "ok $header"
+END
+
+export CXX="${CXX:-c++}" CLIPX_FLAGS="${CLIPX_FLAGS--isystem /usr/include/eigen3}"
+for root in include $backends; do
+  (cd "$root" && find clipx -name '*.hpp' ! -name '*-inl.hpp') | sed "s|^|$root |"
+done | sort | xargs -P 2 -L 1 sh -c 'sh "$0/one" "$1" "$2" "$0"' "$out" > "$out/report"
+sort "$out/report" | grep -c '^ok' | sed 's/$/ headers compile alone/'
+! grep -v '^ok' "$out/report"
