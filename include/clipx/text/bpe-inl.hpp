@@ -1,0 +1,357 @@
+#pragma once
+#include <algorithm>
+#include <queue>
+
+#include "bpe.hpp"
+#include "gunzip.hpp"
+#include "unicode.hpp"
+
+namespace clipx {
+namespace detail {
+
+using id_list = std::vector<std::int32_t>;
+
+// Merging in words of ordinary length: the lowest rank first, again and again.
+CLIPX_INLINE std::size_t merge_short(const vocabulary& v, std::int32_t* symbol, std::size_t n) {
+  const bool all = v.options.follows == tokenizer_options::library::simple;
+  const merge_table::entry* pair[64];  // of symbol i and the next
+  for (std::size_t i = 0; i + 1 < n; ++i) pair[i] = v.merges.find(symbol[i], symbol[i + 1]);
+  for (;;) {
+    const merge_table::entry* best = nullptr;
+    std::size_t at = 0;
+    for (std::size_t i = 0; i + 1 < n; ++i)
+      if (pair[i] && (!best || pair[i]->rank < best->rank)) best = pair[at = i];
+    if (!best) return n;
+    // Every occurrence from left to right, or in transformers the first alone: that differs only where a merge ranks before
+    // the ones that make its parts.
+    std::size_t w = at;
+    bool more = true;
+    for (std::size_t r = at; r < n; ++w) {
+      const bool hit = more && r + 1 < n && symbol[r] == best->left && symbol[r + 1] == best->right;
+      symbol[w] = hit ? best->id : symbol[r];
+      r += hit ? 2 : 1;
+      more = more && (all || !hit);
+    }
+    n = w;
+    for (std::size_t i = at > 0 ? at - 1 : 0; i + 1 < n; ++i) pair[i] = v.merges.find(symbol[i], symbol[i + 1]);
+  }
+}
+
+// The same for words of any length in O(n log n): a queue of pairs over a linked list of symbols.
+CLIPX_INLINE void merge_long(const vocabulary& v, id_list& symbol) {
+  struct candidate {
+    const merge_table::entry* merge;
+    std::int32_t at;
+  };
+  const auto later = [](const candidate& a, const candidate& b) {
+    return a.merge->rank != b.merge->rank ? a.merge->rank > b.merge->rank : a.at > b.at;
+  };
+  const bool all = v.options.follows == tokenizer_options::library::simple;
+  const auto n = static_cast<std::int32_t>(symbol.size());
+  id_list next(symbol.size()), previous(symbol.size());
+  for (std::int32_t i = 0; i < n; ++i)
+    next[static_cast<std::size_t>(i)] = i + 1 < n ? i + 1 : -1, previous[static_cast<std::size_t>(i)] = i - 1;
+  std::priority_queue<candidate, std::vector<candidate>, decltype(later)> queue(later);
+  const auto of = [](id_list& list, std::int32_t i) -> std::int32_t& { return list[static_cast<std::size_t>(i)]; };
+  const auto offer = [&](std::int32_t i) {
+    if (i < 0 || of(symbol, i) < 0 || of(next, i) < 0) return;
+    if (const auto* m = v.merges.find(of(symbol, i), of(symbol, of(next, i)))) queue.push({m, i});
+  };
+  for (std::int32_t i = 0; i < n; ++i) offer(i);
+  id_list changed;
+  while (!queue.empty()) {
+    const auto* merge = queue.top().merge;
+    changed.clear();
+    do {
+      const std::int32_t i = queue.top().at, j = of(next, i);
+      queue.pop();
+      if (of(symbol, i) != merge->left || j < 0 || of(symbol, j) != merge->right) continue;  // overtaken by another merge
+      of(symbol, i) = merge->id, of(symbol, j) = -1;
+      of(next, i) = of(next, j);
+      if (of(next, j) >= 0) of(previous, of(next, j)) = i;
+      changed.push_back(of(previous, i));
+      changed.push_back(i);
+    } while (all && !queue.empty() && queue.top().merge == merge);
+    for (const auto i : changed) offer(i);
+  }
+  symbol.erase(std::remove(symbol.begin(), symbol.end(), -1), symbol.end());
+}
+
+CLIPX_INLINE void vocabulary::merge_word(std::string_view word, id_list& out) const {
+  if (word.empty()) return;
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(word[i]); };
+  const std::size_t n = word.size();
+  if (n <= 64) {
+    std::int32_t symbol[64];
+    for (std::size_t i = 0; i < n; ++i) symbol[i] = inner[byte(i)];
+    symbol[n - 1] = last[byte(n - 1)];
+    out.insert(out.end(), symbol, symbol + merge_short(*this, symbol, n));
+    return;
+  }
+  expect(n < (std::size_t(1) << 30), "tokenizer: a word of more than a gigabyte");
+  id_list symbol(n);
+  for (std::size_t i = 0; i < n; ++i) symbol[i] = inner[byte(i)];
+  symbol[n - 1] = last[byte(n - 1)];
+  merge_long(*this, symbol);
+  out.insert(out.end(), symbol.begin(), symbol.end());
+}
+
+CLIPX_INLINE void append_keyed(const vocabulary& v, const word_cache::key& key, std::string_view word, id_list& out) {
+  if (const auto ids = v.cache->find(key); !ids.empty()) {
+    out.insert(out.end(), ids.begin(), ids.end());
+    return;
+  }
+  const std::size_t before = out.size();
+  v.merge_word(word, out);
+  v.cache->insert(key, std::span(out).subspan(before));
+}
+
+CLIPX_INLINE void vocabulary::append_word(std::string_view word, id_list& out) const {
+  if (cache && word.size() > 1 && word.size() <= word_cache::longest) append_keyed(*this, word_cache::make_key(word), word, out);
+  else merge_word(word, out);
+}
+
+// The whole of a text of plain ASCII in one pass: no cleaning changes it but lower case and whitespace, and whitespace only
+// separates. False, with `out` as it was, where a byte asks for the full scan. Stops once `out` has `limit` ids.
+CLIPX_INLINE bool scan_ascii(const vocabulary& v, std::string_view text, id_list& out, std::size_t limit) {
+  using ascii = vocabulary::ascii;
+  const std::size_t before = out.size();
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* const end = p + text.size();
+  // Takes n bytes as a word.
+  const auto word = [&](std::size_t n) {
+    const auto* const start = p;
+    p += n;
+    if (n == 1) return out.push_back(v.last[static_cast<unsigned char>(v.fold[*start])]);
+    if (v.cache && n <= word_cache::longest) {
+      word_cache::key key;
+      auto* to = reinterpret_cast<char*>(key.part);
+      for (std::size_t i = 0; i < n; ++i) to[i] = v.fold[start[i]];
+      key.finish(n);
+      return append_keyed(v, key, {to, n}, out);
+    }
+    std::string lowered(n, '\0');
+    for (std::size_t i = 0; i < n; ++i) lowered[i] = v.fold[start[i]];
+    v.merge_word(lowered, out);
+  };
+  const auto contraction = [&]() -> std::size_t {
+    if (*p != '\'' || end - p < 2) return 0;
+    const auto lower = [](unsigned char c) { return static_cast<char>(c | 0x20); };
+    const char c = lower(p[1]), d = end - p > 2 ? lower(p[2]) : '\0';
+    if (c == 's' || c == 't' || c == 'm' || c == 'd') return 2;
+    return (c == 'r' && d == 'e') || (c == 'v' && d == 'e') || (c == 'l' && d == 'l') ? 3 : 0;
+  };
+  while (p < end && out.size() < limit) {
+    const ascii kind = v.kind[*p];
+    if (kind == ascii::space) {
+      ++p;
+      continue;
+    }
+    std::size_t n = kind == ascii::other ? contraction() : 0;
+    if (n == 0) n = 1;
+    if (n == 1 && kind != ascii::number)
+      while (p + n < end && v.kind[p[n]] == kind) ++n;
+    // a stop right behind a word may change it (a combining mark does)
+    if (kind == ascii::stop || (p + n < end && v.kind[p[n]] == ascii::stop)) {
+      out.resize(before);
+      return false;
+    }
+    word(n);
+  }
+  return true;
+}
+
+// Unicode's simple case folding as far as the pattern's ASCII strings need it.
+CLIPX_INLINE char32_t fold_ascii(char32_t c) { return c == 0x17F ? U's' : c >= U'A' && c <= U'Z' ? c + 32 : c; }
+
+CLIPX_INLINE bool starts_with_folded(std::u32string_view text, std::string_view ascii) {
+  if (text.size() < ascii.size()) return false;
+  for (std::size_t i = 0; i < ascii.size(); ++i)
+    if (fold_ascii(text[i]) != fold_ascii(static_cast<unsigned char>(ascii[i]))) return false;
+  return true;
+}
+
+// Length of the contraction at the front of a text, or 0.
+CLIPX_INLINE std::size_t contraction(std::u32string_view text, bool ignore_case) {
+  if (text.size() < 2 || text[0] != U'\'') return 0;
+  const auto at = [&](std::size_t i) { return i >= text.size() ? U'\0' : ignore_case ? fold_ascii(text[i]) : text[i]; };
+  const char32_t c = at(1), d = at(2);
+  if (c == U's' || c == U't' || c == U'm' || c == U'd') return 2;
+  return (c == U'r' && d == U'e') || (c == U'v' && d == U'e') || (c == U'l' && d == U'l') ? 3 : 0;
+}
+
+// Cuts cleaned text into words. The library's own special strings are part of its pattern: `simple` gives their id where the
+// spelling is exact and reads them as one word otherwise; transformers found its own before, so what is left is cut in three.
+CLIPX_INLINE void scan(const vocabulary& v, std::u32string_view text, id_list& out, std::size_t limit) {
+  const bool simple = v.options.follows == tokenizer_options::library::simple;
+  const auto kind = [&](char32_t c) {
+    // Ignoring case, U+0345 is no letter and, for the letter iota that it pairs with, no symbol either: it is skipped.
+    return simple && c == 0x345 ? char_kind::space : kind_of(c);
+  };
+  const auto word = [&](std::u32string_view w) { v.append_word(encode_utf8(w), out); };
+  while (!text.empty() && out.size() < limit) {
+    std::size_t n = 0;
+    if (simple) {
+      const special_token* special = nullptr;
+      for (const auto& s : v.specials)
+        if (!special && starts_with_folded(text, s.text)) special = &s;
+      if (special) {
+        n = special->text.size();
+        if (encode_utf8(text.substr(0, n)) == special->text) out.push_back(special->id);
+        else word(text.substr(0, n));
+      }
+    } else if (text[0] == U'<') {
+      for (const std::u32string_view s : {U"<|startoftext|>", U"<|endoftext|>"})
+        if (text.starts_with(s)) {
+          n = s.size();
+          word(s.substr(0, 2)), word(s.substr(2, n - 4)), word(s.substr(n - 2));
+        }
+    }
+    if (n == 0) {
+      const char_kind k = kind(text[0]);
+      n = contraction(text, simple);
+      if (n == 0) n = 1;
+      if (n == 1 && (k == char_kind::letter || k == char_kind::other))
+        while (n < text.size() && kind(text[n]) == k) ++n;
+      if (k != char_kind::space) word(text.substr(0, n));
+    }
+    text.remove_prefix(n);
+  }
+}
+
+// Splits a text at the special strings that are (or are not) looked for after cleaning; calls piece(text) between them.
+template <class Piece>
+void split_specials(const vocabulary& v, std::u32string_view text, bool normalized, id_list& out, const Piece& piece) {
+  struct pattern {
+    std::u32string text;
+    std::int32_t id;
+  };
+  std::vector<pattern> patterns;
+  for (const auto& s : v.specials)
+    if (s.normalized == normalized) {
+      auto t = decode_utf8(s.text);
+      if (normalized) t = clean_text(std::move(t), clean_rule::hf);
+      if (!t.empty()) patterns.push_back({std::move(t), s.id});
+    }
+  std::size_t from = 0;
+  for (std::size_t at = 0; at < text.size() && !patterns.empty();) {
+    const pattern* best = nullptr;  // the longest here
+    for (const auto& p : patterns)
+      if (text.substr(at).starts_with(p.text) && (!best || p.text.size() > best->text.size())) best = &p;
+    if (!best) {
+      ++at;
+      continue;
+    }
+    if (at > from) piece(text.substr(from, at - from));
+    out.push_back(best->id);
+    from = at += best->text.size();
+  }
+  if (from < text.size()) piece(text.substr(from));
+}
+
+CLIPX_INLINE void encode_text(const vocabulary& v, std::string_view text, id_list& out, std::size_t limit) {
+  if (scan_ascii(v, text, out, limit)) return;
+  std::u32string t = clean_text(decode_utf8(text), v.options.clean);
+  if (v.options.follows == tokenizer_options::library::simple) return scan(v, t, out, limit);
+  split_specials(v, t, false, out, [&](std::u32string_view raw) {
+    const std::u32string cleaned = clean_text(std::u32string(raw), clean_rule::hf);
+    split_specials(v, cleaned, true, out, [&](std::u32string_view part) { scan(v, part, out, limit); });
+  });
+}
+
+}  // namespace detail
+
+CLIPX_INLINE std::vector<std::int32_t> tokenizer::encode(std::string_view text) const {
+  std::vector<std::int32_t> out;
+  detail::encode_text(*tables_, text, out, out.max_size());
+  return out;
+}
+
+CLIPX_INLINE dim tokenizer::append(std::string_view text, std::vector<std::int32_t>& out) const {
+  const std::size_t before = out.size(), room = static_cast<std::size_t>(tables_->options.context_length) - 1;
+  out.push_back(tables_->sot);
+  detail::encode_text(*tables_, text, out, tables_->options.truncate ? before + room : out.max_size());
+  if (out.size() > before + room) {
+    const auto got = out.size() - before + 1;
+    out.resize(tables_->options.truncate ? before + room : before);
+    expect(tables_->options.truncate, [&] {
+      return cat("text of ", got, " tokens is too long for the context length ", room + 1, ": \"", text.substr(0, 60), "...\"");
+    });
+  }
+  out.push_back(tables_->eot);
+  return static_cast<dim>(out.size() - before);
+}
+
+CLIPX_INLINE std::vector<std::int32_t> tokenizer::operator()(std::string_view text) const {
+  std::vector<std::int32_t> out;
+  append(text, out);
+  return out;
+}
+
+CLIPX_INLINE const std::string& tokenizer::symbol(std::int32_t id) const {
+  expect(id >= 0 && id < vocab_size(), [&] { return cat("token id ", id, " is outside the vocabulary of ", vocab_size()); });
+  return tables_->symbols[static_cast<std::size_t>(id)];
+}
+
+CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
+  std::string bytes;
+  for (const auto id : ids)
+    for (const char32_t c : detail::decode_utf8(symbol(id))) {
+      const int byte = c < detail::alphabet().byte_at.size() ? detail::alphabet().byte_at[c] : -1;
+      if (byte >= 0) bytes += static_cast<char>(static_cast<unsigned char>(byte));
+      else detail::append_utf8(bytes, c);
+    }
+  std::string text = detail::encode_utf8(detail::decode_utf8(bytes)), out;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = text.find("</w>", at);
+    out.append(text, at, end == std::string::npos ? end : end - at);
+    if (end == std::string::npos) break;
+    out += ' ';
+    at = end + 4;
+  }
+  return out;
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name) {
+  return tokenizer(detail::read_merges(bytes, name, o));
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_vocab_bytes(std::string_view vocab_json, std::string_view merges_txt,
+                                                   const tokenizer_options& o, const std::string& name) {
+  return tokenizer(detail::read_vocab(vocab_json, merges_txt, name, o));
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_json_bytes(std::string_view json, const tokenizer_options& o, const std::string& name) {
+  return tokenizer(detail::read_tokenizer_json(json, name, o));
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_merges(const std::string& path, const tokenizer_options& o) {
+  return from_merges_bytes(detail::read_file(path), o, path);
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_vocab(const std::string& vocab_json, const std::string& merges_txt,
+                                             const tokenizer_options& o) {
+  return from_vocab_bytes(detail::read_file(vocab_json), detail::read_file(merges_txt), o, vocab_json + " + " + merges_txt);
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_json(const std::string& tokenizer_json, const tokenizer_options& o) {
+  return from_json_bytes(detail::read_file(tokenizer_json), o, tokenizer_json);
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const tokenizer_options& o) {
+  const auto path = [&](const char* file) { return folder + "/" + file; };
+  std::string config;
+  if (detail::file_exists(path("tokenizer_config.json"))) config = detail::read_file(path("tokenizer_config.json"));
+  if (detail::file_exists(path("tokenizer.json")))
+    return tokenizer(detail::read_tokenizer_json(detail::read_file(path("tokenizer.json")), path("tokenizer.json"), o, config));
+  if (detail::file_exists(path("vocab.json")) && detail::file_exists(path("merges.txt")))
+    return tokenizer(detail::read_vocab(detail::read_file(path("vocab.json")), detail::read_file(path("merges.txt")),
+                                        path("vocab.json") + " + merges.txt", o, config));
+  const std::string merges = path("bpe_simple_vocab_16e6.txt.gz");
+  expect(detail::file_exists(merges), [&] {
+    return cat(folder, ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz");
+  });
+  return from_merges(merges, o);
+}
+
+}  // namespace clipx

@@ -1,0 +1,66 @@
+// CLIP's tokenizer: byte-level BPE with </w> at a word's end.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vocabulary.hpp"
+
+namespace clipx {
+
+/// Texts to token ids. Immutable and cheap to copy; const members may be called from several threads at once.
+///
+/// Ids are those of the library named in the options: openai/CLIP, open_clip 3.3 or transformers 5. ftfy's repair of wrongly
+/// decoded text is left out (see clean()). Characters newer than the Unicode of the installed utf8proc count as symbols.
+class tokenizer {
+ public:
+  /// A merges file in the form of bpe_simple_vocab_16e6.txt.gz, gzip or plain: a header line, then a pair of symbols a line. The
+  /// first 48,894 merges count; the vocabulary is the 512 byte symbols, the merges, start and end. Throws clipx::error with
+  /// the line.
+  static tokenizer from_merges(const std::string& path, const tokenizer_options& o = tokenizer_options::openai());
+  /// vocab.json (symbol -> id) and merges.txt, as transformers saves them.
+  static tokenizer from_vocab(const std::string& vocab_json, const std::string& merges_txt,
+                              const tokenizer_options& o = tokenizer_options::hf());
+  /// tokenizer.json: model.vocab, model.merges (strings or pairs) and added_tokens.
+  static tokenizer from_json(const std::string& tokenizer_json, const tokenizer_options& o = tokenizer_options::hf());
+  /// A model's folder: tokenizer.json, or vocab.json + merges.txt, or bpe_simple_vocab_16e6.txt.gz, the first that is there; for
+  /// transformers with the special tokens of tokenizer_config.json.
+  static tokenizer from_folder(const std::string& folder, const tokenizer_options& o);
+
+  /// The same from bytes in memory; `name` stands for the file in messages.
+  static tokenizer from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name = "merges");
+  static tokenizer from_vocab_bytes(std::string_view vocab_json, std::string_view merges_txt, const tokenizer_options& o,
+                                    const std::string& name = "vocab.json + merges.txt");
+  static tokenizer from_json_bytes(std::string_view json, const tokenizer_options& o, const std::string& name = "tokenizer.json");
+
+  /// Ids of a text, not framed and not cut.
+  std::vector<std::int32_t> encode(std::string_view text) const;
+  /// Start, ids, end: not padded; cut to the context length, the last id then the end's.
+  std::vector<std::int32_t> operator()(std::string_view text) const;
+  /// The same, appended to `out` (texts packed one after another); returns how many were appended.
+  dim append(std::string_view text, std::vector<std::int32_t>& out) const;
+  /// Text of ids: symbols joined, bytes decoded as UTF-8 (U+FFFD where ill-formed), each </w> a space.
+  std::string decode(std::span<const std::int32_t> ids) const;
+
+  dim vocab_size() const { return static_cast<dim>(tables_->symbols.size()); }
+  dim context_length() const { return tables_->options.context_length; }
+  std::int32_t sot() const { return tables_->sot; }
+  std::int32_t eot() const { return tables_->eot; }
+  /// What the library pads rows with: 0 in openai/CLIP and open_clip, the pad token (the end's id, mostly) in transformers.
+  std::int32_t pad() const { return tables_->pad; }
+  /// The symbol of an id, in the byte alphabet, with its </w>.
+  const std::string& symbol(std::int32_t id) const;
+  const tokenizer_options& options() const { return tables_->options; }
+
+ private:
+  explicit tokenizer(detail::vocabulary_ptr tables) : tables_(std::move(tables)) {}
+  detail::vocabulary_ptr tables_;
+};
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "bpe-inl.hpp"
+#endif

@@ -1,0 +1,305 @@
+#pragma once
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <queue>
+#include <unordered_map>
+
+#include "gunzip.hpp"
+#include "unicode.hpp"
+#include "vocabulary.hpp"
+
+namespace clipx::detail {
+
+CLIPX_INLINE const byte_alphabet& alphabet() {
+  static const auto table = [] {
+    byte_alphabet a;
+    a.byte_at.fill(-1);
+    std::size_t place = 0;
+    const auto put = [&](unsigned byte, char32_t c) {
+      a.byte_of[place++] = static_cast<unsigned char>(byte);
+      a.stand_in[byte] = c;
+      a.byte_at[c] = static_cast<int>(byte);
+    };
+    const auto printable = [](unsigned b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
+    for (unsigned b = 0; b < 256; ++b)
+      if (printable(b)) put(b, b);
+    char32_t next = 256;
+    for (unsigned b = 0; b < 256; ++b)
+      if (!printable(b)) put(b, next++);
+    return a;
+  }();
+  return table;
+}
+
+CLIPX_INLINE void merge_table::reserve(std::size_t merges) {
+  slots_.assign(std::bit_ceil(2 * merges + 2), {});
+  mask_ = slots_.size() - 1;
+}
+
+CLIPX_INLINE void merge_table::insert(const entry& e) {
+  std::size_t i = place(e.left, e.right);
+  while (slots_[i].rank >= 0 && (slots_[i].left != e.left || slots_[i].right != e.right)) i = (i + 1) & mask_;
+  slots_[i] = e;
+}
+
+using symbol_ids = std::unordered_map<std::string_view, std::int32_t>;
+using symbol_pair = std::pair<std::string_view, std::string_view>;
+
+// The parts of a vocabulary that follow from its symbols and options.
+CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector<symbol_pair>& merges, const std::string& name) {
+  const tokenizer_options& o = v.options;
+  const bool hf = o.follows == tokenizer_options::library::hf;
+  expect(o.context_length >= 2, [&] { return cat("tokenizer: context length ", o.context_length, ", expected 2 at least"); });
+  expect(o.cache_words >= 0 && o.cache_words <= (1 << 24),
+         [&] { return cat("tokenizer: cannot cache ", o.cache_words, " words"); });
+  const auto id = [&](std::string_view s) {
+    const auto it = ids.find(s);
+    return it == ids.end() ? -1 : it->second;
+  };
+  for (std::size_t b = 0; b < 256; ++b) {
+    std::string s;
+    append_utf8(s, alphabet().stand_in[b]);
+    v.inner[b] = id(s), v.last[b] = id(s + "</w>");
+    // transformers gives the unknown token, which is the end's, for what its vocabulary lacks
+    for (std::int32_t* i : {&v.inner[b], &v.last[b]})
+      if (*i < 0) *i = v.eot;
+  }
+  v.merges.reserve(merges.size());
+  std::string joined;
+  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+    const std::string_view left = merges[rank].first, right = merges[rank].second;
+    joined.assign(left).append(right);
+    const merge_table::entry e{id(left), id(right), static_cast<std::int32_t>(rank), id(joined)};
+    if (e.left >= 0 && e.right >= 0 && e.id >= 0) v.merges.insert(e);
+    else  // a pair of symbols that cannot come up is harmless in a merges file, which makes its own vocabulary
+      expect(!hf,
+             [&] { return cat(name, ": merge ", rank, " (", left, " ", right, "): a symbol of it is not in the vocabulary"); });
+  }
+  using ascii = vocabulary::ascii;
+  const bool lowers = hf || o.clean == clean_rule::openai, fixes = o.clean != clean_rule::none;
+  for (std::size_t b = 0; b < 256; ++b) {
+    const auto c = static_cast<char32_t>(b);
+    const char_kind k = c < 0x80 ? kind_of(c) : char_kind::other;
+    v.kind[b] = k == char_kind::space    ? ascii::space
+                : k == char_kind::letter ? ascii::letter
+                : k == char_kind::number ? ascii::number
+                                         : ascii::other;
+    if (b >= 0x80 || (fixes && (b == '&' || b == 0x0B || b == 0x7F || (b < 0x20 && k != char_kind::space))))
+      v.kind[b] = ascii::stop;
+    v.fold[b] = static_cast<char>(static_cast<unsigned char>(lowers && b >= 'A' && b <= 'Z' ? b + 32 : b));
+  }
+  for (const auto& s : v.specials)
+    if (!s.text.empty()) {
+      const auto first = static_cast<unsigned char>(s.text[0]);
+      v.kind[first] = ascii::stop;
+      if (first < 0x80 && kind_of(first) == char_kind::letter) v.kind[first ^ 0x20U] = ascii::stop;
+      if (is_space(first))  // cleaning may turn any whitespace into this one
+        std::replace(v.kind.begin(), v.kind.end(), ascii::space, ascii::stop);
+    }
+  if (hf) v.kind['<'] = ascii::stop;  // the pattern itself names <|startoftext|> and <|endoftext|>
+  if (o.clean == clean_rule::canonicalize || o.clean == clean_rule::hf || (!hf && !fixes)) v.kind.fill(ascii::stop);
+  if (o.cache_words > 0) v.cache = std::make_unique<word_cache>(static_cast<std::size_t>(o.cache_words));
+}
+
+// Lines of a merges file as pairs of symbols, from line `first` on, `most` at most. An empty last line is no merge.
+CLIPX_INLINE std::vector<symbol_pair> split_merges(std::string_view text, const std::string& name, std::size_t first,
+                                                   std::size_t most) {
+  std::vector<symbol_pair> out;
+  std::size_t line = 0;
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
+  for (std::size_t at = 0; at < text.size() && out.size() < most; ++line) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    auto row = text.substr(at, end - at);
+    at = end + 1;
+    if (!row.empty() && row.back() == '\r') row.remove_suffix(1);
+    if (line < first || row.starts_with("#version")) continue;
+    const auto gap = row.find(' ');
+    const bool good =
+        gap != std::string_view::npos && gap > 0 && gap + 1 < row.size() && row.find(' ', gap + 1) == std::string_view::npos;
+    expect(good, [&] {
+      return cat(name, ": line ", line + 1, ": expected two symbols and a space between them, got \"", row.substr(0, 80), "\"");
+    });
+    out.emplace_back(row.substr(0, gap), row.substr(gap + 1));
+  }
+  return out;
+}
+
+CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o) {
+  const std::string text = gunzip(bytes, name);
+  const auto merges = split_merges(text, name, 1, 49152 - 256 - 2);
+  expect(!merges.empty(), [&] { return cat(name, ": no merges: expected a header line, then two symbols a line"); });
+  auto v = std::make_shared<vocabulary>();
+  v->symbols.reserve(512 + merges.size() + 2);
+  for (const char* end : {"", "</w>"})
+    for (unsigned char b : alphabet().byte_of) {
+      std::string s;
+      append_utf8(s, alphabet().stand_in[b]);
+      v->symbols.push_back(s + end);
+    }
+  for (const auto& [left, right] : merges) v->symbols.push_back(std::string(left).append(right));
+  v->sot = static_cast<std::int32_t>(v->symbols.size()), v->eot = v->sot + 1;
+  v->symbols.push_back(o.sot);
+  v->symbols.push_back(o.eot);
+  v->specials = {{o.sot, v->sot, false}, {o.eot, v->eot, false}};
+  v->pad = o.follows == tokenizer_options::library::hf ? v->eot : 0;
+  v->options = std::move(o);
+  symbol_ids ids;
+  ids.reserve(v->symbols.size());
+  for (std::size_t i = 0; i < v->symbols.size(); ++i) ids[v->symbols[i]] = static_cast<std::int32_t>(i);
+  finish(*v, ids, merges, name);
+  return v;
+}
+
+using json = nlohmann::json;
+
+// Refuses what no tokenizer needs: deep nesting, millions of values.
+CLIPX_INLINE json parse_json(std::string_view text, const std::string& name) {
+  std::size_t values = 0;
+  const auto watch = [&](int depth, json::parse_event_t, json&) {
+    expect(depth <= 16 && ++values <= 2000000, [&] { return cat(name, ": too deep or too large for a tokenizer's JSON"); });
+    return true;
+  };
+  try {
+    return json::parse(text.begin(), text.end(), watch);
+  } catch (const json::exception& e) { fail(cat(name, ": not JSON: ", e.what())); }
+}
+
+CLIPX_INLINE const json* member(const json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto it = object.find(key);
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
+CLIPX_INLINE bool flag(const json& object, const char* key) {
+  const json* m = member(object, key);
+  return m && m->is_boolean() && m->get<bool>();
+}
+
+// A token in a config is a string, or an object with its content.
+CLIPX_INLINE std::string token_text(const json* token) {
+  if (token && token->is_object()) token = member(*token, "content");
+  return token && token->is_string() ? token->get<std::string>() : std::string();
+}
+
+// Notes an added token; a later entry for the same string replaces an earlier one.
+CLIPX_INLINE void note_added(vocabulary& v, std::vector<special_token>& list, const json& token, std::int64_t id,
+                             const std::string& name) {
+  expect(id >= 0 && id < (1 << 20), [&] { return cat(name, ": added token has the id ", id); });
+  const auto at = static_cast<std::size_t>(id);
+  special_token s{token_text(&token), static_cast<std::int32_t>(id), flag(token, "normalized")};
+  expect(!s.text.empty(), [&] { return cat(name, ": added token ", id, " has no text"); });
+  expect(!flag(token, "lstrip") && !flag(token, "rstrip") && !flag(token, "single_word"),
+         [&] { return cat(name, ": added token \"", s.text, "\": lstrip, rstrip and single_word are not supported"); });
+  if (v.symbols.size() <= at) v.symbols.resize(at + 1);
+  if (v.symbols[at].empty()) v.symbols[at] = s.text;
+  for (auto& known : list)
+    if (known.text == s.text) {
+      known = std::move(s);
+      return;
+    }
+  list.push_back(std::move(s));
+}
+
+// The vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
+CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<symbol_pair>& merges, const json* added,
+                                         const std::string& name, tokenizer_options o, std::string_view config_text) {
+  const bool hf = o.follows == tokenizer_options::library::hf;
+  const json config = config_text.empty() || !hf ? json() : parse_json(config_text, name + ": tokenizer_config.json");
+  expect(vocab.is_object() && !vocab.empty(),
+         [&] { return cat(name, ": expected an object of symbols and ids as the vocabulary"); });
+  auto v = std::make_shared<vocabulary>();
+  symbol_ids ids;
+  ids.reserve(vocab.size());
+  std::vector<bool> taken;
+  for (auto it = vocab.begin(); it != vocab.end(); ++it) {
+    const std::int64_t id = it->is_number_integer() ? it->get<std::int64_t>() : -1;
+    expect(id >= 0 && id < (1 << 20),
+           [&] { return cat(name, ": symbol \"", it.key(), "\": expected an id below 1048576, got ", it->dump()); });
+    const auto at = static_cast<std::size_t>(id);
+    if (at >= taken.size()) taken.resize(at + 1);
+    expect(!taken[at], [&] { return cat(name, ": symbol \"", it.key(), "\": its id ", id, " is another symbol's too"); });
+    taken[at] = true;
+    if (at >= v->symbols.size()) v->symbols.resize(at + 1);
+    v->symbols[at] = it.key();
+    ids.emplace(it.key(), static_cast<std::int32_t>(id));
+  }
+  std::vector<special_token> tokens;
+  if (added && added->is_array())
+    for (const json& token : *added) {
+      const json* id = member(token, "id");
+      note_added(*v, tokens, token, id && id->is_number_integer() ? id->get<std::int64_t>() : -1, name);
+    }
+  if (const json* list = member(config, "added_tokens_decoder"); list && list->is_object())
+    for (auto it = list->begin(); it != list->end(); ++it) {
+      std::int64_t id = -1;
+      std::from_chars(it.key().data(), it.key().data() + it.key().size(), id);
+      note_added(*v, tokens, *it, id, name + ": tokenizer_config.json");
+    }
+  if (const auto s = token_text(member(config, "bos_token")); !s.empty()) o.sot = s;
+  if (const auto s = token_text(member(config, "eos_token")); !s.empty()) o.eot = s;
+  const auto find = [&](const std::string& text) -> std::int32_t {
+    for (const auto& s : tokens)
+      if (s.text == text) return s.id;
+    const auto it = ids.find(text);
+    return it == ids.end() ? -1 : it->second;
+  };
+  if (hf) v->specials = tokens;
+  const auto resolve = [&](const std::string& text, const char* one, const char* other) {
+    std::int32_t id = find(text);
+    if (id < 0 && !hf) id = std::max(find(one), find(other));
+    expect(id >= 0, [&] { return cat(name, ": no symbol \"", text, "\" in the vocabulary"); });
+    const auto same = [&](const special_token& s) { return s.text == text; };
+    if (std::none_of(v->specials.begin(), v->specials.end(), same)) v->specials.push_back({text, id, false});
+    return id;
+  };
+  v->sot = resolve(o.sot, "<|startoftext|>", "<start_of_text>");
+  v->eot = resolve(o.eot, "<|endoftext|>", "<end_of_text>");
+  if (hf) {
+    const auto pad = find(token_text(member(config, "pad_token")));
+    v->pad = pad >= 0 ? pad : v->eot;
+  }
+  v->options = std::move(o);
+  finish(*v, ids, merges, name);
+  return v;
+}
+
+CLIPX_INLINE vocabulary_ptr read_vocab(std::string_view vocab, std::string_view merges, const std::string& name,
+                                       tokenizer_options o, std::string_view config) {
+  const json symbols = parse_json(vocab, name);
+  return from_symbols(symbols, split_merges(merges, name, 0, std::size_t(1) << 20), nullptr, name, std::move(o), config);
+}
+
+CLIPX_INLINE vocabulary_ptr read_tokenizer_json(std::string_view text, const std::string& name, tokenizer_options o,
+                                                std::string_view config) {
+  const json root = parse_json(text, name);
+  const json* model = member(root, "model");
+  const json* vocab = model ? member(*model, "vocab") : nullptr;
+  const json* list = model ? member(*model, "merges") : nullptr;
+  expect(vocab && list && list->is_array(), [&] { return cat(name, ": expected model.vocab and model.merges (a BPE tokenizer)"); });
+  const json* type = member(*model, "type");
+  expect(!type || *type == "BPE", [&] { return cat(name, ": expected model.type BPE, got ", type->dump()); });
+  const json* suffix = member(*model, "end_of_word_suffix");
+  expect(suffix && *suffix == "</w>",
+         [&] { return cat(name, ": expected model.end_of_word_suffix \"</w>\", CLIP's: another tokenizer"); });
+  std::vector<symbol_pair> merges;
+  merges.reserve(list->size());
+  const auto view = [](const json& s) { return std::string_view(s.get_ref<const std::string&>()); };
+  for (const json& m : *list) {
+    bool good = false;
+    if (m.is_string()) {
+      const auto row = view(m);
+      const auto gap = row.find(' ');
+      good = gap != std::string_view::npos && gap > 0 && gap + 1 < row.size() && row.find(' ', gap + 1) == std::string_view::npos;
+      if (good) merges.emplace_back(row.substr(0, gap), row.substr(gap + 1));
+    } else if (m.is_array() && m.size() == 2 && m[0].is_string() && m[1].is_string()) {
+      good = !view(m[0]).empty() && !view(m[1]).empty();
+      merges.emplace_back(view(m[0]), view(m[1]));
+    }
+    expect(good, [&] { return cat(name, ": merge ", merges.size(), ": expected two symbols, got ", m.dump().substr(0, 80)); });
+  }
+  return from_symbols(*vocab, merges, member(root, "added_tokens"), name, std::move(o), config);
+}
+
+}  // namespace clipx::detail

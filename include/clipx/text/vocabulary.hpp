@@ -1,0 +1,128 @@
+// The tables behind a tokenizer: symbols, merges, special strings. Built by the readers, then never changed.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../core/mat.hpp"
+#include "clean.hpp"
+#include "word_cache.hpp"
+
+namespace clipx {
+
+/// Which library a tokenizer agrees with, and the sizes of the model that it serves.
+struct tokenizer_options {
+  /// simple: openai/CLIP's and open_clip's own tokenizer. hf: transformers 5 (its special strings are found before cleaning and
+  /// anywhere, letters are lowered one by one, "'S" is no contraction before it is lowered).
+  enum class library { simple, hf };
+  library follows = library::simple;
+  clean_rule clean = clean_rule::openai;  // for `hf` it comes before the rule of that name, which always runs
+  std::string sot = "<|startoftext|>";    // strings that are one id each when they stand in a text; for a vocabulary
+  std::string eot = "<|endoftext|>";      // without them, the ids of start and end under their other usual names
+  dim context_length = 77;                // ids a text, with start and end
+  bool truncate = true;                   // false: a text that is too long is an error, as openai/CLIP has it
+  dim cache_words = 24000;                // words whose ids are kept (85 bytes each); 0 for none
+
+  /// openai/CLIP's simple_tokenizer.
+  static tokenizer_options openai() { return {}; }
+  /// open_clip 3.3's SimpleTokenizer: its special strings are <start_of_text> and <end_of_text>.
+  static tokenizer_options open_clip() {
+    tokenizer_options o;
+    o.sot = "<start_of_text>", o.eot = "<end_of_text>";
+    return o;
+  }
+  /// transformers 5's CLIPTokenizer.
+  static tokenizer_options hf() {
+    tokenizer_options o;
+    o.follows = library::hf, o.clean = clean_rule::none;
+    return o;
+  }
+  /// open_clip's HFTokenizer (a config with hf_tokenizer_name) around transformers' CLIPTokenizer.
+  static tokenizer_options open_clip_hf() {
+    tokenizer_options o = hf();
+    o.clean = clean_rule::whitespace;
+    return o;
+  }
+};
+
+namespace detail {
+
+/// A string that is one id. `normalized`: it is looked for in the cleaned text, not in the text as given (hf only).
+struct special_token {
+  std::string text;
+  std::int32_t id = -1;
+  bool normalized = false;
+};
+
+/// (left, right) -> (rank, id of the pair joined), by open addressing.
+class merge_table {
+ public:
+  struct entry {
+    std::int32_t left = -1, right = -1, rank = -1, id = -1;
+  };
+  void reserve(std::size_t merges);
+  /// A pair that is given twice keeps its last rank.
+  void insert(const entry& e);
+  /// nullptr where the pair is no merge.
+  const entry* find(std::int32_t left, std::int32_t right) const {
+    for (std::size_t i = place(left, right);; i = (i + 1) & mask_) {
+      const entry& e = slots_[i];
+      if (e.rank < 0) return nullptr;
+      if (e.left == left && e.right == right) return &e;
+    }
+  }
+
+ private:
+  std::size_t place(std::int32_t left, std::int32_t right) const {
+    const auto key = std::uint64_t(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+    return static_cast<std::size_t>(key * 0x9E3779B97F4A7C15U >> 32) & mask_;
+  }
+  std::vector<entry> slots_ = std::vector<entry>(2);
+  std::size_t mask_ = 1;
+};
+
+struct vocabulary {
+  std::vector<std::string> symbols;               // by id; empty where a file leaves an id out
+  std::array<std::int32_t, 256> inner{}, last{};  // ids of a byte inside a word, and at its end
+  merge_table merges;
+  std::vector<special_token> specials;
+  std::int32_t sot = -1, eot = -1, pad = 0;
+  tokenizer_options options;
+
+  /// Appends the ids of one word (bytes after cleaning).
+  void merge_word(std::string_view word, std::vector<std::int32_t>& out) const;
+  /// The same through the cache.
+  void append_word(std::string_view word, std::vector<std::int32_t>& out) const;
+
+  // For the one-pass scan of plain ASCII: what each byte is, and what it becomes. `stop` leaves the text to the full scan.
+  enum class ascii : unsigned char { space, letter, number, other, stop };
+  std::array<ascii, 256> kind{};
+  std::array<char, 256> fold{};
+  std::unique_ptr<word_cache> cache;
+};
+
+/// Id -> stand-in character of a byte, in table order; and the byte of each stand-in below U+0144 (-1: none).
+struct byte_alphabet {
+  std::array<unsigned char, 256> byte_of{};  // by place in the table
+  std::array<char32_t, 256> stand_in{};      // by byte
+  std::array<int, 0x144> byte_at{};          // by stand-in
+};
+const byte_alphabet& alphabet();
+
+using vocabulary_ptr = std::shared_ptr<const vocabulary>;
+vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o);
+vocabulary_ptr read_vocab(std::string_view json, std::string_view merges, const std::string& name, tokenizer_options o,
+                          std::string_view config = {});
+vocabulary_ptr read_tokenizer_json(std::string_view json, const std::string& name, tokenizer_options o,
+                                   std::string_view config = {});
+
+}  // namespace detail
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "vocabulary-inl.hpp"
+#endif
