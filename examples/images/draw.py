@@ -96,19 +96,8 @@ def umbrella():
     return image
 
 
-def fish():
-    image, d = canvas()
-    d.polygon(points((160, 112), (208, 70), (208, 154)), fill="#f77f00")
-    d.ellipse(s(24, 62, 176, 162), fill="#fb8b24")
-    d.ellipse(s(50, 92, 68, 110), fill="white")
-    d.ellipse(s(55, 97, 64, 106), fill="black")
-    d.polygon(points((96, 68), (130, 36), (140, 74)), fill="#f77f00")
-    d.arc(s(74, 76, 110, 148), 290, 70, fill="#c8560a", width=4 * SCALE)
-    return image
-
-
 if __name__ == "__main__":
-    for draw in (apple, sun, heart, clock, house, mushroom, umbrella, fish):
+    for draw in (apple, sun, heart, clock, house, mushroom, umbrella):
         path = pathlib.Path(__file__).with_name(draw.__name__ + ".png")
         draw().resize((SIZE, SIZE), Image.LANCZOS).save(path, optimize=True)
         print(path.name)

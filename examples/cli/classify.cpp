@@ -1,0 +1,85 @@
+// clipx classify: labels ranked for each picture.
+#include <clipx/zero_shot/classifier.hpp>
+#include <clipx/zero_shot/retrieval.hpp>
+#include <cstdio>
+#include <sstream>
+
+#include "common.hpp"
+
+namespace cli {
+namespace {
+
+struct options {
+  model_options model;
+  std::string labels, classes, templates;
+  std::vector<std::string> images;
+};
+
+clipx::prompt_set prompts(const options& o) {
+  std::vector<std::string> templates(clipx::default_templates().begin(), clipx::default_templates().end());
+  if (!o.templates.empty()) templates = clipx::read_lines(o.templates);
+  if (!o.classes.empty()) return clipx::read_prompts(o.classes, templates);
+  std::vector<std::string> names;
+  std::istringstream list(o.labels);
+  for (std::string name; std::getline(list, name, ',');) {
+    name = clipx::trimmed(name);
+    clipx::expect(!name.empty(), "--labels: expected names between commas, got an empty one");
+    names.push_back(name);
+  }
+  clipx::expect(!names.empty(), "--labels: expected at least one label, got none");
+  return clipx::make_prompts(names, templates);
+}
+
+int classify(const options& o) {
+  const auto set = prompts(o);
+  const auto pictures = open_pictures(o.images);
+  const auto engine = o.model.load();
+  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return engine->texts(texts); });
+  progress bar("pictures", pictures.size());
+  bool all = true;
+  for_each_batch(
+      pictures, engine->source().pixels(), o.model.batch_size, o.model.engine.threads,
+      [&](std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb) {
+        if (indices.empty()) return;
+        const auto cosines = engine->cosines(engine->images(rgb), classes.weights);
+        bar.advance(indices.size());
+        for (std::size_t i = 0; i < indices.size(); ++i) {
+          const auto ranked = clipx::probabilities(std::span<const double>(cosines).subspan(i * set.classes.size(), set.classes.size()),
+                                                   engine->log_scale());
+          const auto& name = pictures[indices[i]].name;
+          if (o.model.json_output) {
+            json line{{"image", name}, {"labels", json::array()}};
+            for (auto [label, p] : ranked) line["labels"].push_back({{"label", set.classes[static_cast<std::size_t>(label)]}, {"p", p}});
+            std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+          } else {
+            std::printf("%s\n", name.c_str());
+            for (std::size_t k = 0; k < std::min<std::size_t>(ranked.size(), 5); ++k)
+              std::printf("  %6.2f %%  %s\n", 100 * ranked[k].second, set.classes[static_cast<std::size_t>(ranked[k].first)].c_str());
+          }
+        }
+        std::fflush(stdout);
+      },
+      [&](std::size_t, const std::string& message) {
+        std::fprintf(stderr, "clipx: %s\n", message.c_str());
+        all = false;
+      });
+  return all ? 0 : 1;
+}
+}  // namespace
+
+void add_classify(CLI::App& app, action& run) {
+  auto* verb = app.add_subcommand("classify", "Ranks labels for pictures.");
+  auto o = std::make_shared<options>();
+  o->model.add_model(*verb), o->model.add_engine(*verb), o->model.add_json(*verb);
+  auto* labels = verb->add_option("--labels", o->labels, "labels, separated by commas");
+  auto* classes = verb->add_option("--classes", o->classes, "file: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for standard input");
+  labels->excludes(classes);
+  verb->add_option("--templates", o->templates, "file of prompt templates with {} for the label (default: built in)");
+  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required();
+  verb->callback([=, &run] {
+    if (labels->count() + classes->count() == 0) throw CLI::RequiredError("--labels or --classes");
+    run = [=] { return classify(*o); };
+  });
+}
+
+}  // namespace cli

@@ -1,0 +1,61 @@
+// What the verbs share: options, the model's folder, pictures decoded by threads, JSON lines.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <clipx/clipx.hpp>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine.hpp"
+#include "progress.hpp"
+
+namespace cli {
+
+using json = nlohmann::ordered_json;
+
+/// Options that every verb with a model has.
+struct model_options {
+  std::string path;  // --model
+  clipx::checkpoint_options checkpoint;
+  engine_options engine;
+  std::size_t batch_size = 32;
+  bool json_output = false;
+
+  void add_model(CLI::App& app);    // --model, --tokenizer, --activation, --head-width
+  void add_engine(CLI::App& app);   // --backend, --precision, --threads, --batch-size, --deterministic
+  void add_json(CLI::App& app);     // --json
+  clipx::checkpoint open() const;   // the folder given, or the default model
+  std::unique_ptr<engine> load() const;
+};
+
+/// --model as given; else CLIPX_MODEL; else models/default beside the program, in the source tree or in the install prefix.
+std::string find_model(const std::string& given);
+
+/// Pictures from files ("-": one from standard input), decoded and brought to the model's size by threads, a batch at a time.
+/// consume(first index, paths of those that were read, their pixels one after another). A picture that cannot be read is told to
+/// failed(path, message) and left out.
+struct picture {
+  std::string name;
+  std::function<std::vector<std::byte>()> bytes;
+};
+using picture_batch = std::function<void(std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb)>;
+using picture_failure = std::function<void(std::size_t index, const std::string& message)>;
+void for_each_batch(const std::vector<picture>& pictures, const clipx::preprocess_config& config, std::size_t batch_size, int threads,
+                    const picture_batch& consume, const picture_failure& failed);
+
+/// A picture a path; folders stand for the picture files in them, sorted. Error: nothing there.
+std::vector<picture> open_pictures(const std::vector<std::string>& paths);
+
+/// The verbs: each adds itself to the program and, when chosen, sets `run`, whose result is the exit code.
+using action = std::function<int()>;
+void add_classify(CLI::App& app, action& run);
+void add_embed(CLI::App& app, action& run);
+void add_tokenize(CLI::App& app, action& run);
+void add_preprocess(CLI::App& app, action& run);
+void add_inspect(CLI::App& app, action& run);
+void add_convert(CLI::App& app, action& run);
+void add_eval(CLI::App& app, action& run);
+
+}  // namespace cli

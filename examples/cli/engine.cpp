@@ -1,0 +1,49 @@
+#include "engine.hpp"
+
+#include <clipx/core/error.hpp>
+
+namespace cli {
+
+std::unique_ptr<engine> make_eigen_f64(clipx::checkpoint c);
+std::unique_ptr<engine> make_eigen_f32(clipx::checkpoint c);
+#ifdef CLIPX_CLI_CPU
+std::unique_ptr<engine> make_cpu(clipx::checkpoint c, const engine_options& o);
+std::string describe_cpu();
+#endif
+
+std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
+  const auto needs = [&](std::initializer_list<const char*> known) {
+    std::string names;
+    for (auto* p : known) {
+      if (o.precision == p) return;
+      names += clipx::cat(" ", p);
+    }
+    clipx::fail(clipx::cat("--precision ", o.precision, ": backend ", o.backend, " has", names));
+  };
+  if (o.backend == "eigen") {
+    needs({"f64", "f32"});
+    return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
+  }
+#ifdef CLIPX_CLI_CPU
+  if (o.backend == "cpu") {
+    needs({"f32", "bf16"});
+    return make_cpu(std::move(source), o);
+  }
+  const char* built = "eigen, cpu";
+#else
+  const char* built = "eigen";
+#endif
+  if (o.backend == "cuda" || o.backend == "cpu")
+    clipx::fail(clipx::cat("--backend ", o.backend, ": this program was built without it; it has: ", built));
+  clipx::fail(clipx::cat("--backend ", o.backend, ": unknown; this program has: ", built));
+}
+
+std::vector<std::string> describe_backends() {
+  std::vector<std::string> lines{"eigen: the reference, float and double, one thread"};
+#ifdef CLIPX_CLI_CPU
+  lines.push_back("cpu: " + describe_cpu());
+#endif
+  return lines;
+}
+
+}  // namespace cli

@@ -1,0 +1,43 @@
+// One model on one device behind a plain interface: the program's only run-time dispatch is the factory at the foot.
+#pragma once
+#include <clipx/zero_shot/checkpoint.hpp>
+#include <clipx/zero_shot/embeddings.hpp>
+#include <clipx/zero_shot/prompts.hpp>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cli {
+
+struct engine_options {
+  std::string backend = "cpu", precision = "f32";
+  int threads = 0;  // 0: all
+  bool deterministic = false;
+};
+
+class engine {
+ public:
+  virtual ~engine() = default;
+  /// (N, n n 3) 8-bit pixels of the model's size -> unit rows.
+  virtual clipx::embeddings<double> images(std::span<const std::uint8_t> rgb) = 0;
+  virtual clipx::embeddings<double> texts(std::span<const std::string> texts) = 0;
+  /// (x.rows, y.rows), computed in the backend's precision.
+  virtual std::vector<double> cosines(const clipx::embeddings<double>& x, const clipx::embeddings<double>& y) = 0;
+  virtual double log_scale() = 0;
+  /// Bytes of activations held.
+  virtual clipx::dim workspace() = 0;
+  const clipx::checkpoint& source() const { return source_; }
+
+ protected:
+  explicit engine(clipx::checkpoint c) : source_(std::move(c)) {}
+  clipx::checkpoint source_;
+};
+
+/// Loads the checkpoint's weights onto the chosen device. Errors: a backend or precision that is unknown or not built in.
+std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& options);
+
+/// The backends in this build, with what they use (instruction sets, library versions), a line each.
+std::vector<std::string> describe_backends();
+
+}  // namespace cli

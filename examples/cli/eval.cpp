@@ -1,0 +1,176 @@
+// clipx eval: zero-shot classification and retrieval on WebDataset shards or a folder, reported in CLIP_benchmark's shape.
+#include <clipx/zero_shot/classifier.hpp>
+#include <clipx/zero_shot/retrieval.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "common.hpp"
+
+namespace cli {
+namespace {
+namespace fs = std::filesystem;
+
+struct options {
+  model_options model;
+  std::string data, classes, templates;
+};
+
+/// Pictures with what is known of them.
+struct data_set {
+  std::vector<picture> pictures;
+  std::vector<clipx::dim> labels;                  // -1: none
+  std::vector<std::vector<std::string>> captions;  // of each picture
+};
+
+/// The label of a sample: its .cls member, else "cls" in its JSON member.
+clipx::dim label_of(const clipx::sample& s, const json& meta, const std::string& shard) {
+  if (auto cls = s.find("cls")) {
+    const auto text = clipx::trimmed(std::string(reinterpret_cast<const char*>(cls->data()), cls->size()));
+    clipx::dim label = -1;
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), label);
+    clipx::expect(end.ec == std::errc{} && end.ptr == text.data() + text.size(),
+                  [&] { return clipx::cat(shard, ": sample ", s.key, ": expected a whole number in .cls, got \"", text.substr(0, 40), "\""); });
+    return label;
+  }
+  if (meta.is_object() && meta.contains("cls") && meta["cls"].is_number_integer()) return meta["cls"].get<clipx::dim>();
+  return -1;
+}
+
+data_set read_shards(const std::string& pattern) {
+  data_set out;
+  for (auto& shard : clipx::expand_braces(pattern))
+    clipx::for_each_sample(shard, [&](const clipx::sample& s) {
+      const auto image = s.image();
+      if (!image) return;
+      json meta;
+      if (auto bytes = s.find("json")) {
+        meta = json::parse(reinterpret_cast<const char*>(bytes->data()), reinterpret_cast<const char*>(bytes->data()) + bytes->size(), nullptr, false);
+        clipx::expect(!meta.is_discarded(), [&] { return clipx::cat(shard, ": sample ", s.key, ": its .json member is not JSON"); });
+      }
+      const std::vector<std::byte> bytes(image->begin(), image->end());
+      out.pictures.push_back({shard + ":" + s.key, [bytes] { return bytes; }});
+      out.labels.push_back(label_of(s, meta, shard));
+      auto& captions = out.captions.emplace_back();
+      if (meta.is_object() && meta.contains("captions") && meta["captions"].is_array()) {
+        for (auto& c : meta["captions"])
+          if (c.is_string()) captions.push_back(c.get<std::string>());
+      } else if (auto text = s.find("txt")) {
+        captions.push_back(clipx::trimmed(std::string(reinterpret_cast<const char*>(text->data()), text->size())));
+      }
+    });
+  return out;
+}
+
+/// A folder: each subfolder named like a class holds its pictures; a picture's captions are the lines of the .txt beside it.
+data_set read_folder(const std::string& folder, const std::vector<std::string>& classes) {
+  data_set out;
+  const auto add = [&](const std::string& path, clipx::dim label) {
+    out.pictures.push_back(open_pictures({path}).front());
+    out.labels.push_back(label);
+    const auto text = fs::path(path).replace_extension(".txt");
+    out.captions.push_back(fs::exists(text) ? clipx::read_lines(text.string()) : std::vector<std::string>{});
+  };
+  if (classes.empty())
+    for (auto& path : clipx::list_images(folder)) add(path, -1);
+  for (std::size_t c = 0; c < classes.size(); ++c)
+    if (const auto sub = fs::path(folder) / classes[c]; fs::is_directory(sub))
+      for (auto& path : clipx::list_images(sub.string())) add(path, static_cast<clipx::dim>(c));
+  return out;
+}
+
+data_set read_data(const std::string& path, const std::vector<std::string>& classes) {
+  auto data = fs::is_directory(path) ? read_folder(path, classes) : read_shards(path);
+  clipx::expect(!data.pictures.empty(), [&] { return clipx::cat(path, ": expected pictures, found none"); });
+  return data;
+}
+
+/// All pictures embedded; one that cannot be decoded is an error: a metric over fewer pictures is another metric.
+clipx::embeddings<double> embed_all(engine& e, const data_set& data, const options& o) {
+  clipx::embeddings<double> out;
+  progress bar("pictures", data.pictures.size());
+  for_each_batch(
+      data.pictures, e.source().pixels(), o.model.batch_size, o.model.engine.threads,
+      [&](std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb) {
+        const auto part = e.images(rgb);
+        out.cols = part.cols;
+        out.values.insert(out.values.end(), part.values.begin(), part.values.end());
+        bar.advance(indices.size());
+      },
+      [&](std::size_t i, const std::string& message) { clipx::fail(clipx::cat(data.pictures[i].name, ": ", message)); });
+  return out;
+}
+
+void print(const options& o, const engine& e, const char* task, const json& metrics, const json& more) {
+  const fs::path data(o.data);
+  const auto name = fs::is_directory(data) ? data.filename().string() : data.parent_path().filename().string();
+  if (o.model.json_output) {
+    json line{{"dataset", name.empty() ? o.data : name}, {"model", e.source().config().name}, {"task", task}, {"metrics", metrics}};
+    line.update(more);
+    std::printf("%s\n", line.dump().c_str());
+    return;
+  }
+  for (auto* part : {&more, &metrics})
+    for (auto& [key, value] : part->items()) {
+      if (value.is_number_float())
+        std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
+      else
+        std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+    }
+}
+
+int zero_shot(const options& o) {
+  std::vector<std::string> templates(clipx::default_templates().begin(), clipx::default_templates().end());
+  if (!o.templates.empty()) templates = clipx::read_lines(o.templates);
+  const auto set = clipx::read_prompts(o.classes, templates);
+  const auto data = read_data(o.data, set.classes);
+  for (std::size_t i = 0; i < data.labels.size(); ++i)
+    clipx::expect(data.labels[i] >= 0, [&] { return clipx::cat(data.pictures[i].name, ": expected a label (.cls member, or \"cls\" in .json), got none"); });
+  const auto engine = o.model.load();
+  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return engine->texts(texts); });
+  const auto cosines = engine->cosines(embed_all(*engine, data, o), classes.weights);
+  const auto m = clipx::evaluate_zero_shot<double>(cosines, data.labels, static_cast<clipx::dim>(set.classes.size()));
+  json ties = json::array();
+  for (auto i : m.ties) ties.push_back(data.pictures[static_cast<std::size_t>(i)].name);
+  print(o, *engine, "zeroshot_classification", {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
+        {{"pictures", m.pictures}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}});
+  return 0;
+}
+
+int retrieval(const options& o) {
+  const auto data = read_data(o.data, {});
+  std::vector<std::string> texts;
+  std::vector<clipx::dim> image_of;
+  for (std::size_t i = 0; i < data.captions.size(); ++i)
+    for (auto& c : data.captions[i]) texts.push_back(c), image_of.push_back(static_cast<clipx::dim>(i));
+  clipx::expect(!texts.empty(), [&] { return clipx::cat(o.data, ": expected captions (\"captions\" in .json, or .txt), found none"); });
+  const auto engine = o.model.load();
+  const auto images = embed_all(*engine, data, o);
+  const auto cosines = engine->cosines(engine->texts(texts), images);
+  const auto m = clipx::evaluate_retrieval<double>(cosines, image_of, images.rows());
+  json metrics;
+  for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("image_retrieval_recall@", m.k[i])] = m.image_recall[i];
+  for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("text_retrieval_recall@", m.k[i])] = m.text_recall[i];
+  print(o, *engine, "zeroshot_retrieval", metrics, {{"pictures", images.rows()}, {"captions", texts.size()}});
+  return 0;
+}
+}  // namespace
+
+void add_eval(CLI::App& app, action& run) {
+  auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
+  verb->require_subcommand(1);
+  auto o = std::make_shared<options>();
+  const auto add = [&](const char* name, const char* help, auto&& what) {
+    auto* task = verb->add_subcommand(name, help);
+    o->model.add_model(*task), o->model.add_engine(*task), o->model.add_json(*task);
+    task->add_option("--data", o->data, "WebDataset shards (braces are expanded) or a folder")->required();
+    task->callback([=, &run] { run = [=] { return what(*o); }; });
+    return task;
+  };
+  auto* task = add("zeroshot", "top-1, top-5 and mean per class", zero_shot);
+  task->add_option("--classes", o->classes, "class a line, line n is label n; or each class's own prompts")->required();
+  task->add_option("--templates", o->templates, "prompt templates with {} (default: built in)");
+  add("retrieval", "R@1, R@5, R@10 both ways", retrieval);
+}
+
+}  // namespace cli

@@ -1,0 +1,40 @@
+// clipx: classify, embed, tokenize, preprocess, inspect, convert, eval. Exit codes: 0 done, 1 bad input, 2 bad usage.
+#include <cstdio>
+#include <exception>
+
+#include "common.hpp"
+
+int main(int argc, char** argv) {
+  CLI::App app{"CLIP without Python: images and texts in one space."};
+  app.name("clipx");
+  app.require_subcommand(0, 1);
+  bool version = false, verbose = false;
+  app.add_flag("--version", version, "version; with -v also what is in use");
+  app.add_flag("-v,--verbose", verbose, "with --version: backends, instruction sets, decoders");
+  cli::action run;
+  for (auto* add : {cli::add_classify, cli::add_embed, cli::add_tokenize, cli::add_preprocess, cli::add_inspect, cli::add_convert, cli::add_eval})
+    add(app, run);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  try {
+    if (version) {
+      std::printf("clipx %s\n", CLIPX_VERSION);
+      if (verbose) {
+        for (auto& line : cli::describe_backends()) std::printf("%s\n", line.c_str());
+        std::printf("JPEG: %s\n", std::string(clipx::jpeg_decoder()).c_str());
+      }
+      return 0;
+    }
+    if (run) return run();
+    std::fputs(app.help().c_str(), stderr);
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size needs less\n");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "clipx: %s\n", e.what());
+  }
+  return 1;
+}

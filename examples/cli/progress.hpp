@@ -1,0 +1,38 @@
+// Progress with rate and time left, on stderr when it is a terminal; silent elsewhere.
+#pragma once
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+namespace cli {
+
+class progress {
+ public:
+  progress(const char* what, std::size_t total) : what_(what), total_(total), shown_(isatty(2) != 0) {}
+  ~progress() {
+    if (shown_ && done_) std::fprintf(stderr, "\r\033[K");
+  }
+  void advance(std::size_t n) {
+    done_ += n;
+    const auto now = std::chrono::steady_clock::now();
+    if (!shown_ || (now - last_ < std::chrono::milliseconds(100) && done_ < total_)) return;
+    last_ = now;
+    const double seconds = std::chrono::duration<double>(now - start_).count(), rate = static_cast<double>(done_) / std::max(seconds, 1e-9);
+    std::fprintf(stderr, "\r\033[K%s %zu", what_, done_);
+    if (total_) std::fprintf(stderr, "/%zu", total_);
+    std::fprintf(stderr, "  %.1f/s", rate);
+    if (total_ > done_) std::fprintf(stderr, "  %.0f s left", static_cast<double>(total_ - done_) / rate);
+    std::fflush(stderr);
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  const char* what_;
+  std::size_t total_, done_ = 0;
+  bool shown_;
+  clock::time_point start_ = clock::now(), last_{};
+};
+
+}  // namespace cli

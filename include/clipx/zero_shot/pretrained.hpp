@@ -1,0 +1,126 @@
+// load(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and pictures in, unit rows out.
+#pragma once
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "checkpoint.hpp"
+#include "embeddings.hpp"
+#include "retrieval.hpp"
+
+namespace clipx {
+
+namespace detail {
+/// Weights may be used where the file maps them if the backend computes in host memory.
+template <class B>
+inline constexpr bool in_host_memory = requires { requires B::host_memory; };
+
+/// The model's parameters from a checkpoint: mapped in place where file and device agree on type and order, else converted into
+/// one buffer. Everything missing, extra or misshapen is one error.
+template <class Encoder, backend B>
+flat<B> bind_checkpoint(clip<Encoder, B>& model, const checkpoint& source) {
+  using T = scalar_t<B>;
+  using A = accum_t<B>;
+  B& device = model.device();
+  constexpr dim align = 64;
+  dim low = 0, high = 0;
+  const auto mapped = [&]<class E>(const weight_source& w, mat<E>&) -> E* {
+    if constexpr (in_host_memory<B> && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
+      return static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
+    else
+      return nullptr;
+  };
+  std::vector<std::pair<std::string, shape>> wanted;
+  walk(model, [&](const std::string& name, auto&, const shape& s, role) { wanted.emplace_back(name, s); });
+  auto weights = source.match(wanted);  // in the order of `wanted`
+  std::size_t i = 0;
+  walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
+    m.data = mapped(weights[i++], m);
+    if (!m) (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
+  });
+  flat<B> memory{device.template alloc<T>(low), device.template alloc<A>(high)};
+  low = high = 0, i = 0;
+  std::vector<float> values;
+  walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
+    const auto& w = weights[i++];
+    if (m) return;
+    dim& at = std::is_same_v<E, T> ? low : high;
+    if constexpr (std::is_same_v<E, T>)
+      m.data = memory.low.data() + at;
+    else
+      m.data = memory.high.data() + at;
+    at += (s.count() + align - 1) / align * align;
+    values.resize(static_cast<std::size_t>(s.count()));
+    w.read(values);
+    device.upload(mat<const float>(values.data(), m.rows, m.cols), m);
+  });
+  device.sync();
+  return memory;
+}
+}  // namespace detail
+
+/// A trained model ready to answer. Errors name the file, what was expected and what was found.
+template <class Encoder, backend B>
+class pretrained {
+ public:
+  using A = accum_t<B>;
+  pretrained(B& device, checkpoint source)
+      : source_(std::move(source)), model_(device, source_.config(), {}), memory_(detail::bind_checkpoint(model_, source_)) {
+    A t{};
+    device.download(mat<const A>(model_.logit_scale), mat<A>(&t, 1, 1));
+    device.sync();
+    log_scale_ = static_cast<double>(t);
+    if constexpr (requires(const void* p, std::size_t n) { device.freeze(p, n); })
+      walk(model_, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
+        device.freeze(m.data, static_cast<std::size_t>(s.count()) * sizeof(E));
+      });
+  }
+
+  const clip<Encoder, B>& model() const { return model_; }
+  const checkpoint& source() const { return source_; }
+  double log_scale() const { return log_scale_; }
+
+  /// Texts to unit rows (N, D).
+  embeddings<A> encode_text(std::span<const std::string> texts) const {
+    std::vector<std::vector<std::int32_t>> rows;
+    rows.reserve(texts.size());
+    for (auto& text : texts) rows.push_back(source_.text()(text));
+    return embed_tokens(model_, rows);
+  }
+  embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
+    return encode_text(std::span<const std::string>(texts.begin(), texts.size()));
+  }
+  /// A picture, through the checkpoint's preprocessing, to a unit row (1, D).
+  embeddings<A> encode_image(const image& picture) const { return encode_pixels(to_pixels(picture, source_.pixels()).data); }
+  /// Pictures already brought to the model's size, (N, n n 3) 8-bit RGB, to unit rows (N, D).
+  embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
+    return embed_pixels(model_, rgb, source_.pixels().mean, source_.pixels().std);
+  }
+
+ private:
+  checkpoint source_;
+  clip<Encoder, B> model_;
+  flat<B> memory_;
+  double log_scale_ = 0;
+};
+
+/// A folder in open_clip's or Hugging Face's layout, or one safetensors file.
+template <class Encoder, backend B>
+pretrained<Encoder, B> load(B& device, const std::string& path, const checkpoint_options& options = {}) {
+  return pretrained<Encoder, B>(device, checkpoint::open(path, options));
+}
+template <class Encoder, backend B>
+pretrained<Encoder, B> load(B& device, checkpoint source) {
+  return pretrained<Encoder, B>(device, std::move(source));
+}
+
+/// (label, probability) falling, for the picture in row 0.
+template <class Encoder, backend B>
+std::vector<std::pair<dim, double>> rank(const pretrained<Encoder, B>& model, const embeddings<accum_t<B>>& picture,
+                                         const embeddings<accum_t<B>>& labels) {
+  const auto c = cosines(model.model().device(), picture, labels);
+  return probabilities(std::span<const accum_t<B>>(c), model.log_scale());
+}
+
+}  // namespace clipx
