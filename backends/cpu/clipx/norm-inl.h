@@ -1,0 +1,245 @@
+// LayerNorm, BatchNorm, unit rows, softmax and the contrastive loss.
+#if defined(CLIPX_NORM_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef CLIPX_NORM_INL_H
+#undef CLIPX_NORM_INL_H
+#else
+#define CLIPX_NORM_INL_H
+#endif
+
+#include <limits>
+
+#include "elementwise-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace clipx::simd::HWY_NAMESPACE {
+
+/// The sum of get(place) along a row of n; the four partial sums hide the adder's latency and are part of the fixed order.
+template <class F>
+HWY_INLINE float row_sum(dim n, F&& get) {
+  auto s0 = zero(), s1 = zero(), s2 = zero(), s3 = zero();
+  dim i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    s0 = s0 + get(whole{i}), s1 = s1 + get(whole{i + lanes});
+    s2 = s2 + get(whole{i + 2 * lanes}), s3 = s3 + get(whole{i + 3 * lanes});
+  }
+  for (; i + lanes <= n; i += lanes) s0 = s0 + get(whole{i});
+  if (i < n) s1 = s1 + part{i, n - i}.keep(get(part{i, n - i}));
+  return sum((s0 + s1) + (s2 + s3));
+}
+
+/// y = (x - mean) / sqrt(var + eps) w + b for one row, in two passes over x.
+template <class T>
+HWY_INLINE void normalize_row(const T* x, const float* w, const float* b, dim n, float eps, T* y, float* stats) {
+  const float mean = row_sum(n, [&](auto at) CLIPX_LANES { return at.get(x); }) / static_cast<float>(n);
+  const auto m = set(mean);
+  const float squares = row_sum(n, [&](auto at) CLIPX_LANES {
+    const auto v = at.get(x) - m;
+    return v * v;
+  });
+  const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
+  const auto s = set(rstd);
+  along(n, [&](auto at) CLIPX_LANES { at.put(hn::MulAdd((at.get(x) - m) * s, at.get(w), at.get(b)), y); });
+  if (stats) stats[0] = mean, stats[1] = rstd;
+}
+
+template <class T>
+void layernorm(mat<const T> x, mat<const float> w, mat<const float> b, float eps, mat<T> y, mat<float> stats) {
+  for (dim r = 0; r < x.rows; ++r) normalize_row(x.row(r), w.data, b.data, x.cols, eps, y.row(r), stats ? stats.row(r) : nullptr);
+}
+
+template <class T>
+void add_layernorm(mat<const T> x, mat<const T> branch, mat<const float> w, mat<const float> b, float eps, mat<T> sum, mat<T> y,
+                   mat<float> stats) {
+  for (dim r = 0; r < x.rows; ++r) {
+    along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(x.row(r)) + at.get(branch.row(r)), sum.row(r)); });
+    normalize_row<T>(sum.row(r), w.data, b.data, x.cols, eps, y.row(r), stats ? stats.row(r) : nullptr);
+  }
+}
+
+/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)).
+template <class T>
+void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<T> dx) {
+  const float n = static_cast<float>(x.cols);
+  for (dim r = 0; r < x.rows; ++r) {
+    const T *from = x.row(r), *grad = dy.row(r);
+    const auto mean = set(stats.row(r)[0]), rstd = set(stats.row(r)[1]);
+    const auto g = [&](auto at) CLIPX_LANES { return at.get(grad) * at.get(w.data); };
+    const auto xhat = [&](auto at) CLIPX_LANES { return (at.get(from) - mean) * rstd; };
+    const auto all = set(row_sum(x.cols, g) / n);
+    const auto dot = set(row_sum(x.cols, [&](auto at) CLIPX_LANES { return g(at) * xhat(at); }) / n);
+    along(x.cols, [&](auto at) CLIPX_LANES { at.put(rstd * (g(at) - all - xhat(at) * dot), dx.row(r)); });
+  }
+}
+
+template <class T>
+void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, mat<float> dw, mat<float> db) {
+  float* totals = scratch(x.cols);
+  column_sums(0, 1, x.rows, x.cols, totals, [&](auto at, dim r) CLIPX_LANES {
+    return at.get(dy.row(r)) * ((at.get(x.row(r)) - set(stats.row(r)[0])) * set(stats.row(r)[1]));
+  });
+  add_totals(totals, x.cols, dw.data);
+  column_sums(0, 1, x.rows, x.cols, totals, [&](auto at, dim r) CLIPX_LANES { return at.get(dy.row(r)); });
+  add_totals(totals, x.cols, db.data);
+}
+
+template <class T>
+void column_stats(mat<const T> x, mat<float> stats) {
+  const auto n = set(static_cast<float>(x.rows));
+  float *mean = stats.row(0), *var = stats.row(1);
+  const auto divide = [&](float* v) CLIPX_LANES { along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(v) / n, v); }); };
+  column_sums(0, 1, x.rows, x.cols, mean, [&](auto at, dim r) CLIPX_LANES { return at.get(x.row(r)); });
+  divide(mean);
+  column_sums(0, 1, x.rows, x.cols, var, [&](auto at, dim r) CLIPX_LANES {
+    const auto v = at.get(x.row(r)) - at.get(mean);
+    return v * v;
+  });
+  divide(var);
+}
+
+template <class At>
+HWY_INLINE vf column_rstd(At at, mat<const float> stats, float eps) {
+  return set(1.0f) / hn::Sqrt(at.get(stats.row(1)) + set(eps));
+}
+
+/// f(place, first row, end) by blocks of rows that stay in the cache while the columns go by.
+template <class F>
+HWY_INLINE void by_columns(dim rows, dim cols, F&& f) {
+  for (dim r = 0; r < rows; r += block_rows) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + block_rows)); });
+}
+
+template <class T>
+void batchnorm(mat<const T> x, mat<const float> stats, mat<const float> w, mat<const float> b, float eps, mat<T> y) {
+  by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
+    const auto mean = at.get(stats.row(0)), scale = column_rstd(at, stats, eps) * at.get(w.data), shift = at.get(b.data);
+    for (; r < end; ++r) at.put(hn::MulAdd(at.get(x.row(r)) - mean, scale, shift), y.row(r));
+  });
+}
+
+template <class T>
+void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<const T> dy, mat<float> sums) {
+  column_sums(0, 1, x.rows, x.cols, sums.row(0),
+              [&](auto at, dim r) CLIPX_LANES { return at.get(dy.row(r)) * (at.get(x.row(r)) - at.get(stats.row(0))); });
+  along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(sums.row(0)) * column_rstd(at, stats, eps), sums.row(0)); });
+  column_sums(0, 1, x.rows, x.cols, sums.row(1), [&](auto at, dim r) CLIPX_LANES { return at.get(dy.row(r)); });
+}
+
+/// means (2, cols) of dy xhat and of dy, where the statistics are the batch's own; else empty.
+template <class T>
+void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float> w, float eps, mat<const float> means,
+                        mat<const T> dy, mat<T> dx) {
+  by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
+    const auto mean = at.get(stats.row(0)), rstd = column_rstd(at, stats, eps), scale = at.get(w.data) * rstd;
+    const auto dot = means ? at.get(means.row(0)) : zero(), all = means ? at.get(means.row(1)) : zero();
+    for (; r < end; ++r) {
+      const auto xhat = (at.get(x.row(r)) - mean) * rstd;
+      at.put(scale * (at.get(dy.row(r)) - all - xhat * dot), dx.row(r));
+    }
+  });
+}
+
+template <class T>
+void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
+  for (dim r = 0; r < x.rows; ++r) {
+    const float squares = row_sum(x.cols, [&](auto at) CLIPX_LANES { return at.get(x.row(r)) * at.get(x.row(r)); });
+    float length = std::sqrt(squares);
+    if (length < 1e-12f) length = 1e-12f;
+    const auto l = set(length);
+    along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(x.row(r)) / l, y.row(r)); });
+    lengths.row(r)[0] = length;
+  }
+}
+
+template <class T>
+void normalize_backward(mat<const float> y, mat<const float> lengths, mat<const float> dy, mat<T> dx) {
+  for (dim r = 0; r < y.rows; ++r) {
+    const auto dot = set(row_sum(y.cols, [&](auto at) CLIPX_LANES { return at.get(dy.row(r)) * at.get(y.row(r)); }));
+    const auto l = set(lengths.row(r)[0]);
+    along(y.cols, [&](auto at) CLIPX_LANES { at.put((at.get(dy.row(r)) - dot * at.get(y.row(r))) / l, dx.row(r)); });
+  }
+}
+
+/// The largest of get(place) along a row of n; lanes beyond the row are as low as can be.
+template <class F>
+HWY_INLINE float row_top(dim n, F&& get) {
+  const auto lowest = set(-std::numeric_limits<float>::infinity());
+  auto m = lowest;
+  dim i = 0;
+  for (; i + lanes <= n; i += lanes) m = hn::Max(m, get(whole{i}));
+  if (i < n) m = hn::Max(m, hn::IfThenElse(hn::FirstN(df(), static_cast<std::size_t>(n - i)), get(part{i, n - i}), lowest));
+  return top(m);
+}
+
+inline void softmax(mat<float> x, bool causal, dim first) {
+  for (dim r = 0; r < x.rows; ++r) {
+    float* row = x.row(r);
+    const dim n = causal && first + r + 1 < x.cols ? first + r + 1 : x.cols;
+    const auto m = set(row_top(n, [&](auto at) CLIPX_LANES { return at.get(row); }));
+    const float total = row_sum(n, [&](auto at) CLIPX_LANES {
+      const auto e = exp_down(at.get(row) - m);
+      at.put(e, row);
+      return e;
+    });
+    const auto t = set(total);
+    along(n, [&](auto at) CLIPX_LANES { at.put(at.get(row) / t, row); });
+    for (dim c = n; c < x.cols; ++c) row[c] = 0;
+  }
+}
+
+inline void softmax_backward(mat<const float> p, mat<float> dp) {
+  for (dim r = 0; r < p.rows; ++r) {
+    const auto dot = set(row_sum(p.cols, [&](auto at) CLIPX_LANES { return at.get(p.row(r)) * at.get(dp.row(r)); }));
+    along(p.cols, [&](auto at) CLIPX_LANES { at.put(at.get(p.row(r)) * (at.get(dp.row(r)) - dot), dp.row(r)); });
+  }
+}
+
+inline void xent_rows(mat<const float> cosines, float scale, mat<float> lse) {
+  const auto s = set(scale);
+  for (dim r = 0; r < cosines.rows; ++r) {
+    const float* row = cosines.row(r);
+    const float high = row_top(cosines.cols, [&](auto at) CLIPX_LANES { return s * at.get(row); });
+    const auto h = set(high);
+    const float total = row_sum(cosines.cols, [&](auto at) CLIPX_LANES { return exp_down(hn::MulSub(s, at.get(row), h)); });
+    lse.row(r)[0] = high + std::log(total);
+  }
+}
+
+/// Down the columns with a running maximum: the sum so far is rescaled once a block of rows.
+inline void xent_columns(mat<const float> cosines, float scale, mat<float> lse) {
+  const auto s = set(scale);
+  const dim n = cosines.cols;
+  float *high = scratch(2 * n), *total = high + n;
+  std::fill_n(high, n, -std::numeric_limits<float>::infinity());
+  std::fill_n(total, n, 0.0f);
+  by_columns(cosines.rows, n, [&](auto at, dim begin, dim end) CLIPX_LANES {
+    const auto before = at.get(high);
+    auto now = before, block = zero();
+    for (dim r = begin; r < end; ++r) now = hn::Max(now, s * at.get(cosines.row(r)));
+    for (dim r = begin; r < end; ++r) block = block + exp_down(hn::MulSub(s, at.get(cosines.row(r)), now));
+    at.put(hn::MulAdd(at.get(total), exp_down(before - now), block), total);
+    at.put(now, high);
+  });
+  for (dim c = 0; c < n; ++c) lse.row(c)[0] = high[c] + std::log(total[c]);
+}
+
+inline void xent_backward(mat<const float> cosines, float scale, dim first, mat<const float> rows, mat<const float> cols,
+                          mat<float> dcosines, float* sums) {
+  const auto s = set(scale), share = set(0.5f / static_cast<float>(cosines.cols));  // 1 / 2N
+  for (dim r = 0; r < cosines.rows; ++r) {
+    const float *row = cosines.row(r), lse = rows.row(r)[0];
+    const float own = scale * row[first + r];  // the matching pair's logit, and its -2 in G
+    float total = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
+      const auto logit = s * at.get(row);
+      const auto g =
+          share * (exp_down(hn::MulSub(s, at.get(row), set(lse))) + exp_down(hn::MulSub(s, at.get(row), at.get(cols.data))));
+      at.put(s * g, dcosines.row(r));
+      return g * logit;
+    });
+    dcosines.row(r)[first + r] -= scale / static_cast<float>(cosines.cols);
+    total -= own / static_cast<float>(cosines.cols);
+    sums[r] = total;
+  }
+}
+
+}  // namespace clipx::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

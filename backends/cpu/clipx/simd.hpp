@@ -1,0 +1,77 @@
+// What the kernels of all instruction sets share: the table through which they are reached, and memory for their intermediates.
+// A table entry works on what one thread was given; the wrappers in kernels-inl.h share the work out.
+#pragma once
+#include <clipx/core/backend.hpp>
+#include <clipx/core/bf16.hpp>
+#include <memory>
+#include <new>
+
+namespace clipx::simd {
+
+template <class T>
+struct table {
+  using in = mat<const T>;
+  using out = mat<T>;
+  using in_f = mat<const float>;
+  using out_f = mat<float>;
+
+  void (*widen)(in x, out_f y);
+  void (*narrow)(in_f x, out y);
+  void (*add)(float alpha, in x, float beta, out y);
+  void (*add_rows)(in x, dim first, out y);  // y's rows are first, first + 1, ... of the whole
+  void (*sum_rows)(in x, out y);
+  void (*sum_listed)(in x, const std::int32_t* rows, dim n, T* y);  // y += x[rows[0]] + ... + x[rows[n - 1]]
+  void (*unary)(activation f, in x, out y);
+  void (*unary_backward)(activation f, in x, in dy, out dx);
+  void (*bias_act)(in x, const T* bias, const activation* f, in residual, out y, out pre);
+  void (*bias_act_wide)(in_f x, const T* bias, const activation* f, in residual, out y, out pre);
+
+  void (*layernorm)(in x, in_f w, in_f b, float eps, out y, out_f stats);
+  void (*layernorm_backward)(in x, in_f w, in_f stats, in dy, out dx);
+  void (*layernorm_columns)(in x, in_f stats, in dy, out_f dw, out_f db);
+  void (*add_layernorm)(in x, in branch, in_f w, in_f b, float eps, out sum, out y, out_f stats);
+  void (*column_stats)(in x, out_f stats);
+  void (*batchnorm)(in x, in_f stats, in_f w, in_f b, float eps, out y);
+  void (*batchnorm_columns)(in x, in_f stats, float eps, in dy, out_f sums);  // (2, cols): of dy xhat, and of dy
+  void (*batchnorm_backward)(in x, in_f stats, in_f w, float eps, in_f means, in dy, out dx);
+  void (*normalize)(in x, out_f y, out_f lengths);
+  void (*normalize_backward)(in_f y, in_f lengths, in_f dy, out dx);
+
+  void (*avgpool)(in x, const window& w, dim first, out y);  // rows first, first + 1, ... of the pooled picture rows
+  void (*avgpool_backward)(in dy, const window& w, dim first, out dx);
+
+  // One sequence and head; lse (Lq, 1) may be empty.
+  void (*attention)(in q, in k, in v, bool causal, out y, out_f lse);
+  void (*attention_backward)(in q, in k, in v, bool causal, in y, in_f lse, in dy, out dq, out dk, out dv);
+};
+
+/// The entries that see only float.
+struct float_table {
+  using in_f = mat<const float>;
+  using out_f = mat<float>;
+  void (*softmax)(out_f x, bool causal, dim first);
+  void (*softmax_backward)(in_f p, out_f dp);
+  void (*xent_rows)(in_f cosines, float scale, out_f lse);     // lse (rows, 1)
+  void (*xent_columns)(in_f cosines, float scale, out_f lse);  // lse (cols, 1)
+  /// dcosines, and in `sums` each row's share of dlog_scale; rows first, first + 1, ... of all.
+  void (*xent_backward)(in_f cosines, float scale, dim first, in_f rows, in_f cols, out_f dcosines, float* sums);
+};
+
+/// At least n floats, aligned for any vector, the same memory at each call on one thread. Not zeroed.
+inline float* scratch(dim n) {
+  struct memory {
+    float* data = nullptr;
+    dim size = 0;
+    ~memory() { ::operator delete(data, std::align_val_t(256)); }
+  };
+  thread_local memory m;
+  if (m.size < n) {
+    const dim size = n + n / 4;
+    auto* p = static_cast<float*>(::operator new(static_cast<std::size_t>(size) * sizeof(float), std::align_val_t(256)));
+    ::operator delete(m.data, std::align_val_t(256));
+    m.data = p, m.size = size;
+  }
+  return m.data;
+}
+
+}  // namespace clipx::simd
