@@ -340,8 +340,10 @@ CLIPX_INLINE tokenizer tokenizer::from_json(const std::string& tokenizer_json, c
 
 CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const tokenizer_options& o) {
   const auto path = [&](const char* file) { return folder + "/" + file; };
-  std::string config;
-  if (detail::file_exists(path("tokenizer_config.json"))) config = detail::read_file(path("tokenizer_config.json"));
+  const auto text = [&](const char* file) {
+    return detail::file_exists(path(file)) ? detail::read_file(path(file)) : std::string();
+  };
+  const detail::folder_config config{true, text("tokenizer_config.json"), text("special_tokens_map.json")};
   if (detail::file_exists(path("tokenizer.json")))
     return tokenizer(detail::read_tokenizer_json(detail::read_file(path("tokenizer.json")), path("tokenizer.json"), o, config));
   if (detail::file_exists(path("vocab.json")) && detail::file_exists(path("merges.txt")))

@@ -52,6 +52,8 @@ CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector
   const tokenizer_options& o = v.options;
   const bool hf = o.follows == tokenizer_options::library::hf;
   expect(o.context_length >= 2, [&] { return cat("tokenizer: context length ", o.context_length, ", expected 2 at least"); });
+  expect(!o.sot.empty() && !o.eot.empty() && o.sot != o.eot,
+         "tokenizer: the strings of start and end must differ and not be empty");
   expect(o.cache_words >= 0 && o.cache_words <= (1 << 24),
          [&] { return cat("tokenizer: cannot cache ", o.cache_words, " words"); });
   const auto id = [&](std::string_view s) {
@@ -153,6 +155,7 @@ CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::strin
 }
 
 using json = nlohmann::json;
+inline constexpr std::int64_t most_ids = 1 << 20;  // a vocabulary beyond that is a damaged file
 
 // Refuses what no tokenizer needs: deep nesting, millions of values.
 CLIPX_INLINE json parse_json(std::string_view text, const std::string& name) {
@@ -177,36 +180,98 @@ CLIPX_INLINE bool flag(const json& object, const char* key) {
   return m && m->is_boolean() && m->get<bool>();
 }
 
-// A token in a config is a string, or an object with its content.
-CLIPX_INLINE std::string token_text(const json* token) {
-  if (token && token->is_object()) token = member(*token, "content");
-  return token && token->is_string() ? token->get<std::string>() : std::string();
+// A token in a config is a string, or an object with its content and flags.
+struct token_spec {
+  std::string text;
+  bool is_object = false, normalized = false;
+};
+
+CLIPX_INLINE token_spec read_token(const json* token, const std::string& name) {
+  token_spec out;
+  if (!token) return out;
+  if (token->is_string()) out.text = token->get<std::string>();
+  if (!token->is_object()) return out;
+  const json* content = member(*token, "content");
+  if (content && content->is_string()) out.text = content->get<std::string>();
+  out.is_object = true, out.normalized = flag(*token, "normalized");
+  expect(!flag(*token, "lstrip") && !flag(*token, "rstrip") && !flag(*token, "single_word"),
+         [&] { return cat(name, ": added token \"", out.text, "\": lstrip, rstrip and single_word are not supported"); });
+  return out;
 }
 
-// Notes an added token; a later entry for the same string replaces an earlier one.
-CLIPX_INLINE void note_added(vocabulary& v, std::vector<special_token>& list, const json& token, std::int64_t id,
-                             const std::string& name) {
-  expect(id >= 0 && id < (1 << 20), [&] { return cat(name, ": added token has the id ", id); });
+// Puts a token in the list of special ones, or replaces what the list says of it; id < 0 asks for the next free one.
+CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, const token_spec& t, std::int64_t id,
+                              const std::string& name) {
+  expect(!t.text.empty(), [&] { return cat(name, ": an added token has no text"); });
+  if (id < 0) id = static_cast<std::int64_t>(v.symbols.size());
+  expect(id < most_ids,
+         [&] { return cat(name, ": added token \"", t.text, "\" has the id ", id, ", expected less than ", most_ids); });
   const auto at = static_cast<std::size_t>(id);
-  special_token s{token_text(&token), static_cast<std::int32_t>(id), flag(token, "normalized")};
-  expect(!s.text.empty(), [&] { return cat(name, ": added token ", id, " has no text"); });
-  expect(!flag(token, "lstrip") && !flag(token, "rstrip") && !flag(token, "single_word"),
-         [&] { return cat(name, ": added token \"", s.text, "\": lstrip, rstrip and single_word are not supported"); });
   if (v.symbols.size() <= at) v.symbols.resize(at + 1);
-  if (v.symbols[at].empty()) v.symbols[at] = s.text;
+  if (v.symbols[at].empty()) v.symbols[at] = t.text;
+  special_token s{t.text, static_cast<std::int32_t>(id), t.normalized};
   for (auto& known : list)
-    if (known.text == s.text) {
+    if (known.text == t.text) {
       known = std::move(s);
       return;
     }
   list.push_back(std::move(s));
 }
 
+// The tokens that a folder's configs name, as transformers 5 goes through them: of what two places say, the later counts.
+CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, const symbol_ids& ids, const folder_config& files,
+                            const std::string& name, tokenizer_options& o) {
+  const std::string where = name + ": tokenizer_config.json";
+  const json config = files.tokenizer_config.empty() ? json() : parse_json(files.tokenizer_config, where);
+  const json* decoder = member(config, "added_tokens_decoder");
+  const json map = files.special_tokens_map.empty() || decoder
+                       ? json()
+                       : parse_json(files.special_tokens_map, name + ": special_tokens_map.json");
+  if (decoder && decoder->is_object()) {
+    tokens.clear();
+    for (auto it = decoder->begin(); it != decoder->end(); ++it) {
+      std::int64_t id = 0;
+      const auto end = it.key().data() + it.key().size();
+      expect(std::from_chars(it.key().data(), end, id).ptr == end && id >= 0,
+             [&] { return cat(where, ": \"", it.key(), "\" is no id"); });
+      add_special(v, tokens, read_token(&*it, where), id, where);
+    }
+  }
+  const std::vector<special_token> listed = tokens;
+  const auto id_of = [&](const std::string& text) -> std::int64_t {
+    for (const auto& s : tokens)
+      if (s.text == text) return s.id;
+    const auto it = ids.find(text);
+    return it == ids.end() ? -1 : it->second;
+  };
+  const auto add = [&](token_spec t, bool given) {
+    if (given)
+      for (const auto& s : listed)
+        if (s.text == t.text) t.normalized = s.normalized;
+    add_special(v, tokens, t, id_of(t.text), where);
+  };
+  std::string pad;
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
+    token_spec t = read_token(member(map, key) ? member(map, key) : member(config, key), where);
+    const bool given = !t.text.empty();
+    const std::string_view k = key;
+    if (!given && k == "bos_token") t.text = o.sot;
+    if (!given && (k == "eos_token" || k == "unk_token" || k == "pad_token")) t.text = o.eot;
+    if (t.text.empty()) continue;
+    if (k == "bos_token") o.sot = t.text;
+    if (k == "eos_token") o.eot = t.text;
+    add(t, given);
+    if (k == "pad_token") v.pad = static_cast<std::int32_t>(id_of(t.text));
+  }
+  for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
+    if (const json* list = member(map, key) ? member(map, key) : member(config, key); list && list->is_array())
+      for (const json& token : *list) add(read_token(&token, where), true);
+}
+
 // The vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
 CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<symbol_pair>& merges, const json* added,
-                                         const std::string& name, tokenizer_options o, std::string_view config_text) {
+                                         const std::string& name, tokenizer_options o, const folder_config& config) {
   const bool hf = o.follows == tokenizer_options::library::hf;
-  const json config = config_text.empty() || !hf ? json() : parse_json(config_text, name + ": tokenizer_config.json");
   expect(vocab.is_object() && !vocab.empty(),
          [&] { return cat(name, ": expected an object of symbols and ids as the vocabulary"); });
   auto v = std::make_shared<vocabulary>();
@@ -216,7 +281,7 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
   for (auto it = vocab.begin(); it != vocab.end(); ++it) {
     const std::int64_t id = it->is_number_integer() ? it->get<std::int64_t>() : -1;
     expect(id >= 0 && id < (1 << 20),
-           [&] { return cat(name, ": symbol \"", it.key(), "\": expected an id below 1048576, got ", it->dump()); });
+           [&] { return cat(name, ": symbol \"", it.key(), "\": expected an id below ", most_ids, ", got ", it->dump()); });
     const auto at = static_cast<std::size_t>(id);
     if (at >= taken.size()) taken.resize(at + 1);
     expect(!taken[at], [&] { return cat(name, ": symbol \"", it.key(), "\": its id ", id, " is another symbol's too"); });
@@ -229,16 +294,12 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
   if (added && added->is_array())
     for (const json& token : *added) {
       const json* id = member(token, "id");
-      note_added(*v, tokens, token, id && id->is_number_integer() ? id->get<std::int64_t>() : -1, name);
+      const std::int64_t value = id && id->is_number_integer() ? id->get<std::int64_t>() : -1;
+      expect(value >= 0, [&] { return cat(name, ": an added token has no id"); });
+      add_special(*v, tokens, read_token(&token, name), value, name);
     }
-  if (const json* list = member(config, "added_tokens_decoder"); list && list->is_object())
-    for (auto it = list->begin(); it != list->end(); ++it) {
-      std::int64_t id = -1;
-      std::from_chars(it.key().data(), it.key().data() + it.key().size(), id);
-      note_added(*v, tokens, *it, id, name + ": tokenizer_config.json");
-    }
-  if (const auto s = token_text(member(config, "bos_token")); !s.empty()) o.sot = s;
-  if (const auto s = token_text(member(config, "eos_token")); !s.empty()) o.eot = s;
+  v->pad = -1;
+  if (hf && config.present) add_named(*v, tokens, ids, config, name, o);
   const auto find = [&](const std::string& text) -> std::int32_t {
     for (const auto& s : tokens)
       if (s.text == text) return s.id;
@@ -256,23 +317,20 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
   };
   v->sot = resolve(o.sot, "<|startoftext|>", "<start_of_text>");
   v->eot = resolve(o.eot, "<|endoftext|>", "<end_of_text>");
-  if (hf) {
-    const auto pad = find(token_text(member(config, "pad_token")));
-    v->pad = pad >= 0 ? pad : v->eot;
-  }
+  if (v->pad < 0) v->pad = hf ? v->eot : 0;
   v->options = std::move(o);
   finish(*v, ids, merges, name);
   return v;
 }
 
 CLIPX_INLINE vocabulary_ptr read_vocab(std::string_view vocab, std::string_view merges, const std::string& name,
-                                       tokenizer_options o, std::string_view config) {
+                                       tokenizer_options o, const folder_config& config) {
   const json symbols = parse_json(vocab, name);
   return from_symbols(symbols, split_merges(merges, name, 0, std::size_t(1) << 20), nullptr, name, std::move(o), config);
 }
 
 CLIPX_INLINE vocabulary_ptr read_tokenizer_json(std::string_view text, const std::string& name, tokenizer_options o,
-                                                std::string_view config) {
+                                                const folder_config& config) {
   const json root = parse_json(text, name);
   const json* model = member(root, "model");
   const json* vocab = model ? member(*model, "vocab") : nullptr;

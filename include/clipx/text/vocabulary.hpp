@@ -115,10 +115,15 @@ const byte_alphabet& alphabet();
 
 using vocabulary_ptr = std::shared_ptr<const vocabulary>;
 vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o);
+/// tokenizer_config.json and special_tokens_map.json, where a folder has them (transformers alone reads them).
+struct folder_config {
+  bool present = false;
+  std::string tokenizer_config, special_tokens_map;
+};
 vocabulary_ptr read_vocab(std::string_view json, std::string_view merges, const std::string& name, tokenizer_options o,
-                          std::string_view config = {});
+                          const folder_config& config = {});
 vocabulary_ptr read_tokenizer_json(std::string_view json, const std::string& name, tokenizer_options o,
-                                   std::string_view config = {});
+                                   const folder_config& config = {});
 
 }  // namespace detail
 }  // namespace clipx
