@@ -6,10 +6,10 @@ set -eu
 way=$1 build=$2 generator=$3
 source=$(cd "$(dirname "$0")/.." && pwd)
 tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
-install() { cmake --install "$build" --prefix "$tmp/prefix" > "$tmp/install.log" || { cat "$tmp/install.log"; exit 1; }; }
+install() { cmake --install "$build" --prefix "$tmp/prefix" > "$tmp/install.log" 2>&1 || { tail -20 "$tmp/install.log"; exit 1; }; }
 configure() {
   cmake -S "$source/examples/downstream" -B "$tmp/build" -G "$generator" -DCMAKE_CXX_COMPILER="${CXX:-c++}" "$@" > "$tmp/log" 2>&1 &&
-    cmake --build "$tmp/build" >> "$tmp/log" 2>&1 || { cat "$tmp/log"; exit 1; }
+    cmake --build "$tmp/build" >> "$tmp/log" 2>&1 || { tail -60 "$tmp/log"; exit 1; }
 }
 case $way in
   package)

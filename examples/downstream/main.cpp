@@ -15,7 +15,8 @@ int main() {
     float a[4] = {1, 2, 3, 4}, b[4] = {1, 0, 0, 1}, c[4] = {};
     device.gemm(clipx::op::none, clipx::op::none, 1.0f, clipx::mat<const float>(a, 2, 2), clipx::mat<const float>(b, 2, 2), 0.0f,
                 clipx::mat<float>(c, 2, 2));
-    std::printf("clipx: %zu classes, first prompt '%s', %g\n", set.classes.size(), set.prompts[0][0].c_str(), static_cast<double>(c[3]));
+    std::printf("clipx: %zu classes, first prompt '%s', %g\n", set.classes.size(), set.prompts[0][0].c_str(),
+                static_cast<double>(c[3]));
     return c[3] == 4 ? 0 : 1;
   } catch (const clipx::error& e) {
     std::fprintf(stderr, "%s\n", e.what());

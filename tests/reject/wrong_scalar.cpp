@@ -9,4 +9,6 @@ using pixel = const float;
 using pixel = const double;
 #endif
 using model = clipx::clip<clipx::vit, clipx::eigen<float>>;
-void use(const model& m, clipx::step<clipx::eigen<float>>& s, model::saved& k, clipx::mat<pixel> x) { (void)m.encode_image(s, x, k); }
+void use(const model& m, clipx::step<clipx::eigen<float>>& s, model::saved& k, clipx::mat<pixel> x) {
+  (void)m.encode_image(s, x, k);
+}

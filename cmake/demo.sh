@@ -1,0 +1,16 @@
+#!/bin/sh
+# One command for a fresh machine: installs what is missing, builds release, and asks the default model what is in the pictures
+# of examples/images.
+#   sh cmake/demo.sh [cmake options]
+set -eu
+cd "$(dirname "$0")/.."
+sh cmake/install-deps.sh
+mkdir -p build
+echo "building build/release/clipx"
+{ cmake --preset release "$@" && cmake --build --preset release --target clipx-program; } > build/demo.log 2>&1 || {
+  tail -60 build/demo.log
+  echo "demo: the build failed; all of its output is in build/demo.log" >&2
+  exit 1
+}
+set -x
+build/release/clipx classify examples/images/*.png --labels "a red apple,a clock,a heart,a house,a mushroom,the sun,an umbrella"

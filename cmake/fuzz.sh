@@ -1,0 +1,41 @@
+#!/bin/sh
+# A short run of every fuzz target, from its seeds, with clang's libFuzzer, ASan and UBSan.
+#   sh cmake/fuzz.sh [SECONDS [BUILD_DIR]]     20 seconds each by default; exit code 77: no libFuzzer here, skipped
+# A finding is left in build/fuzz/findings/; give it to build/fuzz/fuzz/fuzz_<name> to see it again.
+set -eu
+cd "$(dirname "$0")/.."
+seconds=${1:-20} build=${2:-build/fuzz}
+clang=$(command -v clang++ || command -v clang++-14 || true)
+tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' > "$tmp/probe.cpp"
+if [ -z "$clang" ] || ! "$clang" -fsanitize=fuzzer,address,undefined "$tmp/probe.cpp" -o "$tmp/probe" 2> /dev/null; then
+  echo "fuzz: skipped, clang with libFuzzer is not here"
+  exit 77
+fi
+if ! [ -e "$build/build.ninja" ]; then
+  cmake -S . -B "$build" -G Ninja -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_BUILD_TYPE=None -DCLIPX_FUZZ=ON -DCLIPX_TESTS=OFF \
+    -DCLIPX_EXAMPLES=OFF -DCLIPX_BENCH=OFF -DCLIPX_INSTALL=OFF -DCLIPX_WERROR=ON > "$tmp/log" || { cat "$tmp/log"; exit 1; }
+fi
+cmake --build "$build" --target fuzzers > "$tmp/log" || { cat "$tmp/log"; exit 1; }
+mkdir -p "$build/findings"
+export ASAN_OPTIONS=quarantine_size_mb=32  # freed memory that ASan holds back counts as used
+passed=0 failed=0
+for program in "$build"/fuzz/fuzz_*; do
+  name=${program##*/fuzz_}
+  mkdir -p "$tmp/$name"
+  seeds=tests/fuzz/seeds/$name
+  [ -d "$seeds" ] || seeds=
+  # one process a target: findings of both sanitizers, slow inputs and large allocations all end it
+  if "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=512 -malloc_limit_mb=256 -max_len=65536 -close_fd_mask=3 \
+    -print_final_stats=1 -artifact_prefix="$build/findings/$name-" "$tmp/$name" $seeds > "$tmp/log" 2>&1; then
+    runs=$(sed -n 's/.*number_of_executed_units: *//p' "$tmp/log")
+    echo "fuzz: $name, ${runs:-?} inputs, nothing found"
+    passed=$((passed + 1))
+  else
+    echo "fuzz: $name FAILED, the input is in $build/findings/"
+    tail -40 "$tmp/log"
+    failed=$((failed + 1))
+  fi
+done
+echo "fuzz: $passed targets clean, $failed not"
+[ "$failed" -eq 0 ]
