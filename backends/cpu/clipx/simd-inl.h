@@ -45,7 +45,7 @@ HWY_INLINE void store(vf v, bf16* p) {
   const auto u = hn::BitCast(du(), v);
   const auto upper = hn::ShiftRight<16>(u);
   const auto rounded = hn::ShiftRight<16>(u + hn::Set(du(), 0x7fffu) + hn::And(upper, hn::Set(du(), 1u)));
-  const auto is_nan = hn::RebindMask(du(), hn::Ne(v, v));
+  const auto is_nan = hn::RebindMask(du(), hn::IsNaN(v));
   const auto bits = hn::IfThenElse(is_nan, hn::Or(upper, hn::Set(du(), 0x40u)), rounded);
   hn::StoreU(hn::DemoteTo(dh(), hn::BitCast(di(), bits)), dh(), reinterpret_cast<std::uint16_t*>(p));
 }

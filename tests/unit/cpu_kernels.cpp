@@ -1,0 +1,471 @@
+// Every CPU kernel against plain loops in double, at odd sizes, float and bf16, strided. Bounds are derived: u(T) for the stored
+// result, and u(float) times the length of the longest chain times the sum of the terms' magnitudes for what came before.
+#include <clipx/kernels.hpp>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "catch.hpp"
+
+using namespace clipx;
+
+namespace {
+
+constexpr double u32 = 0x1p-24;
+template <class T>
+constexpr double unit = std::is_same_v<T, bf16> ? 0x1p-8 : u32;  // bf16: one bit to spare for values next to a power of 2
+const dim sizes[] = {1, 7, 31, 33, 257};
+
+/// A matrix inside wider rows; what lies between the rows must not change.
+template <class E>
+struct grid {
+  dim rows, cols, ld;
+  std::vector<E> data;
+  grid(dim r, dim c, double scale = 1, double mean = 0, dim gap = 3) : rows(r), cols(c), ld(c + gap) {
+    static std::mt19937 bits(7);
+    std::normal_distribution<double> normal(mean, scale);
+    data.assign(static_cast<std::size_t>(rows * ld), E(77.0f));
+    for (dim i = 0; i < rows; ++i)
+      for (dim j = 0; j < cols; ++j) view().row(i)[j] = E(static_cast<float>(scale > 0 ? normal(bits) : mean));
+  }
+  mat<E> view() { return {data.data(), rows, cols, ld}; }
+  mat<const E> in() const { return {data.data(), rows, cols, ld}; }
+  double operator()(dim r, dim c) const { return static_cast<double>(static_cast<float>(in().row(r)[c])); }
+  bool gaps_kept() const {
+    for (dim i = 0; i < rows; ++i)
+      for (dim j = cols; j < ld; ++j)
+        if (static_cast<float>(in().data[i * ld + j]) != 77.0f) return false;
+    return true;
+  }
+};
+
+/// |got - want| <= u(T) |want| + u32 * slack everywhere; want(r, c) gives both.
+struct expected {
+  double value, slack;
+};
+template <class E, class F>
+void check(const grid<E>& got, F&& want) {
+  double worst = 0;
+  dim at_row = 0, at_col = 0;
+  for (dim r = 0; r < got.rows; ++r)
+    for (dim c = 0; c < got.cols; ++c) {
+      const expected e = want(r, c);
+      const double error = std::abs(got(r, c) - e.value) / (unit<E> * std::abs(e.value) + u32 * e.slack + 1e-37);
+      if (!(error <= worst)) worst = error, at_row = r, at_col = c;
+    }
+  INFO("(" << at_row << ", " << at_col << "): got " << got(at_row, at_col) << ", want " << want(at_row, at_col).value);
+  CHECK(worst <= 1);
+  CHECK(got.gaps_kept());
+}
+template <class E>
+bool same_bits(const grid<E>& a, const grid<E>& b) {
+  return std::memcmp(a.data.data(), b.data.data(), a.data.size() * sizeof(E)) == 0;
+}
+
+double activate(activation f, double x) {
+  if (f == activation::relu) return x > 0 ? x : 0;
+  if (f == activation::gelu) return x * 0.5 * std::erfc(-x * M_SQRT1_2);
+  return x / (1 + std::exp(-1.702 * x));
+}
+double slope(activation f, double x) {
+  if (f == activation::relu) return x > 0 ? 1 : 0;
+  if (f == activation::gelu) return 0.5 * std::erfc(-x * M_SQRT1_2) + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
+  const double s = 1 / (1 + std::exp(-1.702 * x));
+  return s + 1.702 * x * s * (1 - s);
+}
+const activation activations[] = {activation::relu, activation::gelu, activation::quick_gelu};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("cpu kernels: copies, sums, rows", "[cpu]", float, bf16) {
+  using T = TestType;
+  using k = kernels<T>;
+  for (dim rows : sizes)
+    for (dim cols : sizes) {
+      grid<T> x(rows, cols), y(rows, cols), old = y, v(3, cols), sums(2, cols), few = sums;
+      grid<float> wide(rows, cols), wide_sums(1, cols);
+      k::add(2, 0.3f, x.in(), -1.5f, y.view());
+      check(y, [&](dim r, dim c) {
+        const double a = 0.3f * x(r, c), b = -1.5 * old(r, c);
+        return expected{a + b, std::abs(a) + std::abs(b)};
+      });
+      k::add(2, 2.0f, x.in(), 0.0f, y.view());
+      check(y, [&](dim r, dim c) { return expected{2 * x(r, c), 0}; });
+      k::copy(2, x.in(), y.view());
+      check(y, [&](dim r, dim c) { return expected{x(r, c), 0}; });
+      k::widen(2, x.in(), wide.view());
+      check(wide, [&](dim r, dim c) { return expected{x(r, c), 0}; });
+      grid<float> source(rows, cols);
+      k::narrow(2, source.in(), y.view());
+      for (dim r = 0; r < rows; ++r)
+        for (dim c = 0; c < cols; ++c) REQUIRE(y(r, c) == static_cast<double>(static_cast<float>(T(source.in().row(r)[c]))));
+      y = old;
+      k::add_rows(2, v.in(), y.view());
+      check(y, [&](dim r, dim c) { return expected{old(r, c) + v(r % 3, c), 1}; });
+      k::sum_rows(2, x.in(), sums.view());
+      check(sums, [&](dim p, dim c) {
+        expected e{few(p, c), 0};
+        for (dim r = p; r < rows; r += 2) e.value += x(r, c), e.slack += 70 * std::abs(x(r, c));
+        return e;
+      });
+      k::fill(2, y.view(), T(0.25f));
+      check(y, [&](dim, dim) { return expected{0.25, 0}; });
+
+      std::vector<std::int32_t> ids;
+      for (dim i = 0; i < 2 * rows; ++i) ids.push_back(static_cast<std::int32_t>(i * 5 % rows * (i % 3) % rows));
+      const mat<const std::int32_t> list(ids.data(), 1, 2 * rows);
+      grid<T> picked(2 * rows, cols), table(rows, cols), before = table;
+      k::gather_rows(2, x.in(), list, picked.view());
+      check(picked, [&](dim r, dim c) { return expected{x(ids[static_cast<std::size_t>(r)], c), 0}; });
+      k::scatter_add_rows(2, picked.in(), list, table.view());
+      check(table, [&](dim r, dim c) {
+        expected e{before(r, c), std::abs(before(r, c))};
+        for (dim i = 0; i < 2 * rows; ++i)
+          if (ids[static_cast<std::size_t>(i)] == r) e.value += picked(i, c), e.slack += 70 * std::abs(picked(i, c));
+        return e;
+      });
+    }
+}
+
+TEST_CASE("cpu kernels: bf16 rounding of special values", "[cpu]") {
+  const std::vector<float> values{0.0f,
+                                  -0.0f,
+                                  INFINITY,
+                                  -INFINITY,
+                                  NAN,
+                                  -NAN,
+                                  3.4e38f,
+                                  1e-40f,
+                                  -1e-45f,
+                                  1.00390625f,
+                                  1.01171875f,
+                                  std::bit_cast<float>(0x7f800001u),
+                                  std::bit_cast<float>(0x7fffffffu),
+                                  65504.0f,
+                                  1e-3f,
+                                  2.5f,
+                                  7.0f};
+  std::vector<bf16> out(values.size());
+  const auto n = static_cast<dim>(values.size());
+  kernels<bf16>::narrow(1, {values.data(), 1, n}, {out.data(), 1, n});
+  for (std::size_t i = 0; i < values.size(); ++i) CHECK(out[i].bits == bf16(values[i]).bits);
+}
+
+TEMPLATE_TEST_CASE("cpu kernels: pixels are exact float32", "[cpu]", float, bf16) {
+  std::vector<std::uint8_t> rgb;
+  for (int i = 0; i < 256 * 3; ++i) rgb.push_back(static_cast<std::uint8_t>(i * 7));
+  std::vector<TestType> y(rgb.size());
+  const std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, deviation{0.26862954f, 0.26130258f, 0.27577711f};
+  kernels<TestType>::pixels(2, {rgb.data(), 256, 3}, mean, deviation, {y.data(), 256, 3});
+  for (std::size_t i = 0; i < rgb.size(); ++i) {
+    volatile float v = static_cast<float>(rgb[i]) / 255.0f;  // each step rounded to float, whatever the compiler likes to fuse
+    v = v - mean[i % 3];
+    v = v / deviation[i % 3];
+    REQUIRE(static_cast<float>(y[i]) == static_cast<float>(TestType(float(v))));
+  }
+}
+
+TEST_CASE("cpu kernels: activations are good to a few ulp, tails included", "[cpu]") {
+  std::vector<float> x;
+  for (float v = -14; v < 14; v += 0.00037f) x.push_back(v);
+  for (float v = 1e-30f; v < 1; v *= 3) x.push_back(v), x.push_back(-v);
+  const auto n = static_cast<dim>(x.size());
+  std::vector<float> y(x.size());
+  for (const activation f : activations) {
+    kernels<float>::unary(1, f, {x.data(), 1, n}, {y.data(), 1, n});
+    double worst = 0, at = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double v = static_cast<double>(x[i]), want = activate(f, v);
+      if (std::abs(want) < 1e-36) continue;  // the exponential flushes subnormals
+      // 1.702 x is rounded before the exponential: for quick_gelu that error is the function's own
+      const double condition = f == activation::quick_gelu && v < 0 ? 1 + std::abs(1.702 * v) / 6 : 1;
+      const double error = std::abs(static_cast<double>(y[i]) - want) / std::abs(want) / condition;
+      if (error > worst) worst = error, at = v;
+    }
+    INFO("activation " << static_cast<int>(f) << ", worst " << worst << " at " << at);
+    CHECK(worst <= 4e-7);
+  }
+}
+
+TEMPLATE_TEST_CASE("cpu kernels: activations, gradients, epilogue", "[cpu]", float, bf16) {
+  using T = TestType;
+  using k = kernels<T>;
+  for (const activation f : activations)
+    for (dim cols : sizes) {
+      const dim rows = 33;
+      grid<T> x(rows, cols, 2), y(rows, cols), dx(rows, cols), dy(rows, cols), bias(1, cols), residual(rows, cols), pre(rows, cols);
+      k::unary(2, f, x.in(), y.view());
+      check(y, [&](dim r, dim c) { return expected{activate(f, x(r, c)), 20 * std::abs(activate(f, x(r, c)))}; });
+      k::unary_backward(2, f, x.in(), dy.in(), dx.view());
+      check(dx, [&](dim r, dim c) { return expected{slope(f, x(r, c)) * dy(r, c), 16 * std::abs(dy(r, c))}; });
+      const auto fused = [&](dim r, dim c) {
+        const double u = x(r, c) + bias(0, c);
+        return expected{activate(f, u) + residual(r, c), 8 * std::abs(u) + 16 + std::abs(residual(r, c))};
+      };
+      k::bias_act(2, x.in(), bias.in(), &f, residual.in(), y.view(), pre.view());
+      check(y, fused);
+      check(pre, [&](dim r, dim c) { return expected{x(r, c) + bias(0, c), 1}; });
+      grid<float> sums(rows, cols);
+      k::widen(1, x.in(), sums.view());
+      grid<T> again(rows, cols), place = residual;
+      k::bias_act(1, sums.in(), bias.in(), &f, residual.in(), again.view(), mat<T>());
+      CHECK(same_bits(again, y));
+      k::bias_act(1, x.in(), bias.in(), &f, place.in(), place.view(), mat<T>());  // y over the residual
+      CHECK(same_bits(place, y));
+      k::bias_act(1, x.in(), mat<const T>(), nullptr, mat<const T>(), again.view(), mat<T>());
+      CHECK(same_bits(again, [&] {
+        grid<T> copy = again;
+        k::copy(1, x.in(), copy.view());
+        return copy;
+      }()));
+    }
+}
+
+TEMPLATE_TEST_CASE("cpu kernels: layernorm", "[cpu]", float, bf16) {
+  using T = TestType;
+  using k = kernels<T>;
+  for (dim rows : sizes)
+    for (dim cols : sizes) {
+      grid<T> x(rows, cols, 1, 0.5), y(rows, cols), dy(rows, cols), dx(rows, cols), branch(rows, cols), sum(rows, cols);
+      grid<float> w(1, cols, 0.2, 1), b(1, cols, 0.2), stats(rows, 2), dw(1, cols), db(1, cols), dw0 = dw, db0 = db;
+      const double n = static_cast<double>(cols);
+      k::layernorm(2, x.in(), w.in(), b.in(), 1e-5, y.view(), stats.view());
+      std::vector<double> mean, rstd;
+      for (dim r = 0; r < rows; ++r) {
+        double m = 0, v = 0;
+        for (dim c = 0; c < cols; ++c) m += x(r, c) / n;
+        for (dim c = 0; c < cols; ++c) v += (x(r, c) - m) * (x(r, c) - m) / n;
+        mean.push_back(m), rstd.push_back(1 / std::sqrt(v + static_cast<double>(1e-5f)));
+        CHECK(std::abs(stats(r, 0) - m) <= 40 * u32 * (std::abs(m) + 1));
+        CHECK(std::abs(stats(r, 1) - rstd.back()) <= 40 * u32 * rstd.back() * (1 + rstd.back() * std::abs(m)));
+      }
+      const auto xhat = [&](dim r, dim c) {
+        const auto i = static_cast<std::size_t>(r);
+        return (x(r, c) - mean[i]) * rstd[i];
+      };
+      // the mean's own rounding, seen through rstd, is what a nearly constant row (cols = 1) shows
+      const auto noise = [&](dim r) {
+        return 20 * rstd[static_cast<std::size_t>(r)] * (1 + std::abs(mean[static_cast<std::size_t>(r)]));
+      };
+      check(y, [&](dim r, dim c) {
+        return expected{xhat(r, c) * w(0, c) + b(0, c), (noise(r) + 20 * std::abs(xhat(r, c))) * std::abs(w(0, c)) + 4};
+      });
+      if (cols > 1) {
+        k::layernorm_backward(2, x.in(), w.in(), stats.in(), dy.in(), dx.view(), dw.view(), db.view());
+        check(dw, [&](dim, dim c) {
+          expected e{dw0(0, c), 4 * std::abs(dw0(0, c))};
+          for (dim r = 0; r < rows; ++r)
+            e.value += dy(r, c) * xhat(r, c), e.slack += std::abs(dy(r, c)) * (80 * std::abs(xhat(r, c)) + noise(r));
+          return e;
+        });
+        check(db, [&](dim, dim c) {
+          expected e{db0(0, c), 4 * std::abs(db0(0, c))};
+          for (dim r = 0; r < rows; ++r) e.value += dy(r, c), e.slack += 70 * std::abs(dy(r, c));
+          return e;
+        });
+        check(dx, [&](dim r, dim c) {
+          double all = 0, dot = 0, size = 0;
+          for (dim i = 0; i < cols; ++i) {
+            const double g = dy(r, i) * w(0, i);
+            all += g / n, dot += g * xhat(r, i) / n, size += std::abs(g) * (1 + std::abs(xhat(r, i))) / n;
+          }
+          const double scale = rstd[static_cast<std::size_t>(r)];
+          return expected{scale * (dy(r, c) * w(0, c) - all - xhat(r, c) * dot),
+                          (20 + 2 * noise(r)) * scale * (std::abs(dy(r, c)) + size * (1 + std::abs(xhat(r, c))))};
+        });
+      }
+      // fused = composed, bit by bit, and a row alone = the row in its batch
+      grid<T> sum2(rows, cols), y2(rows, cols), alone(rows, cols);
+      k::add_layernorm(2, x.in(), branch.in(), w.in(), b.in(), 1e-5, sum.view(), y.view(), mat<float>());
+      k::copy(1, x.in(), sum2.view());
+      k::add(1, 1.0f, branch.in(), 1.0f, sum2.view());
+      k::layernorm(1, sum2.in(), w.in(), b.in(), 1e-5, y2.view(), stats.view());
+      CHECK(same_bits(sum, sum2));
+      CHECK(same_bits(y, y2));
+      for (dim r = 0; r < rows; ++r)
+        k::layernorm(1, sum.in().row_range(r, 1), w.in(), b.in(), 1e-5, alone.view().row_range(r, 1), mat<float>());
+      CHECK(same_bits(alone, y));
+    }
+}
+
+TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16) {
+  using T = TestType;
+  using k = kernels<T>;
+  for (dim rows : {7, 33, 257})
+    for (dim cols : sizes) {
+      grid<T> x(rows, cols, 1, 0.5), y(rows, cols), dy(rows, cols), dx(rows, cols);
+      grid<float> w(1, cols, 0.2, 1), b(1, cols, 0.2), stats(2, cols), dw(1, cols), db(1, cols), dw0 = dw, db0 = db;
+      const double n = static_cast<double>(rows);
+      k::column_stats(2, x.in(), stats.view());
+      check(stats, [&](dim what, dim c) {
+        double m = 0, v = 0;
+        for (dim r = 0; r < rows; ++r) m += x(r, c) / n;
+        for (dim r = 0; r < rows; ++r) v += (x(r, c) - m) * (x(r, c) - m) / n;
+        return expected{what == 0 ? m : v, 80 * (1 + v)};
+      });
+      const auto rstd = [&](dim c) { return 1 / std::sqrt(stats(1, c) + 1e-5); };
+      const auto xhat = [&](dim r, dim c) { return (x(r, c) - stats(0, c)) * rstd(c); };
+      k::batchnorm(2, x.in(), stats.in(), w.in(), b.in(), 1e-5, y.view());
+      check(y, [&](dim r, dim c) { return expected{xhat(r, c) * w(0, c) + b(0, c), 8 * (std::abs(xhat(r, c)) + 2)}; });
+      for (const bool training : {true, false}) {
+        dw = dw0, db = db0;
+        k::batchnorm_backward(2, x.in(), stats.in(), w.in(), 1e-5, training, dy.in(), dx.view(), dw.view(), db.view());
+        const auto sums = [&](dim c) {
+          std::array<double, 4> s{};  // of dy xhat, of dy, and of their magnitudes
+          for (dim r = 0; r < rows; ++r)
+            s[0] += dy(r, c) * xhat(r, c), s[1] += dy(r, c), s[2] += std::abs(dy(r, c)) * (std::abs(xhat(r, c)) + 1),
+                s[3] += std::abs(dy(r, c));
+          return s;
+        };
+        check(dw, [&](dim, dim c) { return expected{dw0(0, c) + sums(c)[0], 80 * sums(c)[2]}; });
+        check(db, [&](dim, dim c) { return expected{db0(0, c) + sums(c)[1], 80 * sums(c)[3]}; });
+        check(dx, [&](dim r, dim c) {
+          const auto s = sums(c);
+          const double mean = training ? s[1] / n + xhat(r, c) * s[0] / n : 0;
+          return expected{w(0, c) * rstd(c) * (dy(r, c) - mean),
+                          90 * rstd(c) * (std::abs(dy(r, c)) + (1 + std::abs(xhat(r, c))) * s[2] / n)};
+        });
+      }
+      grid<float> unit_rows(rows, cols), lengths(rows, 1), g(rows, cols);
+      k::normalize(2, x.in(), unit_rows.view(), lengths.view());
+      const auto length = [&](dim r) {
+        double s = 0;
+        for (dim c = 0; c < cols; ++c) s += x(r, c) * x(r, c);
+        return std::sqrt(s);
+      };
+      check(lengths, [&](dim r, dim) { return expected{length(r), 20 * length(r)}; });
+      check(unit_rows, [&](dim r, dim c) { return expected{x(r, c) / length(r), 20}; });
+      k::normalize_backward(2, unit_rows.in(), lengths.in(), g.in(), dx.view());
+      check(dx, [&](dim r, dim c) {
+        double dot = 0, size = 0;
+        for (dim i = 0; i < cols; ++i) dot += g(r, i) * unit_rows(r, i), size += std::abs(g(r, i) * unit_rows(r, i));
+        return expected{(g(r, c) - dot * unit_rows(r, c)) / lengths(r, 0), 20 * (std::abs(g(r, c)) + size) / lengths(r, 0)};
+      });
+    }
+}
+
+TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
+  for (const bool causal : {false, true})
+    for (dim n : sizes) {
+      grid<float> x(n, n, 3), p = x, dp(n, n), g = dp;
+      float_kernels::softmax(2, p.view(), causal);
+      const auto row = [&](dim r) {
+        std::vector<double> e;
+        double total = 0, high = -1e300;
+        for (dim c = 0; c < n; ++c) high = std::max(high, x(r, c));
+        for (dim c = 0; c < n; ++c) e.push_back(causal && c > r ? 0 : std::exp(x(r, c) - high)), total += e.back();
+        for (auto& v : e) v /= total;
+        return e;
+      };
+      for (dim r = 0; r < n; ++r) {
+        const auto want = row(r);
+        for (dim c = 0; c < n; ++c) {
+          const double w = want[static_cast<std::size_t>(c)];
+          REQUIRE(std::abs(p(r, c) - w) <= 40 * u32 * w);
+        }
+      }
+      float_kernels::softmax_backward(2, p.in(), dp.view());
+      check(dp, [&](dim r, dim c) {
+        double dot = 0, size = 0;
+        for (dim i = 0; i < n; ++i) dot += p(r, i) * g(r, i), size += std::abs(p(r, i) * g(r, i));
+        return expected{p(r, c) * (g(r, c) - dot), 40 * p(r, c) * (std::abs(g(r, c)) + size)};
+      });
+    }
+  grid<float> x(3, 5, 2), y = x;
+  float_kernels::clamp(1, y.view(), -1.0f, 0.5f);
+  check(y, [&](dim r, dim c) { return expected{std::min(0.5, std::max(-1.0, x(r, c))), 0}; });
+}
+
+TEST_CASE("cpu kernels: contrastive loss", "[cpu]") {
+  for (dim n : sizes)
+    for (const float t : {0.5f, 4.6f}) {
+      grid<float> x(n, n, 0.3), scale(1, 1, 0, static_cast<double>(t)), r(n, 1), c(n, 1), loss(1, 1), dx(n, n), dt(1, 1), dt0 = dt;
+      const double s = std::exp(static_cast<double>(t));
+      const auto lse = [&](dim i, bool row) {
+        double high = -1e300, total = 0;
+        for (dim j = 0; j < n; ++j) high = std::max(high, s * (row ? x(i, j) : x(j, i)));
+        for (dim j = 0; j < n; ++j) total += std::exp(s * (row ? x(i, j) : x(j, i)) - high);
+        return high + std::log(total);
+      };
+      float_kernels::softmax_xent(2, x.in(), scale.in(), r.view(), c.view(), loss.view());
+      const double size = 10 * s + 20;  // logits of up to s, rounded a few times
+      check(r, [&](dim i, dim) { return expected{lse(i, true), size}; });
+      check(c, [&](dim i, dim) { return expected{lse(i, false), size}; });
+      double want = 0;
+      std::vector<double> rows, cols;
+      for (dim i = 0; i < n; ++i) rows.push_back(lse(i, true)), cols.push_back(lse(i, false));
+      const double N = static_cast<double>(n);
+      for (dim i = 0; i < n; ++i)
+        want += (rows[static_cast<std::size_t>(i)] + cols[static_cast<std::size_t>(i)] - 2 * s * x(i, i)) / (2 * N);
+      check(loss, [&](dim, dim) { return expected{want, size}; });
+      float_kernels::softmax_xent_backward(2, x.in(), scale.in(), r.in(), c.in(), dx.view(), dt.view());
+      double dt_want = dt0(0, 0), dt_size = 0;
+      const auto g = [&](dim i, dim j) {
+        const double z = s * x(i, j);
+        return std::pair(
+            (std::exp(z - rows[static_cast<std::size_t>(i)]) + std::exp(z - cols[static_cast<std::size_t>(j)])) / (2 * N),
+            i == j ? 1 / N : 0.0);
+      };
+      for (dim i = 0; i < n; ++i)
+        for (dim j = 0; j < n; ++j) {
+          const auto [soft, own] = g(i, j);
+          dt_want += (soft - own) * s * x(i, j), dt_size += (soft + own) * std::abs(s * x(i, j));
+        }
+      check(dx, [&](dim i, dim j) {
+        const auto [soft, own] = g(i, j);
+        return expected{s * (soft - own), 2 * size * s * (soft + own)};
+      });
+      check(dt, [&](dim, dim) { return expected{dt_want, 4 * size * dt_size + 1}; });
+    }
+}
+
+TEMPLATE_TEST_CASE("cpu kernels: pictures", "[cpu]", float, bf16) {
+  using T = TestType;
+  using k = kernels<T>;
+  const window windows[] = {
+      {7, 5, 3, 3, 2, 1, 0}, {8, 8, 33, 2, 2, 0, 1}, {6, 9, 7, 3, 1, 1, 0}, {50, 1, 31, 50, 50}, {7, 7, 5, 2, 2}};
+  for (const window& w : windows) {
+    const dim pictures = 3, taps = w.kernel * w.kernel;
+    if (w.width >= w.kernel) {
+      grid<T> x(pictures * w.height * w.width, w.channels), cols(pictures * w.out_rows(), w.patch()), before = cols,
+                                                                                                      dx(x.rows, x.cols);
+      const auto source = [&](dim row,
+                              dim tap) -> dim {  // row of x seen by a row of cols through a tap, -1 for padding, -2 for lead
+        const dim place = row % w.out_rows() - w.lead;
+        if (place < 0) return -2;
+        const dim iy = place / w.out_width() * w.stride + tap / w.kernel - w.pad,
+                  ix = place % w.out_width() * w.stride + tap % w.kernel - w.pad;
+        return iy < 0 || ix < 0 || iy >= w.height || ix >= w.width ? -1 : (row / w.out_rows() * w.height + iy) * w.width + ix;
+      };
+      k::im2col(2, x.in(), w, cols.view());
+      check(cols, [&](dim r, dim c) {
+        const dim from = source(r, c % taps);
+        return expected{from == -2 ? before(r, c) : from == -1 ? 0 : x(from, c / taps), 0};
+      });
+      k::col2im(2, cols.in(), w, dx.view());
+      std::vector<double> want(static_cast<std::size_t>(x.rows * x.cols));
+      for (dim r = 0; r < cols.rows; ++r)
+        for (dim c = 0; c < cols.cols; ++c)
+          if (const dim from = source(r, c % taps); from >= 0)
+            want[static_cast<std::size_t>(from * x.cols + c / taps)] += cols(r, c);
+      check(dx, [&](dim r, dim c) { return expected{want[static_cast<std::size_t>(r * x.cols + c)], 80}; });
+    }
+    const dim kh = std::min(w.kernel, w.height), kw = std::min(w.kernel, w.width), oh = w.height / kh, ow = w.width / kw;
+    grid<T> x(pictures * w.height * w.width, w.channels), y(pictures * oh * ow, w.channels), dx(x.rows, x.cols);
+    k::avgpool(2, x.in(), w, y.view());
+    check(y, [&](dim r, dim c) {
+      double total = 0;
+      const dim p = r / (oh * ow), top = r / ow % oh * kh, left = r % ow * kw;
+      for (dim i = 0; i < kh * kw; ++i) total += x((p * w.height + top + i / kw) * w.width + left + i % kw, c);
+      return expected{total / static_cast<double>(kh * kw), 60};
+    });
+    k::avgpool_backward(2, y.in(), w, dx.view());
+    check(dx, [&](dim r, dim c) {
+      const dim p = r / (w.height * w.width), iy = r / w.width % w.height, ix = r % w.width;
+      if (iy >= oh * kh || ix >= ow * kw) return expected{0, 0};
+      return expected{y((p * oh + iy / kh) * ow + ix / kw, c) / static_cast<double>(kh * kw), 4};
+    });
+  }
+}
