@@ -1,0 +1,17 @@
+// clipx: CLIP in C++20. This header is everything but a backend; add <clipx/cpu.hpp> or <clipx/eigen.hpp>.
+#pragma once
+#include "core/backend.hpp"
+#include "core/error.hpp"
+#include "data/shards.hpp"
+#include "image/decode.hpp"
+#include "image/preprocess.hpp"
+#include "io/npy.hpp"
+#include "io/safetensors.hpp"
+#include "loss/contrastive.hpp"
+#include "model/clip.hpp"
+#include "model/init.hpp"
+#include "model/presets.hpp"
+#include "text/bpe.hpp"
+#include "zero_shot/classifier.hpp"
+#include "zero_shot/pretrained.hpp"
+#include "zero_shot/retrieval.hpp"

@@ -1,0 +1,258 @@
+#pragma once
+#include "safetensors.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "../core/bf16.hpp"
+#include "../core/error.hpp"
+
+namespace clipx {
+
+namespace detail {
+struct dtype_row {
+  const char* name;
+  dtype type;
+  dim size;
+};
+inline constexpr std::array<dtype_row, 15> dtype_table{{{"F64", dtype::f64, 8},
+                                                        {"F32", dtype::f32, 4},
+                                                        {"F16", dtype::f16, 2},
+                                                        {"BF16", dtype::bf16, 2},
+                                                        {"I64", dtype::i64, 8},
+                                                        {"I32", dtype::i32, 4},
+                                                        {"I16", dtype::i16, 2},
+                                                        {"I8", dtype::i8, 1},
+                                                        {"U64", dtype::u64, 8},
+                                                        {"U32", dtype::u32, 4},
+                                                        {"U16", dtype::u16, 2},
+                                                        {"U8", dtype::u8, 1},
+                                                        {"BOOL", dtype::boolean, 1},
+                                                        {"F8_E4M3", dtype::f8_e4m3, 1},
+                                                        {"F8_E5M2", dtype::f8_e5m2, 1}}};
+
+/// JSON of at most `depth` levels whose objects repeat no key.
+CLIPX_INLINE nlohmann::json parse_json(const char* begin, const char* end, const std::string& name, int depth) {
+  std::vector<std::set<std::string>> keys;
+  const auto check = [&](int level, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    expect(level <= depth, [&] { return cat(name, ": JSON nested deeper than ", depth, " levels"); });
+    if (event == nlohmann::json::parse_event_t::object_start) keys.emplace_back();
+    if (event == nlohmann::json::parse_event_t::object_end) keys.pop_back();
+    if (event == nlohmann::json::parse_event_t::key)
+      expect(keys.back().insert(value.get<std::string>()).second,
+             [&] { return cat(name, ": key \"", value.get<std::string>(), "\" appears twice"); });
+    return true;
+  };
+  try {
+    return nlohmann::json::parse(begin, end, check);
+  } catch (const nlohmann::json::exception& e) {
+    fail(cat(name, ": not valid JSON: ", e.what()));
+  }
+}
+}  // namespace detail
+
+CLIPX_INLINE dim size_of(dtype type) {
+  for (auto& row : detail::dtype_table)
+    if (row.type == type) return row.size;
+  return 0;
+}
+CLIPX_INLINE std::string_view name_of(dtype type) {
+  for (auto& row : detail::dtype_table)
+    if (row.type == type) return row.name;
+  return "other";
+}
+
+CLIPX_INLINE const tensor_info* safetensors::find(std::string_view name) const {
+  const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name, [](const tensor_info& t, std::string_view n) { return t.name < n; });
+  return at != tensors_.end() && at->name == name ? &*at : nullptr;
+}
+
+CLIPX_INLINE void safetensors::release(const void* begin, std::size_t bytes) const {
+  const auto* p = static_cast<const std::byte*>(begin);
+  for (auto& f : files_)
+    if (p >= f.bytes().data() && p < f.bytes().data() + f.bytes().size()) f.release(begin, bytes);
+}
+
+CLIPX_INLINE void safetensors::sort() {
+  std::sort(tensors_.begin(), tensors_.end(), [](auto& a, auto& b) { return a.name < b.name; });
+  for (std::size_t i = 1; i < tensors_.size(); ++i)
+    expect(tensors_[i].name != tensors_[i - 1].name, [&] { return cat(path_, ": tensor \"", tensors_[i].name, "\" is in two shards"); });
+}
+
+CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string& name) {
+  expect(bytes.size() >= 8, [&] { return cat(name, ": not a safetensors file: expected at least 8 bytes, got ", bytes.size()); });
+  std::uint64_t n = 0;
+  std::memcpy(&n, bytes.data(), 8);
+  const auto text = [&](std::size_t at) { return reinterpret_cast<const char*>(bytes.data()) + at; };
+  expect(bytes.size() < 4 || std::memcmp(bytes.data(), "PK\3\4", 4) != 0, [&] {
+    return cat(name, ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
+               "from safetensors.torch import save_file; m = open_clip.create_model(ARCHITECTURE, pretrained=FILE); "
+               "save_file(m.state_dict(), 'open_clip_model.safetensors')");
+  });
+  expect(n <= 100'000'000 && n <= bytes.size() - 8, [&] {
+    return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(), " bytes (at most 100,000,000 of header)");
+  });
+  expect(n > 0 && *text(8) == '{', [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
+  const auto header = detail::parse_json(text(8), text(8 + n), name, 4);
+  const std::span<std::byte> data = bytes.subspan(8 + n);
+  const std::size_t first = tensors_.size();
+  for (auto& [key, value] : header.items()) {
+    const auto bad = [&](const std::string& what) { fail(cat(name, ": tensor \"", key, "\": ", what)); };
+    if (key == "__metadata__") {
+      if (!value.is_object()) bad("expected an object of strings");
+      for (auto& [k, v] : value.items()) {
+        if (!v.is_string()) bad(cat("\"", k, "\": expected a string"));
+        metadata_.emplace_back(k, v.get<std::string>());
+      }
+      continue;
+    }
+    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") || !value.contains("data_offsets"))
+      bad("expected dtype, shape and data_offsets");
+    const auto &type = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
+    if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2) bad("dtype, shape or data_offsets has the wrong form");
+    tensor_info t;
+    t.name = key;
+    for (auto& row : detail::dtype_table)
+      if (type.get<std::string>() == row.name) t.type = row.type;
+    if (t.type == dtype::other) bad(cat("unknown dtype ", type.get<std::string>()));
+    std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));
+    for (auto& d : shape) {
+      if (!d.is_number_unsigned()) bad("a size is not a whole number");
+      const auto size = d.get<std::uint64_t>();
+      if (size > static_cast<std::uint64_t>(std::numeric_limits<dim>::max()) || (size && total > std::numeric_limits<std::uint64_t>::max() / size))
+        bad("its sizes overflow");
+      total *= size;
+      t.shape.push_back(static_cast<dim>(size));
+    }
+    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
+    const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
+    if (begin > end || end > data.size()) bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data"));
+    if (end - begin != total) bad(cat("its shape takes ", total, " bytes, its data_offsets ", end - begin));
+    t.data = data.data() + begin, t.bytes = end - begin;
+    tensors_.push_back(std::move(t));
+  }
+  // Sorted by place, the tensors must tile the data exactly.
+  std::vector<const tensor_info*> order;
+  for (std::size_t i = first; i < tensors_.size(); ++i) order.push_back(&tensors_[i]);
+  std::sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->data != b->data ? a->data < b->data : a->bytes < b->bytes; });
+  const std::byte* at = data.data();
+  for (auto* t : order) {
+    expect(t->data == at, [&] { return cat(name, ": tensor \"", t->name, "\": ", t->data > at ? "a hole" : "an overlap", " before it in the data"); });
+    at += t->bytes;
+  }
+  expect(at == data.data() + data.size(), [&] { return cat(name, ": ", data.data() + data.size() - at, " bytes after the last tensor"); });
+}
+
+CLIPX_INLINE safetensors safetensors::parse(std::span<std::byte> bytes, const std::string& name) {
+  safetensors out;
+  out.path_ = name;
+  out.add(bytes, name);
+  out.sort();
+  return out;
+}
+
+CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
+  safetensors out;
+  out.path_ = path;
+  std::vector<std::string> shards{path};
+  std::vector<std::pair<std::string, std::string>> listed;  // tensor, shard
+  if (path.ends_with(".json")) {
+    const auto index = mapped_file::open(path);
+    const auto* text = reinterpret_cast<const char*>(index.bytes().data());
+    const auto json = detail::parse_json(text, text + index.bytes().size(), path, 4);
+    expect(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), [&] { return cat(path, ": expected an object with weight_map"); });
+    const auto slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+    shards.clear();
+    for (auto& [tensor, file] : json["weight_map"].items()) {
+      expect(file.is_string() && file.get<std::string>().find('/') == std::string::npos,
+             [&] { return cat(path, ": tensor \"", tensor, "\": expected the name of a file in the same folder"); });
+      const auto shard = folder + file.get<std::string>();
+      listed.emplace_back(tensor, shard);
+      if (std::find(shards.begin(), shards.end(), shard) == shards.end()) shards.push_back(shard);
+    }
+    expect(!shards.empty(), [&] { return cat(path, ": its weight_map is empty"); });
+  }
+  for (auto& shard : shards) {
+    out.files_.push_back(mapped_file::open(shard));
+    out.add(out.files_.back().bytes(), shard);
+  }
+  out.sort();
+  for (auto& [tensor, shard] : listed)
+    expect(out.find(tensor) != nullptr, [&] { return cat(path, ": tensor \"", tensor, "\" is not in ", shard); });
+  return out;
+}
+
+CLIPX_INLINE void to_float(dtype type, const std::byte* from, std::span<float> to) {
+  const auto each = [&]<class Raw>(Raw, auto&& value) {
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      Raw raw;
+      std::memcpy(&raw, from + i * sizeof(Raw), sizeof(Raw));
+      to[i] = value(raw);
+    }
+  };
+  switch (type) {
+    case dtype::f32:
+      if (!to.empty()) std::memcpy(to.data(), from, to.size_bytes());
+      return;
+    case dtype::f64: return each(double{}, [](double v) { return static_cast<float>(v); });
+    case dtype::f16: return each(std::uint16_t{}, f16_to_float);
+    case dtype::bf16: return each(std::uint16_t{}, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
+    default: fail(cat("expected weights in F64, F32, F16 or BF16, got ", name_of(type)));
+  }
+}
+
+CLIPX_INLINE void write_safetensors(const std::string& path, std::vector<tensor_to_write> tensors,
+                                    const std::vector<std::pair<std::string, std::string>>& metadata) {
+  std::sort(tensors.begin(), tensors.end(), [](auto& a, auto& b) {
+    return size_of(a.type) != size_of(b.type) ? size_of(a.type) > size_of(b.type) : a.name < b.name;
+  });
+  const auto count = [](const tensor_to_write& t) {
+    dim n = 1;
+    for (dim d : t.shape) n *= d;
+    return n;
+  };
+  nlohmann::ordered_json header;
+  for (auto& [k, v] : metadata) header["__metadata__"][k] = v;
+  dim at = 0;
+  for (auto& t : tensors) {
+    const dim bytes = count(t) * size_of(t.type);
+    header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {at, at + bytes}}};
+    at += bytes;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  write_file(path, [&](const file_writer& put) {
+    const std::uint64_t n = text.size();
+    put(std::as_bytes(std::span(&n, 1)));
+    put(std::as_bytes(std::span(text)));
+    std::vector<double> values;
+    std::vector<std::byte> bytes;
+    for (auto& t : tensors) {
+      const auto size = static_cast<std::size_t>(size_of(t.type));
+      values.resize(static_cast<std::size_t>(count(t)));
+      bytes.resize(values.size() * size);
+      t.values(values);
+      const auto store = [&](auto convert) {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const auto v = convert(values[i]);
+          std::memcpy(bytes.data() + i * size, &v, size);
+        }
+      };
+      switch (t.type) {
+        case dtype::f64: store([](double v) { return v; }); break;
+        case dtype::f32: store([](double v) { return static_cast<float>(v); }); break;
+        case dtype::f16: store([](double v) { return float_to_f16(static_cast<float>(v)); }); break;
+        case dtype::bf16: store([](double v) { return bf16(v).bits; }); break;
+        default: fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
+      }
+      put(bytes);
+    }
+  });
+}
+
+}  // namespace clipx

@@ -1,0 +1,75 @@
+// safetensors: named tensors in one file or in shards, mapped, every rule of the format checked before anything is read.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../core/mat.hpp"
+#include "file.hpp"
+
+namespace clipx {
+
+/// The element types that weights come in, and those that files may hold besides.
+enum class dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, other };
+dim size_of(dtype type);
+std::string_view name_of(dtype type);
+
+struct tensor_info {
+  std::string name;
+  dtype type = dtype::other;
+  std::vector<dim> shape;
+  std::byte* data = nullptr;  // inside the mapping, not necessarily aligned
+  std::size_t bytes = 0;
+  dim count() const {
+    dim n = 1;
+    for (dim d : shape) n *= d;
+    return n;
+  }
+};
+
+class safetensors {
+ public:
+  /// A .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format forbids
+  /// (spec 7.5): a header over 100 MB, bad JSON, duplicate names, holes, overlaps or trailing bytes, sizes that disagree.
+  static safetensors open(const std::string& path);
+  /// From memory, for tests: `bytes` must outlive the object.
+  static safetensors parse(std::span<std::byte> bytes, const std::string& name);
+
+  const std::vector<tensor_info>& tensors() const { return tensors_; }
+  /// Null where there is no such tensor.
+  const tensor_info* find(std::string_view name) const;
+  const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
+  const std::string& path() const { return path_; }
+  /// Gives mapped pages back to the system until they are read again.
+  void release(const void* begin, std::size_t bytes) const;
+
+ private:
+  void add(std::span<std::byte> bytes, const std::string& name);
+  void sort();
+  std::string path_;
+  std::vector<mapped_file> files_;
+  std::vector<tensor_info> tensors_;  // by name
+  std::vector<std::pair<std::string, std::string>> metadata_;
+};
+
+/// Values of any float type as float; exact but for f64. Error: another type.
+void to_float(dtype type, const std::byte* from, std::span<float> to);
+
+struct tensor_to_write {
+  std::string name;
+  dtype type = dtype::f32;  // f32, f16, bf16 or f64
+  std::vector<dim> shape;
+  std::function<void(std::span<double>)> values;  // fills count() values
+};
+/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name.
+void write_safetensors(const std::string& path, std::vector<tensor_to_write> tensors,
+                       const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "safetensors-inl.hpp"
+#endif
