@@ -1,0 +1,26 @@
+// Pictures from files: PNG in every mode, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere, BMP, GIF (first
+// frame) and PNM by stb_image.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "image.hpp"
+
+namespace clipx {
+
+/// A picture from the bytes of its file, in the file's own mode. Errors, with `name`: not a picture, a format that is not read,
+/// damaged or cut short, more than 178,956,970 pixels (Pillow's own limit).
+image decode_image(std::span<const std::byte> file, const std::string& name);
+
+/// The same from a path. Errors: no such file, a folder, and those of decode_image.
+image read_image(const std::string& path);
+
+/// "libjpeg-turbo x.y.z" (the same pixels as Pillow's) or "stb_image" (up to 3 levels away).
+std::string_view jpeg_decoder();
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "decode-inl.hpp"
+#endif

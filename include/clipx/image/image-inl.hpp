@@ -1,0 +1,79 @@
+// Conversions to RGB, with Pillow's integer arithmetic.
+#pragma once
+#include <algorithm>
+
+#include "../core/error.hpp"
+#include "image.hpp"
+
+namespace clipx {
+namespace detail {
+
+/// Rounded a b / 255 for 8-bit a and b, as Pillow's MULDIV255.
+inline std::uint8_t mul_div_255(unsigned a, unsigned b) {
+  const unsigned t = a * b + 128;
+  return static_cast<std::uint8_t>((t + (t >> 8)) >> 8);
+}
+
+/// One pixel as RGBA; alpha is 255 where the picture has none.
+inline std::array<std::uint8_t, 4> rgba_of(const image& p, const std::uint8_t* at) {
+  switch (p.mode) {
+    case pixel_mode::bit:
+    case pixel_mode::gray:
+      return {at[0], at[0], at[0], 255};
+    case pixel_mode::gray_alpha:
+      return {at[0], at[0], at[0], at[1]};
+    case pixel_mode::rgb:
+      return {at[0], at[1], at[2], 255};
+    case pixel_mode::rgba:
+      return {at[0], at[1], at[2], at[3]};
+    case pixel_mode::palette: {
+      const auto* entry = p.palette.data() + 4 * at[0];
+      return {entry[0], entry[1], entry[2], entry[3]};
+    }
+    case pixel_mode::cmyk: {
+      const unsigned nk = 255u - at[3];
+      const auto channel = [&](unsigned c) { return static_cast<std::uint8_t>(nk - mul_div_255(c, nk)); };
+      return {channel(at[0]), channel(at[1]), channel(at[2]), 255};
+    }
+    case pixel_mode::gray16: {
+      const std::uint8_t v = at[1] ? 255 : at[0];
+      return {v, v, v, 255};
+    }
+  }
+  return {};
+}
+
+/// Source over white, as Pillow's alpha_composite with an opaque backdrop.
+inline std::uint8_t over_white(unsigned value, unsigned alpha) {
+  const unsigned t = value * (alpha * 128) + 255 * (255 * 128 - alpha * 128) + (0x80 << 7);
+  return static_cast<std::uint8_t>((((t >> 8) + t) >> 8) >> 7);
+}
+
+template <class Pixel>
+image map_pixels(const image& p, Pixel&& f) {
+  image out = make_image(pixel_mode::rgb, p.width, p.height);
+  const dim bands = p.bands(), n = p.width * p.height;
+  for (dim i = 0; i < n; ++i) {
+    const auto c = f(rgba_of(p, p.data.data() + i * bands));
+    std::copy_n(c.begin(), 3, out.data.begin() + 3 * i);
+  }
+  return out;
+}
+}  // namespace detail
+
+CLIPX_INLINE image to_rgb(const image& p) {
+  if (p.mode == pixel_mode::rgb) return p;
+  return detail::map_pixels(p, [](std::array<std::uint8_t, 4> c) { return c; });
+}
+
+CLIPX_INLINE image to_rgb_over_white(const image& p) {
+  const bool alpha = p.mode == pixel_mode::gray_alpha || p.mode == pixel_mode::rgba;
+  if (!alpha && !p.transparency) return to_rgb(p);
+  return detail::map_pixels(p, [&](std::array<std::uint8_t, 4> c) {
+    if (!alpha && p.mode != pixel_mode::palette && c[0] == p.key[0] && c[1] == p.key[1] && c[2] == p.key[2]) c[3] = 0;
+    for (int i = 0; i < 3; ++i) c[i] = detail::over_white(c[i], c[3]);
+    return c;
+  });
+}
+
+}  // namespace clipx

@@ -1,0 +1,53 @@
+// A decoded picture in the mode of its file, as Pillow names them: resizing before converting to RGB depends on it (spec 6.2).
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../core/mat.hpp"
+
+namespace clipx {
+
+/// Pillow's 1, L, LA, RGB, RGBA, P, CMYK and I;16.
+enum class pixel_mode { bit, gray, gray_alpha, rgb, rgba, palette, cmyk, gray16 };
+
+struct image {
+  pixel_mode mode = pixel_mode::rgb;
+  dim width = 0, height = 0;
+  /// Rows of pixels, bands interleaved, no padding. bit: a byte of 0 or 255; gray16: two bytes, low one first.
+  std::vector<std::uint8_t> data;
+  /// palette: 256 entries of RGBA.
+  std::array<std::uint8_t, 1024> palette{};
+  /// The file names a transparent colour (bit, gray, rgb, gray16: key) or palette entries that are not opaque (palette).
+  bool transparency = false;
+  std::array<std::uint8_t, 3> key{};
+
+  /// Bytes of a pixel.
+  dim bands() const {
+    constexpr dim sizes[] = {1, 1, 2, 3, 4, 1, 4, 2};
+    return sizes[static_cast<int>(mode)];
+  }
+  const std::uint8_t* row(dim y) const { return data.data() + y * width * bands(); }
+  std::uint8_t* row(dim y) { return data.data() + y * width * bands(); }
+};
+
+/// An image without pixel values yet.
+inline image make_image(pixel_mode mode, dim width, dim height) {
+  image out;
+  out.mode = mode, out.width = width, out.height = height;
+  out.data.resize(static_cast<std::size_t>(width * height * out.bands()));
+  return out;
+}
+
+/// As Pillow's convert("RGB"): alpha and transparent colours are dropped, 16-bit gray saturates, CMYK is unmixed.
+image to_rgb(const image& picture);
+
+/// As transformers' convert_to_rgb: pictures with alpha or a transparent colour are put over white.
+image to_rgb_over_white(const image& picture);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "image-inl.hpp"
+#endif

@@ -1,0 +1,83 @@
+// JPEG by libjpeg-turbo, set as Pillow sets it: accurate integer DCT, smooth chroma upsampling, CMYK in Adobe's inverted form.
+#pragma once
+#ifdef CLIPX_HAS_JPEG
+#include <csetjmp>
+#include <cstdio>
+#include <span>
+// jpeglib.h needs the two above
+#include <jpeglib.h>
+// and then this
+#include <jerror.h>
+
+#include "../core/error.hpp"
+#include "image.hpp"
+
+namespace clipx::detail {
+
+/// libjpeg's state and what its callbacks leave. Destroyed in one place, outside of the frames that longjmp leaves.
+struct jpeg_reader {
+  jpeg_decompress_struct info{};
+  jpeg_error_mgr errors{};
+  std::jmp_buf failed;
+  char message[JMSG_LENGTH_MAX] = "";
+
+  explicit jpeg_reader(std::span<const std::byte> file) : bytes(file) {
+    info.err = jpeg_std_error(&errors);
+    info.client_data = this;
+    errors.error_exit = [](j_common_ptr c) {
+      auto* self = static_cast<jpeg_reader*>(c->client_data);
+      self->errors.format_message(c, self->message);
+      std::longjmp(self->failed, 1);
+    };
+    errors.emit_message = [](j_common_ptr c, int level) {  // a file cut short is an error, other warnings are not (as in Pillow)
+      if (level < 0 && c->err->msg_code == JWRN_JPEG_EOF) c->err->error_exit(c);
+    };
+    errors.output_message = [](j_common_ptr) {};
+  }
+  ~jpeg_reader() { jpeg_destroy_decompress(&info); }
+  jpeg_reader(const jpeg_reader&) = delete;
+  jpeg_reader& operator=(const jpeg_reader&) = delete;
+
+  bool start() {
+    if (setjmp(failed)) return false;
+    jpeg_create_decompress(&info);
+    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    jpeg_read_header(&info, TRUE);
+    info.out_color_space = info.num_components == 1 ? JCS_GRAYSCALE : info.num_components == 4 ? JCS_CMYK : JCS_RGB;
+    return true;
+  }
+  bool read(std::uint8_t* out, std::size_t stride) {
+    if (setjmp(failed)) return false;
+    jpeg_start_decompress(&info);
+    while (info.output_scanline < info.output_height) {
+      JSAMPROW row = out + info.output_scanline * stride;
+      jpeg_read_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_decompress(&info);
+    return true;
+  }
+
+ private:
+  std::span<const std::byte> bytes;
+};
+
+inline image decode_jpeg(std::span<const std::byte> file, const std::string& name, dim most_pixels) {
+  jpeg_reader reader(file);
+  const auto bad = [&] { fail(cat(name, ": damaged JPEG: ", reader.message)); };
+  if (!reader.start()) bad();
+  const dim w = reader.info.image_width, h = reader.info.image_height;
+  expect(w > 0 && h > 0 && w <= most_pixels / h,
+         [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
+  // Every 8 x 8 block takes a bit at least, but for arithmetic coding, which is allowed twice that.
+  expect(w * h <= static_cast<dim>(file.size()) * 1024 + 65536,
+         [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
+  const auto space = reader.info.out_color_space;
+  image out = make_image(space == JCS_GRAYSCALE ? pixel_mode::gray : space == JCS_CMYK ? pixel_mode::cmyk : pixel_mode::rgb, w, h);
+  if (!reader.read(out.data.data(), static_cast<std::size_t>(w * out.bands()))) bad();
+  if (out.mode == pixel_mode::cmyk)
+    for (auto& v : out.data) v = static_cast<std::uint8_t>(255 - v);
+  return out;
+}
+
+}  // namespace clipx::detail
+#endif

@@ -1,0 +1,195 @@
+// PNG to an image in Pillow's mode for it: depths, palettes, transparency and interlacing as its PngImagePlugin reads them.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "../core/error.hpp"
+#include "image.hpp"
+#include "stb-inl.hpp"
+
+namespace clipx::detail {
+
+inline std::uint32_t big_endian(const std::byte* p) {
+  return static_cast<std::uint32_t>(p[0]) << 24 | static_cast<std::uint32_t>(p[1]) << 16 | static_cast<std::uint32_t>(p[2]) << 8 |
+         static_cast<std::uint32_t>(p[3]);
+}
+
+inline std::uint32_t crc_32(std::span<const std::byte> bytes) {
+  static const auto table = [] {
+    std::array<std::uint32_t, 256> t{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+      t[i] = i;
+      for (int k = 0; k < 8; ++k) t[i] = t[i] & 1 ? 0xedb88320u ^ (t[i] >> 1) : t[i] >> 1;
+    }
+    return t;
+  }();
+  std::uint32_t crc = ~0u;
+  for (std::byte b : bytes) crc = table[(crc ^ static_cast<std::uint32_t>(b)) & 255] ^ (crc >> 8);
+  return ~crc;
+}
+
+struct png {
+  explicit png(const std::string& file_name) : name(file_name) {}
+  const std::string& name;
+  dim width = 0, height = 0;
+  int depth = 0, colour = 0, interlace = 0;
+  std::array<std::uint8_t, 1024> palette{};
+  std::vector<std::byte> transparency;
+  bool has_transparency = false, has_palette = false;
+  std::vector<char> packed;  // IDAT
+
+  [[noreturn]] void bad(const std::string& what) const { fail(cat(name, ": damaged PNG: ", what)); }
+  int samples() const { return colour == 0 || colour == 3 ? 1 : colour == 2 ? 3 : colour == 4 ? 2 : 4; }
+  dim row_bytes(dim w) const { return (w * samples() * depth + 7) / 8; }
+
+  void read_header(std::span<const std::byte> body) {
+    if (body.size() != 13) bad("IHDR is not 13 bytes");
+    width = big_endian(body.data()), height = big_endian(body.data() + 4);
+    depth = static_cast<int>(body[8]), colour = static_cast<int>(body[9]), interlace = static_cast<int>(body[12]);
+    if (width < 1 || height < 1) bad(cat("size ", width, " x ", height));
+    const bool small = depth == 1 || depth == 2 || depth == 4;
+    const bool known = (colour == 0 && (small || depth == 8 || depth == 16)) || (colour == 3 && (small || depth == 8)) ||
+                       ((colour == 2 || colour == 4 || colour == 6) && (depth == 8 || depth == 16));
+    if (!known) bad(cat("colour type ", colour, " with ", depth, " bits"));
+    if (static_cast<int>(body[10]) != 0 || static_cast<int>(body[11]) != 0 || interlace > 1)
+      bad("unknown compression, filter or interlacing");
+  }
+
+  void read_chunks(std::span<const std::byte> file) {
+    std::size_t at = 8;
+    for (bool first = true;; first = false) {
+      if (file.size() - at < 12) bad(cat("it ends at byte ", file.size(), " before its IEND chunk"));
+      const std::size_t length = big_endian(file.data() + at);
+      if (length > file.size() - at - 12)
+        bad(cat("the chunk at byte ", at, " says ", length, " bytes, ", file.size() - at - 12, " are left"));
+      const std::string_view type(reinterpret_cast<const char*>(file.data()) + at + 4, 4);
+      const auto body = file.subspan(at + 8, length);
+      const bool critical = !(type[0] & 0x20);
+      if (critical && crc_32(file.subspan(at + 4, length + 4)) != big_endian(file.data() + at + 8 + length))
+        bad(cat("the checksum of the chunk at byte ", at, " is wrong"));
+      if (first != (type == "IHDR")) bad("IHDR is not the first chunk");
+      if (type == "IHDR") read_header(body);
+      if (type == "PLTE") {
+        if (length > 768 || length % 3) bad(cat("a palette of ", length, " bytes"));
+        for (std::size_t i = 0; i < 256; ++i) palette[4 * i + 3] = 255;
+        for (std::size_t i = 0; i < length; ++i) palette[i / 3 * 4 + i % 3] = static_cast<std::uint8_t>(body[i]);
+        has_palette = true;
+      }
+      if (type == "tRNS") transparency.assign(body.begin(), body.end()), has_transparency = true;
+      if (type == "IDAT")
+        packed.insert(packed.end(), reinterpret_cast<const char*>(body.data()),
+                      reinterpret_cast<const char*>(body.data()) + length);
+      if (type == "IEND") return;
+      at += length + 12;
+    }
+  }
+
+  /// Undoes the row filters of one pass in place: h rows of 1 + row_bytes(w) bytes.
+  void unfilter(std::uint8_t* rows, dim w, dim h) const {
+    const dim n = row_bytes(w), step = std::max<dim>(1, samples() * depth / 8);
+    const std::vector<std::uint8_t> zeros(static_cast<std::size_t>(n));
+    const std::uint8_t* above = zeros.data();
+    for (dim y = 0; y < h; ++y, rows += n + 1) {
+      std::uint8_t* row = rows + 1;
+      const int kind = rows[0];
+      if (kind > 4) bad(cat("row filter ", kind));
+      for (dim x = 0; kind != 0 && x < n; ++x) {
+        const int a = x >= step ? row[x - step] : 0, b = above[x], c = x >= step ? above[x - step] : 0;
+        int guess = kind == 1 ? a : kind == 2 ? b : (a + b) / 2;
+        if (kind == 4) {
+          const int p = a + b - c, pa = std::abs(p - a), pb = std::abs(p - b), pc = std::abs(p - c);
+          guess = pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
+        }
+        row[x] = static_cast<std::uint8_t>(row[x] + guess);
+      }
+      above = row;
+    }
+  }
+
+  pixel_mode mode() const {
+    if (colour == 0) return depth == 1 ? pixel_mode::bit : depth == 16 ? pixel_mode::gray16 : pixel_mode::gray;
+    if (colour == 2) return pixel_mode::rgb;
+    if (colour == 3) return pixel_mode::palette;
+    if (colour == 4 && depth == 8) return pixel_mode::gray_alpha;
+    return pixel_mode::rgba;
+  }
+
+  /// The pixels of one pass: its row y is picture row y0 + y dy, its column x is x0 + x dx.
+  void place(image& out, const std::uint8_t* rows, dim w, dim h, dim x0, dim y0, dim dx, dim dy) const {
+    const dim n = row_bytes(w), bands = out.bands();
+    for (dim y = 0; y < h; ++y) {
+      const std::uint8_t* in = rows + y * (n + 1) + 1;
+      for (dim x = 0; x < w; ++x) {
+        std::uint8_t* to = out.row(y0 + y * dy) + (x0 + x * dx) * bands;
+        if (depth < 8) {
+          const int value = in[x * depth / 8] >> (8 - depth - x * depth % 8) & ((1 << depth) - 1);
+          to[0] = static_cast<std::uint8_t>(colour == 3 ? value : value * (255 / ((1 << depth) - 1)));
+        } else if (depth == 8) {
+          std::copy_n(in + x * bands, bands, to);
+        } else if (colour == 0) {  // 16 bits: gray keeps both bytes, the others the high one
+          to[0] = in[2 * x + 1], to[1] = in[2 * x];
+        } else if (colour == 4) {
+          to[0] = to[1] = to[2] = in[4 * x], to[3] = in[4 * x + 2];
+        } else {
+          for (dim b = 0; b < bands; ++b) to[b] = in[(x * bands + b) * 2];
+        }
+      }
+    }
+  }
+
+  void read_transparency(image& out) const {
+    if (!has_transparency || colour > 3) return;
+    const auto low_byte = [&](std::size_t i) { return static_cast<std::uint8_t>(transparency[2 * i + 1]); };
+    out.transparency = true;
+    if (colour == 3) {
+      for (std::size_t i = 0; i < std::min<std::size_t>(256, transparency.size()); ++i)
+        out.palette[4 * i + 3] = static_cast<std::uint8_t>(transparency[i]);
+      return;
+    }
+    if (transparency.size() < (colour == 2 ? 6u : 2u)) bad("tRNS is cut short");
+    const bool set = transparency[0] != std::byte{0} || transparency[1] != std::byte{0};
+    for (std::size_t i = 0; i < 3; ++i)
+      out.key[i] = colour == 2 ? low_byte(i) : depth == 1 ? static_cast<std::uint8_t>(set ? 255 : 0) : low_byte(0);
+  }
+
+  image decode(std::span<const std::byte> file, dim most_pixels) {
+    read_chunks(file);
+    expect(width <= most_pixels / height,
+           [&] { return cat(name, ": ", width, " x ", height, " pixels are more than ", most_pixels); });
+    struct pass {
+      dim x0, y0, dx, dy;
+    };
+    constexpr pass adam7[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}},
+                   whole[] = {{0, 0, 1, 1}};
+    const std::span<const pass> passes = interlace ? std::span<const pass>(adam7) : std::span<const pass>(whole);
+    const auto columns = [&](const pass& p) { return (width - p.x0 + p.dx - 1) / p.dx; };
+    const auto lines = [&](const pass& p) { return (height - p.y0 + p.dy - 1) / p.dy; };
+    dim total = 0;
+    for (auto& p : passes)
+      if (columns(p) > 0 && lines(p) > 0) total += lines(p) * (row_bytes(columns(p)) + 1);
+    // Deflate cannot shrink by more than 1032 to 1: a size that lies is refused before memory is taken for it.
+    if (total > static_cast<dim>(packed.size()) * 1032 + 1032)
+      bad(cat(packed.size(), " bytes of data cannot hold ", width, " x ", height, " pixels"));
+    expect(total < (dim{1} << 31), [&] { return cat(name, ": ", total, " bytes of pixels are more than 2 GiB"); });
+    std::vector<std::uint8_t> raw(static_cast<std::size_t>(total));
+    const int got = stbi_zlib_decode_buffer(reinterpret_cast<char*>(raw.data()), static_cast<int>(total), packed.data(),
+                                            static_cast<int>(packed.size()));
+    if (got != total) bad(cat("expected ", total, " bytes of pixels, got ", got < 0 ? "a broken or too long stream" : cat(got)));
+    image out = make_image(mode(), width, height);
+    out.palette = palette;
+    if (colour == 3 && !has_palette) bad("a palette picture without a palette");
+    std::uint8_t* at = raw.data();
+    for (auto& p : passes) {
+      const dim w = columns(p), h = lines(p);
+      if (w <= 0 || h <= 0) continue;
+      unfilter(at, w, h);
+      place(out, at, w, h, p.x0, p.y0, p.dx, p.dy);
+      at += h * (row_bytes(w) + 1);
+    }
+    read_transparency(out);
+    return out;
+  }
+};
+
+}  // namespace clipx::detail

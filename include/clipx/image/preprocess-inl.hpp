@@ -1,0 +1,77 @@
+// Definitions of preprocess.hpp.
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "../core/error.hpp"
+#include "decode.hpp"
+#include "preprocess.hpp"
+
+namespace clipx {
+namespace detail {
+
+/// torchvision rounds the offset of a centre crop half to even, transformers down.
+inline dim crop_offset(dim excess, pipeline order) {
+  if (order == pipeline::hf || excess % 2 == 0) return excess / 2;
+  const dim down = excess / 2;
+  return down + down % 2;
+}
+
+/// Shorter side to n; the longer one is n long / short, rounded down.
+inline std::pair<dim, dim> shortest_size(dim w, dim h, dim n) {
+  if (w <= h) return {n, n * h / w};
+  return {n * w / h, n};
+}
+
+inline dim round_half_even(double x) { return static_cast<dim>(std::nearbyint(x)); }
+
+/// Longer side to n, then padded in the picture's own mode to n x n.
+inline image fit_longest(const image& p, const preprocess_config& c, const resampler& loops) {
+  const double n = static_cast<double>(c.size);
+  const double ratio = std::max(static_cast<double>(p.height) / n, static_cast<double>(p.width) / n);
+  const dim w = round_half_even(static_cast<double>(p.width) / ratio), h = round_half_even(static_cast<double>(p.height) / ratio);
+  expect(w > 0 && h > 0,
+         [&] { return cat("a picture of ", p.width, " x ", p.height, " has no pixels left in ", c.size, " x ", c.size); });
+  const image small = resize(p, w, h, c.interpolation, {0, 0, w, h}, loops);
+  image out = make_image(small.mode, c.size, c.size);
+  out.palette = small.palette;
+  std::fill(out.data.begin(), out.data.end(), c.fill);
+  const dim left = (c.size - w) / 2, top = (c.size - h) / 2;
+  for (dim y = 0; y < h; ++y) std::copy_n(small.row(y), w * small.bands(), out.row(top + y) + left * small.bands());
+  return out;
+}
+}  // namespace detail
+
+CLIPX_INLINE image to_pixels(const image& picture, const preprocess_config& c, const resampler& loops) {
+  expect(picture.width > 0 && picture.height > 0 && c.size > 0, "preprocess: expected a picture and a size of at least 1 x 1");
+  const bool first = c.order == pipeline::hf && picture.mode != pixel_mode::rgb;
+  const bool keyed = c.order == pipeline::hf && picture.transparency;
+  const image converted = first || keyed ? to_rgb_over_white(picture) : image{};
+  const image& p = first || keyed ? converted : picture;
+  if (c.resize == resize_mode::longest) return to_rgb(detail::fit_longest(p, c, loops));
+  if (c.resize == resize_mode::squash) return to_rgb(resize(p, c.size, c.size, c.interpolation, {0, 0, c.size, c.size}, loops));
+  const auto [w, h] = detail::shortest_size(p.width, p.height, c.resize_to ? c.resize_to : c.size);
+  expect(w >= c.size && h >= c.size, [&] { return cat("preprocess: a crop of ", c.size, " does not fit in ", w, " x ", h); });
+  const window_of window{detail::crop_offset(w - c.size, c.order), detail::crop_offset(h - c.size, c.order), c.size, c.size};
+  return to_rgb(resize(p, w, h, c.interpolation, window, loops));
+}
+
+CLIPX_INLINE void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_config& c, float* chw) {
+  const std::size_t n = rgb.size() / 3;
+  for (std::size_t band = 0; band < 3; ++band) {
+    std::array<float, 256> value;
+    for (int v = 0; v < 256; ++v)
+      value[static_cast<std::size_t>(v)] = (static_cast<float>(v) / 255.0f - c.mean[band]) / c.std[band];
+    for (std::size_t i = 0; i < n; ++i) chw[band * n + i] = value[rgb[3 * i + band]];
+  }
+}
+
+CLIPX_INLINE std::vector<std::uint8_t> read_pixels(std::span<const std::byte> file, const std::string& name,
+                                                   const preprocess_config& c, const resampler& loops) {
+  const image picture = decode_image(file, name);
+  try {
+    return to_pixels(picture, c, loops).data;
+  } catch (const error& e) { throw error(cat(name, ": ", e.what()), e.at()); }
+}
+
+}  // namespace clipx

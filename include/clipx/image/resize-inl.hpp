@@ -1,0 +1,203 @@
+// Definitions of resize.hpp.
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "../core/error.hpp"
+#include "image-inl.hpp"
+#include "resize.hpp"
+
+namespace clipx {
+namespace detail {
+
+inline double filter_value(filter f, double x) {
+  x = std::abs(x);
+  if (f == filter::bilinear) return x < 1 ? 1 - x : 0;
+  constexpr double a = -0.5;
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+}
+
+constexpr int resample_bits = 22;
+
+inline void plain_horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim bands, const resample_taps& t,
+                             std::uint8_t* out) {
+  for (dim r = 0; r < rows; ++r, in += in_stride)
+    for (dim i = 0; i < t.size(); ++i)
+      for (dim b = 0; b < bands; ++b) {
+        const auto at = static_cast<std::size_t>(i);
+        const std::uint8_t* p = in + t.lo[at] * bands + b;
+        const std::int32_t* k = t.k.data() + i * t.width;
+        std::int32_t sum = 1 << (resample_bits - 1);
+        for (dim j = 0; j < t.n[at]; ++j) sum += p[j * bands] * k[j];
+        *out++ = static_cast<std::uint8_t>(std::clamp(sum >> resample_bits, 0, 255));
+      }
+}
+
+inline void plain_vertical(const std::uint8_t* in, dim in_stride, dim origin, dim row_bytes, const resample_taps& t,
+                           std::uint8_t* out) {
+  for (dim i = 0; i < t.size(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const std::uint8_t* p = in + (t.lo[at] - origin) * in_stride;
+    const std::int32_t* k = t.k.data() + i * t.width;
+    for (dim x = 0; x < row_bytes; ++x) {
+      std::int32_t sum = 1 << (resample_bits - 1);
+      for (dim j = 0; j < t.n[at]; ++j) sum += p[j * in_stride + x] * k[j];
+      *out++ = static_cast<std::uint8_t>(std::clamp(sum >> resample_bits, 0, 255));
+    }
+  }
+}
+
+/// Pillow's nearest: the coordinate is accumulated, which matters in the last bits (spec 6.2).
+inline std::vector<dim> nearest_indices(dim in, dim out, dim first, dim count) {
+  std::vector<dim> index;
+  const double scale = static_cast<double>(in) / static_cast<double>(out);
+  double at = scale * 0.5;
+  for (dim i = 0; i < first + count; ++i, at += scale)
+    if (i >= first) index.push_back(std::min(static_cast<dim>(at), in - 1));
+  return index;
+}
+
+inline image resize_nearest(const image& p, dim width, dim height, const window_of& win) {
+  const auto xs = nearest_indices(p.width, width, win.x, win.w), ys = nearest_indices(p.height, height, win.y, win.h);
+  image out = make_image(p.mode, win.w, win.h);
+  auto* to = out.data.data();
+  for (dim y : ys)
+    for (dim x : xs) *to++ = p.row(y)[x];
+  return out;
+}
+
+/// Rows or columns that some output of these taps reads.
+inline std::pair<dim, dim> range_of(const resample_taps& t) {
+  dim lo = t.lo[0], hi = 0;
+  for (std::size_t i = 0; i < t.lo.size(); ++i) lo = std::min<dim>(lo, t.lo[i]), hi = std::max<dim>(hi, t.lo[i] + t.n[i]);
+  return {lo, hi};
+}
+
+/// The window of one axis that is not resampled.
+inline image crop(const image& p, const window_of& win) {
+  image out = make_image(p.mode, win.w, win.h);
+  const dim b = p.bands();
+  for (dim y = 0; y < win.h; ++y) std::copy_n(p.row(win.y + y) + win.x * b, win.w * b, out.row(y));
+  return out;
+}
+
+/// 16-bit gray: weights in double, rounded and clamped after each axis.
+inline void resample_16(const std::uint8_t* in, dim stride, dim step, dim n, const resample_taps& t, std::uint8_t* out,
+                        dim out_stride, dim out_step) {
+  for (dim i = 0; i < t.size(); ++i)
+    for (dim r = 0; r < n; ++r) {
+      const auto at = static_cast<std::size_t>(i);
+      double sum = 0;
+      for (dim j = 0; j < t.n[at]; ++j) {
+        const auto* p = in + r * stride + (t.lo[at] + j) * step;
+        sum += static_cast<double>(p[0] | p[1] << 8) * t.w[static_cast<std::size_t>(i * t.width + j)];
+      }
+      const int v = std::clamp(static_cast<int>(std::floor(sum + 0.5)), 0, 65535);
+      out[r * out_stride + i * out_step] = static_cast<std::uint8_t>(v & 255);
+      out[r * out_stride + i * out_step + 1] = static_cast<std::uint8_t>(v >> 8);
+    }
+}
+
+/// One axis of the picture; `window` is along that axis. The other axis is cut to [from, to).
+inline image resample_rows(const image& p, const resample_taps& t, dim from, dim to, const resampler& loops) {
+  image out = make_image(p.mode, t.size(), to - from);
+  const dim b = p.bands();
+  if (p.mode == pixel_mode::gray16) resample_16(p.row(from), p.width * 2, 2, to - from, t, out.data.data(), out.width * 2, 2);
+  else loops.horizontal(p.row(from), p.width * b, to - from, b, t, out.data.data());
+  return out;
+}
+inline image resample_columns(const image& p, const resample_taps& t, dim origin, dim from, dim to, const resampler& loops) {
+  image out = make_image(p.mode, to - from, t.size());
+  const dim b = p.bands(), stride = p.width * b;
+  if (p.mode == pixel_mode::gray16)
+    resample_16(p.data.data() + from * 2 - origin * stride, 2, stride, to - from, t, out.data.data(), 2, out.width * 2);
+  else loops.vertical(p.data.data() + from * b, stride, origin, (to - from) * b, t, out.data.data());
+  return out;
+}
+
+inline image multiply_alpha(const image& p) {
+  image out = p;
+  const dim b = p.bands();
+  for (std::uint8_t* at = out.data.data(); at != out.data.data() + out.data.size(); at += b)
+    for (dim i = 0; i + 1 < b; ++i) at[i] = mul_div_255(at[i], at[b - 1]);
+  return out;
+}
+inline void divide_alpha(image& p) {
+  const dim b = p.bands();
+  for (std::uint8_t* at = p.data.data(); at != p.data.data() + p.data.size(); at += b)
+    if (const unsigned a = at[b - 1]; a != 0 && a != 255)
+      for (dim i = 0; i + 1 < b; ++i) at[i] = static_cast<std::uint8_t>(std::min(255u, 255u * at[i] / a));
+}
+}  // namespace detail
+
+CLIPX_INLINE resampler plain_resampler() { return {detail::plain_horizontal, detail::plain_vertical}; }
+
+CLIPX_INLINE resample_taps make_taps(filter f, dim in, dim out, dim first, dim count) {
+  resample_taps t;
+  const double scale = static_cast<double>(in) / static_cast<double>(out), wide = std::max(scale, 1.0);
+  const double support = (f == filter::bicubic ? 2.0 : 1.0) * wide;
+  t.width = static_cast<dim>(std::ceil(support)) * 2 + 1;
+  t.k.resize(static_cast<std::size_t>(count * t.width));
+  t.w.resize(t.k.size());
+  for (dim i = 0; i < count; ++i) {
+    const double centre = (static_cast<double>(first + i) + 0.5) * scale;
+    const dim lo = std::max<dim>(0, static_cast<dim>(centre - support + 0.5));
+    const dim hi = std::min(in, static_cast<dim>(centre + support + 0.5));
+    double* w = t.w.data() + i * t.width;
+    double sum = 0;
+    for (dim j = 0; j < hi - lo; ++j)
+      sum += w[j] = detail::filter_value(f, (static_cast<double>(j + lo) - centre + 0.5) * (1.0 / wide));
+    for (dim j = 0; j < hi - lo; ++j) {
+      if (sum != 0) w[j] /= sum;
+      const double fixed = w[j] * (1 << detail::resample_bits);
+      t.k[static_cast<std::size_t>(i * t.width + j)] = static_cast<std::int32_t>(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
+    }
+    t.lo.push_back(static_cast<std::int32_t>(lo));
+    t.n.push_back(static_cast<std::int32_t>(hi - lo));
+  }
+  return t;
+}
+
+CLIPX_INLINE image resize(const image& p, dim width, dim height, filter f, const window_of& win, const resampler& loops) {
+  expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
+  if (width == p.width && height == p.height) {
+    image out = detail::crop(p, win);
+    out.palette = p.palette;
+    return out;
+  }
+  if (p.mode == pixel_mode::palette || p.mode == pixel_mode::bit) {
+    image out = detail::resize_nearest(p, width, height, win);
+    out.palette = p.palette;
+    return out;
+  }
+  const bool alpha = p.mode == pixel_mode::rgba || p.mode == pixel_mode::gray_alpha;
+  const image multiplied = alpha ? detail::multiply_alpha(p) : image{};
+  const image& in = alpha ? multiplied : p;
+  image out;
+  if (width == p.width) {
+    const auto rows = make_taps(f, p.height, height, win.y, win.h);
+    out = detail::resample_columns(in, rows, 0, win.x, win.x + win.w, loops);
+  } else if (height == p.height) {
+    const auto columns = make_taps(f, p.width, width, win.x, win.w);
+    out = detail::resample_rows(in, columns, win.y, win.y + win.h, loops);
+  } else {
+    const auto columns = make_taps(f, p.width, width, win.x, win.w), rows = make_taps(f, p.height, height, win.y, win.h);
+    if (vertical_first(p.width, p.height, width, height)) {
+      auto [from, to] = detail::range_of(columns);
+      const image half = detail::resample_columns(in, rows, 0, from, to, loops);
+      auto shifted = columns;
+      for (auto& lo : shifted.lo) lo -= static_cast<std::int32_t>(from);
+      out = detail::resample_rows(half, shifted, 0, half.height, loops);
+    } else {
+      auto [from, to] = detail::range_of(rows);
+      const image half = detail::resample_rows(in, columns, from, to, loops);
+      out = detail::resample_columns(half, rows, from, 0, half.width, loops);
+    }
+  }
+  if (alpha) detail::divide_alpha(out);
+  return out;
+}
+
+}  // namespace clipx
