@@ -1,0 +1,337 @@
+#pragma once
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <system_error>
+
+#include "../core/error.hpp"
+#include "../io/file.hpp"
+#include "shards.hpp"
+
+namespace clipx {
+
+namespace detail {
+
+inline constexpr std::size_t max_paths = 1'000'000;
+inline constexpr std::size_t max_tar_name = 65'536;
+inline constexpr std::size_t max_sample_members = 10'000;
+
+CLIPX_INLINE std::string lower_ascii(std::string_view s) {
+  std::string out(s);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  return out;
+}
+
+// ---- patterns
+
+/// "0000..0012": the numbers, padded; nothing where the text is no range.
+CLIPX_INLINE std::optional<std::vector<std::string>> expand_range(std::string_view text, const std::string& pattern) {
+  const auto dots = text.find("..");
+  if (dots == std::string_view::npos) return {};
+  const std::string_view left = text.substr(0, dots), right = text.substr(dots + 2);
+  const auto digits = [](std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == std::string_view::npos; };
+  if (!digits(left) || !digits(right)) return {};
+  std::uint64_t a = 0, b = 0;
+  const bool fits = std::from_chars(left.data(), left.data() + left.size(), a).ec == std::errc{} &&
+                    std::from_chars(right.data(), right.data() + right.size(), b).ec == std::errc{};
+  expect(fits && left.size() <= 32 && right.size() <= 32 && (a < b ? b - a : a - b) < max_paths,
+         [&] { return cat(pattern, ": {", text, "}: expected at most ", max_paths, " numbers"); });
+  const bool padded = (left.size() > 1 && left[0] == '0') || (right.size() > 1 && right[0] == '0');
+  const std::size_t width = padded ? std::max(left.size(), right.size()) : 0;
+  std::vector<std::string> out;
+  for (std::uint64_t i = a;; i = a < b ? i + 1 : i - 1) {
+    std::string number = std::to_string(i);
+    if (number.size() < width) number.insert(0, width - number.size(), '0');
+    out.push_back(std::move(number));
+    if (i == b) return out;
+  }
+}
+
+CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const std::string& pattern, int depth) {
+  expect(depth <= 16, [&] { return cat(pattern, ": braces nested deeper than 16"); });
+  std::vector<std::string> out{""};
+  const auto times = [&](const std::vector<std::string>& ends) {
+    expect(out.size() <= max_paths / std::max<std::size_t>(ends.size(), 1),
+           [&] { return cat(pattern, ": expected at most ", max_paths, " paths, got ", out.size(), " x ", ends.size()); });
+    std::vector<std::string> next;
+    next.reserve(out.size() * ends.size());
+    for (auto& o : out)
+      for (auto& e : ends) next.push_back(o + e);
+    out = std::move(next);
+  };
+  while (!text.empty()) {
+    const auto open = std::min(text.find('{'), text.size());
+    if (open) times({std::string(text.substr(0, open))});
+    text.remove_prefix(open);
+    if (text.empty()) break;
+    int level = 0;
+    std::size_t close = 0;
+    std::vector<std::size_t> cuts{0};  // the brace and its commas
+    for (; close < text.size(); ++close) {
+      if (text[close] == '{') ++level;
+      else if (text[close] == ',' && level == 1) cuts.push_back(close);
+      else if (text[close] == '}' && --level == 0) break;
+    }
+    expect(close < text.size(), [&] { return cat(pattern, ": a brace is not closed: ", text); });
+    const auto inside = text.substr(1, close - 1);
+    cuts.push_back(close);
+    if (auto range = expand_range(inside, pattern)) {
+      times(*range);
+    } else if (cuts.size() > 2) {
+      std::vector<std::string> ends;
+      for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+        auto some = expand_one(text.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1), pattern, depth + 1);
+        expect(ends.size() + some.size() <= max_paths, [&] { return cat(pattern, ": expected at most ", max_paths, " paths"); });
+        std::move(some.begin(), some.end(), std::back_inserter(ends));
+      }
+      times(ends);
+    } else {
+      auto same = expand_one(inside, pattern, depth + 1);
+      for (auto& s : same) s = "{" + s + "}";
+      times(same);
+    }
+    text.remove_prefix(close + 1);
+  }
+  return out;
+}
+
+// ---- tar
+
+inline constexpr std::size_t tar_block = 512;
+
+/// One archive from its first header to its end.
+class tar_reader {
+ public:
+  tar_reader(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
+
+  /// The next regular file; false at the end.
+  bool next(std::string& path, std::span<const std::byte>& data) {
+    std::optional<std::string> long_path;  // from GNU 'L' or pax, for the next header
+    std::optional<std::uint64_t> long_size;
+    for (;;) {
+      if (at_ == bytes_.size()) return false;
+      need(bytes_.size() - at_ >= tar_block, [&] { return cat("expected a header of 512 bytes, got ", bytes_.size() - at_); });
+      if (zero_block(at_)) {
+        const std::size_t after = at_ + tar_block;
+        need(bytes_.size() - after < tar_block || zero_block(after),
+             [] { return "expected two blocks of zeros at the end, got one"; });
+        return false;
+      }
+      check_sum();
+      const char type = text(156, 1)[0];
+      const bool has_data = type < '1' || type > '6';  // links, devices, directories, pipes have none, whatever their size
+      const bool meta = type == 'L' || type == 'K' || type == 'x' || type == 'g';
+      const std::uint64_t size = !has_data ? 0 : long_size && !meta ? *long_size : number(124, 12, "size");
+      const std::size_t room = bytes_.size() - at_ - tar_block;
+      need(size <= room, [&] { return cat("expected ", size, " bytes of member, got ", room); });
+      need(type != 'S', [] { return "a sparse file, which is not read"; });
+      const auto body = bytes_.subspan(at_ + tar_block, static_cast<std::size_t>(size));
+      if (type == 'L') {
+        need(size <= max_tar_name, [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", size); });
+        long_path = until_zero({reinterpret_cast<const char*>(body.data()), body.size()});
+      } else if (type == 'x') {
+        need(size <= 16 * max_tar_name,
+             [&] { return cat("expected a pax header of at most ", 16 * max_tar_name, " bytes, got ", size); });
+        read_pax({reinterpret_cast<const char*>(body.data()), body.size()}, long_path, long_size);
+      }
+      if (!meta) path = long_path ? *long_path : header_path();
+      data = body;
+      at_ += tar_block + std::min(room, (body.size() + tar_block - 1) / tar_block * tar_block);
+      if (meta) continue;
+      if ((type == '0' || type == '\0' || type == '7') && !path.ends_with('/')) return true;
+      long_path.reset(), long_size.reset();
+    }
+  }
+
+ private:
+  template <class Message>
+  void need(bool ok, Message&& message) const {
+    expect(ok, [&] { return cat(name_, ": byte ", at_, ": ", message()); });
+  }
+  /// Bytes of the header at at_.
+  std::string_view text(std::size_t from, std::size_t n) const {
+    return {reinterpret_cast<const char*>(bytes_.data()) + at_ + from, n};
+  }
+  static std::string_view until_zero(std::string_view s) { return s.substr(0, std::min(s.find('\0'), s.size())); }
+  bool zero_block(std::size_t at) const {
+    const auto block = bytes_.subspan(at, tar_block);
+    return std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
+  }
+  /// Octal between spaces or zeros, or base 256 where the first bit is set.
+  std::uint64_t number(std::size_t from, std::size_t n, const char* what) const {
+    const std::string_view field = text(from, n);
+    std::uint64_t out = 0;
+    if (static_cast<unsigned char>(field[0]) & 0x80) {
+      out = static_cast<unsigned char>(field[0]) & 0x7f;
+      for (char c : field.substr(1)) {
+        need(out <= std::numeric_limits<std::uint64_t>::max() >> 8, [&] { return cat(what, ": expected at most 64 bits"); });
+        out = out << 8 | static_cast<unsigned char>(c);
+      }
+      return out;
+    }
+    std::string_view rest = field.substr(std::min(field.find_first_not_of(' '), n));
+    const auto end = rest.find_first_not_of("01234567");
+    const auto tail = rest.substr(std::min(end, rest.size()));
+    need(tail.empty() || tail[0] == ' ' || tail[0] == '\0',
+         [&] { return cat(what, ": expected octal digits, got \"", printable(field), "\""); });
+    for (char c : rest.substr(0, rest.size() - tail.size()))
+      out = out << 3 | static_cast<unsigned char>(c - '0');  // at most 36 bits
+    return out;
+  }
+  static std::string printable(std::string_view s) {
+    std::string out;
+    for (char c : s) out += c >= ' ' && c <= '~' ? c : '.';
+    return out;
+  }
+  void check_sum() const {
+    need(at_ != 0 || text(0, 2) != "\x1f\x8b", [] { return "expected a tar file, got a gzip one: unpack it first"; });
+    const std::uint64_t expected = number(148, 8, "checksum");
+    std::uint64_t sum = 0;
+    std::int64_t signed_sum = 0;  // of some old writers
+    const auto header = text(0, tar_block);
+    for (std::size_t i = 0; i < tar_block; ++i) {
+      const char c = i >= 148 && i < 156 ? ' ' : header[i];
+      sum += static_cast<unsigned char>(c), signed_sum += static_cast<signed char>(c);
+    }
+    need(expected == sum || (signed_sum >= 0 && expected == static_cast<std::uint64_t>(signed_sum)),
+         [&] { return cat(at_ ? "" : "not a tar file: ", "expected the header's checksum ", expected, ", got ", sum); });
+  }
+  std::string header_path() const {
+    std::string path;
+    if (text(257, 6) == std::string_view("ustar\0", 6)) path = until_zero(text(345, 155));
+    if (!path.empty()) path += '/';
+    return path += until_zero(text(0, 100));
+  }
+  /// Records "LENGTH key=value\n".
+  void read_pax(std::string_view body, std::optional<std::string>& path, std::optional<std::uint64_t>& size) const {
+    while (!body.empty() && body[0] != '\0') {
+      std::size_t length = 0;
+      const auto end = std::from_chars(body.data(), body.data() + body.size(), length);
+      const auto digits = static_cast<std::size_t>(end.ptr - body.data());
+      need(end.ec == std::errc{} && digits < body.size() && body[digits] == ' ' && length <= body.size() && length >= digits + 3 &&
+               body[length - 1] == '\n',
+           [&] { return cat("expected a pax record \"LENGTH key=value\", got \"", printable(body.substr(0, 40)), "\""); });
+      const auto record = body.substr(digits + 1, length - digits - 2);
+      body.remove_prefix(length);
+      if (record.starts_with("path=")) {
+        need(record.size() - 5 <= max_tar_name,
+             [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", record.size() - 5); });
+        path = record.substr(5);
+      } else if (record.starts_with("size=")) {
+        std::uint64_t n = 0;
+        const auto value = std::from_chars(record.data() + 5, record.data() + record.size(), n);
+        need(value.ec == std::errc{} && value.ptr == record.data() + record.size(),
+             [&] { return cat("expected pax size= with a number, got \"", printable(record.substr(0, 40)), "\""); });
+        size = n;
+      } else {
+        need(!record.starts_with("GNU.sparse."), [] { return "a sparse file, which is not read"; });
+      }
+    }
+  }
+
+  std::span<const std::byte> bytes_;
+  const std::string& name_;
+  std::size_t at_ = 0;
+};
+
+/// Key and suffix of a path; false where the file belongs to no sample.
+CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::string_view& suffix) {
+  const auto first = path.substr(0, std::min(path.find('/'), path.size()));
+  if (first.size() >= 4 && first.starts_with("__") && first.ends_with("__")) return false;
+  const auto slash = path.rfind('/');
+  const std::size_t base = slash == std::string_view::npos ? 0 : slash + 1;
+  const auto dot = path.find('.', base);
+  if (dot == std::string_view::npos || dot == base) return false;
+  key = path.substr(0, dot), suffix = path.substr(dot + 1);
+  return true;
+}
+
+}  // namespace detail
+
+CLIPX_INLINE std::vector<std::string> expand_braces(const std::string& pattern) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; at <= pattern.size();) {
+    const auto end = std::min(pattern.find("::", at), pattern.size());
+    expect(end > at, [&] { return cat("\"", pattern, "\": expected a pattern, got an empty one"); });
+    auto some = detail::expand_one(std::string_view(pattern).substr(at, end - at), pattern, 0);
+    expect(out.size() + some.size() <= detail::max_paths,
+           [&] { return cat(pattern, ": expected at most ", detail::max_paths, " paths"); });
+    std::move(some.begin(), some.end(), std::back_inserter(out));
+    if (end == pattern.size()) break;
+    at = end + 2;
+  }
+  return out;
+}
+
+CLIPX_INLINE std::optional<std::span<const std::byte>> sample::find(std::string_view suffix) const {
+  for (auto& [s, bytes] : members)
+    if (s == suffix) return bytes;
+  return {};
+}
+
+CLIPX_INLINE std::optional<std::span<const std::byte>> sample::image() const {
+  for (const char* suffix : {"jpg", "png", "jpeg", "webp"})
+    if (auto found = find(suffix)) return found;
+  return {};
+}
+
+CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name,
+                                  const std::function<void(const sample&)>& f) {
+  expect(!tar.empty(), [&] { return cat(name, ": expected a tar file, got an empty one"); });
+  detail::tar_reader reader(tar, name);
+  sample now;
+  std::string path;
+  std::span<const std::byte> data;
+  while (reader.next(path, data)) {
+    std::string_view key, rest;
+    if (!detail::split_key(path, key, rest)) continue;
+    std::string suffix = detail::lower_ascii(rest);
+    if (!now.members.empty() && (now.key != key || now.find(suffix))) {
+      f(now);
+      now.members.clear();
+    }
+    expect(now.members.size() < detail::max_sample_members, [&] {
+      return cat(name, ": byte ", data.data() - tar.data(), ": expected at most ", detail::max_sample_members,
+                 " members with the key \"", key, "\"");
+    });
+    now.key = key;
+    now.members.emplace_back(std::move(suffix), data);
+  }
+  if (!now.members.empty()) f(now);
+}
+
+CLIPX_INLINE void for_each_sample(const std::string& shard, const std::function<void(const sample&)>& f) {
+  const auto file = mapped_file::open(shard);
+  const std::byte* kept = file.bytes().data();  // pages before it were given back
+  for_each_sample(std::span<const std::byte>(file.bytes()), shard, [&](const sample& s) {
+    const std::byte* here = s.members.front().second.data();
+    if (here - kept > (16 << 20)) file.release(kept, static_cast<std::size_t>(here - kept)), kept = here;
+    f(s);
+  });
+}
+
+CLIPX_INLINE std::vector<std::string> list_images(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  expect(fs::is_directory(folder, problem), [&] { return cat(folder, ": expected a folder of pictures, there is none"); });
+  constexpr std::array<std::string_view, 7> endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"};
+  std::vector<std::string> out;
+  fs::recursive_directory_iterator at(folder, problem), end;
+  for (; !problem && at != end; at.increment(problem)) {
+    const auto ending = detail::lower_ascii(at->path().extension().string());
+    if (std::find(endings.begin(), endings.end(), ending) == endings.end()) continue;
+    std::error_code gone;
+    if (at->is_regular_file(gone)) out.push_back(at->path().string());
+  }
+  expect(!problem, [&] { return cat(folder, ": cannot be listed: ", problem.message()); });
+  expect(!out.empty(), [&] { return cat(folder, ": expected pictures (.jpg .jpeg .png .bmp .gif .ppm .pgm), got none"); });
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace clipx
