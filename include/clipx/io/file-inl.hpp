@@ -1,6 +1,4 @@
 #pragma once
-#include "file.hpp"
-
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,6 +9,7 @@
 #include <cstring>
 
 #include "../core/error.hpp"
+#include "file.hpp"
 
 namespace clipx {
 
@@ -75,7 +74,10 @@ CLIPX_INLINE void write_file(const std::string& path, const std::function<void(c
     throw;
   }
   const auto slash = path.rfind('/');
-  detail::descriptor folder(::open(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  detail::descriptor folder(::open(slash == std::string::npos ? "."
+                                   : slash == 0               ? "/"
+                                                              : path.substr(0, slash).c_str(),
+                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.fd >= 0) ::fsync(folder.fd);
 }
 

@@ -1,12 +1,11 @@
 #pragma once
-#include "npy.hpp"
-
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
 #include "../core/error.hpp"
 #include "file.hpp"
+#include "npy.hpp"
 
 namespace clipx {
 
@@ -43,7 +42,8 @@ CLIPX_INLINE npy_array parse_npy(std::span<const std::byte> bytes, const std::st
   expect(bytes.size() >= prefix, [&] { return cat(name, ": the file ends inside its header"); });
   std::size_t length = 0;
   for (std::size_t i = prefix; i-- > 8;) length = length << 8 | static_cast<std::uint8_t>(text[i]);
-  expect(length <= bytes.size() - prefix && length <= 65536, [&] { return cat(name, ": the file ends inside its header of ", length, " bytes"); });
+  expect(length <= bytes.size() - prefix && length <= 65536,
+         [&] { return cat(name, ": the file ends inside its header of ", length, " bytes"); });
   const std::string_view header(text + prefix, length);
   const auto after = [&](std::string_view key) {
     const auto at = header.find(key);

@@ -1,6 +1,4 @@
 #pragma once
-#include "safetensors.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -10,6 +8,7 @@
 
 #include "../core/bf16.hpp"
 #include "../core/error.hpp"
+#include "safetensors.hpp"
 
 namespace clipx {
 
@@ -49,9 +48,7 @@ CLIPX_INLINE nlohmann::json parse_json(const char* begin, const char* end, const
   };
   try {
     return nlohmann::json::parse(begin, end, check);
-  } catch (const nlohmann::json::exception& e) {
-    fail(cat(name, ": not valid JSON: ", e.what()));
-  }
+  } catch (const nlohmann::json::exception& e) { fail(cat(name, ": not valid JSON: ", e.what())); }
 }
 }  // namespace detail
 
@@ -67,7 +64,8 @@ CLIPX_INLINE std::string_view name_of(dtype type) {
 }
 
 CLIPX_INLINE const tensor_info* safetensors::find(std::string_view name) const {
-  const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name, [](const tensor_info& t, std::string_view n) { return t.name < n; });
+  const auto at =
+      std::lower_bound(tensors_.begin(), tensors_.end(), name, [](const tensor_info& t, std::string_view n) { return t.name < n; });
   return at != tensors_.end() && at->name == name ? &*at : nullptr;
 }
 
@@ -80,7 +78,8 @@ CLIPX_INLINE void safetensors::release(const void* begin, std::size_t bytes) con
 CLIPX_INLINE void safetensors::sort() {
   std::sort(tensors_.begin(), tensors_.end(), [](auto& a, auto& b) { return a.name < b.name; });
   for (std::size_t i = 1; i < tensors_.size(); ++i)
-    expect(tensors_[i].name != tensors_[i - 1].name, [&] { return cat(path_, ": tensor \"", tensors_[i].name, "\" is in two shards"); });
+    expect(tensors_[i].name != tensors_[i - 1].name,
+           [&] { return cat(path_, ": tensor \"", tensors_[i].name, "\" is in two shards"); });
 }
 
 CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string& name) {
@@ -89,12 +88,14 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   std::memcpy(&n, bytes.data(), 8);
   const auto text = [&](std::size_t at) { return reinterpret_cast<const char*>(bytes.data()) + at; };
   expect(bytes.size() < 4 || std::memcmp(bytes.data(), "PK\3\4", 4) != 0, [&] {
-    return cat(name, ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
+    return cat(name,
+               ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
                "from safetensors.torch import save_file; m = open_clip.create_model(ARCHITECTURE, pretrained=FILE); "
                "save_file(m.state_dict(), 'open_clip_model.safetensors')");
   });
   expect(n <= 100'000'000 && n <= bytes.size() - 8, [&] {
-    return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(), " bytes (at most 100,000,000 of header)");
+    return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(),
+               " bytes (at most 100,000,000 of header)");
   });
   expect(n > 0 && *text(8) == '{', [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
   const auto header = detail::parse_json(text(8), text(8 + n), name, 4);
@@ -110,10 +111,12 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
       }
       continue;
     }
-    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") || !value.contains("data_offsets"))
+    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
+        !value.contains("data_offsets"))
       bad("expected dtype, shape and data_offsets");
     const auto &type = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
-    if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2) bad("dtype, shape or data_offsets has the wrong form");
+    if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2)
+      bad("dtype, shape or data_offsets has the wrong form");
     tensor_info t;
     t.name = key;
     for (auto& row : detail::dtype_table)
@@ -123,14 +126,16 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
     for (auto& d : shape) {
       if (!d.is_number_unsigned()) bad("a size is not a whole number");
       const auto size = d.get<std::uint64_t>();
-      if (size > static_cast<std::uint64_t>(std::numeric_limits<dim>::max()) || (size && total > std::numeric_limits<std::uint64_t>::max() / size))
+      if (size > static_cast<std::uint64_t>(std::numeric_limits<dim>::max()) ||
+          (size && total > std::numeric_limits<std::uint64_t>::max() / size))
         bad("its sizes overflow");
       total *= size;
       t.shape.push_back(static_cast<dim>(size));
     }
     if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
     const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
-    if (begin > end || end > data.size()) bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data"));
+    if (begin > end || end > data.size())
+      bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data"));
     if (end - begin != total) bad(cat("its shape takes ", total, " bytes, its data_offsets ", end - begin));
     t.data = data.data() + begin, t.bytes = end - begin;
     tensors_.push_back(std::move(t));
@@ -138,13 +143,17 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   // Sorted by place, the tensors must tile the data exactly.
   std::vector<const tensor_info*> order;
   for (std::size_t i = first; i < tensors_.size(); ++i) order.push_back(&tensors_[i]);
-  std::sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->data != b->data ? a->data < b->data : a->bytes < b->bytes; });
+  std::sort(order.begin(), order.end(),
+            [](auto* a, auto* b) { return a->data != b->data ? a->data < b->data : a->bytes < b->bytes; });
   const std::byte* at = data.data();
   for (auto* t : order) {
-    expect(t->data == at, [&] { return cat(name, ": tensor \"", t->name, "\": ", t->data > at ? "a hole" : "an overlap", " before it in the data"); });
+    expect(t->data == at, [&] {
+      return cat(name, ": tensor \"", t->name, "\": ", t->data > at ? "a hole" : "an overlap", " before it in the data");
+    });
     at += t->bytes;
   }
-  expect(at == data.data() + data.size(), [&] { return cat(name, ": ", data.data() + data.size() - at, " bytes after the last tensor"); });
+  expect(at == data.data() + data.size(),
+         [&] { return cat(name, ": ", data.data() + data.size() - at, " bytes after the last tensor"); });
 }
 
 CLIPX_INLINE safetensors safetensors::parse(std::span<std::byte> bytes, const std::string& name) {
@@ -164,7 +173,8 @@ CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
     const auto index = mapped_file::open(path);
     const auto* text = reinterpret_cast<const char*>(index.bytes().data());
     const auto json = detail::parse_json(text, text + index.bytes().size(), path, 4);
-    expect(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), [&] { return cat(path, ": expected an object with weight_map"); });
+    expect(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(),
+           [&] { return cat(path, ": expected an object with weight_map"); });
     const auto slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
     shards.clear();
@@ -199,10 +209,14 @@ CLIPX_INLINE void to_float(dtype type, const std::byte* from, std::span<float> t
     case dtype::f32:
       if (!to.empty()) std::memcpy(to.data(), from, to.size_bytes());
       return;
-    case dtype::f64: return each(double{}, [](double v) { return static_cast<float>(v); });
-    case dtype::f16: return each(std::uint16_t{}, f16_to_float);
-    case dtype::bf16: return each(std::uint16_t{}, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
-    default: fail(cat("expected weights in F64, F32, F16 or BF16, got ", name_of(type)));
+    case dtype::f64:
+      return each(double{}, [](double v) { return static_cast<float>(v); });
+    case dtype::f16:
+      return each(std::uint16_t{}, f16_to_float);
+    case dtype::bf16:
+      return each(std::uint16_t{}, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
+    default:
+      fail(cat("expected weights in F64, F32, F16 or BF16, got ", name_of(type)));
   }
 }
 
@@ -244,11 +258,20 @@ CLIPX_INLINE void write_safetensors(const std::string& path, std::vector<tensor_
         }
       };
       switch (t.type) {
-        case dtype::f64: store([](double v) { return v; }); break;
-        case dtype::f32: store([](double v) { return static_cast<float>(v); }); break;
-        case dtype::f16: store([](double v) { return float_to_f16(static_cast<float>(v)); }); break;
-        case dtype::bf16: store([](double v) { return bf16(v).bits; }); break;
-        default: fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
+        case dtype::f64:
+          store([](double v) { return v; });
+          break;
+        case dtype::f32:
+          store([](double v) { return static_cast<float>(v); });
+          break;
+        case dtype::f16:
+          store([](double v) { return float_to_f16(static_cast<float>(v)); });
+          break;
+        case dtype::bf16:
+          store([](double v) { return bf16(v).bits; });
+          break;
+        default:
+          fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
       }
       put(bytes);
     }

@@ -1,4 +1,4 @@
-// checkpoint: everything that a folder or file says of a trained model, opened but not yet on a device.
+// checkpoint: everything that a folder or file says of a trained model, opened and checked but not yet on a device.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -18,38 +18,40 @@ namespace clipx {
 
 /// What settles a question that a file leaves open.
 struct checkpoint_options {
-  std::string tokenizer;   // merges file or tokenizer.json; empty: the folder's
-  std::string activation;  // "quick_gelu" or "gelu"; empty: the config's
-  dim head_width = 0;      // image tower; 0: the config's
+  std::string tokenizer;     // merges file, tokenizer.json or a folder; empty: the model's folder
+  std::string activation;    // "quick_gelu" or "gelu"; empty: the config's
+  dim head_width = 0;        // image tower; 0: the config's
+  std::int32_t eos_id = -1;  // whose first place is pooled; 2: the largest id is pooled; -1: as the config says
 };
 
-class checkpoint;
+/// Names and shapes of all parameters of a model, in walk() order, without a device.
+std::vector<std::pair<std::string, shape>> parameter_shapes(const clip_config& config);
 
 /// One parameter of our naming as a file holds it, in either layout.
 class weight_source {
  public:
   /// The mapped values if the file holds them in this type, this order and aligned; else null. Writes stay private.
   void* in_place(dtype type) const;
-  /// All values, converted, in checkpoint order.
+  /// All values, converted, in our order. The file's pages are given back afterwards.
   void read(std::span<float> out) const;
 
  private:
   friend class checkpoint;
   const safetensors* file_ = nullptr;
-  key_source key_;
-  shape shape_{};
-  std::vector<float> resized_;  // a position table of another size
+  std::vector<const tensor_info*> parts_;
+  bool transposed_ = false;
+  std::vector<dim> sizes_;  // ours
 };
 
 class checkpoint {
  public:
   /// A folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
-  /// Errors list all that is wrong or unclear and name the option that settles it.
+  /// One error lists all that is wrong or unclear, in the configuration or in the tensors, and names the option that settles it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
 
   const clip_config& config() const { return config_.model; }
   const preprocess_config& pixels() const { return config_.pixels; }
-  /// Error: the checkpoint came without a tokenizer.
+  /// Read at first use. Errors: the checkpoint came without a tokenizer, or with one that does not suit its config.
   const tokenizer& text() const;
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
@@ -57,14 +59,16 @@ class checkpoint {
   /// Sources of the wanted tensors, in order. One error lists what is missing, extra or misshapen.
   std::vector<weight_source> match(std::span<const std::pair<std::string, shape>> wanted) const;
 
-  /// Writes weights, configs and tokenizer files: layout "open_clip" or "hf"; type "f32", "f16" or "bf16".
-  void write(const std::string& folder, const std::string& layout, const std::string& type) const;
+  /// Writes weights, configs and tokenizer files; type "f32", "f16" or "bf16". Every file is written whole or not at all.
+  void write(const std::string& folder, layout keys, const std::string& type) const;
 
  private:
-  std::string path_;
+  struct lazy_tokenizer;
+  void infer(const checkpoint_options& options);
+  std::string path_, folder_, name_;
   checkpoint_config config_;
   std::shared_ptr<safetensors> file_;
-  std::shared_ptr<tokenizer> tokenizer_;
+  std::shared_ptr<lazy_tokenizer> tokenizer_;
 };
 
 }  // namespace clipx
