@@ -28,7 +28,7 @@ CLIPX_INLINE std::string reason() { return std::strerror(errno); }
 }  // namespace detail
 
 CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
-  detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not wait
   expect(file.fd >= 0, [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
   struct stat facts {};
   expect(::fstat(file.fd, &facts) == 0, [&] { return cat(path, ": ", detail::reason()); });

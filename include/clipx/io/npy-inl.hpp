@@ -1,7 +1,8 @@
 #pragma once
-#include <bit>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "../core/error.hpp"
 #include "file.hpp"
@@ -58,7 +59,9 @@ CLIPX_INLINE npy_array parse_npy(std::span<const std::byte> bytes, const std::st
   expect(list.starts_with("("), [&] { return cat(name, ": header without a shape"); });
   list.remove_prefix(1);
   npy_array out;
-  std::uint64_t count = 1;
+  constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
+  std::uint64_t count = 1;  // of the sizes that are not 0
+  bool none = false;
   while (!list.empty() && list[0] != ')') {
     if (list[0] == ',' || list[0] == ' ') {
       list.remove_prefix(1);
@@ -66,12 +69,16 @@ CLIPX_INLINE npy_array parse_npy(std::span<const std::byte> bytes, const std::st
     }
     std::uint64_t d = 0;
     const auto end = std::from_chars(list.data(), list.data() + list.size(), d);
-    expect(end.ec == std::errc{} && out.shape.size() < 32 && (d == 0 || count <= bytes.size() / d),
+    expect(end.ec == std::errc{} && out.shape.size() < 32 && (d == 0 || count <= most / d),
            [&] { return cat(name, ": the shape does not fit the file's ", bytes.size(), " bytes"); });
-    count *= d;
+    if (d) count *= d;
+    else none = true;
     out.shape.push_back(static_cast<dim>(d));
     list.remove_prefix(static_cast<std::size_t>(end.ptr - list.data()));
   }
+  expect(!list.empty(), [&] { return cat(name, ": header with a shape that does not end"); });
+  if (none) count = 0;
+  expect(count <= bytes.size(), [&] { return cat(name, ": the shape does not fit the file's ", bytes.size(), " bytes"); });
   const auto read = [&]<class E>(E) {
     const auto* data = bytes.data() + prefix + length;
     expect(count * sizeof(E) == bytes.size() - prefix - length,

@@ -87,7 +87,7 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   std::uint64_t n = 0;
   std::memcpy(&n, bytes.data(), 8);
   const auto text = [&](std::size_t at) { return reinterpret_cast<const char*>(bytes.data()) + at; };
-  expect(bytes.size() < 4 || std::memcmp(bytes.data(), "PK\3\4", 4) != 0, [&] {
+  expect(std::memcmp(bytes.data(), "PK\3\4", 4) != 0, [&] {
     return cat(name,
                ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
                "from safetensors.torch import save_file; m = open_clip.create_model(ARCHITECTURE, pretrained=FILE); "
@@ -102,7 +102,7 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   const std::span<std::byte> data = bytes.subspan(8 + n);
   const std::size_t first = tensors_.size();
   for (auto& [key, value] : header.items()) {
-    const auto bad = [&](const std::string& what) { fail(cat(name, ": tensor \"", key, "\": ", what)); };
+    const auto bad = [&, &key = key](const std::string& what) { fail(cat(name, ": tensor \"", key, "\": ", what)); };
     if (key == "__metadata__") {
       if (!value.is_object()) bad("expected an object of strings");
       for (auto& [k, v] : value.items()) {
@@ -122,16 +122,18 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
     for (auto& row : detail::dtype_table)
       if (type.get<std::string>() == row.name) t.type = row.type;
     if (t.type == dtype::other) bad(cat("unknown dtype ", type.get<std::string>()));
-    std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));
+    constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
+    std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));  // of the sizes that are not 0
+    bool none = false;
     for (auto& d : shape) {
       if (!d.is_number_unsigned()) bad("a size is not a whole number");
       const auto size = d.get<std::uint64_t>();
-      if (size > static_cast<std::uint64_t>(std::numeric_limits<dim>::max()) ||
-          (size && total > std::numeric_limits<std::uint64_t>::max() / size))
-        bad("its sizes overflow");
-      total *= size;
+      if (size > 0 && total > most / size) bad("its sizes overflow");
+      if (size > 0) total *= size;
+      else none = true;
       t.shape.push_back(static_cast<dim>(size));
     }
+    if (none) total = 0;
     if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
     const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
     if (begin > end || end > data.size())
@@ -179,8 +181,9 @@ CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
     shards.clear();
     for (auto& [tensor, file] : json["weight_map"].items()) {
-      expect(file.is_string() && file.get<std::string>().find('/') == std::string::npos,
-             [&] { return cat(path, ": tensor \"", tensor, "\": expected the name of a file in the same folder"); });
+      expect(file.is_string() && file.get<std::string>().find('/') == std::string::npos, [&, &tensor = tensor] {
+        return cat(path, ": tensor \"", tensor, "\": expected the name of a file in the same folder");
+      });
       const auto shard = folder + file.get<std::string>();
       listed.emplace_back(tensor, shard);
       if (std::find(shards.begin(), shards.end(), shard) == shards.end()) shards.push_back(shard);
@@ -193,7 +196,8 @@ CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
   }
   out.sort();
   for (auto& [tensor, shard] : listed)
-    expect(out.find(tensor) != nullptr, [&] { return cat(path, ": tensor \"", tensor, "\" is not in ", shard); });
+    expect(out.find(tensor) != nullptr,
+           [&, &tensor = tensor, &shard = shard] { return cat(path, ": tensor \"", tensor, "\" is not in ", shard); });
   return out;
 }
 
@@ -230,15 +234,20 @@ CLIPX_INLINE void write_safetensors(const std::string& path, std::vector<tensor_
     for (dim d : t.shape) n *= d;
     return n;
   };
-  nlohmann::ordered_json header;
+  auto header = nlohmann::ordered_json::object();
   for (auto& [k, v] : metadata) header["__metadata__"][k] = v;
   dim at = 0;
   for (auto& t : tensors) {
+    expect(!header.contains(t.name) && t.name != "__metadata__",
+           [&] { return cat(path, ": tensor \"", t.name, "\": the name is taken"); });
     const dim bytes = count(t) * size_of(t.type);
     header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {at, at + bytes}}};
     at += bytes;
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::exception& e) { fail(cat(path, ": a name is not UTF-8: ", e.what())); }
   text.resize((text.size() + 7) / 8 * 8, ' ');
   write_file(path, [&](const file_writer& put) {
     const std::uint64_t n = text.size();

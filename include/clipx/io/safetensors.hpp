@@ -64,7 +64,8 @@ struct tensor_to_write {
   std::vector<dim> shape;
   std::function<void(std::span<double>)> values;  // fills count() values
 };
-/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name.
+/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name. Errors: a name
+/// that comes twice or is not UTF-8, another type, a file that cannot be written.
 void write_safetensors(const std::string& path, std::vector<tensor_to_write> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});
 
