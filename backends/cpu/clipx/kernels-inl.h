@@ -8,6 +8,7 @@
 #include "elementwise-inl.h"
 #include "norm-inl.h"
 #include "pool-inl.h"
+#include "resample-inl.h"
 #include "simd.hpp"
 
 #if defined(CLIPX_KERNELS_INL_H) == defined(HWY_TARGET_TOGGLE)
@@ -29,7 +30,8 @@ inline constexpr table<T> kernels_of{
     &batchnorm_columns<T>, &batchnorm_backward<T>, &normalize<T>,    &normalize_backward<T>,
     &avgpool<T>,           &avgpool_backward<T>,   &attention<T>,    &attention_backward<T>,
 };
-inline constexpr float_table kernels_of_floats{&softmax, &softmax_backward, &xent_rows, &xent_columns, &xent_backward};
+inline const float_table kernels_of_floats{&softmax,       &softmax_backward, &xent_rows, &xent_columns,
+                                           &xent_backward, &horizontal,       &vertical,  hwy::TargetName(HWY_TARGET)};
 
 inline const table<float>& table_float() { return kernels_of<float>; }
 inline const table<bf16>& table_bf16() { return kernels_of<bf16>; }

@@ -30,28 +30,6 @@ const table<T>& best() {
 CLIPX_INLINE const float_table& best_of_floats() { return CLIPX_BEST(table_of_floats)(); }
 #undef CLIPX_BEST
 
-/// f(i) for i < n on up to `threads` threads, whoever is free takes the next; what f throws reaches the caller.
-template <class F>
-void each(int threads, dim n, F&& f) {
-  if (threads <= 1 || n <= 1) {
-    for (dim i = 0; i < n; ++i) f(i);
-    return;
-  }
-  std::exception_ptr thrown;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(static_cast <int>(std::min <dim>(threads, n))) schedule(dynamic)
-#endif
-  for (dim i = 0; i < n; ++i) try {
-      f(i);
-    } catch (...) {
-#ifdef _OPENMP
-#pragma omp critical(clipx_thrown)
-#endif
-      thrown = std::current_exception();
-    }
-  if (thrown) std::rethrow_exception(thrown);
-}
-
 /// f(first, n) over a share of `items` for each thread, in multiples of `grain`; `work` is the elements of an item: a thread is
 /// woken for no less than 2^15 of them.
 template <class F>
@@ -98,6 +76,10 @@ CLIPX_INLINE std::vector<float>& shared_floats(dim n) {
 }
 }  // namespace simd
 
+CLIPX_INLINE const char* float_kernels::instruction_set() { return simd::best_of_floats().name; }
+CLIPX_INLINE resampler float_kernels::pixels_resampler() {
+  return {simd::best_of_floats().horizontal, simd::best_of_floats().vertical};
+}
 CLIPX_INLINE void float_kernels::clamp(int, mat<float> x, float low, float high) {
   for (dim r = 0; r < x.rows; ++r)
     for (dim c = 0; c < x.cols; ++c) x.row(r)[c] = std::clamp(x.row(r)[c], low, high);

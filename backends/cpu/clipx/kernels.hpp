@@ -7,12 +7,17 @@
 #include <array>
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
+#include <clipx/core/resampler.hpp>
 #include <cstdint>
 
 namespace clipx {
 
 /// Kernels that see only float.
 struct float_kernels {
+  /// The instruction set that is in use, as Highway names it.
+  static const char* instruction_set();
+  /// Pillow's resampling, to the bit.
+  static resampler pixels_resampler();
   /// x[r][c] into [low, high].
   static void clamp(int threads, mat<float> x, float low, float high);
   /// Rows in place; causal: row i sees columns <= i, the rest becomes 0.

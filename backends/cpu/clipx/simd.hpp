@@ -1,8 +1,11 @@
 // What the kernels of all instruction sets share: the table through which they are reached, and memory for their intermediates.
 // A table entry works on what one thread was given; the wrappers in kernels-inl.h share the work out.
 #pragma once
+#include <algorithm>
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
+#include <clipx/core/resampler.hpp>
+#include <exception>
 #include <memory>
 #include <new>
 
@@ -55,7 +58,32 @@ struct float_table {
   void (*xent_columns)(in_f cosines, float scale, out_f lse);  // lse (cols, 1)
   /// dcosines, and in `sums` each row's share of dlog_scale; rows first, first + 1, ... of all.
   void (*xent_backward)(in_f cosines, float scale, dim first, in_f rows, in_f cols, out_f dcosines, float* sums);
+  decltype(resampler::horizontal) horizontal;
+  decltype(resampler::vertical) vertical;
+  const char* name;  // of the instruction set
 };
+
+/// f(i) for i < n on up to `threads` threads, whoever is free takes the next; what f throws reaches the caller.
+template <class F>
+void each(int threads, dim n, F&& f) {
+  if (threads <= 1 || n <= 1) {
+    for (dim i = 0; i < n; ++i) f(i);
+    return;
+  }
+  std::exception_ptr thrown;
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(static_cast <int>(std::min <dim>(threads, n))) schedule(dynamic)
+#endif
+  for (dim i = 0; i < n; ++i) try {
+      f(i);
+    } catch (...) {
+#ifdef _OPENMP
+#pragma omp critical(clipx_thrown)
+#endif
+      thrown = std::current_exception();
+    }
+  if (thrown) std::rethrow_exception(thrown);
+}
 
 /// At least n floats, aligned for any vector, the same memory at each call on one thread. Not zeroed.
 inline float* scratch(dim n) {

@@ -17,6 +17,7 @@ namespace clipx {
 namespace detail {
 
 inline constexpr std::size_t max_paths = 1'000'000;
+inline constexpr std::size_t max_path_bytes = std::size_t(256) << 20;
 inline constexpr std::size_t max_tar_name = 65'536;
 inline constexpr std::size_t max_sample_members = 10'000;
 
@@ -59,6 +60,11 @@ CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const st
     expect(out.size() <= max_paths / std::max<std::size_t>(ends.size(), 1),
            [&] { return cat(pattern, ": expected at most ", max_paths, " paths, got ", out.size(), " x ", ends.size()); });
     std::vector<std::string> next;
+    std::size_t bytes = 0;
+    for (auto& e : ends) bytes += e.size();
+    bytes *= out.size();
+    for (auto& o : out) bytes += o.size() * ends.size();
+    expect(bytes <= max_path_bytes, [&] { return cat(pattern, ": expected paths of at most ", max_path_bytes, " bytes in all"); });
     next.reserve(out.size() * ends.size());
     for (auto& o : out)
       for (auto& e : ends) next.push_back(o + e);

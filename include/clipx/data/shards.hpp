@@ -13,7 +13,8 @@ namespace clipx {
 
 /// The paths that a pattern stands for, in order: "a-{0000..0012}.tar" (as wide as the wider end where one begins with 0; downwards
 /// too), "{a,b}.tar", several braces (the leftmost changes last), braces in braces, "::" between patterns. Braces with neither ","
-/// nor ".." stay as they are. Errors: an empty pattern, a brace not closed, more than 1,000,000 paths, braces 16 deep.
+/// nor ".." stay as they are. Errors: an empty pattern, a brace not closed, more than 1,000,000 paths or 256 MiB of them, braces 16
+/// deep.
 std::vector<std::string> expand_braces(const std::string& pattern);
 
 /// The files of a shard that share a key: "dir/0001.jpg" and "dir/0001.seg.png" are "jpg" and "seg.png" of "dir/0001".

@@ -71,7 +71,7 @@ CLIPX_INLINE image to_rgb_over_white(const image& p) {
   if (!alpha && !p.transparency) return to_rgb(p);
   return detail::map_pixels(p, [&](std::array<std::uint8_t, 4> c) {
     if (!alpha && p.mode != pixel_mode::palette && c[0] == p.key[0] && c[1] == p.key[1] && c[2] == p.key[2]) c[3] = 0;
-    for (int i = 0; i < 3; ++i) c[i] = detail::over_white(c[i], c[3]);
+    for (std::size_t i = 0; i < 3; ++i) c[i] = detail::over_white(c[i], c[3]);
     return c;
   });
 }

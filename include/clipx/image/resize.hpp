@@ -1,33 +1,16 @@
 // Resampling as Pillow does it, to the bit: fixed-point weights of 22 bits, one axis after the other, rounded to 8 bits between
 // (spec 6.3). Only the window that a crop keeps is computed.
 #pragma once
-#include <cstdint>
-#include <vector>
-
+#include "../core/resampler.hpp"
 #include "image.hpp"
 
 namespace clipx {
 
 enum class filter { bicubic, bilinear };
 
-/// Weights of the outputs [first, first + size()) of one axis: output i reads inputs [lo[i], lo[i] + n[i]) with weights k[i width +
-/// j].
-struct resample_taps {
-  std::vector<std::int32_t> lo, n;
-  std::vector<std::int32_t> k;  // 22-bit fixed point
-  std::vector<double> w;        // the same before rounding, for 16-bit pictures
-  dim width = 0;                // most taps an output has
-  dim size() const { return static_cast<dim>(lo.size()); }
-};
+/// Weights of the outputs [first, first + count) of an axis.
 resample_taps make_taps(filter f, dim in, dim out, dim first, dim count);
 
-/// The two inner loops on 8-bit bands. A backend may bring faster ones with the same results.
-struct resampler {
-  /// in (rows, in_width, bands) -> out (rows, taps.size(), bands).
-  void (*horizontal)(const std::uint8_t* in, dim in_stride, dim rows, dim bands, const resample_taps& taps, std::uint8_t* out);
-  /// in (.., row_bytes), whose row 0 is input row `origin` -> out (taps.size(), row_bytes).
-  void (*vertical)(const std::uint8_t* in, dim in_stride, dim origin, dim row_bytes, const resample_taps& taps, std::uint8_t* out);
-};
 /// Plain loops: what every other resampler is compared with.
 resampler plain_resampler();
 

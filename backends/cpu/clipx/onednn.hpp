@@ -1,0 +1,86 @@
+// oneDNN 2.6 to 3.x behind one form: descriptors are made the same way, and what a processor cannot do is an empty descriptor.
+#pragma once
+#include <dnnl.hpp>
+
+namespace clipx::onednn {
+
+using md = dnnl::memory::desc;
+
+#if DNNL_VERSION_MAJOR >= 3
+inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& e, const md& a, const md& b, const md& bias, const md& c,
+                                           const dnnl::primitive_attr& attr) {
+  if (bias.get_ndims() == 0) return {e, a, b, c, attr, true};
+  return {e, a, b, bias, c, attr, true};
+}
+inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, const md& x, const md& w, const md& bias, const md& y,
+                                                      dnnl::memory::dim stride, dnnl::memory::dim pad,
+                                                      const dnnl::primitive_attr& attr) {
+  return {e,
+          dnnl::prop_kind::forward_inference,
+          dnnl::algorithm::convolution_direct,
+          x,
+          w,
+          bias,
+          y,
+          {stride, stride},
+          {pad, pad},
+          {pad, pad},
+          attr,
+          true};
+}
+inline void append(dnnl::post_ops& ops, dnnl::algorithm f, float alpha, float beta) { ops.append_eltwise(f, alpha, beta); }
+#else
+inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& e, const md& a, const md& b, const md& bias, const md& c,
+                                           const dnnl::primitive_attr& attr) {
+  if (bias.dims().empty()) return {{a, b, c}, attr, e, true};
+  return {{a, b, bias, c}, attr, e, true};
+}
+inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, const md& x, const md& w, const md& bias, const md& y,
+                                                      dnnl::memory::dim stride, dnnl::memory::dim pad,
+                                                      const dnnl::primitive_attr& attr) {
+  return {{dnnl::prop_kind::forward_inference,
+           dnnl::algorithm::convolution_direct,
+           x,
+           w,
+           bias,
+           y,
+           {stride, stride},
+           {pad, pad},
+           {pad, pad}},
+          attr,
+          e,
+          true};
+}
+inline void append(dnnl::post_ops& ops, dnnl::algorithm f, float alpha, float beta) { ops.append_eltwise(1.0f, f, alpha, beta); }
+#endif
+
+/// Whether the processor multiplies bf16 by itself.
+inline bool native_bf16() {
+  const auto has = [](dnnl::cpu_isa isa) {
+    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & static_cast<unsigned>(isa)) == static_cast<unsigned>(isa);
+  };
+  return has(dnnl::cpu_isa::avx512_core_bf16);
+}
+
+inline const char* name_of(dnnl::cpu_isa isa) {
+  switch (isa) {
+    case dnnl::cpu_isa::sse41:
+      return "SSE4.1";
+    case dnnl::cpu_isa::avx:
+      return "AVX";
+    case dnnl::cpu_isa::avx2:
+      return "AVX2";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "AVX2 with VNNI";
+    case dnnl::cpu_isa::avx512_core:
+      return "AVX-512";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "AVX-512 with VNNI";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "AVX-512 with VNNI and bf16";
+    default:
+      return native_bf16() ? "AVX-512 with VNNI, bf16 and more" : "the processor's default";
+  }
+}
+
+}  // namespace clipx::onednn

@@ -1,0 +1,94 @@
+// Pillow's resampling of 8-bit bands (spec 6.3): the sums are exact integers, so any order gives the same pixels.
+#if defined(CLIPX_RESAMPLE_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef CLIPX_RESAMPLE_INL_H
+#undef CLIPX_RESAMPLE_INL_H
+#else
+#define CLIPX_RESAMPLE_INL_H
+#endif
+
+#include <cstring>
+
+#include "simd-inl.h"
+#include "simd.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace clipx::simd::HWY_NAMESPACE {
+
+inline constexpr int resample_bits = 22;
+
+/// One output byte by plain integers: edges, and pictures of one or two bands.
+inline std::uint8_t resampled(const std::uint8_t* p, dim step, const std::int32_t* k, dim n) {
+  std::int32_t sum = 1 << (resample_bits - 1);
+  for (dim j = 0; j < n; ++j) sum += p[j * step] * k[j];
+  return static_cast<std::uint8_t>(std::clamp(sum >> resample_bits, 0, 255));
+}
+
+#if HWY_TARGET != HWY_SCALAR
+inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim bands, const resample_taps& t, std::uint8_t* out) {
+  const hn::FixedTag<std::uint8_t, 4> d8;
+  const hn::FixedTag<std::int32_t, 4> d32;
+  std::uint8_t pixel[4];
+  for (dim r = 0; r < rows; ++r, in += in_stride)
+    for (dim i = 0; i < t.size(); ++i, out += bands) {
+      const auto at = static_cast<std::size_t>(i);
+      const std::uint8_t* p = in + t.lo[at] * bands;
+      const std::int32_t* k = t.k.data() + i * t.width;
+      const dim n = t.n[at];
+      if (bands < 3) {
+        for (dim b = 0; b < bands; ++b) out[b] = resampled(p + b, bands, k, n);
+        continue;
+      }
+      // A pixel is a vector; with three bands the fourth byte read is the next pixel's, and the last pixel of all is copied first.
+      auto sum = hn::Set(d32, 1 << (resample_bits - 1)), other = hn::Zero(d32);
+      dim j = 0;
+      for (; j + 2 < n; j += 2) {
+        sum = hn::Add(sum, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * bands)), hn::Set(d32, k[j])));
+        other = hn::Add(other, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + (j + 1) * bands)), hn::Set(d32, k[j + 1])));
+      }
+      for (; j < n; ++j) {
+        std::memcpy(pixel, p + j * bands, 3);
+        pixel[3] = bands == 4 ? p[j * bands + 3] : std::uint8_t{0};
+        sum = hn::Add(sum, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, pixel)), hn::Set(d32, k[j])));
+      }
+      hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(hn::Add(sum, other))), d8, pixel);
+      std::memcpy(out, pixel, static_cast<std::size_t>(bands));
+    }
+}
+
+#else
+inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim bands, const resample_taps& t, std::uint8_t* out) {
+  for (dim r = 0; r < rows; ++r, in += in_stride)
+    for (dim i = 0; i < t.size(); ++i)
+      for (dim b = 0; b < bands; ++b) {
+        const auto at = static_cast<std::size_t>(i);
+        *out++ = resampled(in + t.lo[at] * bands + b, bands, t.k.data() + i * t.width, t.n[at]);
+      }
+}
+#endif
+
+inline void vertical(const std::uint8_t* in, dim in_stride, dim origin, dim row_bytes, const resample_taps& t, std::uint8_t* out) {
+  const hn::ScalableTag<std::int32_t> d32;
+  const hn::Rebind<std::uint8_t, decltype(d32)> d8;
+  const dim lanes = static_cast<dim>(hn::Lanes(d32));
+  for (dim i = 0; i < t.size(); ++i, out += row_bytes) {
+    const auto at = static_cast<std::size_t>(i);
+    const std::uint8_t* p = in + (t.lo[at] - origin) * in_stride;
+    const std::int32_t* k = t.k.data() + i * t.width;
+    dim x = 0;
+    for (; x + 2 * lanes <= row_bytes; x += 2 * lanes) {
+      auto low = hn::Set(d32, 1 << (resample_bits - 1)), high = low;
+      for (dim j = 0; j < t.n[at]; ++j) {
+        const auto weight = hn::Set(d32, k[j]);
+        low = hn::Add(low, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * in_stride + x)), weight));
+        high = hn::Add(high, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * in_stride + x + lanes)), weight));
+      }
+      hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(low)), d8, out + x);
+      hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(high)), d8, out + x + lanes);
+    }
+    for (; x < row_bytes; ++x) out[x] = resampled(p + x, in_stride, k, t.n[at]);
+  }
+}
+
+}  // namespace clipx::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
