@@ -103,7 +103,7 @@ class setting:
                           "--warmup", 2, *args, precision=precision, **more)
 
     def torch(self, name, *args, library="open_clip", needs=(), **more):
-        return self.peer(name, "pytorch", "--threads", self.o.threads, "--library", library, *args,
+        return self.peer(name, "torch_towers", "--threads", self.o.threads, "--library", library, *args,
                          needs=("torch", library, *needs), **more)
 
     def engine(self, name, script, onnx, *args, **more):

@@ -38,7 +38,7 @@ int classify(const options& o) {
   progress bar("pictures", pictures.size());
   bool all = true;
   for_each_batch(
-      pictures, engine->source().pixels(), o.model.batch_size, o.model.engine.threads,
+      pictures, engine->source().pixels(), o.model.batch_size, o.model.device.threads,
       [&](std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb) {
         if (indices.empty()) return;
         const auto cosines = engine->cosines(engine->images(rgb), classes.weights);
@@ -49,7 +49,7 @@ int classify(const options& o) {
           const auto& name = pictures[indices[i]].name;
           if (o.model.json_output) {
             json line{{"image", name}, {"labels", json::array()}};
-            for (auto [label, p] : ranked) line["labels"].push_back({{"label", set.classes[static_cast<std::size_t>(label)]}, {"p", p}});
+            for (auto [label, p] : ranked) line["labels"].push_back(json{{"label", set.classes[static_cast<std::size_t>(label)]}, {"p", p}});
             std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
           } else {
             std::printf("%s\n", name.c_str());

@@ -18,17 +18,18 @@ void model_options::add_model(CLI::App& app) {
   app.add_option("--model", path, "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: the model shipped with clipx)");
   app.add_option("--tokenizer", checkpoint.tokenizer, "merges file or tokenizer.json, where the model's folder has none");
   app.add_option("--activation", checkpoint.activation, "quick_gelu or gelu, where the file does not say");
+  app.add_option("--eos-id", checkpoint.eos_id, "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
   app.add_option("--head-width", checkpoint.head_width, "width of an attention head, where the file does not say");
 }
 void model_options::add_engine(CLI::App& app) {
-#ifndef CLIPX_CLI_CPU
-  engine.backend = "eigen", engine.precision = "f32";
+#ifndef CLIPX_HAS_CPU
+  device.backend = "eigen", device.precision = "f32";
 #endif
-  app.add_option("--backend", engine.backend, "eigen, cpu or cuda")->capture_default_str();
-  app.add_option("--precision", engine.precision, "f64 (eigen), f32 or bf16 (cpu)")->capture_default_str();
-  app.add_option("--threads", engine.threads, "0: all processors")->capture_default_str()->check(CLI::Range(0, 4096));
+  app.add_option("--backend", device.backend, "eigen, cpu or cuda")->capture_default_str();
+  app.add_option("--precision", device.precision, "f64 (eigen), f32 or bf16 (cpu)")->capture_default_str();
+  app.add_option("--threads", device.threads, "0: all processors")->capture_default_str()->check(CLI::Range(0, 4096));
   app.add_option("--batch-size", batch_size, "pictures encoded at once")->capture_default_str()->check(CLI::Range(1, 65536));
-  app.add_flag("--deterministic", engine.deterministic, "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)");
+  app.add_flag("--deterministic", device.deterministic, "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)");
 }
 void model_options::add_json(CLI::App& app) { app.add_flag("--json", json_output, "JSON instead of text"); }
 
@@ -43,7 +44,7 @@ std::string find_model(const std::string& given) {
 }
 
 clipx::checkpoint model_options::open() const { return clipx::checkpoint::open(find_model(path), checkpoint); }
-std::unique_ptr<engine> model_options::load() const { return make_engine(open(), engine); }
+std::unique_ptr<engine> model_options::load() const { return make_engine(open(), device); }
 
 namespace {
 std::vector<std::byte> drain(std::istream& in) {
@@ -85,7 +86,7 @@ void for_each_batch(const std::vector<picture>& pictures, const clipx::preproces
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
       for (std::size_t i; (i = next++) < n;) try {
-          pixels[i] = clipx::read_pixels(pictures[from + i].bytes(), pictures[from + i].name, config);
+          pixels[i] = clipx::read_pixels(pictures[from + i].bytes(), pictures[from + i].name, config, picture_loops());
         } catch (const std::exception& e) {
           errors[i] = e.what();
         }

@@ -19,7 +19,7 @@ using json = nlohmann::ordered_json;
 struct model_options {
   std::string path;  // --model
   clipx::checkpoint_options checkpoint;
-  engine_options engine;
+  engine_options device;
   std::size_t batch_size = 32;
   bool json_output = false;
 

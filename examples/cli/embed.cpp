@@ -40,7 +40,7 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
   std::string failed;
   clipx::dim count = 0;
   for_each_batch(
-      pictures, config, o.model.batch_size, o.model.engine.threads,
+      pictures, config, o.model.batch_size, o.model.device.threads,
       [&](std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb) {
         if (!indices.empty()) rows(rgb, values);
         count += static_cast<clipx::dim>(indices.size());
@@ -110,7 +110,7 @@ void add_preprocess(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("preprocess", "Writes what the image tower sees: (N, 3, H, W) float32.");
   auto o = std::make_shared<options>();
   o->model.add_model(*verb);
-  verb->add_option("--threads", o->model.engine.threads, "0: all processors")->capture_default_str();
+  verb->add_option("--threads", o->model.device.threads, "0: all processors")->capture_default_str();
   verb->add_option("image", o->images, "pictures or folders of pictures")->required();
   verb->add_option("--out", o->out, "FILE.npy")->required();
   verb->callback([=, &run] { run = [=] { return preprocess(*o); }; });

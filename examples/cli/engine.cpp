@@ -6,9 +6,10 @@ namespace cli {
 
 std::unique_ptr<engine> make_eigen_f64(clipx::checkpoint c);
 std::unique_ptr<engine> make_eigen_f32(clipx::checkpoint c);
-#ifdef CLIPX_CLI_CPU
+#ifdef CLIPX_HAS_CPU
 std::unique_ptr<engine> make_cpu(clipx::checkpoint c, const engine_options& o);
 std::string describe_cpu();
+clipx::resampler cpu_picture_loops();
 #endif
 
 std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
@@ -24,7 +25,7 @@ std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_optio
     needs({"f64", "f32"});
     return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
   }
-#ifdef CLIPX_CLI_CPU
+#ifdef CLIPX_HAS_CPU
   if (o.backend == "cpu") {
     needs({"f32", "bf16"});
     return make_cpu(std::move(source), o);
@@ -38,9 +39,17 @@ std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_optio
   clipx::fail(clipx::cat("--backend ", o.backend, ": unknown; this program has: ", built));
 }
 
+clipx::resampler picture_loops() {
+#ifdef CLIPX_HAS_CPU
+  return cpu_picture_loops();
+#else
+  return clipx::plain_resampler();
+#endif
+}
+
 std::vector<std::string> describe_backends() {
   std::vector<std::string> lines{"eigen: the reference, float and double, one thread"};
-#ifdef CLIPX_CLI_CPU
+#ifdef CLIPX_HAS_CPU
   lines.push_back("cpu: " + describe_cpu());
 #endif
   return lines;

@@ -37,6 +37,9 @@ class engine {
 /// Loads the checkpoint's weights onto the chosen device. Errors: a backend or precision that is unknown or not built in.
 std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& options);
 
+/// The fastest loops for pictures in this build; all give the same pixels.
+clipx::resampler picture_loops();
+
 /// The backends in this build, with what they use (instruction sets, library versions), a line each.
 std::vector<std::string> describe_backends();
 

@@ -1,5 +1,5 @@
 // Built only where the cpu backend's packages are found.
-#ifdef CLIPX_CLI_CPU
+#ifdef CLIPX_HAS_CPU
 #include <clipx/cpu.hpp>
 
 #include "engine_of.hpp"
@@ -10,6 +10,7 @@ std::unique_ptr<engine> make_cpu(clipx::checkpoint c, const engine_options& o) {
   if (o.precision == "bf16") return make<clipx::cpu<clipx::bf16>>(std::move(c), device);
   return make<clipx::cpu<float>>(std::move(c), device);
 }
+clipx::resampler cpu_picture_loops() { return clipx::cpu<float>::pixels_resampler(); }
 std::string describe_cpu() { return clipx::cpu<float>().describe(); }
 }  // namespace cli
 #endif

@@ -90,7 +90,7 @@ clipx::embeddings<double> embed_all(engine& e, const data_set& data, const optio
   clipx::embeddings<double> out;
   progress bar("pictures", data.pictures.size());
   for_each_batch(
-      data.pictures, e.source().pixels(), o.model.batch_size, o.model.engine.threads,
+      data.pictures, e.source().pixels(), o.model.batch_size, o.model.device.threads,
       [&](std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb) {
         const auto part = e.images(rgb);
         out.cols = part.cols;

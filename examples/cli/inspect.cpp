@@ -24,7 +24,7 @@ int inspect(const options& o) {
 }
 
 int convert(const options& o) {
-  o.model.open().write(o.out, o.layout, o.dtype);
+  o.model.open().write(o.out, o.layout == "hf" ? clipx::layout::hf : clipx::layout::open_clip, o.dtype);
   return 0;
 }
 }  // namespace

@@ -56,7 +56,7 @@ inline std::string text_of(const std::vector<dim>& sizes) {
   return out + "]";
 }
 
-inline std::string read_text(const std::string& path) {
+inline std::string file_text(const std::string& path) {
   const auto file = mapped_file::open(path);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
@@ -273,11 +273,11 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
     out.name_ = folder_name.filename().string();
     if (there("open_clip_config.json")) {
       out.config_ =
-          read_open_clip_config(detail::read_text(inside("open_clip_config.json")), inside("open_clip_config.json"), answers);
+          read_open_clip_config(detail::file_text(inside("open_clip_config.json")), inside("open_clip_config.json"), answers);
       out.file_ = weights({"open_clip_model.safetensors", "open_clip_model.safetensors.index.json", "model.safetensors"});
     } else if (there("config.json")) {
-      const auto pixels = there("preprocessor_config.json") ? detail::read_text(inside("preprocessor_config.json")) : std::string();
-      out.config_ = read_hf_config(detail::read_text(inside("config.json")), pixels, inside("config.json"), answers);
+      const auto pixels = there("preprocessor_config.json") ? detail::file_text(inside("preprocessor_config.json")) : std::string();
+      out.config_ = read_hf_config(detail::file_text(inside("config.json")), pixels, inside("config.json"), answers);
       out.file_ = weights({"model.safetensors", "model.safetensors.index.json"});
     } else {
       fail(cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"));
@@ -389,7 +389,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
       const auto name = entry.path().filename().string();
       const bool tokens = name == "tokenizer.json" || name == "vocab.json" || name == "merges.txt" ||
                           name == "tokenizer_config.json" || name == "special_tokens_map.json" || name.ends_with(".txt.gz");
-      if (tokens && entry.is_regular_file()) write_file(in(name.c_str()), detail::read_text(entry.path().string()));
+      if (tokens && entry.is_regular_file()) write_file(in(name.c_str()), detail::file_text(entry.path().string()));
     }
 }
 

@@ -34,6 +34,8 @@ class weight_source {
   void* in_place(dtype type) const;
   /// All values, converted, in our order. The file's pages are given back afterwards.
   void read(std::span<float> out) const;
+  /// Gives the pages of these mapped bytes back until they are read again.
+  void release(const void* data, std::size_t bytes) const { file_->release(data, bytes); }
 
  private:
   friend class checkpoint;

@@ -1,10 +1,11 @@
 // load(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and pictures in, unit rows out.
 #pragma once
+#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
+#include "../core/bf16.hpp"
 #include "checkpoint.hpp"
 #include "embeddings.hpp"
 #include "retrieval.hpp"
@@ -16,44 +17,63 @@ namespace detail {
 template <class B>
 inline constexpr bool in_host_memory = requires { requires B::host_memory; };
 
+/// Memory that a backend was told will not change; told otherwise in the end.
+template <class B>
+class frozen_memory {
+ public:
+  explicit frozen_memory(B& device) : device_(&device) {}
+  frozen_memory(frozen_memory&&) = default;
+  frozen_memory& operator=(frozen_memory&&) = delete;
+  ~frozen_memory() {
+    if constexpr (requires(const void* p) { std::declval<B&>().thaw(p); })
+      for (auto* p : places_) device_->thaw(p);
+  }
+  template <class Packed>
+  void add(const void* data, dim bytes, Packed packed) {
+    if constexpr (requires(B& b) { b.freeze(data, std::size_t{}, packed); }) {
+      device_->freeze(data, static_cast<std::size_t>(bytes), packed);
+      places_.push_back(data);
+    }
+  }
+
+ private:
+  B* device_;
+  std::vector<const void*> places_;
+};
+
 /// The model's parameters from a checkpoint: mapped in place where file and device agree on type and order, else converted into
 /// one buffer. Everything missing, extra or misshapen is one error.
 template <class Encoder, backend B>
-flat<B> bind_checkpoint(clip<Encoder, B>& model, const checkpoint& source) {
+flat<B> bind_checkpoint(clip<Encoder, B>& model, const checkpoint& source, frozen_memory<B>& frozen) {
   using T = scalar_t<B>;
-  using A = accum_t<B>;
   B& device = model.device();
   constexpr dim align = 64;
-  dim low = 0, high = 0;
-  const auto mapped = [&]<class E>(const weight_source& w, mat<E>&) -> E* {
-    if constexpr (in_host_memory<B> && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
-      return static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
-    else
-      return nullptr;
-  };
   std::vector<std::pair<std::string, shape>> wanted;
   walk(model, [&](const std::string& name, auto&, const shape& s, role) { wanted.emplace_back(name, s); });
-  auto weights = source.match(wanted);  // in the order of `wanted`
+  const auto weights = source.match(wanted);  // in the order of `wanted`
+  dim low = 0, high = 0;
   std::size_t i = 0;
   walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
-    m.data = mapped(weights[i++], m);
-    if (!m) (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
+    const auto& w = weights[i++];
+    if constexpr (in_host_memory<B> && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
+      m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
+    if (m) frozen.add(m.data, s.count() * static_cast<dim>(sizeof(E)), [w](const void* data, std::size_t bytes) { w.release(data, bytes); });
+    else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
   });
-  flat<B> memory{device.template alloc<T>(low), device.template alloc<A>(high)};
+  flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
   low = high = 0, i = 0;
   std::vector<float> values;
   walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
     const auto& w = weights[i++];
     if (m) return;
     dim& at = std::is_same_v<E, T> ? low : high;
-    if constexpr (std::is_same_v<E, T>)
-      m.data = memory.low.data() + at;
-    else
-      m.data = memory.high.data() + at;
+    if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
+    else m.data = memory.high.data() + at;
     at += (s.count() + align - 1) / align * align;
     values.resize(static_cast<std::size_t>(s.count()));
     w.read(values);
     device.upload(mat<const float>(values.data(), m.rows, m.cols), m);
+    frozen.add(m.data, s.count() * static_cast<dim>(sizeof(E)), [](const void*, std::size_t) {});
   });
   device.sync();
   return memory;
@@ -66,15 +86,14 @@ class pretrained {
  public:
   using A = accum_t<B>;
   pretrained(B& device, checkpoint source)
-      : source_(std::move(source)), model_(device, source_.config(), {}), memory_(detail::bind_checkpoint(model_, source_)) {
+      : source_(std::move(source)),
+        model_(device, source_.config(), {}),
+        frozen_(device),
+        memory_(detail::bind_checkpoint(model_, source_, frozen_)) {
     A t{};
     device.download(mat<const A>(model_.logit_scale), mat<A>(&t, 1, 1));
     device.sync();
     log_scale_ = static_cast<double>(t);
-    if constexpr (requires(const void* p, std::size_t n) { device.freeze(p, n); })
-      walk(model_, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
-        device.freeze(m.data, static_cast<std::size_t>(s.count()) * sizeof(E));
-      });
   }
 
   const clip<Encoder, B>& model() const { return model_; }
@@ -101,6 +120,7 @@ class pretrained {
  private:
   checkpoint source_;
   clip<Encoder, B> model_;
+  detail::frozen_memory<B> frozen_;
   flat<B> memory_;
   double log_scale_ = 0;
 };

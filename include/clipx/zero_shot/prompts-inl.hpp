@@ -37,7 +37,6 @@ CLIPX_INLINE prompt_set make_prompts(std::span<const std::string> classes, std::
   return out;
 }
 
-namespace detail {
 CLIPX_INLINE std::string trimmed(std::string line) {
   const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
   while (!line.empty() && space(line.back())) line.pop_back();
@@ -46,6 +45,7 @@ CLIPX_INLINE std::string trimmed(std::string line) {
   return line.substr(first);
 }
 
+namespace detail {
 CLIPX_INLINE std::string read_text(const std::string& path) {
   std::string out;
   const auto drain = [&](std::istream& in) { out.assign(std::istreambuf_iterator<char>(in), {}); };
@@ -79,7 +79,7 @@ CLIPX_INLINE std::vector<std::string> read_lines(const std::string& path) { retu
 CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const std::string> templates) {
   const auto text = detail::read_text(path);
   prompt_set out;
-  if (detail::trimmed(text.substr(0, 64)).starts_with('{')) {
+  if (trimmed(text.substr(0, 64)).starts_with('{')) {
     try {
       const auto object = nlohmann::ordered_json::parse(text);
       for (auto& [name, texts] : object.items()) {
@@ -99,9 +99,9 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
     for (auto& line : lines) {
       const auto tab = line.find('\t');
       expect(tab != std::string::npos, [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line, "\""); });
-      const auto name = detail::trimmed(line.substr(0, tab));
+      const auto name = trimmed(line.substr(0, tab));
       if (out.classes.empty() || out.classes.back() != name) out.classes.push_back(name), out.prompts.emplace_back();
-      out.prompts.back().push_back(detail::trimmed(line.substr(tab + 1)));
+      out.prompts.back().push_back(trimmed(line.substr(tab + 1)));
     }
   }
   expect(!out.classes.empty(), [&] { return cat(path, ": expected at least one class, got none"); });

@@ -21,6 +21,9 @@ std::string fill_template(const std::string& text, const std::string& name);
 /// Every class in every template. Errors: no classes, no templates, an empty class name.
 prompt_set make_prompts(std::span<const std::string> classes, std::span<const std::string> templates);
 
+/// Without white space at its ends.
+std::string trimmed(std::string line);
+
 /// The lines of a text file, ends trimmed, empty ones and a byte order mark left out. "-" reads standard input.
 std::vector<std::string> read_lines(const std::string& path);
 

@@ -1,4 +1,4 @@
-"""PyTorch: open_clip's towers, or Hugging Face's text tower.
+"""PyTorch: open_clip's towers, or Hugging Face's text tower. (Not pytorch.py: torchvision tries to import that name.)
 
 --mode eager, compile, freeze (compile with constant weights) or nhwc (eager, channels last); --precision f32, bf16 (weights and
 all) or autocast.
