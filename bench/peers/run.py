@@ -207,7 +207,7 @@ def run_arm(a, s):
     except StopIteration:
         a.error = "printed no JSON line"
     except (OSError, ValueError, KeyError) as e:
-        a.error = f"{type(e).__name__}: {e}" if isinstance(e, KeyError) else str(e)
+        a.error = (f"no {e} in its line" if isinstance(e, KeyError) else str(e)).replace(f"{ROOT}/", "")
 
 
 def least_cosine(a, b):
@@ -334,7 +334,7 @@ def markdown(facts, made):
     lines = [f"## {facts['date'][:10]}, {facts['cpu']}", "",
              f"{facts['threads']} threads of {facts['cores']}{ceilings}. clipx {facts['commit']}; Python {facts['python']}, "
              + ", ".join(f"{n} {v}" for n, v in facts["versions"].items()) + ".", "",
-             f"`{facts['command']}`: {facts['rounds']} rounds of {facts['runs']} runs; load average before: "
+             f"`{facts['command']}`: rounds: {facts['rounds']}, runs in each: {facts['runs']}; load average before: "
              f"{facts['load_average']:.2f}.", ""]
     for header, cells in made:
         lines += ["| " + " | ".join(c) + " |" for c in (header, ["---"] * len(header), *cells)] + [""]
