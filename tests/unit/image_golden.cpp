@@ -1,0 +1,158 @@
+// Decoding and preprocessing against the pixels of Pillow, open_clip and transformers (tests/golden/pixels.py).
+#include <clipx/image/decode.hpp>
+#include <clipx/image/preprocess.hpp>
+#include <clipx/io/safetensors.hpp>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "catch.hpp"
+
+using namespace clipx;
+
+namespace {
+
+const safetensors& golden() {
+  static const auto file = safetensors::open(std::string(CLIPX_SOURCE_DIR) + "/tests/golden/pixels.safetensors");
+  return file;
+}
+
+/// Names of the pictures that begin with `prefix`.
+std::vector<std::string> pictures(std::string_view prefix) {
+  std::vector<std::string> out;
+  for (auto& t : golden().tensors())
+    if (t.name.starts_with(prefix) && t.name.ends_with("/file")) out.push_back(t.name.substr(0, t.name.size() - 5));
+  return out;
+}
+
+std::span<const std::byte> bytes_of(const std::string& name) {
+  const auto* t = golden().find(name + "/file");
+  REQUIRE(t);
+  return {t->data, t->bytes};
+}
+
+/// "open_clip.longest.fill200" and the like, for a result of n x n.
+preprocess_config config_of(std::string_view kind, dim n) {
+  const auto has = [&](std::string_view word) { return kind.find(word) != kind.npos; };
+  preprocess_config c;
+  c.size = n;
+  c.order = kind.starts_with("hf") ? pipeline::hf : pipeline::open_clip;
+  c.resize = has("squash") ? resize_mode::squash : has("longest") ? resize_mode::longest : resize_mode::shortest;
+  c.interpolation = has("bilinear") ? filter::bilinear : filter::bicubic;
+  if (has("fill200")) c.fill = 200;
+  return c;
+}
+
+struct closeness {
+  int worst = 0;       // levels that two pixels may differ by
+  double average = 0;  // and on average
+};
+
+/// Empty where `got` is close enough to `want` (h, w, 3); else what differs.
+std::string difference(const tensor_info& want, const image& got, closeness limit) {
+  const dim h = want.shape[0], w = want.shape[1];
+  if (got.mode != pixel_mode::rgb || got.width != w || got.height != h)
+    return cat("expected RGB of ", w, " x ", h, ", got ", got.width, " x ", got.height);
+  if (got.data.size() != want.bytes) return cat("expected ", want.bytes, " bytes, got ", got.data.size());
+  int worst = 0;
+  dim differing = 0;
+  double total = 0;
+  std::string first;
+  for (std::size_t i = 0; i < want.bytes; ++i) {
+    const int a = static_cast<int>(want.data[i]), b = got.data[i], d = std::abs(a - b);
+    total += d, worst = std::max(worst, d), differing += d > 0;
+    const auto at = static_cast<dim>(i);
+    if (d > limit.worst && first.empty())
+      first = cat("first at x ", at / 3 % w, ", y ", at / 3 / w, ", band ", at % 3, ": expected ", a, ", got ", b);
+  }
+  total /= static_cast<double>(want.bytes);
+  if (first.empty() && total <= limit.average) return "";
+  return cat(differing, " of ", want.bytes, " values differ, by ", worst, " at most and ", total, " on average; ", first);
+}
+
+void check(const std::string& name, closeness limit) {
+  std::optional<image> picture;
+  for (auto& want : golden().tensors()) {
+    if (!want.name.starts_with(name + "/")) continue;
+    const std::string kind = want.name.substr(name.size() + 1);
+    if (kind == "file" || want.type != dtype::u8) continue;
+    CAPTURE(name, kind);
+    if (!picture) {
+      std::string refused;
+      try {
+        picture = decode_image(bytes_of(name), name);
+      } catch (const error& e) { refused = e.what(); }
+      CHECK(refused == "");
+      if (!picture) return;
+    }
+    const image got = kind == "rgb" ? to_rgb(*picture) : to_pixels(*picture, config_of(kind, want.shape[0]));
+    CHECK(difference(want, got, limit) == "");
+  }
+}
+
+/// A section for each picture.
+void check_all(std::string_view prefix, closeness limit = {}) {
+  const auto names = pictures(prefix);
+  REQUIRE(!names.empty());
+  for (auto& name : names) SECTION(name) {
+      check(name, limit);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("image: PNG files of every mode equal Pillow's", "[image]") { check_all("png_"); }
+TEST_CASE("image: pictures of every shape equal Pillow's", "[image]") { check_all("size_"); }
+TEST_CASE("image: BMP files equal Pillow's", "[image]") { check_all("bmp_"); }
+TEST_CASE("image: GIF files equal Pillow's", "[image]") { check_all("gif_"); }
+TEST_CASE("image: PNM files equal Pillow's", "[image]") { check_all("ppm_"); }
+
+TEST_CASE("image: JPEG files equal Pillow's", "[image]") {
+  check_all("jpeg_", jpeg_decoder().starts_with("libjpeg") ? closeness{} : closeness{4, 1});
+}
+
+TEST_CASE("image: the modes of decoded pictures", "[image]") {
+  const struct {
+    const char* name;
+    pixel_mode mode;
+    bool transparency;
+  } rows[] = {
+      {"png_gray1", pixel_mode::bit, false},
+      {"png_gray2", pixel_mode::gray, false},
+      {"png_gray4_trns", pixel_mode::gray, true},
+      {"png_gray8_trns", pixel_mode::gray, true},
+      {"png_gray16", pixel_mode::gray16, false},
+      {"png_gray_alpha8", pixel_mode::gray_alpha, false},
+      {"png_gray_alpha16", pixel_mode::rgba, false},
+      {"png_rgb8", pixel_mode::rgb, false},
+      {"png_rgb8_trns", pixel_mode::rgb, true},
+      {"png_rgb16", pixel_mode::rgb, false},
+      {"png_rgba16", pixel_mode::rgba, false},
+      {"png_palette1", pixel_mode::palette, false},
+      {"png_palette2_trns", pixel_mode::palette, true},
+      {"jpeg_gray", pixel_mode::gray, false},
+      {"jpeg_420", pixel_mode::rgb, false},
+      {"bmp_rgb", pixel_mode::rgb, false},
+  };
+  for (auto& row : rows) {
+    const image picture = decode_image(bytes_of(row.name), row.name);
+    CAPTURE(row.name);
+    CHECK(static_cast<int>(picture.mode) == static_cast<int>(row.mode));
+    CHECK(picture.transparency == row.transparency);
+    CHECK(picture.data.size() == static_cast<std::size_t>(picture.width * picture.height * picture.bands()));
+  }
+}
+
+TEST_CASE("image: the normalised tensor has torchvision's bits", "[image]") {
+  const auto* want = golden().find("png_rgb8/open_clip.tensor");
+  REQUIRE(want);
+  REQUIRE(want->type == dtype::f32);
+  preprocess_config c;
+  c.size = want->shape[1];
+  const auto pixels = read_pixels(bytes_of("png_rgb8"), "png_rgb8", c);
+  std::vector<float> got(pixels.size()), expected(pixels.size());
+  REQUIRE(want->bytes == got.size() * sizeof(float));
+  std::memcpy(expected.data(), want->data, want->bytes);
+  to_tensor(pixels, c, got.data());
+  CHECK(got == expected);
+}
