@@ -138,7 +138,8 @@ def add_png():
 
 
 def add_sizes():
-    for w, h in ((37, 53), (53, 37), (20, 97), (97, 20), (17, 17), (17, 23), (9, 13), (13, 9), (14, 15), (1, 1), (1, 3), (110, 83), (40, 84), (41, 80)):
+    for w, h in ((37, 53), (53, 37), (20, 97), (97, 20), (17, 17), (17, 23), (9, 13), (13, 9), (14, 15), (1, 1), (1, 3), (110, 83),
+                 (40, 84), (41, 80)):  # 84 to 35 goes vertical first, 80 to 33 does not
         add(f"size_rgb_{w}x{h}", png(levels(w, h, 3, 8, 8), 8, RGB), 17)
     for w, h in ((20, 97), (97, 20), (13, 9)):
         add(f"size_rgba_{w}x{h}", png(levels(w, h, 4, 8, 9), 8, RGBA), 17)
@@ -234,8 +235,10 @@ def main():
     add_sizes()
     add_jpeg()
     add_others()
-    out = {}
+    out, modes = {}, {}
     for name, (data, n) in sorted(cases.items()):
+        picture = Image.open(io.BytesIO(data))
+        modes["mode." + name] = picture.mode + (" transparency" if "transparency" in picture.info else "")
         out[f"{name}/file"] = np.frombuffer(data, np.uint8)
         for kind, call in results(name, data, n):
             try:
@@ -251,7 +254,7 @@ def main():
     out["png_rgb8/open_clip.tensor"] = tensor.numpy()
     versions = {"pillow": PIL.__version__, "open_clip": open_clip.__version__, "transformers": transformers.__version__,
                 "libjpeg_turbo": str(features.version("libjpeg_turbo"))}
-    save_file(out, OUT, metadata=versions)
+    save_file(out, OUT, metadata=versions | modes)
     print(len(cases), "pictures,", len(out), "tensors,", OUT.stat().st_size, "bytes")
 
 

@@ -34,7 +34,9 @@ inline image decode_stb(std::span<const std::byte> file, const std::string& name
   constexpr pixel_mode modes[] = {pixel_mode::gray, pixel_mode::gray_alpha, pixel_mode::rgb, pixel_mode::rgba};
   image out = make_image(modes[bands - 1], w, h);
   std::copy_n(pixels.get(), out.data.size(), out.data.begin());
-  return out;
+  // BMP of 32 bits without masks (compression 0): Pillow takes the fourth byte for padding.
+  const bool padded = bands == 4 && size > 34 && data[0] == 'B' && data[1] == 'M' && data[14] >= 40 && data[30] == 0;
+  return padded ? to_rgb(out) : out;
 }
 
 inline bool starts_with(std::span<const std::byte> file, std::string_view magic) {

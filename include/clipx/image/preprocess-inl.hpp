@@ -35,7 +35,9 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
   const image small = resize(p, w, h, c.interpolation, {0, 0, w, h}, loops);
   image out = make_image(small.mode, c.size, c.size);
   out.palette = small.palette;
-  std::fill(out.data.begin(), out.data.end(), c.fill);
+  std::fill(out.data.begin(), out.data.end(), small.mode == pixel_mode::bit && c.fill ? std::uint8_t{255} : c.fill);
+  if (small.mode == pixel_mode::gray16)  // the low byte of it only
+    for (std::size_t i = 1; i < out.data.size(); i += 2) out.data[i] = 0;
   const dim left = (c.size - w) / 2, top = (c.size - h) / 2;
   for (dim y = 0; y < h; ++y) std::copy_n(small.row(y), w * small.bands(), out.row(top + y) + left * small.bands());
   return out;
