@@ -208,6 +208,19 @@ TEST_CASE("image: rules of PNG", "[image]") {
   CHECK(outcome(file) != "");
 }
 
+TEST_CASE("image: a Huffman table of more than 256 symbols", "[image]") {
+  auto file = file_of("jpeg_gray");
+  for (std::size_t i = 2; i + 40 < file.size(); ++i) {
+    if (file[i] != std::byte{0xff} || file[i + 1] != std::byte{0xc4}) continue;
+    for (std::size_t k = 0; k < 16; ++k) file[i + 5 + k] = std::byte{255};
+    CHECK(outcome(file) != "");
+    file[i + 5] = std::byte{0};
+    CHECK(outcome(file) != "");
+    return;
+  }
+  FAIL("no table");
+}
+
 TEST_CASE("image: what is not a picture", "[image]") {
   CHECK_THAT(outcome({}), Contains("empty"));
   CHECK(outcome(bytes("a photo of a cat\n")) != "");

@@ -1,5 +1,6 @@
 // Definitions of decode.hpp.
 #pragma once
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -13,6 +14,47 @@
 namespace clipx {
 namespace detail {
 
+/// True where a number in the header of a PNM file has more digits than fit, which stb_image does not check.
+inline bool long_pnm_number(std::span<const std::byte> file) {
+  if (file.size() < 3 || file[0] != std::byte{'P'} || (file[1] != std::byte{'5'} && file[1] != std::byte{'6'})) return false;
+  bool comment = false;
+  for (std::size_t i = 2, numbers = 0, digits = 0; i < file.size() && numbers < 3; ++i) {
+    const char c = static_cast<char>(file[i]);
+    const bool digit = !comment && c >= '0' && c <= '9';
+    if (!digit && digits > 0) ++numbers;
+    digits = digit ? digits + 1 : 0;
+    if (digits > 9) return true;
+    comment = comment ? c != '\n' && c != '\r' : c == '#';
+  }
+  return false;
+}
+
+#ifndef CLIPX_HAS_JPEG
+/// True where a JPEG's Huffman table says more than the 256 symbols there can be, which stb_image does not check. Headers are
+/// walked as it walks them; after the first scan every table that it might come upon is looked at.
+inline bool long_jpeg_table(std::span<const std::byte> file) {
+  const auto byte = [&](std::size_t i) { return i < file.size() ? static_cast<std::size_t>(file[i]) : 0; };
+  if (byte(0) != 0xff) return false;
+  bool scanned = false;
+  for (std::size_t i = 0; i < file.size();) {
+    if (byte(i++) != 0xff) continue;
+    while (byte(i) == 0xff) ++i;
+    const std::size_t marker = byte(i++), length = byte(i) << 8 | byte(i + 1), end = i + length;
+    for (std::size_t at = i + 2; marker == 0xc4 && at < end && at < file.size();) {
+      if (byte(at) >> 4 > 1 || (byte(at) & 15) > 3) break;  // refused by it
+      std::size_t symbols = 0;
+      for (std::size_t k = 1; k <= 16; ++k) symbols += byte(at + k);
+      if (symbols > 256) return true;
+      at += 17 + symbols;
+    }
+    scanned = scanned || marker == 0xda;
+    const bool bare = marker == 0 || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd9);
+    if (!scanned && !bare) i = std::max(i, end);
+  }
+  return false;
+}
+#endif
+
 /// What stb_image reads; alpha stays where the file has it.
 inline image decode_stb(std::span<const std::byte> file, const std::string& name, dim most_pixels) {
   const auto* data = reinterpret_cast<const unsigned char*>(file.data());
@@ -23,6 +65,10 @@ inline image decode_stb(std::span<const std::byte> file, const std::string& name
     fail(cat(name,
              ": damaged picture, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM): ", why ? why : "unknown"));
   };
+  expect(!long_pnm_number(file), [&] { return cat(name, ": damaged picture: a number of ten digits in its header"); });
+#ifndef CLIPX_HAS_JPEG
+  expect(!long_jpeg_table(file), [&] { return cat(name, ": damaged JPEG: a Huffman table of more than 256 symbols"); });
+#endif
   if (!stbi_info_from_memory(data, size, &w, &h, &bands)) bad();
   expect(w > 0 && h > 0 && w <= most_pixels / h,
          [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });

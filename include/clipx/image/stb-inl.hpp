@@ -1,6 +1,7 @@
-// The one place where stb_image is instantiated: PNG, JPEG, BMP, GIF and PNM from memory, and its zlib decoder (text/bpe reads
-// .gz with it). Functions are static, so a program that has a stb_image of its own keeps it.
+// The one place where stb_image is instantiated: JPEG (without libjpeg), BMP, GIF and PNM from memory, and its zlib decoder (png
+// and text/bpe use it). Functions are static, so a program that has a stb_image of its own keeps it.
 #pragma once
+#include <cstdlib>
 
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
@@ -25,7 +26,14 @@
 #define STBI_NO_PSD
 #define STBI_NO_TGA
 #define STBI_NO_PIC
+#define STBI_NO_PNG  // png-inl.hpp reads them
+#ifdef CLIPX_HAS_JPEG
+#define STBI_NO_JPEG
+#endif
 #define STBI_SUPPORT_ZLIB
+#define STBI_MALLOC(size) std::calloc(1, size)  // a JPEG may use tables that it does not define
+#define STBI_REALLOC(p, size) std::realloc(p, size)
+#define STBI_FREE(p) std::free(p)
 #define STBI_MAX_DIMENSIONS 65536
 #define STBI_ASSERT(x) ((void)0)
 #include <stb/stb_image.h>
