@@ -162,7 +162,8 @@ def strip_adobe(data):
 def add_jpeg():
     rgb = Image.fromarray(levels(W, H, 3, 8).astype(np.uint8))
     for name, picture, options in (
-            ("gray", rgb.convert("L"), {}), ("420", rgb, {"subsampling": 2}), ("422", rgb, {"subsampling": 1}), ("444", rgb, {"subsampling": 0}),
+            ("gray", rgb.convert("L"), {}), ("420", rgb, {"subsampling": 2}),
+            ("422", rgb, {"subsampling": 1}), ("444", rgb, {"subsampling": 0}),
             ("progressive", rgb, {"progressive": True, "subsampling": 2}), ("restart", rgb, {"restart_marker_blocks": 3}),
             ("rgb", rgb, {"keep_rgb": True, "subsampling": 0}), ("optimized_q40", rgb, {"optimize": True, "quality": 40})):
         add("jpeg_" + name, saved(picture, "JPEG", **{"quality": 90} | options))
