@@ -6,6 +6,7 @@ Usage: python3 tests/golden/pixels.py      (Pillow 13, torchvision, open_clip 3.
 PNG files come from the small encoder below, since Pillow writes few of the modes that it reads; all row filters occur.
 """
 import io
+import json
 import pathlib
 import struct
 import zlib
@@ -255,7 +256,12 @@ def main():
     out["png_rgb8/open_clip.tensor"] = tensor.numpy()
     versions = {"pillow": PIL.__version__, "open_clip": open_clip.__version__, "transformers": transformers.__version__,
                 "libjpeg_turbo": str(features.version("libjpeg_turbo"))}
-    save_file(out, OUT, metadata=versions | modes)
+    save_file(out, OUT)
+    data = OUT.read_bytes()  # the library writes metadata in no fixed order
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.dumps({"__metadata__": versions | modes} | json.loads(data[8:end]), separators=(",", ":"))
+    header += " " * (-len(header) % 8)
+    OUT.write_bytes(struct.pack("<Q", len(header)) + header.encode() + data[end:])
     print(len(cases), "pictures,", len(out), "tensors,", OUT.stat().st_size, "bytes")
 
 
