@@ -1,4 +1,5 @@
 // Damaged picture files: a clipx::error that names the file, or a picture; never a crash, never memory for sizes that lie.
+#include <clipx/core/error.hpp>
 #include <clipx/image/decode.hpp>
 #include <clipx/image/preprocess.hpp>
 #include <clipx/io/safetensors.hpp>

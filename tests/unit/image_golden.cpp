@@ -1,4 +1,5 @@
 // Decoding and preprocessing against the pixels of Pillow, open_clip and transformers (tests/golden/pixels.py).
+#include <clipx/core/error.hpp>
 #include <clipx/image/decode.hpp>
 #include <clipx/image/preprocess.hpp>
 #include <clipx/io/safetensors.hpp>

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <clipx/core/bf16.hpp>
+#include <clipx/core/error.hpp>
 #include <clipx/io/file.hpp>
 #include <clipx/io/npy.hpp>
 #include <clipx/io/safetensors.hpp>

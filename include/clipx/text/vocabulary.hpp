@@ -105,6 +105,9 @@ struct vocabulary {
   std::unique_ptr<word_cache> cache;
 };
 
+/// What merge_word does with words of more than 64 bytes: merges `symbols` in place in O(n log n).
+void merge_long(const vocabulary& v, std::vector<std::int32_t>& symbols);
+
 /// Id -> stand-in character of a byte, in table order; and the byte of each stand-in below U+0144 (-1: none).
 struct byte_alphabet {
   std::array<unsigned char, 256> byte_of{};  // by place in the table
