@@ -53,14 +53,17 @@ void encode(const options& o) {
       for (clipx::dim i = 0; i < o.batch; ++i)
         for (clipx::dim c = 0; c < 3; ++c)
           for (clipx::dim p = 0; p < n * n; ++p)
-            pixels[static_cast<std::size_t>((i * n * n + p) * 3 + c)] = array.values[static_cast<std::size_t>((i * 3 + c) * n * n + p)];
+            pixels[static_cast<std::size_t>((i * n * n + p) * 3 + c)] =
+                array.values[static_cast<std::size_t>((i * 3 + c) * n * n + p)];
     } else {
       std::mt19937 bits(1);
       rgb.resize(static_cast<std::size_t>(o.batch * n * n * 3));
       for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
     }
     flops = flops_of_image(config) * o.batch;
-    work = [&] { rows = rgb.empty() ? clipx::embed_normalized(model.model(), std::span<const float>(pixels)) : model.encode_pixels(rgb); };
+    work = [&] {
+      rows = rgb.empty() ? clipx::embed_normalized(model.model(), std::span<const float>(pixels)) : model.encode_pixels(rgb);
+    };
   }
   work();
   const double first = now();
@@ -75,10 +78,8 @@ void encode(const options& o) {
 
 template <class T>
 void encode_any(const options& o) {
-  if (clipx::checkpoint::open(o.model).config().vision.is_resnet())
-    encode<clipx::modified_resnet, T>(o);
-  else
-    encode<clipx::vit, T>(o);
+  if (clipx::checkpoint::open(o.model).config().vision.is_resnet()) encode<clipx::modified_resnet, T>(o);
+  else encode<clipx::vit, T>(o);
 }
 }  // namespace
 
@@ -109,8 +110,13 @@ void add_peak(CLI::App& app, std::function<void()>& run) {
   verb->callback([=, &run] {
     run = [=] {
       const auto c = measure_ceilings(*threads);
-      print({{"cpu", cpu_name()}, {"flags", cpu_flags()}, {"threads", *threads}, {"f32_gflops", c.f32_gflops}, {"bf16_gflops", c.bf16_gflops},
-             {"read_gbs", c.read_gbs}}, *as_json);
+      print({{"cpu", cpu_name()},
+             {"flags", cpu_flags()},
+             {"threads", *threads},
+             {"f32_gflops", c.f32_gflops},
+             {"bf16_gflops", c.bf16_gflops},
+             {"read_gbs", c.read_gbs}},
+            *as_json);
     };
   });
 }
@@ -121,7 +127,8 @@ void print(const json& facts, bool as_json) {
     return;
   }
   for (auto& [key, value] : facts.items())
-    if (!value.is_array()) std::printf("%-12s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+    if (!value.is_array())
+      std::printf("%-12s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
 }
 
 }  // namespace bench

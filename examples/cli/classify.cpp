@@ -44,17 +44,19 @@ int classify(const options& o) {
         const auto cosines = engine->cosines(engine->images(rgb), classes.weights);
         bar.advance(indices.size());
         for (std::size_t i = 0; i < indices.size(); ++i) {
-          const auto ranked = clipx::probabilities(std::span<const double>(cosines).subspan(i * set.classes.size(), set.classes.size()),
-                                                   engine->log_scale());
+          const auto ranked = clipx::probabilities(
+              std::span<const double>(cosines).subspan(i * set.classes.size(), set.classes.size()), engine->log_scale());
           const auto& name = pictures[indices[i]].name;
           if (o.model.json_output) {
             json line{{"image", name}, {"labels", json::array()}};
-            for (auto [label, p] : ranked) line["labels"].push_back(json{{"label", set.classes[static_cast<std::size_t>(label)]}, {"p", p}});
+            for (auto [label, p] : ranked)
+              line["labels"].push_back(json{{"label", set.classes[static_cast<std::size_t>(label)]}, {"p", p}});
             std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
           } else {
             std::printf("%s\n", name.c_str());
             for (std::size_t k = 0; k < std::min<std::size_t>(ranked.size(), 5); ++k)
-              std::printf("  %6.2f %%  %s\n", 100 * ranked[k].second, set.classes[static_cast<std::size_t>(ranked[k].first)].c_str());
+              std::printf("  %6.2f %%  %s\n", 100 * ranked[k].second,
+                          set.classes[static_cast<std::size_t>(ranked[k].first)].c_str());
           }
         }
         std::fflush(stdout);
@@ -72,7 +74,8 @@ void add_classify(CLI::App& app, action& run) {
   auto o = std::make_shared<options>();
   o->model.add_model(*verb), o->model.add_engine(*verb), o->model.add_json(*verb);
   auto* labels = verb->add_option("--labels", o->labels, "labels, separated by commas");
-  auto* classes = verb->add_option("--classes", o->classes, "file: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for standard input");
+  auto* classes = verb->add_option("--classes", o->classes,
+                                   "file: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for standard input");
   labels->excludes(classes);
   verb->add_option("--templates", o->templates, "file of prompt templates with {} for the label (default: built in)");
   verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required();

@@ -15,10 +15,12 @@ namespace cli {
 namespace fs = std::filesystem;
 
 void model_options::add_model(CLI::App& app) {
-  app.add_option("--model", path, "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: the model shipped with clipx)");
+  app.add_option("--model", path,
+                 "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: the model shipped with clipx)");
   app.add_option("--tokenizer", checkpoint.tokenizer, "merges file or tokenizer.json, where the model's folder has none");
   app.add_option("--activation", checkpoint.activation, "quick_gelu or gelu, where the file does not say");
-  app.add_option("--eos-id", checkpoint.eos_id, "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
+  app.add_option("--eos-id", checkpoint.eos_id,
+                 "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
   app.add_option("--head-width", checkpoint.head_width, "width of an attention head, where the file does not say");
 }
 void model_options::add_engine(CLI::App& app) {
@@ -29,7 +31,8 @@ void model_options::add_engine(CLI::App& app) {
   app.add_option("--precision", device.precision, "f64 (eigen), f32 or bf16 (cpu)")->capture_default_str();
   app.add_option("--threads", device.threads, "0: all processors")->capture_default_str()->check(CLI::Range(0, 4096));
   app.add_option("--batch-size", batch_size, "pictures encoded at once")->capture_default_str()->check(CLI::Range(1, 65536));
-  app.add_flag("--deterministic", device.deterministic, "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)");
+  app.add_flag("--deterministic", device.deterministic,
+               "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)");
 }
 void model_options::add_json(CLI::App& app) { app.add_flag("--json", json_output, "JSON instead of text"); }
 
@@ -69,15 +72,14 @@ std::vector<picture> open_pictures(const std::vector<std::string>& paths) {
     std::error_code none;
     if (path != "-" && fs::is_directory(path, none))
       for (auto& file : clipx::list_images(path)) out.push_back(from_file(file));
-    else
-      out.push_back(from_file(path));
+    else out.push_back(from_file(path));
   }
   clipx::expect(!out.empty(), "no pictures: expected at least one image file, got none");
   return out;
 }
 
-void for_each_batch(const std::vector<picture>& pictures, const clipx::preprocess_config& config, std::size_t batch_size, int threads,
-                    const picture_batch& consume, const picture_failure& failed) {
+void for_each_batch(const std::vector<picture>& pictures, const clipx::preprocess_config& config, std::size_t batch_size,
+                    int threads, const picture_batch& consume, const picture_failure& failed) {
   const std::size_t workers = threads > 0 ? static_cast<std::size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
   for (std::size_t from = 0; from < pictures.size(); from += batch_size) {
     const std::size_t n = std::min(batch_size, pictures.size() - from);
@@ -87,9 +89,7 @@ void for_each_batch(const std::vector<picture>& pictures, const clipx::preproces
     const auto work = [&] {
       for (std::size_t i; (i = next++) < n;) try {
           pixels[i] = clipx::read_pixels(pictures[from + i].bytes(), pictures[from + i].name, config, picture_loops());
-        } catch (const std::exception& e) {
-          errors[i] = e.what();
-        }
+        } catch (const std::exception& e) { errors[i] = e.what(); }
     };
     std::vector<std::thread> pool;
     for (std::size_t w = 1; w < std::min(workers, n); ++w) pool.emplace_back(work);

@@ -22,7 +22,8 @@ int embed_texts(const options& o) {
   std::vector<float> rows;
   clipx::dim width = 0;
   for (std::size_t from = 0; from < texts.size(); from += 256) {
-    const auto part = engine->texts(std::span<const std::string>(texts).subspan(from, std::min<std::size_t>(256, texts.size() - from)));
+    const auto part =
+        engine->texts(std::span<const std::string>(texts).subspan(from, std::min<std::size_t>(256, texts.size() - from)));
     for (double v : part.values) rows.push_back(static_cast<float>(v));
     width = part.cols;
     bar.advance(static_cast<std::size_t>(part.rows()));
@@ -63,9 +64,10 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
 int embed(const options& o) {
   if (!o.texts.empty()) return embed_texts(o);
   const auto engine = o.model.load();
-  return write_rows(o, engine->source().pixels(), {engine->source().config().embed_dim}, [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
-    for (double v : engine->images(rgb).values) out.push_back(static_cast<float>(v));
-  });
+  return write_rows(o, engine->source().pixels(), {engine->source().config().embed_dim},
+                    [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
+                      for (double v : engine->images(rgb).values) out.push_back(static_cast<float>(v));
+                    });
 }
 
 int preprocess(const options& o) {
@@ -82,7 +84,8 @@ int preprocess(const options& o) {
 }
 
 int tokenize(const options& o) {
-  const auto words = o.bpe.empty() ? o.model.open().text() : clipx::tokenizer::from_merges(o.bpe, clipx::tokenizer_options::openai());
+  const auto words =
+      o.bpe.empty() ? o.model.open().text() : clipx::tokenizer::from_merges(o.bpe, clipx::tokenizer_options::openai());
   std::string text;
   while (std::getline(std::cin, text)) {
     if (text.ends_with('\r')) text.pop_back();
@@ -120,7 +123,8 @@ void add_tokenize(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("tokenize", "Texts on standard input, a line each, to JSON arrays of ids.");
   auto o = std::make_shared<options>();
   o->model.add_model(*verb);
-  verb->add_option("--bpe", o->bpe, "merges file (bpe_simple_vocab_16e6.txt.gz or of that form), as openai/CLIP reads it")->excludes("--model");
+  verb->add_option("--bpe", o->bpe, "merges file (bpe_simple_vocab_16e6.txt.gz or of that form), as openai/CLIP reads it")
+      ->excludes("--model");
   verb->callback([=, &run] { run = [=] { return tokenize(*o); }; });
 }
 

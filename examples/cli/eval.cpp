@@ -29,8 +29,9 @@ clipx::dim label_of(const clipx::sample& s, const json& meta, const std::string&
     const auto text = clipx::trimmed(std::string(reinterpret_cast<const char*>(cls->data()), cls->size()));
     clipx::dim label = -1;
     const auto end = std::from_chars(text.data(), text.data() + text.size(), label);
-    clipx::expect(end.ec == std::errc{} && end.ptr == text.data() + text.size(),
-                  [&] { return clipx::cat(shard, ": sample ", s.key, ": expected a whole number in .cls, got \"", text.substr(0, 40), "\""); });
+    clipx::expect(end.ec == std::errc{} && end.ptr == text.data() + text.size(), [&] {
+      return clipx::cat(shard, ": sample ", s.key, ": expected a whole number in .cls, got \"", text.substr(0, 40), "\"");
+    });
     return label;
   }
   if (meta.is_object() && meta.contains("cls") && meta["cls"].is_number_integer()) return meta["cls"].get<clipx::dim>();
@@ -45,8 +46,10 @@ data_set read_shards(const std::string& pattern) {
       if (!image) return;
       json meta;
       if (auto bytes = s.find("json")) {
-        meta = json::parse(reinterpret_cast<const char*>(bytes->data()), reinterpret_cast<const char*>(bytes->data()) + bytes->size(), nullptr, false);
-        clipx::expect(!meta.is_discarded(), [&] { return clipx::cat(shard, ": sample ", s.key, ": its .json member is not JSON"); });
+        meta = json::parse(reinterpret_cast<const char*>(bytes->data()),
+                           reinterpret_cast<const char*>(bytes->data()) + bytes->size(), nullptr, false);
+        clipx::expect(!meta.is_discarded(),
+                      [&] { return clipx::cat(shard, ": sample ", s.key, ": its .json member is not JSON"); });
       }
       const std::vector<std::byte> bytes(image->begin(), image->end());
       out.pictures.push_back({shard + ":" + s.key, [bytes] { return bytes; }});
@@ -112,10 +115,8 @@ void print(const options& o, const engine& e, const char* task, const json& metr
   }
   for (auto* part : {&more, &metrics})
     for (auto& [key, value] : part->items()) {
-      if (value.is_number_float())
-        std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
-      else
-        std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+      if (value.is_number_float()) std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
+      else std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
     }
 }
 
@@ -125,14 +126,17 @@ int zero_shot(const options& o) {
   const auto set = clipx::read_prompts(o.classes, templates);
   const auto data = read_data(o.data, set.classes);
   for (std::size_t i = 0; i < data.labels.size(); ++i)
-    clipx::expect(data.labels[i] >= 0, [&] { return clipx::cat(data.pictures[i].name, ": expected a label (.cls member, or \"cls\" in .json), got none"); });
+    clipx::expect(data.labels[i] >= 0, [&] {
+      return clipx::cat(data.pictures[i].name, ": expected a label (.cls member, or \"cls\" in .json), got none");
+    });
   const auto engine = o.model.load();
   const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return engine->texts(texts); });
   const auto cosines = engine->cosines(embed_all(*engine, data, o), classes.weights);
   const auto m = clipx::evaluate_zero_shot<double>(cosines, data.labels, static_cast<clipx::dim>(set.classes.size()));
   json ties = json::array();
   for (auto i : m.ties) ties.push_back(data.pictures[static_cast<std::size_t>(i)].name);
-  print(o, *engine, "zeroshot_classification", {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
+  print(o, *engine, "zeroshot_classification",
+        {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
         {{"pictures", m.pictures}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}});
   return 0;
 }
@@ -143,7 +147,8 @@ int retrieval(const options& o) {
   std::vector<clipx::dim> image_of;
   for (std::size_t i = 0; i < data.captions.size(); ++i)
     for (auto& c : data.captions[i]) texts.push_back(c), image_of.push_back(static_cast<clipx::dim>(i));
-  clipx::expect(!texts.empty(), [&] { return clipx::cat(o.data, ": expected captions (\"captions\" in .json, or .txt), found none"); });
+  clipx::expect(!texts.empty(),
+                [&] { return clipx::cat(o.data, ": expected captions (\"captions\" in .json, or .txt), found none"); });
   const auto engine = o.model.load();
   const auto images = embed_all(*engine, data, o);
   const auto cosines = engine->cosines(engine->texts(texts), images);

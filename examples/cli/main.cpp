@@ -12,13 +12,12 @@ int main(int argc, char** argv) {
   app.add_flag("--version", version, "version; with -v also what is in use");
   app.add_flag("-v,--verbose", verbose, "with --version: backends, instruction sets, decoders");
   cli::action run;
-  for (auto* add : {cli::add_classify, cli::add_embed, cli::add_tokenize, cli::add_preprocess, cli::add_inspect, cli::add_convert, cli::add_eval})
+  for (auto* add : {cli::add_classify, cli::add_embed, cli::add_tokenize, cli::add_preprocess, cli::add_inspect, cli::add_convert,
+                    cli::add_eval})
     add(app, run);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
+  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? 0 : 2; }
   try {
     if (version) {
       std::printf("clipx %s\n", CLIPX_VERSION);
@@ -33,8 +32,6 @@ int main(int argc, char** argv) {
     return 2;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size needs less\n");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "clipx: %s\n", e.what());
-  }
+  } catch (const std::exception& e) { std::fprintf(stderr, "clipx: %s\n", e.what()); }
   return 1;
 }

@@ -19,7 +19,8 @@ class progress {
     const auto now = std::chrono::steady_clock::now();
     if (!shown_ || (now - last_ < std::chrono::milliseconds(100) && done_ < total_)) return;
     last_ = now;
-    const double seconds = std::chrono::duration<double>(now - start_).count(), rate = static_cast<double>(done_) / std::max(seconds, 1e-9);
+    const double seconds = std::chrono::duration<double>(now - start_).count(),
+                 rate = static_cast<double>(done_) / std::max(seconds, 1e-9);
     std::fprintf(stderr, "\r\033[K%s %zu", what_, done_);
     if (total_) std::fprintf(stderr, "/%zu", total_);
     std::fprintf(stderr, "  %.1f/s", rate);

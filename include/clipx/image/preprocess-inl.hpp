@@ -53,7 +53,8 @@ CLIPX_INLINE image to_pixels(const image& picture, const preprocess_config& c, c
   if (c.resize == resize_mode::longest) return to_rgb(detail::fit_longest(p, c, loops));
   if (c.resize == resize_mode::squash) return to_rgb(resize(p, c.size, c.size, c.interpolation, {0, 0, c.size, c.size}, loops));
   const auto [w, h] = detail::shortest_size(p.width, p.height, c.resize_to ? c.resize_to : c.size);
-  expect(w >= c.size && h >= c.size, [&, w = w, h = h] { return cat("preprocess: a crop of ", c.size, " does not fit in ", w, " x ", h); });
+  expect(w >= c.size && h >= c.size,
+         [&, w = w, h = h] { return cat("preprocess: a crop of ", c.size, " does not fit in ", w, " x ", h); });
   const window_of window{detail::crop_offset(w - c.size, c.order), detail::crop_offset(h - c.size, c.order), c.size, c.size};
   return to_rgb(resize(p, w, h, c.interpolation, window, loops));
 }

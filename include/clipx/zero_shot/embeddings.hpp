@@ -58,7 +58,7 @@ embeddings<accum_t<B>> embed_images(const clip<Encoder, B>& model, dim rows, Fil
   embeddings<accum_t<B>> out;
   step<B> s(model.device());
   typename clip<Encoder, B>::saved k;
-  auto pixels = s.make(rows, 3);                                                // (N n n, 3)
+  auto pixels = s.make(rows, 3);  // (N n n, 3)
   fill(s, pixels);
   append_unit_rows<B>(s, model.encode_image(s, pixels, k), out);
   return out;
@@ -67,11 +67,11 @@ embeddings<accum_t<B>> embed_images(const clip<Encoder, B>& model, dim rows, Fil
 
 /// Pictures (N, n n 3) of 8-bit RGB, already n x n, to unit rows. mean and std are the checkpoint's.
 template <class Encoder, backend B>
-embeddings<accum_t<B>> embed_pixels(const clip<Encoder, B>& model, std::span<const std::uint8_t> rgb, const std::array<float, 3>& mean,
-                                    const std::array<float, 3>& std) {
+embeddings<accum_t<B>> embed_pixels(const clip<Encoder, B>& model, std::span<const std::uint8_t> rgb,
+                                    const std::array<float, 3>& mean, const std::array<float, 3>& std) {
   const dim rows = static_cast<dim>(rgb.size()) / 3;
   return detail::embed_images(model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) {
-    auto bytes = s.device.memory().template take<std::uint8_t>(rows, 3);        // (N n n, 3)
+    auto bytes = s.device.memory().template take<std::uint8_t>(rows, 3);  // (N n n, 3)
     s.device.upload(mat<const std::uint8_t>(rgb.data(), rows, 3), bytes);
     s.device.pixels(mat<const std::uint8_t>(bytes), mean, std, pixels);
   });
@@ -81,9 +81,8 @@ embeddings<accum_t<B>> embed_pixels(const clip<Encoder, B>& model, std::span<con
 template <class Encoder, backend B>
 embeddings<accum_t<B>> embed_normalized(const clip<Encoder, B>& model, std::span<const float> values) {
   const dim rows = static_cast<dim>(values.size()) / 3;
-  return detail::embed_images(model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) {
-    s.device.upload(mat<const float>(values.data(), rows, 3), pixels);
-  });
+  return detail::embed_images(
+      model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) { s.device.upload(mat<const float>(values.data(), rows, 3), pixels); });
 }
 
 /// Cosines of every row of x with every row of y, (x.rows, y.rows), computed on the device and returned on the host.

@@ -15,7 +15,9 @@ namespace clipx {
 namespace detail {
 /// Weights may be used where the file maps them if the backend computes in host memory.
 template <class B>
-inline constexpr bool in_host_memory = requires { requires B::host_memory; };
+inline constexpr bool in_host_memory = requires {
+  requires B::host_memory;
+};
 
 /// Memory that a backend was told will not change; told otherwise in the end.
 template <class B>
@@ -30,7 +32,7 @@ class frozen_memory {
   }
   template <class Packed>
   void add(const void* data, dim bytes, Packed packed) {
-    if constexpr (requires(B& b) { b.freeze(data, std::size_t{}, packed); }) {
+    if constexpr (requires(B & b) { b.freeze(data, std::size_t{}, packed); }) {
       device_->freeze(data, static_cast<std::size_t>(bytes), packed);
       places_.push_back(data);
     }
@@ -57,7 +59,9 @@ flat<B> bind_checkpoint(clip<Encoder, B>& model, const checkpoint& source, froze
     const auto& w = weights[i++];
     if constexpr (in_host_memory<B> && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
       m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
-    if (m) frozen.add(m.data, s.count() * static_cast<dim>(sizeof(E)), [w](const void* data, std::size_t bytes) { w.release(data, bytes); });
+    if (m)
+      frozen.add(m.data, s.count() * static_cast<dim>(sizeof(E)),
+                 [w](const void* data, std::size_t bytes) { w.release(data, bytes); });
     else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
   });
   flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
