@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "../core/error.hpp"
+#include "../core/json-inl.hpp"
 #include "config.hpp"
-#include "safetensors-inl.hpp"
 
 namespace clipx {
 namespace detail {
-using json = nlohmann::json;
 
 /// Reads fields of one JSON object and remembers everything that is wrong with them.
 class fields {
@@ -100,9 +98,7 @@ inline void throw_all(const std::string& name, const std::vector<std::string>& i
   fail(text);
 }
 
-inline json parse_config(std::string_view text, const std::string& name) {
-  return parse_json(text.data(), text.data() + text.size(), name, 12);
-}
+inline json parse_config(std::string_view text, const std::string& name) { return parse_json(text, name, 12); }
 
 inline activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues) {
   if (name == "quick_gelu") return activation::quick_gelu;
@@ -340,10 +336,10 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
 }
 
 CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
-  using ordered = nlohmann::ordered_json;
+  using detail::json;
   const auto& v = c.model.vision;
   const auto& t = c.model.text;
-  ordered vision{{"image_size", v.image_size}};
+  json vision{{"image_size", v.image_size}};
   if (v.is_resnet()) {
     vision["layers"] = v.stages, vision["width"] = v.width, vision["head_width"] = 32 * v.width / v.heads;
   } else {
@@ -351,78 +347,77 @@ CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
     vision["patch_size"] = v.patch_size;
     if (v.mlp_width != 4 * v.width) vision["mlp_ratio"] = (static_cast<double>(v.mlp_width) + 0.5) / static_cast<double>(v.width);
   }
-  ordered text{{"context_length", t.context_length},
-               {"vocab_size", t.vocab_size},
-               {"width", t.width},
-               {"heads", t.heads},
-               {"layers", t.layers}};
+  json text{{"context_length", t.context_length},
+            {"vocab_size", t.vocab_size},
+            {"width", t.width},
+            {"heads", t.heads},
+            {"layers", t.layers}};
   if (t.mlp_width != 4 * t.width) text["mlp_ratio"] = (static_cast<double>(t.mlp_width) + 0.5) / static_cast<double>(t.width);
   if (t.pool == text_pool::eos) text["pool_type"] = "eos", text["eos_id"] = t.eos_id;
   if (c.model.norm_eps != 1e-5)
     fail(cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
-  ordered model{{"embed_dim", c.model.embed_dim}};
+  json model{{"embed_dim", c.model.embed_dim}};
   if (c.model.act == activation::quick_gelu) model["quick_gelu"] = true;
   model["vision_cfg"] = vision, model["text_cfg"] = text;
   const char* modes[] = {"shortest", "squash", "longest"};
-  ordered pixels{{"mean", detail::short_numbers(c.pixels.mean)}, {"std", detail::short_numbers(c.pixels.std)}};
+  json pixels{{"mean", detail::short_numbers(c.pixels.mean)}, {"std", detail::short_numbers(c.pixels.std)}};
   pixels["interpolation"] = c.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear";
   pixels["resize_mode"] = modes[static_cast<int>(c.pixels.resize)];
   if (c.pixels.fill) pixels["fill_color"] = c.pixels.fill;
-  return ordered{{"model_cfg", model}, {"preprocess_cfg", pixels}}.dump(2) + "\n";
+  return json{{"model_cfg", model}, {"preprocess_cfg", pixels}}.dump(2) + "\n";
 }
 
 CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::string& dtype, std::int32_t sot, std::int32_t eot,
                                         std::int32_t pad) {
-  using ordered = nlohmann::ordered_json;
+  using detail::json;
   const auto& v = c.model.vision;
   const auto& t = c.model.text;
   expect(!v.is_resnet(), "Hugging Face's layout has no ModifiedResNet: write --layout open_clip");
   const auto tower = [&](const char* type, dim width, dim mlp, dim layers, dim heads) {
-    return ordered{{"model_type", type},
-                   {"hidden_size", width},
-                   {"intermediate_size", mlp},
-                   {"num_hidden_layers", layers},
-                   {"num_attention_heads", heads},
-                   {"hidden_act", detail::name_of(c.model.act)},
-                   {"layer_norm_eps", c.model.norm_eps},
-                   {"projection_dim", c.model.embed_dim}};
+    return json{{"model_type", type},
+                {"hidden_size", width},
+                {"intermediate_size", mlp},
+                {"num_hidden_layers", layers},
+                {"num_attention_heads", heads},
+                {"hidden_act", detail::name_of(c.model.act)},
+                {"layer_norm_eps", c.model.norm_eps},
+                {"projection_dim", c.model.embed_dim}};
   };
-  ordered text = tower("clip_text_model", t.width, t.mlp_width, t.layers, t.heads);
+  json text = tower("clip_text_model", t.width, t.mlp_width, t.layers, t.heads);
   text["max_position_embeddings"] = t.context_length, text["vocab_size"] = t.vocab_size;
   text["bos_token_id"] = sot, text["pad_token_id"] = pad, text["eos_token_id"] = t.pool == text_pool::eos ? t.eos_id : eot;
-  ordered vision = tower("clip_vision_model", v.width, v.mlp_width, v.layers, v.heads);
+  json vision = tower("clip_vision_model", v.width, v.mlp_width, v.layers, v.heads);
   vision["image_size"] = v.image_size, vision["patch_size"] = v.patch_size, vision["num_channels"] = 3;
   const char* torch_name = dtype == "f16" ? "float16" : dtype == "bf16" ? "bfloat16" : "float32";
-  return ordered{{"architectures", {"CLIPModel"}},
-                 {"model_type", "clip"},
-                 {"dtype", torch_name},
-                 {"projection_dim", c.model.embed_dim},
-                 {"logit_scale_init_value", 2.6592},
-                 {"text_config", text},
-                 {"vision_config", vision}}
+  return json{{"architectures", {"CLIPModel"}},
+              {"model_type", "clip"},
+              {"dtype", torch_name},
+              {"projection_dim", c.model.embed_dim},
+              {"logit_scale_init_value", 2.6592},
+              {"text_config", text},
+              {"vision_config", vision}}
              .dump(2) +
          "\n";
 }
 
 CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
-  using ordered = nlohmann::ordered_json;
+  using detail::json;
   expect(c.pixels.resize != resize_mode::longest, "Hugging Face's layout has no resize_mode longest: write --layout open_clip");
   const dim n = c.pixels.size;
   const bool squash = c.pixels.resize == resize_mode::squash;
-  ordered size =
-      squash ? ordered{{"height", n}, {"width", n}} : ordered{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};
-  return ordered{{"image_processor_type", "CLIPImageProcessor"},
-                 {"do_convert_rgb", true},
-                 {"do_resize", true},
-                 {"size", size},
-                 {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
-                 {"do_center_crop", !squash},
-                 {"crop_size", {{"height", n}, {"width", n}}},
-                 {"do_rescale", true},
-                 {"rescale_factor", 1 / 255.0},
-                 {"do_normalize", true},
-                 {"image_mean", detail::short_numbers(c.pixels.mean)},
-                 {"image_std", detail::short_numbers(c.pixels.std)}}
+  json size = squash ? json{{"height", n}, {"width", n}} : json{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};
+  return json{{"image_processor_type", "CLIPImageProcessor"},
+              {"do_convert_rgb", true},
+              {"do_resize", true},
+              {"size", size},
+              {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
+              {"do_center_crop", !squash},
+              {"crop_size", {{"height", n}, {"width", n}}},
+              {"do_rescale", true},
+              {"rescale_factor", 1 / 255.0},
+              {"do_normalize", true},
+              {"image_mean", detail::short_numbers(c.pixels.mean)},
+              {"image_std", detail::short_numbers(c.pixels.std)}}
              .dump(2) +
          "\n";
 }
