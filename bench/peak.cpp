@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <clipx/core/error.hpp>
 #include <cstdint>
 #include <fstream>
 #include <vector>
@@ -107,10 +108,10 @@ std::string cpu_line(const std::string& key) {
 std::string cpu_name() { return cpu_line("model name"); }
 
 std::string cpu_flags() {
-  const auto all = " " + cpu_line("flags") + " ";
+  const auto all = clipx::cat(" ", cpu_line("flags"), " ");
   std::string out;
   for (const char* flag : {"avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16"})
-    if (all.find(" " + std::string(flag) + " ") != std::string::npos) out += (out.empty() ? "" : " ") + std::string(flag);
+    if (all.find(clipx::cat(" ", flag, " ")) != std::string::npos) out += clipx::cat(out.empty() ? "" : " ", flag);
   return out;
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The rule of inclusion: core <- ops <- model <- {loss, train}; image, text, io, data know no model; zero_shot joins them; any may
 # include io/file.hpp. Nothing below include/ names a backend; a backend includes only core/. Third parties: stb_image, libjpeg,
-# nlohmann-json and utf8proc, in -inl files. Also: no file over 500 lines (generated tables apart), CMakeLists.txt at most 150, no HWY/OpenMP below include/.
+# nlohmann-json and utf8proc, in -inl files. Also: no file over 500 lines (generated tables apart), CMakeLists.txt at most 150.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 bad=$(mktemp) && trap 'rm -f "$bad"' EXIT

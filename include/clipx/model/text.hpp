@@ -3,6 +3,7 @@
 #include <span>
 
 #include "block.hpp"
+#include "config.hpp"
 
 namespace clipx {
 
