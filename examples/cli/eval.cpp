@@ -110,13 +110,13 @@ void print(const options& o, const engine& e, const char* task, const json& metr
   if (o.model.json_output) {
     json line{{"dataset", name.empty() ? o.data : name}, {"model", e.source().config().name}, {"task", task}, {"metrics", metrics}};
     line.update(more);
-    std::printf("%s\n", line.dump().c_str());
+    std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return;
   }
   for (auto* part : {&more, &metrics})
     for (auto& [key, value] : part->items()) {
       if (value.is_number_float()) std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
-      else std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+      else std::printf("%-26s %s\n", key.c_str(), value.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     }
 }
 

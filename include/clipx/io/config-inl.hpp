@@ -47,6 +47,18 @@ class fields {
     issue(cat(key, ": expected a string, got ", v->dump().substr(0, 40)));
     return otherwise;
   }
+  /// width x the number under `key`, rounded down.
+  dim times(dim width, const char* key, double otherwise) {
+    const double ratio = number(key, otherwise);
+    if (ratio > 0 && ratio <= 1024) return static_cast<dim>(static_cast<double>(width) * ratio);
+    issue(cat(key, ": expected a number above 0, at most 1024, got ", ratio));
+    return width;
+  }
+  /// A token's id, or -1 for what can be none.
+  std::int32_t token(const char* key, double otherwise) {
+    const double id = number(key, otherwise);
+    return id >= 0 && id <= 2147483647 ? static_cast<std::int32_t>(id) : -1;
+  }
   bool flag(const char* key, bool otherwise) {
     const json* v = find(key);
     if (!v) return otherwise;
@@ -128,6 +140,8 @@ inline void check_sizes(const clip_config& c, std::vector<std::string>& issues) 
   need(c.text.heads >= 1 && c.text.width % c.text.heads == 0,
        cat("text tower: width ", c.text.width, " does not divide into ", c.text.heads, " heads"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
+  need(v.image_size <= 16384 && v.grid() <= 256,
+       cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
   need(!v.is_resnet() || (v.image_size % 32 == 0 && v.width % 2 == 0),
        cat("image tower: a ModifiedResNet needs an image size that 32 divides and an even width, got ", v.image_size, " and ",
            v.width));
@@ -161,7 +175,7 @@ inline void read_open_clip_vision(fields& f, clip_config& c, const config_answer
     v.layers = f.size("layers", 12, 10000);
     v.patch_size = f.size("patch_size", 16, 4096);
     v.heads = v.width / head_width;
-    v.mlp_width = static_cast<dim>(static_cast<double>(v.width) * f.number("mlp_ratio", 4.0));
+    v.mlp_width = f.times(v.width, "mlp_ratio", 4.0);
   }
   for (auto* key : {"ls_init_value", "act_kwargs", "norm_kwargs", "block_type", "timm_model_name"}) f.only(key, nullptr);
   for (auto* key : {"attentional_pool", "no_ln_pre", "final_ln_after_pool", "qk_norm", "scaled_cosine_attn", "scale_heads",
@@ -180,11 +194,11 @@ inline void read_open_clip_text(fields& f, checkpoint_config& c) {
   t.width = f.size("width", 512);
   t.heads = f.size("heads", 8);
   t.layers = f.size("layers", 12, 10000);
-  t.mlp_width = static_cast<dim>(static_cast<double>(t.width) * f.number("mlp_ratio", 4.0));
+  t.mlp_width = f.times(t.width, "mlp_ratio", 4.0);
   const auto pool = f.text("pool_type", "argmax");
   if (pool != "argmax" && pool != "eos") f.issue(cat("pool_type: ", pool, " is not supported, only argmax and eos"));
   t.pool = pool == "eos" ? text_pool::eos : text_pool::argmax;
-  t.eos_id = static_cast<std::int32_t>(f.number("eos_id", 2));
+  t.eos_id = f.token("eos_id", 2);
   c.text = f.text("hf_tokenizer_name", "").empty() ? tokenizer_options::open_clip() : tokenizer_options::open_clip_hf();
   if (const json* kwargs = f.find("tokenizer_kwargs"); kwargs && !kwargs->empty())
     f.issue(cat("tokenizer_kwargs: ", kwargs->dump().substr(0, 60), " are not supported"));
@@ -317,9 +331,8 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   v.only("num_channels", 3);
   if (answers.head_width) image.heads = image.width / answers.head_width;
   words.context_length = t.size("max_position_embeddings", 77, 65536), words.vocab_size = t.size("vocab_size", 49408);
-  const double eos = t.number("eos_token_id", 49407);
-  words.pool = eos == 2 ? text_pool::argmax : text_pool::eos;  // transformers' rule for old files, whose id is wrong
-  words.eos_id = static_cast<std::int32_t>(std::clamp(eos, -1.0, 2147483647.0));
+  words.eos_id = t.token("eos_token_id", 49407);
+  words.pool = words.eos_id == 2 ? text_pool::argmax : text_pool::eos;  // transformers' rule for old files, whose id is wrong
   c.model.act = image_act, c.model.norm_eps = image_eps;
   if (!answers.activation.empty()) c.model.act = detail::activation_named(answers.activation, "--activation", issues);
   else if (image_act != text_act) issues.push_back("vision_config and text_config disagree on hidden_act; --activation settles it");

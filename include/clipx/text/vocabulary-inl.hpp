@@ -203,6 +203,7 @@ CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, c
       known = std::move(s);
       return;
     }
+  expect(list.size() < 10'000, [&] { return cat(name, ": expected at most 10,000 added tokens"); });  // real ones have a few
   list.push_back(std::move(s));
 }
 
