@@ -1,6 +1,7 @@
 // The test and grad drivers: a case on the backend under test against eigen<double>, and its gradients against the complex step.
 #pragma once
 #include <algorithm>
+#include <clipx/eigen.hpp>
 
 #include "catch.hpp"
 #include "harness.hpp"
