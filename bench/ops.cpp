@@ -17,7 +17,7 @@ using clipx::dim;
 
 struct options {
   std::string backend = "cpu", precision = "f32", filter;
-  int threads = 2, runs = 10, warmup = 2;
+  int threads = 2, runs = 20, warmup = 3;
   dim pictures = 1;
   bool in_place = false, json_output = false;
 };
