@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cpu.hpp"
-#include "onednn.hpp"
+#include "onednn-inl.hpp"
 #include "simd.hpp"
 
 namespace clipx {
