@@ -18,7 +18,6 @@
 #include "catch.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
 namespace {

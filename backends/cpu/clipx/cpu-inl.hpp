@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cpu.hpp"
-#include "onednn.hpp"
+#include "onednn-inl.hpp"
 #include "simd.hpp"
 
 namespace clipx {
@@ -225,7 +225,7 @@ struct cpu_engine::state {
   }
 };
 
-CLIPX_INLINE cpu_engine::cpu_engine(const cpu_options& o) : state_(std::make_unique<state>()) {
+CLIPX_INLINE cpu_engine::cpu_engine(const cpu_options& o) : state_((onednn::limit_isa(), std::make_unique<state>())) {
   state_->threads = o.threads > 0 ? o.threads : omp_get_max_threads();
   state_->deterministic = o.deterministic;
 }
@@ -236,7 +236,8 @@ CLIPX_INLINE std::string cpu_engine::describe() const {
   const auto* v = dnnl_version();
   return cat("oneDNN ", v->major, ".", v->minor, ".", v->patch, " with ", onednn::name_of(dnnl::get_effective_cpu_isa()),
              "; kernels for ", float_kernels::instruction_set(), "; bf16 ", state_->native ? "native" : "widened to float", "; ",
-             state_->threads, state_->threads == 1 ? " thread" : " threads", state_->deterministic ? ", deterministic" : "");
+             state_->threads, state_->threads == 1 ? " thread" : " threads", state_->deterministic ? ", deterministic" : "",
+             simd::most_isa() == simd::isa::any ? "" : "; limited by CLIPX_MAX_ISA");
 }
 
 CLIPX_INLINE void cpu_engine::freeze(const void* data, std::size_t bytes, on_packed packed) {
