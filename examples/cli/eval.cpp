@@ -110,13 +110,13 @@ void print(const options& o, const engine& e, const char* task, const json& metr
   if (o.model.json_output) {
     json line{{"dataset", name.empty() ? o.data : name}, {"model", e.source().config().name}, {"task", task}, {"metrics", metrics}};
     line.update(more);
-    std::printf("%s\n", line.dump().c_str());
+    std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return;
   }
   for (auto* part : {&more, &metrics})
     for (auto& [key, value] : part->items()) {
       if (value.is_number_float()) std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
-      else std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+      else std::printf("%-26s %s\n", key.c_str(), value.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     }
 }
 
@@ -165,11 +165,11 @@ void add_eval(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
   verb->require_subcommand(1);
   auto o = std::make_shared<options>();
-  const auto add = [&](const char* name, const char* help, auto&& what) {
+  const auto add = [&](const char* name, const char* help, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);
     o->model.add_model(*task), o->model.add_engine(*task), o->model.add_json(*task);
     task->add_option("--data", o->data, "WebDataset shards (braces are expanded) or a folder")->required();
-    task->callback([=, &run] { run = [=] { return what(*o); }; });
+    task->callback([o, what, &run] { run = [o, what] { return what(*o); }; });
     return task;
   };
   auto* task = add("zeroshot", "top-1, top-5 and mean per class", zero_shot);

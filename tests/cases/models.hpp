@@ -109,7 +109,7 @@ void test_model(Backend& d, const Case& c) {
   REQUIRE(want.outputs.size() == 2);
   REQUIRE(want.gradients.size() > 20);
   if constexpr (std::is_same_v<T, clipx::bf16>) {
-    int n = 0;
+    unsigned n = 0;
     const auto nudged = [&](double v) { return rounding_of<T>()(v) * (1 + (++n * 2654435761u >> 31 ? 1 : -1) * epsilon<T>()); };
     harness<clipx::eigen<double>> moved(wide, nudged);
     c.run(moved);

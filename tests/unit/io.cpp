@@ -73,6 +73,13 @@ std::vector<float> read_all(const tensor_info& t) {
   return out;
 }
 
+/// Values of each tensor, for write_safetensors.
+auto from(std::vector<std::vector<double>> values) {
+  return [values = std::move(values)](std::size_t i, std::span<double> to) {
+    std::copy(values[i].begin(), values[i].end(), to.begin());
+  };
+}
+
 }  // namespace
 
 TEST_CASE("a mapped file") {
@@ -115,7 +122,7 @@ TEST_CASE("a file is written whole or not at all") {
   CHECK(dir.files() == 1);
   SECTION("a body that fails leaves the old file") {
     CHECK_THROWS_AS(write_file(path,
-                               [](const file_writer& put) {
+                               [](file_writer put) {
                                  put(std::as_bytes(std::span("half", 4)));
                                  throw std::runtime_error("stop");
                                }),
@@ -244,19 +251,16 @@ TEST_CASE("safetensors: what is written comes back") {
   std::vector<double> half{0, -0.0, 1, -2.5, 65504, 0x1p-24, 1023 * 0x1p-24, -0x1p-14, inf, 1 / 1024.0};
   std::vector<double> brain{0, -0.0, 1, -2.5, 0x1p-126, 0x1p-133, -127 * 0x1p-133, 0x1.fep127, -inf};
   std::vector<double> doubles{0, tiny64, -1e300, 1.0 / 3};
-  const auto fill = [](const std::vector<double>& v) {
-    return [&v](std::span<double> to) { std::copy(v.begin(), v.end(), to.begin()); };
-  };
   const auto n = [](const std::vector<double>& v) { return static_cast<dim>(v.size()); };
   const std::string path = dir / "x.safetensors";
   write_safetensors(path,
-                    {{"half", dtype::f16, {n(half)}, fill(half)},
-                     {"wide", dtype::f32, {2, n(wide) / 2}, fill(wide)},
-                     {"brain", dtype::bf16, {n(brain), 1}, fill(brain)},
-                     {"a.none", dtype::f32, {0, 4}, [](std::span<double>) {}},
-                     {"doubles", dtype::f64, {n(doubles)}, fill(doubles)},
-                     {"scalar", dtype::f32, {}, [](std::span<double> to) { to[0] = 3; }}},
-                    {{"format", "pt"}, {"note", "x\"y"}});
+                    {{"half", dtype::f16, {n(half)}},
+                     {"wide", dtype::f32, {2, n(wide) / 2}},
+                     {"brain", dtype::bf16, {n(brain), 1}},
+                     {"a.none", dtype::f32, {0, 4}},
+                     {"doubles", dtype::f64, {n(doubles)}},
+                     {"scalar", dtype::f32, {}}},
+                    from({half, wide, brain, {}, doubles, {3}}), {{"format", "pt"}, {"note", "x\"y"}});
   CHECK(dir.files() == 1);
   const auto file = safetensors::open(path);
   CHECK(file.tensors().size() == 6);
@@ -296,10 +300,7 @@ TEST_CASE("safetensors: every f16 and bf16 value keeps its bits") {
     f16[i] = f16_to_float(static_cast<std::uint16_t>(i));
     b16[i] = std::bit_cast<float>(i << 16);
   }
-  const auto fill = [](const std::vector<double>& v) {
-    return [&v](std::span<double> to) { std::copy(v.begin(), v.end(), to.begin()); };
-  };
-  write_safetensors(dir / "x", {{"b", dtype::bf16, {65536}, fill(b16)}, {"h", dtype::f16, {256, 256}, fill(f16)}}, {});
+  write_safetensors(dir / "x", {{"b", dtype::bf16, {65536}}, {"h", dtype::f16, {256, 256}}}, from({b16, f16}), {});
   const auto file = safetensors::open(dir / "x");
   CHECK(file.metadata().empty());
   std::size_t wrong = 0;
@@ -316,17 +317,14 @@ TEST_CASE("safetensors: every f16 and bf16 value keeps its bits") {
 
 TEST_CASE("safetensors: what is not written") {
   const scratch dir;
-  const auto zero = [](std::span<double> to) { std::fill(to.begin(), to.end(), 0.0); };
+  const auto zero = [](std::size_t, std::span<double> to) { std::fill(to.begin(), to.end(), 0.0); };
   const std::string path = dir / "x";
-  CHECK_THAT(message([&] {
-               write_safetensors(path, {{"a", dtype::f32, {1}, zero}, {"a", dtype::f16, {1}, zero}});
-             }),
-             Contains("taken"));
-  CHECK_THAT(message([&] { write_safetensors(path, {{"__metadata__", dtype::f32, {1}, zero}}); }), Contains("taken"));
-  CHECK_THAT(message([&] { write_safetensors(path, {{"\xff", dtype::f32, {1}, zero}}); }), Contains("not UTF-8"));
-  CHECK_THAT(message([&] { write_safetensors(path, {{"a", dtype::i64, {1}, zero}}); }), Contains("I64 is not written"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"a", dtype::f32, {1}}, {"a", dtype::f16, {1}}}, zero); }), Contains("taken"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"__metadata__", dtype::f32, {1}}}, zero); }), Contains("taken"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"\xff", dtype::f32, {1}}}, zero); }), Contains("not UTF-8"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"a", dtype::i64, {1}}}, zero); }), Contains("I64 is not written"));
   CHECK(dir.files() == 0);
-  write_safetensors(path, {}, {});
+  write_safetensors(path, {}, zero, {});
   CHECK(safetensors::open(path).tensors().empty());
 }
 
@@ -334,8 +332,8 @@ TEST_CASE("safetensors: shards and their index") {
   const scratch dir;
   const auto put = [&](const std::string& file, const std::vector<std::string>& names) {
     std::vector<tensor_to_write> all;
-    for (auto& n : names) all.push_back({n, dtype::f32, {2}, [n](std::span<double> to) { to[0] = n[0], to[1] = 1; }});
-    write_safetensors(dir / file, std::move(all));
+    for (auto& n : names) all.push_back({n, dtype::f32, {2}});
+    write_safetensors(dir / file, all, [&](std::size_t i, std::span<double> to) { to[0] = names[i][0], to[1] = 1; });
   };
   put("1.safetensors", {"a", "c"}), put("2.safetensors", {"b"});
   const std::string index = dir / "model.safetensors.index.json";

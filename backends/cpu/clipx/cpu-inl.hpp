@@ -331,8 +331,9 @@ template <class T>
 cpu<T>::cpu(const cpu_options& o)
     : engine_(o),
       n_(engine_.threads()),
-      memory_([](dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
-              [](std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
+      memory_(
+          this, [](void*, dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
+          [](void*, std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
 
 template <class T>
 void* cpu<T>::zeroed(dim bytes) {

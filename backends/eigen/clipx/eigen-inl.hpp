@@ -88,8 +88,9 @@ void each_pooled(const window& w, dim pictures, F&& f) {
 
 template <class T>
 eigen<T>::eigen()
-    : memory_([](dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
-              [](std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
+    : memory_(
+          this, [](void*, dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
+          [](void*, std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
 
 template <class T>
 void* eigen<T>::zeroed(dim bytes) {

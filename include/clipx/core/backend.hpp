@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <span>
 
-#include "../model/config.hpp"
+#include "activation.hpp"
 #include "arena.hpp"
 #include "mat.hpp"
 

@@ -286,8 +286,7 @@ CLIPX_INLINE std::optional<std::span<const std::byte>> sample::image() const {
   return {};
 }
 
-CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name,
-                                  const std::function<void(const sample&)>& f) {
+CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f) {
   expect(!tar.empty(), [&] { return cat(name, ": expected a tar file, got an empty one"); });
   detail::tar_reader reader(tar, name);
   sample now;
@@ -311,7 +310,7 @@ CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::str
   if (!now.members.empty()) f(now);
 }
 
-CLIPX_INLINE void for_each_sample(const std::string& shard, const std::function<void(const sample&)>& f) {
+CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {
   const auto file = mapped_file::open(shard);
   const std::byte* kept = file.bytes().data();  // pages before it were given back
   for_each_sample(std::span<const std::byte>(file.bytes()), shard, [&](const sample& s) {

@@ -54,7 +54,7 @@ CLIPX_INLINE void mapped_file::release(const void* begin, std::size_t bytes) con
   if (to > from) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 }
 
-CLIPX_INLINE void write_file(const std::string& path, const std::function<void(const file_writer&)>& body) {
+CLIPX_INLINE void write_file(const std::string& path, function_ref<void(file_writer)> body) {
   const std::string temporary = cat(path, ".tmp.", ::getpid());
   try {
     detail::descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
@@ -82,7 +82,7 @@ CLIPX_INLINE void write_file(const std::string& path, const std::function<void(c
 }
 
 CLIPX_INLINE void write_file(const std::string& path, std::string_view text) {
-  write_file(path, [&](const file_writer& put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
+  write_file(path, [&](file_writer put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
 }
 
 }  // namespace clipx

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -297,7 +298,8 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   out.tokenizer_ = std::make_shared<lazy_tokenizer>();
   out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
     if (!given.empty()) {
-      if (std::filesystem::is_directory(given)) return tokenizer::from_folder(given, options);
+      std::error_code none;
+      if (std::filesystem::is_directory(given, none)) return tokenizer::from_folder(given, options);
       return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
     }
     expect(!folder.empty(),
@@ -308,7 +310,7 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
 }
 
 CLIPX_INLINE std::string checkpoint::summary() const {
-  using json = nlohmann::ordered_json;
+  using detail::json;
   const auto& c = config_.model;
   dim parameters = 0, buffers = 0;
   for (auto& [name, s] : parameter_shapes(c)) (name.find(".running_") == std::string::npos ? parameters : buffers) += s.count();
@@ -320,23 +322,25 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   std::transform(type.begin(), type.end(), type.begin(),
                  [](char ch) { return ch >= 'A' && ch <= 'Z' ? static_cast<char>(ch + 32) : ch; });
   const char* modes[] = {"shortest", "squash", "longest"};
-  json out{
-      {"architecture", c.vision.is_resnet() ? "ModifiedResNet" : "ViT"}, {"name", c.name}, {"image_size", c.vision.image_size}};
-  if (c.vision.is_resnet()) out["stages"] = c.vision.stages;
-  else out["patch_size"] = c.vision.patch_size, out["vision_layers"] = c.vision.layers;
-  out["vision_width"] = c.vision.width, out["vision_heads"] = c.vision.heads;
-  out["text_layers"] = c.text.layers, out["text_width"] = c.text.width, out["text_heads"] = c.text.heads;
-  out["embed_dim"] = c.embed_dim, out["parameters"] = parameters, out["context_length"] = c.text.context_length,
-  out["vocab_size"] = c.text.vocab_size;
-  out["activation"] = detail::name_of(c.act);
-  out["text_pool"] = c.text.pool == text_pool::argmax ? std::string("largest id") : cat("first ", c.text.eos_id);
-  out["layout"] = config_.keys == layout::open_clip ? "open_clip" : "hf";
-  out["preprocessing"] = {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
-                          {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
-                          {"mean", detail::short_numbers(config_.pixels.mean)},
-                          {"std", detail::short_numbers(config_.pixels.std)}};
-  out["dtype"] = type;
-  return out.dump();
+  std::string out;
+  const auto put = [&](const char* key, const json& value) {
+    out += cat(out.empty() ? "{" : ",", "\"", key, "\":", value.dump(-1, ' ', false, json::error_handler_t::replace));
+  };
+  put("architecture", c.vision.is_resnet() ? "ModifiedResNet" : "ViT"), put("name", c.name), put("image_size", c.vision.image_size);
+  if (c.vision.is_resnet()) put("stages", c.vision.stages);
+  else put("patch_size", c.vision.patch_size), put("vision_layers", c.vision.layers);
+  put("vision_width", c.vision.width), put("vision_heads", c.vision.heads);
+  put("text_layers", c.text.layers), put("text_width", c.text.width), put("text_heads", c.text.heads);
+  put("embed_dim", c.embed_dim), put("parameters", parameters), put("context_length", c.text.context_length);
+  put("vocab_size", c.text.vocab_size), put("activation", detail::name_of(c.act));
+  put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id") : cat("first ", c.text.eos_id));
+  put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
+  put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
+                        {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
+                        {"mean", detail::short_numbers(config_.pixels.mean)},
+                        {"std", detail::short_numbers(config_.pixels.std)}});
+  put("dtype", type);
+  return out + "}";
 }
 
 CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type) const {
@@ -359,7 +363,13 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
     texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
   }
   const auto shapes = parameter_shapes(config());
-  auto sources = std::make_shared<std::vector<weight_source>>(match(shapes));
+  const auto sources = match(shapes);
+  struct piece {
+    std::size_t of;  // place in shapes
+    dim offset;      // of the first value
+    bool transposed;
+  };
+  std::vector<piece> pieces;
   std::vector<tensor_to_write> tensors;
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     const auto& [name, s] = shapes[i];
@@ -370,19 +380,22 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
       if (parts > 1) sizes[0] /= parts;
       if (place.transposed) std::swap(sizes[0], sizes[1]);
       const bool wide = s.sizes.empty();  // the log-scale keeps its digits
-      tensors.push_back(
-          {place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes,
-           [sources, i, p, n, transposed = place.transposed, rows = s.rows(), cols = s.cols()](std::span<double> out) {
-             std::vector<float> values(static_cast<std::size_t>(rows * cols));
-             (*sources)[i].read(values);
-             for (dim k = 0; k < n; ++k) {
-               const dim from = transposed ? k % rows * cols + k / rows : p * n + k;
-               out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
-             }
-           }});
+      tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
+      pieces.push_back({i, p * n, place.transposed});
     }
   }
-  write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), std::move(tensors));
+  std::vector<float> values;
+  write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), tensors,
+                    [&](std::size_t i, std::span<double> out) {
+                      const auto& [of, offset, transposed] = pieces[i];
+                      const dim rows = shapes[of].second.rows(), cols = shapes[of].second.cols();
+                      values.resize(static_cast<std::size_t>(rows * cols));
+                      sources[of].read(values);
+                      for (dim k = 0; k < static_cast<dim>(out.size()); ++k) {
+                        const dim from = transposed ? k % rows * cols + k / rows : offset + k;
+                        out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
+                      }
+                    });
   for (auto& [name, body] : texts) write_file(in(name.c_str()), body);
   if (!folder_.empty())
     for (auto& entry : fs::directory_iterator(folder_)) {
