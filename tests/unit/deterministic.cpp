@@ -46,8 +46,12 @@ void same_bits(const Run& run) {
   CHECK(want[0] != want[1]);
   for (int threads : {1, 2, 3})
     for (std::size_t at_once : {1, 7, 64}) {
-      INFO(threads << " threads, " << at_once << " at once");
-      CHECK(run(threads, at_once) == want);
+      const auto got = run(threads, at_once);
+      REQUIRE(got.size() == want.size());
+      std::size_t other = 0;
+      for (std::size_t i = 0; i < want.size(); ++i) other += got[i] != want[i];
+      INFO(threads << " threads, " << at_once << " at once: " << other << " of 64 rows differ");
+      CHECK(other == 0);
     }
 }
 
