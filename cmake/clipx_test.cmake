@@ -75,6 +75,11 @@ macro(clipx_tests)
       target_compile_definitions(test-unit PRIVATE CLIPX_PROGRAM="$<TARGET_FILE:clipx-program>")
       add_dependencies(test-unit clipx-program)
     endif()
+    if("cpu" IN_LIST clipx_backends)  # the kernels that oneDNN chooses on a processor without AVX-512
+      add_test(NAME "unit: deterministic, AVX2" COMMAND test-unit "deterministic*")
+      set_tests_properties("unit: deterministic, AVX2" PROPERTIES ENVIRONMENT "ONEDNN_MAX_CPU_ISA=AVX2;OMP_WAIT_POLICY=passive"
+                           TIMEOUT 600)
+    endif()
   endif()
   file(GLOB categories CONFIGURE_DEPENDS tests/backends/*.hpp)
   foreach(header ${categories})

@@ -158,7 +158,7 @@ TEST_CASE("clipx inspect and convert") {
     CHECK(m[key] == value);
   }
   CHECK(m["preprocessing"]["resize"] == "shortest");
-  CHECK(m["preprocessing"]["mean"][0] == 0.48145466);
+  CHECK(m["preprocessing"]["mean"][0].get<float>() == 0.48145466f);
   const auto text = w.run({"inspect", w.model});
   CHECK(text.code == 0);
   CHECK_THAT(text.out, Contains("architecture") && Contains("ViT") && Contains("522"));
