@@ -42,6 +42,10 @@ inline double norm(const host& a) {
   for (double v : a) aa += v * v;
   return std::sqrt(aa);
 }
+inline double distance(host a, const host& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] -= b[i];
+  return norm(a);
+}
 /// cosine of two vectors of values.
 inline double cosine(const host& a, const host& b) {
   double ab = 0, aa = 0, bb = 0;
