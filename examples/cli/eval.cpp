@@ -105,7 +105,8 @@ clipx::embeddings<double> embed_all(engine& e, const data_set& data, const optio
 }
 
 void print(const options& o, const engine& e, const char* task, const json& metrics, const json& more) {
-  const fs::path data(o.data);
+  fs::path data = fs::path(o.data).lexically_normal();
+  if (!data.has_filename()) data = data.parent_path();  // a folder with a slash at its end
   const auto name = fs::is_directory(data) ? data.filename().string() : data.parent_path().filename().string();
   if (o.model.json_output) {
     json line{{"dataset", name.empty() ? o.data : name}, {"model", e.source().config().name}, {"task", task}, {"metrics", metrics}};

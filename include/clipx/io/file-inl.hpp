@@ -55,6 +55,9 @@ CLIPX_INLINE void mapped_file::release(const void* begin, std::size_t bytes) con
 }
 
 CLIPX_INLINE void write_file(const std::string& path, function_ref<void(file_writer)> body) {
+  struct stat old {};
+  expect(::stat(path.c_str(), &old) != 0 || S_ISREG(old.st_mode) || S_ISDIR(old.st_mode),
+         [&] { return cat(path, ": cannot be replaced: it is a device or a pipe"); });
   const std::string temporary = cat(path, ".tmp.", ::getpid());
   try {
     detail::descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
