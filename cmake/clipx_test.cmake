@@ -138,4 +138,21 @@ macro(clipx_tests)
       clipx_check("downstream by ${way}" sh ${here}/tests/downstream.sh ${way} ${CMAKE_CURRENT_BINARY_DIR} ${CMAKE_GENERATOR})
     endif()
   endforeach()
+
+  # The program and the examples, on the default model and our own pictures; the evaluation sets where they are at hand.
+  if(TARGET clipx-program)
+    clipx_check("eval counts what PyTorch counts" sh ${here}/tests/eval.sh $<TARGET_FILE:clipx-program> ${here})
+    set_tests_properties("project: eval counts what PyTorch counts" PROPERTIES TIMEOUT 1800)  # two minutes of one core
+  endif()
+  foreach(example zero_shot swap_backend)
+    if(TARGET ${example})
+      clipx_check("example ${example}" $<TARGET_FILE:${example}> ${here}/models/default ${here}/examples/images/sun.png
+                  "a heart" "the sun" "a house")
+    endif()
+  endforeach()
+  if(TARGET zero_shot)
+    set_tests_properties("project: example zero_shot" PROPERTIES PASS_REGULAR_EXPRESSION "^0\\.9[0-9]+  the sun\n")
+    set_tests_properties("project: example swap_backend" PROPERTIES PASS_REGULAR_EXPRESSION
+                         "double>  *0\\.9[0-9]+  the sun.*float>  *0\\.9[0-9]+  the sun.*float>  *0\\.9[0-9]+  the sun.*bf16>  *0\\.9[0-9]+  the sun")
+  endif()
 endmacro()

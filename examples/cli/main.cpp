@@ -18,6 +18,18 @@ int delivered(int code) {
 int main(int argc, char** argv) {
   CLI::App app{"CLIP without Python: images and texts in one space."};
   app.name("clipx");
+  app.footer(
+      "Examples:\n"
+      "  clipx classify photo.jpg --labels \"a cat,a dog,a red car\"\n"
+      "  clipx embed --images pictures/ --out pictures.npy\n"
+      "  clipx inspect path/to/model\n"
+      "clipx VERB --help says more. Exit codes: 0 done, 1 bad input, 2 bad usage.");
+  app.failure_message([](const CLI::App* top, const CLI::Error& e) {
+    std::string verb = "clipx";
+    for (auto used = top->get_subcommands(); !used.empty(); used = used.front()->get_subcommands())
+      verb += " " + used.front()->get_name();
+    return verb + ": " + e.what() + "\nSee " + verb + " --help.\n";
+  });
   app.require_subcommand(0, 1);
   bool version = false, verbose = false;
   app.add_flag("--version", version, "version; with -v also what is in use");

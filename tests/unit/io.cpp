@@ -1,4 +1,5 @@
 // Files, safetensors and .npy: what is written comes back, and every lie in a file is named.
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -119,8 +120,23 @@ TEST_CASE("a file is written whole or not at all") {
   SECTION("no folder there, or one in the file's place") {
     CHECK_THAT(message([&] { write_file(dir / "no/out", "x"); }), Contains("cannot be written"));
     fs::create_directory(dir / "folder");
-    CHECK_THAT(message([&] { write_file(dir / "folder", "x"); }), Contains("cannot be replaced"));
+    CHECK_THAT(message([&] { write_file(dir / "folder", "x"); }), Contains("cannot be written"));
     CHECK(dir.files() == 2);
+  }
+  SECTION("a pipe stays a pipe, a link a link") {
+    const std::string pipe = dir / "pipe", link = dir / "link";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+    write_file(pipe, "through");
+    char got[16];
+    CHECK(::read(reader, got, sizeof got) == 7);
+    ::close(reader);
+    CHECK(fs::is_fifo(pipe));
+    fs::create_symlink("out", link);
+    write_file(link, "third");
+    CHECK(fs::is_symlink(link));
+    CHECK(contents(path) == "third");
+    CHECK(dir.files() == 3);
   }
 }
 
