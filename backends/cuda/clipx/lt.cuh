@@ -6,7 +6,7 @@
 #include <array>
 #include <bit>
 #include <map>
-#include <vector>
+#include <span>
 
 #include "runtime.cuh"
 
@@ -24,7 +24,7 @@ struct product {
   bool half, half_c;
 };
 
-inline void check(cublasStatus_t code, const char* what, where at = {}) {
+inline void check(cublasStatus_t code, const char* what, where at = where::here()) {
   if (code != CUBLAS_STATUS_SUCCESS)
     fail(cat("cuBLASLt: ", what, ": ", cublasLtGetStatusString(code), " (", at.file, ":", at.line, ")"), at);
 }
@@ -54,20 +54,20 @@ class lt {
   }
 
  private:
-  struct plan {
+  struct prepared {
     cublasLtMatmulDesc_t product = nullptr;
     cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr;
     cublasLtMatmulAlgo_t algorithm{};
   };
 
-  void run(const plan& plan, const cublasLtMatmulAlgo_t& algorithm, const product& p, cudaStream_t stream) {
+  void run(const prepared& plan, const cublasLtMatmulAlgo_t& algorithm, const product& p, cudaStream_t stream) {
     // Row-major is the transpose of column-major: c^T = op(b)^T op(a)^T.
     check(cublasLtMatmul(handle_, plan.product, &p.alpha, p.b, plan.b, p.a, plan.a, &p.beta, p.c, plan.c, p.c, plan.c, &algorithm,
                          workspace_, workspace_bytes, stream),
           "a product");
   }
 
-  plan& plan_of(const product& p, cudaStream_t stream) {
+  prepared& plan_of(const product& p, cudaStream_t stream) {
     const auto alignment = [](const void* q, dim ld, bool half) {  // bytes that start and step have in common, at most 16
       const auto bits = reinterpret_cast<std::uintptr_t>(q) | static_cast<std::uintptr_t>(ld * (half ? 2 : 4)) | 16u;
       return static_cast<std::uint32_t>(bits & (~bits + 1));
@@ -81,7 +81,7 @@ class lt {
         in_a + 32 * in_b + 1024 * in_c};
     if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
 
-    plan made;
+    prepared made;
     const auto compute = tf32_ && !p.half ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const auto type = p.half ? CUDA_R_16BF : CUDA_R_32F, type_c = p.half_c ? CUDA_R_16BF : CUDA_R_32F;
     const auto set = [&](auto what, const auto& v) {
@@ -120,12 +120,12 @@ class lt {
     check(code, "asking for algorithms");
     expect(count > 0, [&] { return cat("cuBLASLt has no product for ", p.m, " x ", p.k, " x ", p.n); });
     made.algorithm = found[0].algo;
-    if (count > 1 && p.beta == 0) made.algorithm = fastest(made, p, {found.begin(), found.begin() + count}, stream);
+    if (count > 1 && p.beta == 0) made.algorithm = fastest(made, p, std::span(found).first(static_cast<std::size_t>(count)), stream);
     return plans_.emplace(key, made).first->second;
   }
 
   /// Each algorithm twice, the second run timed; only where c does not depend on what it held.
-  cublasLtMatmulAlgo_t fastest(const plan& made, const product& p, const std::vector<cublasLtMatmulHeuristicResult_t>& found,
+  cublasLtMatmulAlgo_t fastest(const prepared& made, const product& p, std::span<const cublasLtMatmulHeuristicResult_t> found,
                                cudaStream_t stream) {
     cudaEvent_t start, stop;
     check(cudaEventCreate(&start), "making an event"), check(cudaEventCreate(&stop), "making an event");
@@ -146,7 +146,7 @@ class lt {
   cublasLtHandle_t handle_ = nullptr;
   void* workspace_;
   bool tf32_, autotune_;
-  std::map<std::array<std::int64_t, 9>, plan> plans_;
+  std::map<std::array<std::int64_t, 9>, prepared> plans_;
 };
 
 }  // namespace clipx::gpu

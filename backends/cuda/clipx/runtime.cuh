@@ -20,7 +20,7 @@ inline constexpr bool emulated = false;
 #endif
 
 /// Throws clipx::error with what was called, what came back and where.
-inline void check(cudaError_t code, const char* what, where at = {}) {
+inline void check(cudaError_t code, const char* what, where at = where::here()) {
   if (code != cudaSuccess)
     fail(cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
 }

@@ -61,7 +61,7 @@ __global__ void gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> 
   const auto [r, c] = element();
   if (r < y.rows && c < y.cols) y.row(r)[c] = x.row(ids.data[r])[c];
 }
-__global__ inline void clamp(mat<float> x, float low, float high) {
+__global__ void clamp(mat<float> x, float low, float high) {
   const auto [r, c] = element();
   if (r < x.rows && c < x.cols) x.row(r)[c] = fminf(fmaxf(x.row(r)[c], low), high);
 }
@@ -86,6 +86,16 @@ __global__ void sum_rows_total(mat<const float> partial, dim chunks, mat<T> y) {
   float sum = 0;
   for (dim k = 0; k < chunks; ++k) sum += partial.row(k * y.rows + p)[c];
   y.row(p)[c] = stored<T>(value(y.row(p)[c]) + sum);
+}
+/// ids (1, n) by id, equal ones in their order: row 0 of `order` gets places, row 1 the ids. A thread counts what comes before its
+/// own: n^2 reads of ids that all lie in the cache, and no device-wide sort.
+__global__ void sort_ids(mat<const std::int32_t> ids, mat<std::int32_t> order) {
+  const dim i = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= ids.cols) return;
+  const std::int32_t mine = ids.data[i];
+  dim before = 0;
+  for (dim k = 0; k < ids.cols; ++k) before += ids.data[k] < mine || (ids.data[k] == mine && k < i);
+  order.row(0)[before] = static_cast<std::int32_t>(i), order.row(1)[before] = mine;
 }
 /// y[id] += x[order[i]] for the run of i with this id: `order` lists x's rows by id, a block takes a run's first row and one
 /// thread a column, so that sums have one order and nothing is added atomically.
@@ -122,18 +132,15 @@ __global__ void unary_backward(activation f, mat<const T> x, mat<const T> dy, ma
   const auto [r, c] = element();
   if (r < dx.rows && c < dx.cols) dx.row(r)[c] = stored<T>(slope(f, value(x.row(r)[c])) * value(dy.row(r)[c]));
 }
-/// What follows a matrix product: u = x + bias, rounded as it is stored (so that keeping it changes nothing), y = f(u) + residual.
-/// bias, residual and pre may be empty; y may be x or residual.
+/// What follows a matrix product u (bias included, as it is stored): y = f(u) + residual. y may be u or residual.
 template <class T>
-__global__ void bias_act(mat<const T> x, mat<const T> bias, bool has_f, activation f, mat<const T> residual, mat<T> y, mat<T> pre) {
+__global__ void act_add(mat<const T> u, bool has_f, activation f, mat<const T> residual, mat<T> y) {
   const auto [r, c] = element();
   if (r >= y.rows || c >= y.cols) return;
-  float u = value(x.row(r)[c]);
-  if (bias.data) u = value(stored<T>(u + value(bias.data[c])));
-  if (pre.data) pre.row(r)[c] = stored<T>(u);
-  if (has_f) u = activate(f, u);
-  if (residual.data) u += value(residual.row(r)[c]);
-  y.row(r)[c] = stored<T>(u);
+  float v = value(u.row(r)[c]);
+  if (has_f) v = activate(f, v);
+  if (residual.data) v += value(residual.row(r)[c]);
+  y.row(r)[c] = stored<T>(v);
 }
 
 }  // namespace clipx::gpu

@@ -58,7 +58,7 @@ __global__ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<co
   partial.row(chunk)[c] = dw, partial.row(chunks + chunk)[c] = db;
 }
 /// dw += the first half of the partial sums, db += the second, in the order of the chunks.
-__global__ inline void add_partials(mat<const float> partial, dim chunks, mat<float> dw, mat<float> db) {
+__global__ void add_partials(mat<const float> partial, dim chunks, mat<float> dw, mat<float> db) {
   const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= dw.cols) return;
   float a = 0, b = 0;
@@ -78,7 +78,7 @@ __global__ void column_partial(mat<const T> x, const float* mean, dim taps, mat<
   }
   partial.row(chunk)[c] = sum;
 }
-__global__ inline void column_mean(mat<const float> partial, dim chunks, dim rows, float* out) {
+__global__ void column_mean(mat<const float> partial, dim chunks, dim rows, float* out) {
   const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= partial.cols) return;
   float sum = 0;
@@ -143,7 +143,7 @@ __global__ void normalize_backward(mat<const float> y, mat<const float> lengths,
 }
 
 /// Rows in place; causal: row i sees columns <= i, the rest becomes 0.
-__global__ inline void softmax(mat<float> x, bool causal) {
+__global__ void softmax(mat<float> x, bool causal) {
   __shared__ float partial[33];
   const dim r = blockIdx.x, n = causal && r + 1 < x.cols ? r + 1 : x.cols;
   float* row = x.row(r);
@@ -155,7 +155,7 @@ __global__ inline void softmax(mat<float> x, bool causal) {
   for (dim c = threadIdx.x; c < x.cols; c += blockDim.x) row[c] = c < n ? row[c] / total : 0.0f;
 }
 /// dp <- p (dp - sum p dp).
-__global__ inline void softmax_backward(mat<const float> p, mat<float> dp) {
+__global__ void softmax_backward(mat<const float> p, mat<float> dp) {
   __shared__ float partial[33];
   const dim r = blockIdx.x;
   float dot = 0;
@@ -165,7 +165,7 @@ __global__ inline void softmax_backward(mat<const float> p, mat<float> dp) {
 }
 
 /// Log-sum-exp of row blockIdx.x of exp(t) cosines, or of its column (through_columns); t stays on the device.
-__global__ inline void xent_lse(mat<const float> cosines, const float* log_scale, bool through_columns, mat<float> lse) {
+__global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool through_columns, mat<float> lse) {
   __shared__ float partial[33];
   const dim i = blockIdx.x, n = through_columns ? cosines.rows : cosines.cols;
   const float scale = expf(*log_scale);
@@ -178,7 +178,7 @@ __global__ inline void xent_lse(mat<const float> cosines, const float* log_scale
   if (threadIdx.x == 0) lse.row(i)[0] = top + logf(total);
 }
 /// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block.
-__global__ inline void xent_loss(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
+__global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                                  float* loss) {
   __shared__ float partial[33];
   const dim n = cosines.rows;
@@ -192,7 +192,7 @@ __global__ inline void xent_loss(mat<const float> cosines, const float* log_scal
   if (threadIdx.x == 0) *loss = total / (2.0f * static_cast<float>(n));
 }
 /// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's share of dt = sum of G S.
-__global__ inline void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
+__global__ void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                                      mat<float> dcosines, float* share) {
   __shared__ float partial[33];
   const dim i = blockIdx.x, n = cosines.rows;
@@ -208,7 +208,7 @@ __global__ inline void xent_backward(mat<const float> cosines, const float* log_
   if (threadIdx.x == 0) share[i] = total;
 }
 /// *to += the sum of n values, by one block.
-__global__ inline void add_total(const float* values, dim n, float* to) {
+__global__ void add_total(const float* values, dim n, float* to) {
   __shared__ float partial[33];
   float total = 0;
   for (dim i = threadIdx.x; i < n; i += blockDim.x) total += values[i];
