@@ -12,7 +12,6 @@
 #include "catch.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
 namespace {
@@ -175,6 +174,21 @@ TEST_CASE("image: sizes that lie", "[image]") {
   CHECK(outcome(bytes("P6 60000 60000 255\nabc")) != "");
   CHECK(outcome(bytes("P6 0 7 255\nabc")) != "");
   CHECK(outcome(bytes("P5 99999999999999999999 1 255\nabc")) != "");
+}
+
+TEST_CASE("image: rules of PNM", "[image]") {
+  CHECK_THAT(outcome(bytes("P5 3 1 255\nab")), Contains("2 bytes of pixels; expected 3"));
+  CHECK_THAT(outcome(bytes("P5 3 1 255")), Contains("cut short"));
+  CHECK_THAT(outcome(bytes("P5 3 1 # 255\n")), Contains("cut short"));
+  CHECK_THAT(outcome(bytes("P5 3 1 0\nabc")), Contains("levels to 0"));
+  CHECK_THAT(outcome(bytes("P6 1 1 65535\nabcdef")), Contains("levels to 65535; expected 1 to 255"));
+  CHECK_THAT(outcome(bytes("P6 1 -1 255\nabc")), Contains("expected a number in its header, got byte 45"));
+  const auto gray = decode_image(bytes("P5 # a comment\r2#and another\n 1\t100\n\x34\x99"), file_name);  // 0x99 is above the top
+  CHECK(gray.mode == pixel_mode::gray);
+  CHECK(gray.data == std::vector<std::uint8_t>{133, 255});
+  const auto rgb = decode_image(bytes("P6 1 1 15\n\x07\x0f\x01 and more"), file_name);
+  CHECK(rgb.mode == pixel_mode::rgb);
+  CHECK(rgb.data == std::vector<std::uint8_t>{119, 255, 17});
 }
 
 TEST_CASE("image: rules of PNG", "[image]") {

@@ -8,7 +8,6 @@
 #include "catch.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 using ids = std::vector<std::int32_t>;
 
 namespace {

@@ -17,7 +17,7 @@ namespace clipx {
 struct cpu_options {
   int threads = 0;  // 0: as many as OpenMP would take (all processors, or OMP_NUM_THREADS)
   /// A picture's or text's embedding is bit-equal alone, in any batch, and with any number of threads. Slower: products run in
-  /// blocks of 32 rows and convolutions a picture at a time, each by one thread.
+  /// blocks of 48 rows and convolutions a picture at a time, each by one thread.
   bool deterministic = false;
 };
 

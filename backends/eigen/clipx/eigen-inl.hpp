@@ -203,13 +203,14 @@ void eigen<T>::layernorm_backward(mat<const T> x, mat<const T> w, mat<const T> s
 }
 template <class T>
 void eigen<T>::column_stats(mat<const T> x, mat<T> stats) {
-  const T n = T(static_cast<double>(x.rows));
+  using wide = std::conditional_t<std::is_same_v<T, float>, double, T>;  // columns are long: a picture's every pixel
+  const wide n = wide(static_cast<double>(x.rows));
   for (dim c = 0; c < x.cols; ++c) {
-    T mean(0), var(0);
-    for (dim r = 0; r < x.rows; ++r) mean += x.row(r)[c];
+    wide mean(0), var(0);
+    for (dim r = 0; r < x.rows; ++r) mean += wide(x.row(r)[c]);
     mean /= n;
-    for (dim r = 0; r < x.rows; ++r) var += (x.row(r)[c] - mean) * (x.row(r)[c] - mean);
-    stats.row(0)[c] = mean, stats.row(1)[c] = var / n;
+    for (dim r = 0; r < x.rows; ++r) var += (wide(x.row(r)[c]) - mean) * (wide(x.row(r)[c]) - mean);
+    stats.row(0)[c] = T(mean), stats.row(1)[c] = T(var / n);
   }
 }
 template <class T>

@@ -169,7 +169,7 @@ class tar_reader {
     return std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
   }
   /// Octal between spaces or zeros, or base 256 where the first bit is set.
-  std::uint64_t number(std::size_t from, std::size_t n, const char* what) const {
+  std::uint64_t number(std::size_t from, std::size_t n, std::string_view what) const {
     const std::string_view field = text(from, n);
     std::uint64_t out = 0;
     if (static_cast<unsigned char>(field[0]) & 0x80) {
@@ -196,7 +196,7 @@ class tar_reader {
   }
   void check_sum() const {
     need(at_ != 0 || text(0, 2) != "\x1f\x8b", [] { return "expected a tar file, got a gzip one: unpack it first"; });
-    const std::uint64_t expected = number(148, 8, "checksum");
+    const std::uint64_t expected = number(148, 8, at_ ? "checksum" : "not a tar file: checksum");
     std::uint64_t sum = 0;
     std::int64_t signed_sum = 0;  // of some old writers
     const auto header = text(0, tar_block);

@@ -122,6 +122,14 @@ inline const char* name_of(activation f) {
   return f == activation::quick_gelu ? "quick_gelu" : f == activation::gelu ? "gelu" : "relu";
 }
 
+/// Heads of an image tower. The caller's head width must divide the width; a file's is cut as its library cuts it.
+inline dim heads_of(dim width, dim stored, dim given, std::vector<std::string>& issues) {
+  if (given == 0) return width / stored;
+  if (given > 0 && width % given == 0) return width / given;
+  issues.push_back(cat("--head-width: ", given, " does not divide the image tower's width, ", width));
+  return 1;
+}
+
 /// Floats with the digits that float needs, not double's.
 inline json short_numbers(const std::array<float, 3>& v) {
   json out = json::array();
@@ -149,7 +157,7 @@ inline void check_sizes(const clip_config& c, std::vector<std::string>& issues) 
   need(c.text.mlp_width >= 1, "text tower: the MLP has no columns");
 }
 
-inline void read_open_clip_vision(fields& f, clip_config& c, const config_answers& answers) {
+inline void read_open_clip_vision(fields& f, clip_config& c, dim given_head_width, std::vector<std::string>& issues) {
   auto& v = c.vision;
   const json* image = f.find("image_size");
   if (image && image->is_array()) {
@@ -159,8 +167,7 @@ inline void read_open_clip_vision(fields& f, clip_config& c, const config_answer
     v.image_size = f.size("image_size", 224, 16384);
   }
   v.width = f.size("width", 768);
-  const dim head_width = answers.head_width ? answers.head_width : f.size("head_width", 64);
-  f.skip({"head_width"});
+  const dim head_width = f.size("head_width", 64);
   if (const json* layers = f.find("layers"); layers && layers->is_array()) {
     v.layers = 0, v.patch_size = 0, v.mlp_width = 0;
     bool good = layers->size() == 4;
@@ -169,12 +176,12 @@ inline void read_open_clip_vision(fields& f, clip_config& c, const config_answer
       if (good) v.stages[i] = (*layers)[i].get<dim>();
     }
     if (!good) f.issue(cat("layers: expected a number or four, got ", layers->dump().substr(0, 40))), v.stages = {1, 1, 1, 1};
-    v.heads = v.width * 32 / head_width;
+    v.heads = heads_of(32 * v.width, head_width, given_head_width, issues);
     f.skip({"patch_size", "mlp_ratio"});
   } else {
     v.layers = f.size("layers", 12, 10000);
     v.patch_size = f.size("patch_size", 16, 4096);
-    v.heads = v.width / head_width;
+    v.heads = heads_of(v.width, head_width, given_head_width, issues);
     v.mlp_width = f.times(v.width, "mlp_ratio", 4.0);
   }
   for (auto* key : {"ls_init_value", "act_kwargs", "norm_kwargs", "block_type", "timm_model_name"}) f.only(key, nullptr);
@@ -250,7 +257,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
   if (!words) f.issue("text_cfg is missing");
   f.refuse_others();
   detail::fields v(vision ? *vision : none, "vision_cfg", issues), t(words ? *words : none, "text_cfg", issues);
-  detail::read_open_clip_vision(v, c.model, answers);
+  detail::read_open_clip_vision(v, c.model, answers.head_width, issues);
   detail::read_open_clip_text(t, c);
   const bool pixels = wrapped && file.contains("preprocess_cfg");
   detail::fields p(pixels ? file["preprocess_cfg"] : none, "preprocess_cfg", issues);
@@ -325,11 +332,13 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   auto& words = c.model.text;
   activation image_act{}, text_act{};
   double image_eps = 1e-5, text_eps = 1e-5;
-  detail::read_hf_tower(v, "vision_config", image.width, image.mlp_width, image.layers, image.heads, image_act, image_eps, issues);
-  detail::read_hf_tower(t, "text_config", words.width, words.mlp_width, words.layers, words.heads, text_act, text_eps, issues);
+  std::vector<std::string> settled;  // what the file says of its activations, where the caller names one
+  auto& acts = answers.activation.empty() ? issues : settled;
+  detail::read_hf_tower(v, "vision_config", image.width, image.mlp_width, image.layers, image.heads, image_act, image_eps, acts);
+  detail::read_hf_tower(t, "text_config", words.width, words.mlp_width, words.layers, words.heads, text_act, text_eps, acts);
   image.image_size = v.size("image_size", 224, 16384), image.patch_size = v.size("patch_size", 32, 4096);
   v.only("num_channels", 3);
-  if (answers.head_width) image.heads = image.width / answers.head_width;
+  if (answers.head_width) image.heads = detail::heads_of(image.width, 0, answers.head_width, issues);
   words.context_length = t.size("max_position_embeddings", 77, 65536), words.vocab_size = t.size("vocab_size", 49408);
   words.eos_id = t.token("eos_token_id", 49407);
   words.pool = words.eos_id == 2 ? text_pool::argmax : text_pool::eos;  // transformers' rule for old files, whose id is wrong

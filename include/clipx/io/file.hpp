@@ -40,7 +40,7 @@ class mapped_file {
 using file_writer = function_ref<void(std::span<const std::byte>)>;
 
 /// Writes under a temporary name in the same folder, syncs, renames: the old file stays until the new one is whole. Errors (a full
-/// disk, a folder that is not there) remove the temporary file.
+/// disk, a folder that is not there) remove the temporary file. A path that is a device or a pipe is written in place.
 void write_file(const std::string& path, function_ref<void(file_writer)> body);
 void write_file(const std::string& path, std::string_view text);
 

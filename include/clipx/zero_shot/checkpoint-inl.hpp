@@ -219,7 +219,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     v.layers = count("visual.transformer.resblocks.", ".attn.in_proj_weight");
     if (const auto* fc = file_->find("visual.transformer.resblocks.0.mlp.c_fc.weight"); fc && fc->shape.size() == 2)
       v.mlp_width = fc->shape[0];
-    v.heads = o.head_width ? v.width / o.head_width : 0;
+    v.heads = o.head_width ? detail::heads_of(v.width, 0, o.head_width, issues) : 0;
     for (auto* p : presets::all())
       if (!o.head_width && !p->vision.is_resnet() && p->vision.width == v.width && p->vision.layers == v.layers)
         v.heads = p->vision.heads;
@@ -230,7 +230,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     const auto stem = sizes("visual.layer1.0.conv1.weight", 4), grid = sizes("visual.attnpool.positional_embedding", 2);
     v.layers = 0, v.patch_size = 0, v.mlp_width = 0, v.width = stem[0], v.image_size = 32 * side(grid[0]);
     for (std::size_t s = 0; s < 4; ++s) v.stages[s] = std::max<dim>(1, count(cat("visual.layer", s + 1, "."), ".conv1.weight"));
-    v.heads = o.head_width ? 32 * v.width / o.head_width : v.width / 2;
+    v.heads = detail::heads_of(32 * v.width, 64, o.head_width, issues);
   }
   if (o.activation.empty())
     issues.push_back(
@@ -347,13 +347,8 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   namespace fs = std::filesystem;
   const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
   expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
-  std::error_code none;
-  fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none.message()); });
-  expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
-         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
-  // Configuration first: what a layout cannot hold is refused before anything is written.
+  // What a layout cannot hold is refused before anything is written.
   std::vector<std::pair<std::string, std::string>> texts;
   if (keys == layout::open_clip) {
     texts.emplace_back("open_clip_config.json", open_clip_config_text(config_));
@@ -362,6 +357,11 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
     texts.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
     texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
   }
+  std::error_code none;
+  fs::create_directories(folder, none);
+  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none.message()); });
+  expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
+         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto shapes = parameter_shapes(config());
   const auto sources = match(shapes);
   struct piece {
@@ -396,7 +396,6 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                         out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
                       }
                     });
-  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);
   if (!folder_.empty())
     for (auto& entry : fs::directory_iterator(folder_)) {
       const auto name = entry.path().filename().string();
@@ -404,6 +403,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                           name == "tokenizer_config.json" || name == "special_tokens_map.json" || name.ends_with(".txt.gz");
       if (tokens && entry.is_regular_file()) write_file(in(name.c_str()), detail::file_text(entry.path().string()));
     }
+  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model
 }
 
 }  // namespace clipx
