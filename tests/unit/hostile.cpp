@@ -59,21 +59,3 @@ TEST_CASE("hostile: a line as a picture") {
     CHECK_THAT(message([&] { to_pixels(line, c); }), Contains("1048577 x 1"));
   }
 }
-
-TEST_CASE("prompts: a JSON object keeps its order, and names no class twice") {
-  const temporary_folder dir;
-  const auto read = [&](std::string_view text) {
-    write_file(dir / "classes", text);
-    return read_prompts(dir / "classes", {});
-  };
-  const auto set = read(R"( {"zebra": ["a zebra", "stripes"], "ant": ["an ant"]})");
-  CHECK(set.classes == std::vector<std::string>{"zebra", "ant"});
-  CHECK(set.prompts == std::vector<std::vector<std::string>>{{"a zebra", "stripes"}, {"an ant"}});
-  CHECK_THAT(message([&] { read(R"({"a": ["x"], "a": ["y"]})"); }), Contains("\"a\" appears twice"));
-  for (auto* wrong : {R"({"a": "x"})", R"({"a": [1]})", R"({"a": {"b": 1}})"})
-    CHECK_THAT(message([&] { read(wrong); }), Contains("class \"a\": expected a list of texts"));
-  CHECK_THAT(message([&] { read(R"({"a": []})"); }), Contains("has no texts"));
-  CHECK_THAT(message([&] { read(R"({"a": [[["x"]]]})"); }), Contains("nested deeper"));
-  CHECK_THAT(message([&] { read("{}"); }), Contains("at least one class"));
-  CHECK_THAT(message([&] { read("{"); }), Contains("not valid JSON"));
-}
