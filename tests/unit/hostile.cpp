@@ -43,7 +43,7 @@ TEST_CASE("hostile: JSON of millions of values") {
 }
 
 TEST_CASE("hostile: more added tokens than any tokenizer has") {
-  std::string json = R"({"model":{"vocab":{"a":0},"merges":[]},"added_tokens":[)";
+  std::string json = R"({"model":{"end_of_word_suffix":"</w>","vocab":{"a":0},"merges":[]},"added_tokens":[)";
   for (int i = 0; i < 10'001; ++i) json += cat(i ? "," : "", R"({"id":)", i + 1, R"(,"content":"<)", i, R"(>"})");
   CHECK_THAT(message([&] { tokenizer::from_json_bytes(json + "]}", tokenizer_options::hf(), "t.json"); }),
              Contains("t.json") && Contains("10,000"));
