@@ -92,17 +92,19 @@ macro(clipx_tests)
     endif()
   endforeach()
 
-  # The same on an older processor, whichever this one is.
-  foreach(name unit cpu_f32 cpu_bf16)
-    if(TARGET test-${name} AND TARGET clipx-cpu)
-      set(only)
-      if(name STREQUAL "unit")
-        set(only "[cpu]")
+  # The same on older processors, whichever this one is.
+  foreach(isa AVX512 AVX2 SSE4)
+    foreach(name unit cpu_f32 cpu_bf16)
+      if(TARGET test-${name} AND TARGET clipx-cpu)
+        set(only)
+        if(name STREQUAL "unit")
+          set(only "[cpu]")
+        endif()
+        add_test(NAME "${name}: as if with ${isa}" COMMAND test-${name} ${only})
+        set_tests_properties("${name}: as if with ${isa}" PROPERTIES TIMEOUT 600
+                             ENVIRONMENT "OMP_WAIT_POLICY=passive;CLIPX_MAX_ISA=${isa}")
       endif()
-      add_test(NAME "${name}: as if with AVX2 alone" COMMAND test-${name} ${only})
-      set_tests_properties("${name}: as if with AVX2 alone" PROPERTIES TIMEOUT 600
-                           ENVIRONMENT "OMP_WAIT_POLICY=passive;CLIPX_MAX_ISA=AVX2")
-    endif()
+    endforeach()
   endforeach()
 
   # One definition rule: two units in one program, header-only, and the same two with the compiled variant.
