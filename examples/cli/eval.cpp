@@ -166,7 +166,7 @@ void add_eval(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
   verb->require_subcommand(1);
   auto o = std::make_shared<options>();
-  const auto add = [&](const char* name, const char* help, auto&& what) {
+  const auto add = [&](const char* name, const char* help, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);
     o->model.add_model(*task), o->model.add_engine(*task), o->model.add_json(*task);
     task->add_option("--data", o->data, "WebDataset shards (braces are expanded) or a folder")->required();
