@@ -31,7 +31,8 @@ function(clipx_test name)
   clipx_link(test-${name} ${arg_BACKENDS})
   target_link_libraries(test-${name} PRIVATE clipx-catch)
   set_target_properties(test-${name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
-  catch_discover_tests(test-${name} TEST_PREFIX "${name}: " PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive TIMEOUT 600)
+  catch_discover_tests(test-${name} TEST_PREFIX "${name}: " PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive TIMEOUT 600
+                       SKIP_REGULAR_EXPRESSION "skipped:")
 endfunction()
 
 # clipx_case_units(var backend-header): a two-line unit for each case; `needs` gets the backends that the header includes.

@@ -298,8 +298,8 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   out.tokenizer_ = std::make_shared<lazy_tokenizer>();
   out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
     if (!given.empty()) {
-      std::error_code none;
-      if (std::filesystem::is_directory(given, none)) return tokenizer::from_folder(given, options);
+      std::error_code unreadable;
+      if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
       return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
     }
     expect(!folder.empty(),
