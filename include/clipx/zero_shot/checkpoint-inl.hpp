@@ -345,7 +345,8 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
   std::error_code none;
   fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
+  expect(fs::is_directory(folder, none),
+         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
          [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
