@@ -69,21 +69,21 @@ inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim band
 inline void vertical(const std::uint8_t* in, dim in_stride, dim origin, dim row_bytes, const resample_taps& t, std::uint8_t* out) {
   const hn::ScalableTag<std::int32_t> d32;
   const hn::Rebind<std::uint8_t, decltype(d32)> d8;
-  const dim lanes = static_cast<dim>(hn::Lanes(d32));
+  const dim step = static_cast<dim>(hn::Lanes(d32));
   for (dim i = 0; i < t.size(); ++i, out += row_bytes) {
     const auto at = static_cast<std::size_t>(i);
     const std::uint8_t* p = in + (t.lo[at] - origin) * in_stride;
     const std::int32_t* k = t.k.data() + i * t.width;
     dim x = 0;
-    for (; x + 2 * lanes <= row_bytes; x += 2 * lanes) {
+    for (; x + 2 * step <= row_bytes; x += 2 * step) {
       auto low = hn::Set(d32, 1 << (resample_bits - 1)), high = low;
       for (dim j = 0; j < t.n[at]; ++j) {
         const auto weight = hn::Set(d32, k[j]);
         low = hn::Add(low, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * in_stride + x)), weight));
-        high = hn::Add(high, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * in_stride + x + lanes)), weight));
+        high = hn::Add(high, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * in_stride + x + step)), weight));
       }
       hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(low)), d8, out + x);
-      hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(high)), d8, out + x + lanes);
+      hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(high)), d8, out + x + step);
     }
     for (; x < row_bytes; ++x) out[x] = resampled(p + x, in_stride, k, t.n[at]);
   }
