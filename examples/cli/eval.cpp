@@ -166,7 +166,7 @@ void add_eval(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
   verb->require_subcommand(1);
   auto o = std::make_shared<options>();
-  const auto add = [&](const char* name, const char* help, const char* data, auto&& what) {
+  const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);
     task->add_option("--data", o->data, data)->required()->type_name("PATH");
     task->callback([=, &run] { run = [=] { return what(*o); }; });
