@@ -31,7 +31,8 @@ function(clipx_test name)
   clipx_link(test-${name} ${arg_BACKENDS})
   target_link_libraries(test-${name} PRIVATE clipx-catch)
   set_target_properties(test-${name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
-  catch_discover_tests(test-${name} TEST_PREFIX "${name}: " PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive TIMEOUT 600)
+  catch_discover_tests(test-${name} TEST_PREFIX "${name}: " PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive TIMEOUT 600
+                       SKIP_REGULAR_EXPRESSION "skipped:")
 endfunction()
 
 # clipx_case_units(var backend-header): a two-line unit for each case; `needs` gets the backends that the header includes.
@@ -71,6 +72,15 @@ macro(clipx_tests)
   file(GLOB unit_sources CONFIGURE_DEPENDS tests/unit/*.cpp)
   if(unit_sources)
     clipx_test(unit ${unit_sources} BACKENDS ${clipx_backends})
+    if(TARGET clipx-program)
+      target_compile_definitions(test-unit PRIVATE CLIPX_PROGRAM="$<TARGET_FILE:clipx-program>")
+      add_dependencies(test-unit clipx-program)
+    endif()
+    if("cpu" IN_LIST clipx_backends)  # the kernels that oneDNN chooses on a processor without AVX-512
+      add_test(NAME "unit: deterministic, AVX2" COMMAND test-unit "deterministic*")
+      set_tests_properties("unit: deterministic, AVX2" PROPERTIES ENVIRONMENT "ONEDNN_MAX_CPU_ISA=AVX2;OMP_WAIT_POLICY=passive"
+                           TIMEOUT 600)
+    endif()
   endif()
   file(GLOB categories CONFIGURE_DEPENDS tests/backends/*.hpp)
   foreach(header ${categories})
@@ -81,6 +91,21 @@ macro(clipx_tests)
       cmake_path(GET header STEM category)
       clipx_test(${category} ${units} BACKENDS ${needs})
     endif()
+  endforeach()
+
+  # The same on older processors, whichever this one is.
+  foreach(isa AVX512 AVX2 SSE4)
+    foreach(name unit cpu_f32 cpu_bf16)
+      if(TARGET test-${name} AND TARGET clipx-cpu)
+        set(only)
+        if(name STREQUAL "unit")
+          set(only "[cpu]")
+        endif()
+        add_test(NAME "${name}: as if with ${isa}" COMMAND test-${name} ${only})
+        set_tests_properties("${name}: as if with ${isa}" PROPERTIES TIMEOUT 600
+                             ENVIRONMENT "OMP_WAIT_POLICY=passive;CLIPX_MAX_ISA=${isa}")
+      endif()
+    endforeach()
   endforeach()
 
   # One definition rule: two units in one program, header-only, and the same two with the compiled variant.

@@ -135,6 +135,8 @@ void for_each_batch(const std::vector<picture>& pictures, const clipx::preproces
     const auto work = [&] {
       for (std::size_t i; (i = next++) < n;) try {
           pixels[i] = clipx::read_pixels(pictures[from + i].bytes(), pictures[from + i].name, config, picture_loops());
+        } catch (const std::bad_alloc&) {
+          errors[i] = pictures[from + i].name + ": out of memory";
         } catch (const std::exception& e) { errors[i] = e.what(); }
     };
     std::vector<std::thread> pool;

@@ -108,18 +108,19 @@ clipx::embeddings<double> embed_all(engine& e, const data_set& data, const optio
 }
 
 void print(const options& o, const engine& e, const char* task, const json& metrics, const json& more) {
-  const fs::path data(o.data);
+  fs::path data = fs::path(o.data).lexically_normal();
+  if (!data.has_filename()) data = data.parent_path();  // a folder with a slash at its end
   const auto name = fs::is_directory(data) ? data.filename().string() : data.parent_path().filename().string();
   if (o.model.json_output) {
     json line{{"dataset", name.empty() ? o.data : name}, {"model", e.source().config().name}, {"task", task}, {"metrics", metrics}};
     line.update(more);
-    std::printf("%s\n", line.dump().c_str());
+    std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return;
   }
   for (auto* part : {&more, &metrics})
     for (auto& [key, value] : part->items()) {
       if (value.is_number_float()) std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
-      else std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+      else std::printf("%-26s %s\n", key.c_str(), value.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     }
 }
 
@@ -169,7 +170,7 @@ void add_eval(CLI::App& app, action& run) {
   const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);
     task->add_option("--data", o->data, data)->required()->type_name("PATH");
-    task->callback([=, &run] { run = [=] { return what(*o); }; });
+    task->callback([o, what, &run] { run = [o, what] { return what(*o); }; });
     return task;
   };
   auto* task = add("zeroshot", "Right pictures at 1 and at 5, and the mean per class.",

@@ -1,8 +1,19 @@
 // clipx: classify, embed, tokenize, preprocess, inspect, convert, eval. Exit codes: 0 done, 1 bad input, 2 bad usage.
 #include <cstdio>
 #include <exception>
+#include <iostream>
 
 #include "common.hpp"
+
+namespace {
+/// An answer that did not arrive (a full disk, a closed pipe) is no success.
+int delivered(int code) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
+  std::fprintf(stderr, "clipx: standard output cannot be written\n");
+  return 1;
+}
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"CLIP without Python: images and texts in one space."};
@@ -29,7 +40,7 @@ int main(int argc, char** argv) {
     add(app, run);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? 0 : 2; }
+  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? delivered(0) : 2; }
   try {
     if (version) {
       std::printf("clipx %s\n", CLIPX_VERSION);
@@ -37,9 +48,9 @@ int main(int argc, char** argv) {
         for (auto& line : cli::describe_backends()) std::printf("%s\n", line.c_str());
         std::printf("JPEG: %s\n", std::string(clipx::jpeg_decoder()).c_str());
       }
-      return 0;
+      return delivered(0);
     }
-    if (run) return run();
+    if (run) return delivered(run());
     std::fputs(app.help().c_str(), stderr);
     return 2;
   } catch (const std::bad_alloc&) {

@@ -12,7 +12,6 @@
 #include "catch.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
 namespace {
@@ -177,6 +176,21 @@ TEST_CASE("image: sizes that lie", "[image]") {
   CHECK(outcome(bytes("P5 99999999999999999999 1 255\nabc")) != "");
 }
 
+TEST_CASE("image: rules of PNM", "[image]") {
+  CHECK_THAT(outcome(bytes("P5 3 1 255\nab")), Contains("2 bytes of pixels; expected 3"));
+  CHECK_THAT(outcome(bytes("P5 3 1 255")), Contains("cut short"));
+  CHECK_THAT(outcome(bytes("P5 3 1 # 255\n")), Contains("cut short"));
+  CHECK_THAT(outcome(bytes("P5 3 1 0\nabc")), Contains("levels to 0"));
+  CHECK_THAT(outcome(bytes("P6 1 1 65535\nabcdef")), Contains("levels to 65535; expected 1 to 255"));
+  CHECK_THAT(outcome(bytes("P6 1 -1 255\nabc")), Contains("expected a number in its header, got byte 45"));
+  const auto gray = decode_image(bytes("P5 # a comment\r2#and another\n 1\t100\n\x34\x99"), file_name);  // 0x99 is above the top
+  CHECK(gray.mode == pixel_mode::gray);
+  CHECK(gray.data == std::vector<std::uint8_t>{133, 255});
+  const auto rgb = decode_image(bytes("P6 1 1 15\n\x07\x0f\x01 and more"), file_name);
+  CHECK(rgb.mode == pixel_mode::rgb);
+  CHECK(rgb.data == std::vector<std::uint8_t>{119, 255, 17});
+}
+
 TEST_CASE("image: rules of PNG", "[image]") {
   const auto whole = file_of("png_palette8");
   auto file = whole;
@@ -221,6 +235,23 @@ TEST_CASE("image: a Huffman table of more than 256 symbols", "[image]") {
   }
   FAIL("no table");
 }
+
+#ifdef CLIPX_HAS_JPEG
+TEST_CASE("image: a JPEG of thousands of scans", "[image]") {
+  const auto file = file_of("jpeg_progressive");
+  auto scan = file.end() - 2;  // the last scan, to the end marker
+  while (scan[0] != std::byte{0xff} || scan[1] != std::byte{0xda}) --scan;
+  const buffer last(scan, file.end() - 2);
+  const auto with = [&](int more) {
+    buffer longer(file.begin(), file.end() - 2);
+    for (int i = 0; i < more; ++i) longer.insert(longer.end(), last.begin(), last.end());
+    longer.insert(longer.end(), file.end() - 2, file.end());
+    return longer;
+  };
+  CHECK(outcome(with(400)).empty());
+  CHECK_THAT(outcome(with(4000)), Contains("more than 500 scans"));
+}
+#endif
 
 TEST_CASE("image: what is not a picture", "[image]") {
   CHECK_THAT(outcome({}), Contains("empty"));

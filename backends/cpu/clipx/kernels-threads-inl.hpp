@@ -18,16 +18,24 @@ namespace simd {
 HWY_EXPORT(table_float);
 HWY_EXPORT(table_bf16);
 HWY_EXPORT(table_of_floats);
-#define CLIPX_BEST HWY_DYNAMIC_DISPATCH
+/// Once, before Highway chooses. Its x86 targets are bits, better ones lower.
+inline void limit_targets() {
+  [[maybe_unused]] static const bool done = [] {
+    const isa most = most_isa();
+    if (most != isa::any) hwy::DisableTargets((most == isa::avx512 ? HWY_AVX3 : most == isa::avx2 ? HWY_AVX2 : HWY_SSE4) - 1);
+    return true;
+  }();
+}
+#define CLIPX_BEST(table) (limit_targets(), HWY_DYNAMIC_DISPATCH(table)())
 #else
-#define CLIPX_BEST HWY_STATIC_DISPATCH
+#define CLIPX_BEST(table) HWY_STATIC_DISPATCH(table)()
 #endif
 template <class T>
 const table<T>& best() {
-  if constexpr (std::is_same_v<T, float>) return CLIPX_BEST(table_float)();
-  else return CLIPX_BEST(table_bf16)();
+  if constexpr (std::is_same_v<T, float>) return CLIPX_BEST(table_float);
+  else return CLIPX_BEST(table_bf16);
 }
-CLIPX_INLINE const float_table& best_of_floats() { return CLIPX_BEST(table_of_floats)(); }
+CLIPX_INLINE const float_table& best_of_floats() { return CLIPX_BEST(table_of_floats); }
 #undef CLIPX_BEST
 
 /// f(first, n) over a share of `items` for each thread, in multiples of `grain`; `work` is the elements of an item: a thread is

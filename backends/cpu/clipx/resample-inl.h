@@ -69,7 +69,6 @@ inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim band
 inline void vertical(const std::uint8_t* in, dim in_stride, dim origin, dim row_bytes, const resample_taps& t, std::uint8_t* out) {
   const hn::ScalableTag<std::int32_t> d32;
   const hn::Rebind<std::uint8_t, decltype(d32)> d8;
-  const dim lanes = static_cast<dim>(hn::Lanes(d32));
   for (dim i = 0; i < t.size(); ++i, out += row_bytes) {
     const auto at = static_cast<std::size_t>(i);
     const std::uint8_t* p = in + (t.lo[at] - origin) * in_stride;

@@ -9,25 +9,11 @@
 #include "decode.hpp"
 #include "jpeg-inl.hpp"
 #include "png-inl.hpp"
+#include "pnm-inl.hpp"
 #include "stb-inl.hpp"
 
 namespace clipx {
 namespace detail {
-
-/// True where a number in the header of a PNM file has more digits than fit, which stb_image does not check.
-inline bool long_pnm_number(std::span<const std::byte> file) {
-  if (file.size() < 3 || file[0] != std::byte{'P'} || (file[1] != std::byte{'5'} && file[1] != std::byte{'6'})) return false;
-  bool comment = false;
-  for (std::size_t i = 2, numbers = 0, digits = 0; i < file.size() && numbers < 3; ++i) {
-    const char c = static_cast<char>(file[i]);
-    const bool digit = !comment && c >= '0' && c <= '9';
-    if (!digit && digits > 0) ++numbers;
-    digits = digit ? digits + 1 : 0;
-    if (digits > 9) return true;
-    comment = comment ? c != '\n' && c != '\r' : c == '#';
-  }
-  return false;
-}
 
 #ifndef CLIPX_HAS_JPEG
 /// True where a JPEG's Huffman table says more than the 256 symbols there can be, which stb_image does not check. Headers are
@@ -65,7 +51,6 @@ inline image decode_stb(std::span<const std::byte> file, const std::string& name
     fail(cat(name,
              ": damaged picture, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM): ", why ? why : "unknown"));
   };
-  expect(!long_pnm_number(file), [&] { return cat(name, ": damaged picture: a number of ten digits in its header"); });
 #ifndef CLIPX_HAS_JPEG
   expect(!long_jpeg_table(file), [&] { return cat(name, ": damaged JPEG: a Huffman table of more than 256 symbols"); });
 #endif
@@ -94,6 +79,7 @@ CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::stri
   constexpr dim most_pixels = 178'956'970;
   expect(!file.empty(), [&] { return cat(name, ": expected a picture, got an empty file"); });
   if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels);
+  if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
 #ifdef CLIPX_HAS_JPEG
   if (detail::starts_with(file, "\xff\xd8")) return detail::decode_jpeg(file, name, most_pixels);
 #endif

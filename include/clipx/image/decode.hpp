@@ -1,5 +1,5 @@
-// Pictures from files: PNG in every mode, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere, BMP, GIF (first
-// frame) and PNM by stb_image.
+// Pictures from files: PNG in every mode, PGM and PPM, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere, BMP and
+// GIF (first frame) by stb_image.
 #pragma once
 #include <span>
 #include <string>

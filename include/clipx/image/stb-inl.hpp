@@ -1,4 +1,4 @@
-// The one place where stb_image is instantiated: JPEG (without libjpeg), BMP, GIF and PNM from memory, and its zlib decoder (png
+// The one place where stb_image is instantiated: JPEG (without libjpeg), BMP and GIF from memory, and its zlib decoder (png
 // and text/bpe use it). Functions are static, so a program that has a stb_image of its own keeps it.
 #pragma once
 #include <cstdlib>
@@ -27,6 +27,7 @@
 #define STBI_NO_TGA
 #define STBI_NO_PIC
 #define STBI_NO_PNG  // png-inl.hpp reads them
+#define STBI_NO_PNM  // pnm-inl.hpp
 #ifdef CLIPX_HAS_JPEG
 #define STBI_NO_JPEG
 #endif

@@ -55,7 +55,7 @@ CLIPX_INLINE void mapped_file::release(const void* begin, std::size_t bytes) con
   if (to > from) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 }
 
-CLIPX_INLINE void write_file(const std::string& given, const std::function<void(const file_writer&)>& body) {
+CLIPX_INLINE void write_file(const std::string& given, function_ref<void(file_writer)> body) {
   // A link's target is replaced, not the link; what is no regular file (a device, a pipe) is written in place.
   struct stat facts {};
   const bool there = ::stat(given.c_str(), &facts) == 0, in_place = there && !S_ISREG(facts.st_mode);
@@ -89,7 +89,7 @@ CLIPX_INLINE void write_file(const std::string& given, const std::function<void(
 }
 
 CLIPX_INLINE void write_file(const std::string& path, std::string_view text) {
-  write_file(path, [&](const file_writer& put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
+  write_file(path, [&](file_writer put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
 }
 
 }  // namespace clipx

@@ -2,9 +2,26 @@
 #pragma once
 #include <dnnl.hpp>
 
+#include "simd.hpp"
+
 namespace clipx::onednn {
 
 using md = dnnl::memory::desc;
+
+/// Holds oneDNN to CLIPX_MAX_ISA; before its first use, once in a process.
+inline void limit_isa() {
+  [[maybe_unused]] static const bool done = [] {
+    using simd::isa;
+    const isa most = simd::most_isa();
+    if (most == isa::any) return true;
+    const auto limit = most == isa::avx512 ? dnnl::cpu_isa::avx512_core
+                       : most == isa::avx2 ? dnnl::cpu_isa::avx2
+                                           : dnnl::cpu_isa::sse41;
+    expect(dnnl::set_max_cpu_isa(limit) == dnnl::status::success,
+           [] { return std::string("CLIPX_MAX_ISA: oneDNN was in use before clipx and has chosen"); });
+    return true;
+  }();
+}
 
 #if DNNL_VERSION_MAJOR >= 3
 inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& e, const md& a, const md& b, const md& bias, const md& c,
