@@ -16,16 +16,6 @@ struct options {
   bool deterministic = false, json_output = false;
 };
 
-/// Multiply-adds of one item, twice: what the spec's table counts, less what clipx leaves out (the last block's other rows).
-double flops_of_image(const clipx::clip_config& c) {
-  const auto& v = c.vision;
-  const auto W = static_cast<double>(v.width), L = static_cast<double>(v.tokens()), M = static_cast<double>(v.mlp_width);
-  if (v.is_resnet()) return 0;
-  const double block = 2 * L * (4 * W * W + 2 * W * M) + 4 * L * L * W;
-  const double last = 2 * (2 * L * W * W + 2 * W * W + 2 * W * M) + 4 * L * W;
-  return 2 * L * W * 3 * static_cast<double>(v.patch_size * v.patch_size) + static_cast<double>(v.layers - 1) * block + last;
-}
-
 template <class Encoder, class T>
 void encode(const options& o) {
   const double start = now();
@@ -40,8 +30,11 @@ void encode(const options& o) {
   std::vector<std::vector<std::int32_t>> tokens;
   double flops = 0;
   if (o.tower == "text") {
-    const auto lines = clipx::read_lines(o.texts);
-    for (int i = 0; i < o.batch; ++i) tokens.push_back(model.source().text()(lines[static_cast<std::size_t>(i) % lines.size()]));
+    const auto lines = lines_of(o.texts);
+    for (int i = 0; i < o.batch; ++i) {
+      tokens.push_back(model.source().text()(lines[static_cast<std::size_t>(i) % lines.size()]));
+      flops += text_flops(config, tokens.back().size());
+    }
     work = [&] { rows = clipx::embed_tokens(model.model(), tokens, clipx::dim{1} << 20); };
   } else {
     const auto n = config.vision.image_size;
@@ -60,7 +53,7 @@ void encode(const options& o) {
       rgb.resize(static_cast<std::size_t>(o.batch * n * n * 3));
       for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
     }
-    flops = flops_of_image(config) * o.batch;
+    flops = image_flops(config) * o.batch;
     work = [&] {
       rows = rgb.empty() ? clipx::embed_normalized(model.model(), std::span<const float>(pixels)) : model.encode_pixels(rgb);
     };
@@ -71,7 +64,7 @@ void encode(const options& o) {
   auto facts = result(ms);
   facts["load_ms"] = (loaded - start) * 1e3;
   facts["first_ms"] = (first - loaded) * 1e3;
-  facts["gflops"] = flops / (median(ms) * 1e6);
+  add_rate(facts, flops, o.threads, o.precision == "bf16");
   if (!o.out.empty()) clipx::write_npy(o.out, rows.values, {rows.rows(), rows.cols});
   print(facts, o.json_output);
 }
@@ -115,7 +108,8 @@ void add_peak(CLI::App& app, std::function<void()>& run) {
              {"threads", *threads},
              {"f32_gflops", c.f32_gflops},
              {"bf16_gflops", c.bf16_gflops},
-             {"read_gbs", c.read_gbs}},
+             {"bf16_unit", c.bf16_unit},
+             {"read_gbs", measure_reading(*threads)}},
             *as_json);
     };
   });

@@ -1,4 +1,4 @@
-// clipx-bench: times a tower, the tokenizer, preprocessing and single ops, with the machine's ceilings beside them.
+// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together and single ops, beside the machine's ceilings.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -9,7 +9,9 @@ int main(int argc, char** argv) {
   CLI::App app{"Times clipx. Every command prints one JSON line with --json."};
   app.require_subcommand(1);
   std::function<void()> run;
-  for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_ops}) add(app, run);
+  for (auto* add :
+       {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_ends, bench::add_ops})
+    add(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? 0 : 2; }

@@ -1,16 +1,21 @@
 #include "peak.hpp"
 
-#include <omp.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
+#include <sstream>
 #include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace bench {
@@ -59,17 +64,59 @@ __attribute__((target("avx512f,avx512bf16"))) double dot_bf16(long rounds) {
   sink = _mm512_cvtss_f32(sum);
   return static_cast<double>(rounds) * 24 * 32 * 2;
 }
+/// Six tiles of 16 x 16 sums, each += 16 x 32 times 32 x 16.
+__attribute__((target("amx-tile,amx-bf16"))) double tiles_bf16(long rounds) {
+  struct {
+    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    std::uint16_t bytes_a_row[16] = {};
+    std::uint8_t rows[16] = {};
+  } shape;
+  for (int t = 0; t < 8; ++t) shape.bytes_a_row[t] = 64, shape.rows[t] = 16;
+  alignas(64) std::uint16_t factors[16 * 32];
+  for (auto& v : factors) v = 0x3c00;  // 1 / 128
+  alignas(64) float sums[16 * 16];
+  _tile_loadconfig(&shape);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_loadd(6, factors, 64);
+  _tile_loadd(7, factors, 64);
+  for (long r = 0; r < rounds; ++r) {
+    _tile_dpbf16ps(0, 6, 7);
+    _tile_dpbf16ps(1, 6, 7);
+    _tile_dpbf16ps(2, 6, 7);
+    _tile_dpbf16ps(3, 6, 7);
+    _tile_dpbf16ps(4, 6, 7);
+    _tile_dpbf16ps(5, 6, 7);
+  }
+  _tile_stored(0, sums, 64);
+  _tile_release();
+  sink = sums[0];
+  return static_cast<double>(rounds) * 6 * 16 * 16 * 32 * 2;
+}
+/// Linux lends the tiles' state to a process that asks for it.
+bool tiles_granted() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr long request_permission = 0x1023, tile_data = 18;
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
-/// The best of several short runs on all threads, GF/s.
+/// The best of a third of a second of runs of a millisecond or two on all threads, GF/s: short ones fit between the work of others.
 template <class Kernel>
-double rate(int threads, Kernel kernel) {
+double rate(int threads, Kernel kernel, long rounds) {
   double best = 0;
-  for (int run = 0; run < 8; ++run) {
+  for (const auto begin = clock::now(); since(begin) < 0.3;) {
     double flops = 0;
     const auto start = clock::now();
 #pragma omp parallel num_threads(threads) reduction(+ : flops)
-    flops += kernel(2'000'000);
+    flops += kernel(rounds);
     best = std::max(best, flops / since(start) * 1e-9);
   }
   return best;
@@ -79,20 +126,27 @@ double rate(int threads, Kernel kernel) {
 ceilings measure_ceilings(int threads) {
   ceilings c;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) c.f32_gflops = rate(threads, fma_512);
-  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) c.f32_gflops = rate(threads, fma_256);
-  if (cpu_flags().find("avx512_bf16") != std::string::npos) c.bf16_gflops = rate(threads, dot_bf16);
+  if (__builtin_cpu_supports("avx512f")) c.f32_gflops = rate(threads, fma_512, 200'000);
+  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) c.f32_gflops = rate(threads, fma_256, 400'000);
+  c.bf16_unit = bf16_unit();
+  if (c.bf16_unit == "amx") c.bf16_gflops = rate(threads, tiles_bf16, 15'000);
+  else if (c.bf16_unit == "avx512_bf16") c.bf16_gflops = rate(threads, dot_bf16, 200'000);
 #endif
+  return c;
+}
+
+double measure_reading(int threads) {
   const std::vector<std::uint64_t> memory(std::size_t{512} << 17, 1);
+  double best = 0;
   for (int run = 0; run < 4; ++run) {
     std::uint64_t sum = 0;
     const auto start = clock::now();
 #pragma omp parallel for num_threads(threads) reduction(+ : sum)
     for (std::size_t i = 0; i < memory.size(); ++i) sum += memory[i];
-    c.read_gbs = std::max(c.read_gbs, static_cast<double>(memory.size() * 8) / since(start) * 1e-9);
+    best = std::max(best, static_cast<double>(memory.size() * 8) / since(start) * 1e-9);
     sink = static_cast<float>(sum);
   }
-  return c;
+  return best;
 }
 
 namespace {
@@ -107,11 +161,21 @@ std::string cpu_line(const std::string& key) {
 std::string cpu_name() { return cpu_line("model name"); }
 
 std::string cpu_flags() {
-  const auto all = " " + cpu_line("flags") + " ";
+  constexpr std::array wanted{"avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16"};
+  std::istringstream all(cpu_line("flags"));
   std::string out;
-  for (const char* flag : {"avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16"})
-    if (all.find(" " + std::string(flag) + " ") != std::string::npos) out += (out.empty() ? "" : " ") + std::string(flag);
+  for (std::string flag; all >> flag;)
+    if (std::find(wanted.begin(), wanted.end(), flag) != wanted.end()) out.append(out.empty() ? "" : " ").append(flag);
   return out;
+}
+
+std::string bf16_unit() {
+#if defined(__x86_64__)
+  const auto flags = cpu_flags();
+  if (flags.find("amx_tile") != std::string::npos && flags.find("amx_bf16") != std::string::npos && tiles_granted()) return "amx";
+  if (flags.find("avx512_bf16") != std::string::npos) return "avx512_bf16";
+#endif
+  return "none";
 }
 
 double peak_mib() {

@@ -71,6 +71,15 @@ macro(clipx_tests)
   file(GLOB unit_sources CONFIGURE_DEPENDS tests/unit/*.cpp)
   if(unit_sources)
     clipx_test(unit ${unit_sources} BACKENDS ${clipx_backends})
+    if(TARGET clipx-program)
+      target_compile_definitions(test-unit PRIVATE CLIPX_PROGRAM="$<TARGET_FILE:clipx-program>")
+      add_dependencies(test-unit clipx-program)
+    endif()
+    if("cpu" IN_LIST clipx_backends)  # the kernels that oneDNN chooses on a processor without AVX-512
+      add_test(NAME "unit: deterministic, AVX2" COMMAND test-unit "deterministic*")
+      set_tests_properties("unit: deterministic, AVX2" PROPERTIES ENVIRONMENT "ONEDNN_MAX_CPU_ISA=AVX2;OMP_WAIT_POLICY=passive"
+                           TIMEOUT 600)
+    endif()
   endif()
   file(GLOB categories CONFIGURE_DEPENDS tests/backends/*.hpp)
   foreach(header ${categories})
@@ -131,4 +140,21 @@ macro(clipx_tests)
       clipx_check("downstream by ${way}" sh ${here}/tests/downstream.sh ${way} ${CMAKE_CURRENT_BINARY_DIR} ${CMAKE_GENERATOR})
     endif()
   endforeach()
+
+  # The program and the examples, on the default model and our own pictures; the evaluation sets where they are at hand.
+  if(TARGET clipx-program)
+    clipx_check("eval counts what PyTorch counts" sh ${here}/tests/eval.sh $<TARGET_FILE:clipx-program> ${here})
+    set_tests_properties("project: eval counts what PyTorch counts" PROPERTIES TIMEOUT 1800)  # two minutes of one core
+  endif()
+  foreach(example zero_shot swap_backend)
+    if(TARGET ${example})
+      clipx_check("example ${example}" $<TARGET_FILE:${example}> ${here}/models/default ${here}/examples/images/sun.png
+                  "a heart" "the sun" "a house")
+    endif()
+  endforeach()
+  if(TARGET zero_shot)
+    set_tests_properties("project: example zero_shot" PROPERTIES PASS_REGULAR_EXPRESSION "^0\\.9[0-9]+  the sun\n")
+    set_tests_properties("project: example swap_backend" PROPERTIES PASS_REGULAR_EXPRESSION
+                         "double>  *0\\.9[0-9]+  the sun.*float>  *0\\.9[0-9]+  the sun.*float>  *0\\.9[0-9]+  the sun.*bf16>  *0\\.9[0-9]+  the sun")
+  endif()
 endmacro()

@@ -186,7 +186,7 @@ def hf_text_onnx(work, name, shards):
             def forward(self, ids):
                 return self.model(input_ids=ids).text_embeds
 
-        export(tower(), tokens(work, shards)[1], path)
+        export(tower().eval(), tokens(work, shards)[1], path)
     return path
 
 

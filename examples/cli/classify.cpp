@@ -16,8 +16,7 @@ struct options {
 };
 
 clipx::prompt_set prompts(const options& o) {
-  std::vector<std::string> templates(clipx::default_templates().begin(), clipx::default_templates().end());
-  if (!o.templates.empty()) templates = clipx::read_lines(o.templates);
+  const auto templates = read_templates(o.templates);
   if (!o.classes.empty()) return clipx::read_prompts(o.classes, templates);
   std::vector<std::string> names;
   std::istringstream list(o.labels);
@@ -34,8 +33,8 @@ int classify(const options& o) {
   const auto set = prompts(o);
   const auto pictures = open_pictures(o.images);
   const auto engine = o.model.load();
-  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return engine->texts(texts); });
-  progress bar("pictures", pictures.size());
+  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return embed_texts(*engine, texts); });
+  progress bar("pictures", pictures.size(), isatty(1) != 0);  // on a terminal the answers are the progress
   bool all = true;
   for_each_batch(
       pictures, engine->source().pixels(), o.model.batch_size, o.model.device.threads,
@@ -72,14 +71,20 @@ int classify(const options& o) {
 void add_classify(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("classify", "Ranks labels for pictures.");
   auto o = std::make_shared<options>();
-  o->model.add_model(*verb), o->model.add_engine(*verb), o->model.add_json(*verb);
-  auto* labels = verb->add_option("--labels", o->labels, "labels, separated by commas");
+  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required()->type_name("PATH");
+  auto* labels = verb->add_option("--labels", o->labels, "labels, separated by commas")->type_name("A,B,...");
   auto* classes = verb->add_option("--classes", o->classes,
-                                   "file: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for standard input");
-  labels->excludes(classes);
-  verb->add_option("--templates", o->templates, "file of prompt templates with {} for the label (default: built in)");
-  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required();
+                                   "instead of --labels: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for "
+                                   "standard input")
+                      ->type_name("FILE");
+  verb->add_option("--templates", o->templates, "prompt templates with {} for the label, a line each (default: built in)")
+      ->type_name("FILE");
+  o->model.add_json(*verb), o->model.add_model(*verb), o->model.add_engine(*verb);
+  verb->footer(
+      "Probabilities are over the labels given: they say which label fits best, not whether any does.\n"
+      "Example: clipx classify *.jpg --labels \"a cat,a dog,a red car\"");
   verb->callback([=, &run] {
+    if (labels->count() && classes->count()) throw CLI::ExcludesError("--labels", "--classes");
     if (labels->count() + classes->count() == 0) throw CLI::RequiredError("--labels or --classes");
     run = [=] { return classify(*o); };
   });

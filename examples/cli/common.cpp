@@ -15,24 +15,39 @@ namespace cli {
 namespace fs = std::filesystem;
 
 void model_options::add_model(CLI::App& app) {
-  app.add_option("--model", path,
-                 "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: the model shipped with clipx)");
-  app.add_option("--tokenizer", checkpoint.tokenizer, "merges file or tokenizer.json, where the model's folder has none");
-  app.add_option("--activation", checkpoint.activation, "quick_gelu or gelu, where the file does not say");
-  app.add_option("--eos-id", checkpoint.eos_id,
-                 "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
-  app.add_option("--head-width", checkpoint.head_width, "width of an attention head, where the file does not say");
+  const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+    app.add_option(name, value, help)->type_name(type)->group("Model");
+  };
+  add("--model", path, "PATH",
+      "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: $CLIPX_MODEL, else the model that came "
+      "with clipx)");
+  add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file or tokenizer.json, where the model's folder has none");
+  add("--activation", checkpoint.activation, "NAME", "quick_gelu or gelu, where the file does not say");
+  add("--eos-id", checkpoint.eos_id, "ID",
+      "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
+  add("--head-width", checkpoint.head_width, "N", "width of an attention head, where the file does not say");
+}
+void model_options::add_threads(CLI::App& app) {
+  app.add_option("--threads", device.threads, "0: all processors")
+      ->check(CLI::Range(0, 4096).description(""))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Device");
 }
 void model_options::add_engine(CLI::App& app) {
 #ifndef CLIPX_HAS_CPU
   device.backend = "eigen", device.precision = "f32";
 #endif
-  app.add_option("--backend", device.backend, "eigen, cpu or cuda")->capture_default_str();
-  app.add_option("--precision", device.precision, "f64 (eigen), f32 or bf16 (cpu)")->capture_default_str();
-  app.add_option("--threads", device.threads, "0: all processors")->capture_default_str()->check(CLI::Range(0, 4096));
-  app.add_option("--batch-size", batch_size, "pictures encoded at once")->capture_default_str()->check(CLI::Range(1, 65536));
+  const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+    return app.add_option(name, value, help)->type_name(type)->capture_default_str()->group("Device");
+  };
+  add("--backend", device.backend, "NAME", "cpu; eigen, the slow reference; cuda");
+  add("--precision", device.precision, "NAME", "f32; bf16 (cpu: half the memory); f64 (eigen)");
+  add_threads(app);
+  add("--batch-size", batch_size, "N", "pictures encoded at once")->check(CLI::Range(1, 65536).description(""));
   app.add_flag("--deterministic", device.deterministic,
-               "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)");
+               "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)")
+      ->group("Device");
 }
 void model_options::add_json(CLI::App& app) { app.add_flag("--json", json_output, "JSON instead of text"); }
 
@@ -43,11 +58,43 @@ std::string find_model(const std::string& given) {
   const fs::path here = fs::read_symlink("/proc/self/exe", none).parent_path();
   for (const char* place : {"models/default", "../share/clipx/models/default", "../../models/default", "../../../models/default"})
     if (fs::exists(here / place / "open_clip_config.json", none)) return (here / place).lexically_normal().string();
-  clipx::fail("no model: give --model DIR or set CLIPX_MODEL; the default model was not found beside the program");
+  clipx::fail(clipx::cat("no model: give --model or set CLIPX_MODEL; the default model was not found near ", here.string()));
 }
 
 clipx::checkpoint model_options::open() const { return clipx::checkpoint::open(find_model(path), checkpoint); }
 std::unique_ptr<engine> model_options::load() const { return make_engine(open(), device); }
+
+std::vector<std::string> read_templates(const std::string& file) {
+  if (file.empty()) return {clipx::default_templates().begin(), clipx::default_templates().end()};
+  auto lines = clipx::read_lines(file);
+  clipx::expect(!lines.empty(), [&] { return clipx::cat(file, ": expected a template a line, got an empty file"); });
+  for (auto& line : lines)
+    clipx::expect(line.find("{}") != std::string::npos, [&] {
+      return clipx::cat(file, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\"");
+    });
+  return lines;
+}
+
+void check_output(const std::string& file) {
+  std::error_code none;
+  clipx::expect(!fs::is_directory(file, none), [&] { return clipx::cat(file, ": expected a file to write, got a folder"); });
+  const auto folder = fs::path(file).parent_path();
+  clipx::expect(::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0,
+                [&] { return clipx::cat(file, ": its folder is missing or cannot be written to"); });
+}
+
+clipx::embeddings<double> embed_texts(engine& e, std::span<const std::string> texts) {
+  clipx::embeddings<double> out;
+  progress bar("texts", texts.size());
+  for (std::size_t from = 0; from < texts.size();) {
+    const auto part = e.texts(texts.subspan(from, std::min<std::size_t>(256, texts.size() - from)));
+    out.cols = part.cols;
+    out.values.insert(out.values.end(), part.values.begin(), part.values.end());
+    from += static_cast<std::size_t>(part.rows());
+    bar.advance(static_cast<std::size_t>(part.rows()));
+  }
+  return out;
+}
 
 namespace {
 std::vector<std::byte> drain(std::istream& in) {
@@ -89,6 +136,8 @@ void for_each_batch(const std::vector<picture>& pictures, const clipx::preproces
     const auto work = [&] {
       for (std::size_t i; (i = next++) < n;) try {
           pixels[i] = clipx::read_pixels(pictures[from + i].bytes(), pictures[from + i].name, config, picture_loops());
+        } catch (const std::bad_alloc&) {
+          errors[i] = pictures[from + i].name + ": out of memory";
         } catch (const std::exception& e) { errors[i] = e.what(); }
     };
     std::vector<std::thread> pool;

@@ -23,10 +23,11 @@ struct model_options {
   std::size_t batch_size = 32;
   bool json_output = false;
 
-  void add_model(CLI::App& app);   // --model, --tokenizer, --activation, --head-width
-  void add_engine(CLI::App& app);  // --backend, --precision, --threads, --batch-size, --deterministic
-  void add_json(CLI::App& app);    // --json
-  clipx::checkpoint open() const;  // the folder given, or the default model
+  void add_model(CLI::App& app);    // --model, --tokenizer, --activation, --eos-id, --head-width
+  void add_engine(CLI::App& app);   // --backend, --precision, --threads, --batch-size, --deterministic
+  void add_threads(CLI::App& app);  // --threads
+  void add_json(CLI::App& app);     // --json
+  clipx::checkpoint open() const;   // the folder given, or the default model
   std::unique_ptr<engine> load() const;
 };
 
@@ -44,6 +45,15 @@ using picture_batch = std::function<void(std::span<const std::size_t> indices, s
 using picture_failure = std::function<void(std::size_t index, const std::string& message)>;
 void for_each_batch(const std::vector<picture>& pictures, const clipx::preprocess_config& config, std::size_t batch_size,
                     int threads, const picture_batch& consume, const picture_failure& failed);
+
+/// The lines of a template file, each with {}; without a file, the built-in ones.
+std::vector<std::string> read_templates(const std::string& file);
+
+/// Errors where a file cannot be written there: said before the work, not after it.
+void check_output(const std::string& file);
+
+/// Unit rows of texts, with progress.
+clipx::embeddings<double> embed_texts(engine& e, std::span<const std::string> texts);
 
 /// A picture a path; folders stand for the picture files in them, sorted. Error: nothing there.
 std::vector<picture> open_pictures(const std::vector<std::string>& paths);

@@ -14,21 +14,11 @@ struct options {
   std::string texts, out, bpe;
 };
 
-int embed_texts(const options& o) {
+int write_texts(const options& o) {
   const auto texts = clipx::read_lines(o.texts);
   clipx::expect(!texts.empty(), [&] { return clipx::cat(o.texts, ": expected a text a line, got none"); });
-  const auto engine = o.model.load();
-  progress bar("texts", texts.size());
-  std::vector<float> rows;
-  clipx::dim width = 0;
-  for (std::size_t from = 0; from < texts.size(); from += 256) {
-    const auto part =
-        engine->texts(std::span<const std::string>(texts).subspan(from, std::min<std::size_t>(256, texts.size() - from)));
-    for (double v : part.values) rows.push_back(static_cast<float>(v));
-    width = part.cols;
-    bar.advance(static_cast<std::size_t>(part.rows()));
-  }
-  clipx::write_npy(o.out, rows, {static_cast<clipx::dim>(texts.size()), width});
+  const auto rows = embed_texts(*o.model.load(), texts);
+  clipx::write_npy(o.out, std::vector<float>(rows.values.begin(), rows.values.end()), {rows.rows(), rows.cols});
   return 0;
 }
 
@@ -62,7 +52,8 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
 }
 
 int embed(const options& o) {
-  if (!o.texts.empty()) return embed_texts(o);
+  check_output(o.out);
+  if (!o.texts.empty()) return write_texts(o);
   const auto engine = o.model.load();
   return write_rows(o, engine->source().pixels(), {engine->source().config().embed_dim},
                     [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
@@ -71,6 +62,7 @@ int embed(const options& o) {
 }
 
 int preprocess(const options& o) {
+  check_output(o.out);
   const auto source = o.model.open();
   const auto config = source.pixels();
   const auto n = static_cast<clipx::dim>(source.config().vision.image_size);
@@ -98,12 +90,16 @@ int tokenize(const options& o) {
 void add_embed(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("embed", "Writes unit vectors of pictures or texts: float32 rows, input order.");
   auto o = std::make_shared<options>();
+  auto* images =
+      verb->add_option("--images", o->images, "pictures or folders of pictures; - for standard input")->type_name("PATH");
+  auto* texts = verb->add_option("--texts", o->texts, "instead of --images: a text a line; - for standard input")->type_name("FILE");
+  verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
   o->model.add_model(*verb), o->model.add_engine(*verb);
-  auto* images = verb->add_option("--images", o->images, "pictures or folders of pictures");
-  auto* texts = verb->add_option("--texts", o->texts, "file, a text a line; - for standard input");
-  images->excludes(texts);
-  verb->add_option("--out", o->out, "FILE.npy; paths that could not be read go to FILE.npy.failed")->required();
+  verb->footer(
+      "A picture that cannot be read is named, its row left out, and the exit code is 1.\n"
+      "Example: clipx embed --images pictures/ --out pictures.npy");
   verb->callback([=, &run] {
+    if (images->count() && texts->count()) throw CLI::ExcludesError("--images", "--texts");
     if (images->count() + texts->count() == 0) throw CLI::RequiredError("--images or --texts");
     run = [=] { return embed(*o); };
   });
@@ -112,20 +108,27 @@ void add_embed(CLI::App& app, action& run) {
 void add_preprocess(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("preprocess", "Writes what the image tower sees: (N, 3, H, W) float32.");
   auto o = std::make_shared<options>();
-  o->model.add_model(*verb);
-  verb->add_option("--threads", o->model.device.threads, "0: all processors")->capture_default_str();
-  verb->add_option("image", o->images, "pictures or folders of pictures")->required();
-  verb->add_option("--out", o->out, "FILE.npy")->required();
+  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required()->type_name("PATH");
+  verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
+  o->model.add_model(*verb), o->model.add_threads(*verb);
+  verb->footer("Example: clipx preprocess photo.jpg --out photo.npy");
   verb->callback([=, &run] { run = [=] { return preprocess(*o); }; });
 }
 
 void add_tokenize(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("tokenize", "Texts on standard input, a line each, to JSON arrays of ids.");
   auto o = std::make_shared<options>();
+  verb->add_option("--bpe", o->bpe,
+                   "instead of --model: merges file (bpe_simple_vocab_16e6.txt.gz or of that form), read as openai/CLIP does")
+      ->type_name("FILE");
   o->model.add_model(*verb);
-  verb->add_option("--bpe", o->bpe, "merges file (bpe_simple_vocab_16e6.txt.gz or of that form), as openai/CLIP reads it")
-      ->excludes("--model");
-  verb->callback([=, &run] { run = [=] { return tokenize(*o); }; });
+  verb->footer(
+      "From start to end token, not padded, cut to the context length.\n"
+      "Example: echo \"a photo of a cat\" | clipx tokenize");
+  verb->callback([=, &run] {
+    if (!o->bpe.empty() && !o->model.path.empty()) throw CLI::ExcludesError("--bpe", "--model");
+    run = [=] { return tokenize(*o); };
+  });
 }
 
 }  // namespace cli

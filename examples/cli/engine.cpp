@@ -17,9 +17,9 @@ std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_optio
     std::string names;
     for (auto* p : known) {
       if (o.precision == p) return;
-      names += clipx::cat(" ", p);
+      names += clipx::cat(names.empty() ? "" : " or ", p);
     }
-    clipx::fail(clipx::cat("--precision ", o.precision, ": backend ", o.backend, " has", names));
+    clipx::fail(clipx::cat("--precision ", o.precision, ": expected ", names, " with --backend ", o.backend));
   };
   if (o.backend == "eigen") {
     needs({"f64", "f32"});

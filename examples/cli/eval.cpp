@@ -84,7 +84,10 @@ data_set read_folder(const std::string& folder, const std::vector<std::string>& 
 
 data_set read_data(const std::string& path, const std::vector<std::string>& classes) {
   auto data = fs::is_directory(path) ? read_folder(path, classes) : read_shards(path);
-  clipx::expect(!data.pictures.empty(), [&] { return clipx::cat(path, ": expected pictures, found none"); });
+  clipx::expect(!data.pictures.empty(), [&] {
+    const bool by_class = fs::is_directory(path) && !classes.empty();
+    return clipx::cat(path, ": expected pictures", by_class ? " in subfolders named like the classes" : "", ", found none");
+  });
   return data;
 }
 
@@ -105,32 +108,31 @@ clipx::embeddings<double> embed_all(engine& e, const data_set& data, const optio
 }
 
 void print(const options& o, const engine& e, const char* task, const json& metrics, const json& more) {
-  const fs::path data(o.data);
+  fs::path data = fs::path(o.data).lexically_normal();
+  if (!data.has_filename()) data = data.parent_path();  // a folder with a slash at its end
   const auto name = fs::is_directory(data) ? data.filename().string() : data.parent_path().filename().string();
   if (o.model.json_output) {
     json line{{"dataset", name.empty() ? o.data : name}, {"model", e.source().config().name}, {"task", task}, {"metrics", metrics}};
     line.update(more);
-    std::printf("%s\n", line.dump().c_str());
+    std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return;
   }
   for (auto* part : {&more, &metrics})
     for (auto& [key, value] : part->items()) {
       if (value.is_number_float()) std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
-      else std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+      else std::printf("%-26s %s\n", key.c_str(), value.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     }
 }
 
 int zero_shot(const options& o) {
-  std::vector<std::string> templates(clipx::default_templates().begin(), clipx::default_templates().end());
-  if (!o.templates.empty()) templates = clipx::read_lines(o.templates);
-  const auto set = clipx::read_prompts(o.classes, templates);
+  const auto set = clipx::read_prompts(o.classes, read_templates(o.templates));
   const auto data = read_data(o.data, set.classes);
   for (std::size_t i = 0; i < data.labels.size(); ++i)
     clipx::expect(data.labels[i] >= 0, [&] {
       return clipx::cat(data.pictures[i].name, ": expected a label (.cls member, or \"cls\" in .json), got none");
     });
   const auto engine = o.model.load();
-  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return engine->texts(texts); });
+  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return embed_texts(*engine, texts); });
   const auto cosines = engine->cosines(embed_all(*engine, data, o), classes.weights);
   const auto m = clipx::evaluate_zero_shot<double>(cosines, data.labels, static_cast<clipx::dim>(set.classes.size()));
   json ties = json::array();
@@ -151,7 +153,7 @@ int retrieval(const options& o) {
                 [&] { return clipx::cat(o.data, ": expected captions (\"captions\" in .json, or .txt), found none"); });
   const auto engine = o.model.load();
   const auto images = embed_all(*engine, data, o);
-  const auto cosines = engine->cosines(engine->texts(texts), images);
+  const auto cosines = engine->cosines(embed_texts(*engine, texts), images);
   const auto m = clipx::evaluate_retrieval<double>(cosines, image_of, images.rows());
   json metrics;
   for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("image_retrieval_recall@", m.k[i])] = m.image_recall[i];
@@ -165,17 +167,28 @@ void add_eval(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
   verb->require_subcommand(1);
   auto o = std::make_shared<options>();
-  const auto add = [&](const char* name, const char* help, auto&& what) {
+  const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);
-    o->model.add_model(*task), o->model.add_engine(*task), o->model.add_json(*task);
-    task->add_option("--data", o->data, "WebDataset shards (braces are expanded) or a folder")->required();
-    task->callback([=, &run] { run = [=] { return what(*o); }; });
+    task->add_option("--data", o->data, data)->required()->type_name("PATH");
+    task->callback([o, what, &run] { run = [o, what] { return what(*o); }; });
     return task;
   };
-  auto* task = add("zeroshot", "top-1, top-5 and mean per class", zero_shot);
-  task->add_option("--classes", o->classes, "class a line, line n is label n; or each class's own prompts")->required();
-  task->add_option("--templates", o->templates, "prompt templates with {} (default: built in)");
-  add("retrieval", "R@1, R@5, R@10 both ways", retrieval);
+  auto* task = add("zeroshot", "Right pictures at 1 and at 5, and the mean per class.",
+                   "WebDataset shards (name-{0000..0008}.tar) with a label in .cls, or \"cls\" in .json; or a folder with a "
+                   "subfolder of pictures for each class",
+                   zero_shot);
+  task->add_option("--classes", o->classes, "a class a line, line n is label n, from 0; or JSON or tab-separated prompts")
+      ->required()
+      ->type_name("FILE");
+  task->add_option("--templates", o->templates, "prompt templates with {} for the class, a line each (default: built in)")
+      ->type_name("FILE");
+  task->footer("Example: clipx eval zeroshot --data test.tar --classes classes.txt --templates templates.txt");
+  auto* other = add("retrieval", "R@1, R@5, R@10: pictures found by their captions, captions by their pictures.",
+                    "WebDataset shards (name-{0000..0008}.tar) with \"captions\" in .json, or .txt; or a folder of pictures with "
+                    "a .txt beside each, a caption a line",
+                    retrieval);
+  other->footer("Example: clipx eval retrieval --data test.tar");
+  for (auto* t : {task, other}) o->model.add_json(*t), o->model.add_model(*t), o->model.add_engine(*t);
 }
 
 }  // namespace cli

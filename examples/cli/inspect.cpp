@@ -32,18 +32,30 @@ int convert(const options& o) {
 void add_inspect(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("inspect", "Shows a checkpoint's architecture, sizes, preprocessing and precision.");
   auto o = std::make_shared<options>();
-  o->model.add_model(*verb), o->model.add_json(*verb);
-  verb->add_option("path", o->model.path, "folder or file")->excludes("--model");
-  verb->callback([=, &run] { run = [=] { return inspect(*o); }; });
+  auto given = std::make_shared<std::string>();
+  verb->add_option("path", *given, "the same as --model")->type_name("PATH");
+  o->model.add_json(*verb), o->model.add_model(*verb);
+  verb->footer("Example: clipx inspect path/to/model --json");
+  verb->callback([=, &run] {
+    if (!given->empty() && !o->model.path.empty()) throw CLI::ExcludesError("path", "--model");
+    if (!given->empty()) o->model.path = *given;
+    run = [=] { return inspect(*o); };
+  });
 }
 
 void add_convert(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("convert", "Writes a checkpoint in open_clip's or Hugging Face's layout.");
   auto o = std::make_shared<options>();
+  const auto add = [&](const char* name, std::string& value, const char* help, std::vector<std::string> choices) {
+    verb->add_option(name, value, help)->capture_default_str()->check(CLI::IsMember(choices))->type_name("NAME");
+  };
+  verb->add_option("--out", o->out, "folder to write; it is made where it is missing")->required()->type_name("DIR");
+  add("--layout", o->layout, "open_clip or hf", {"open_clip", "hf"});
+  add("--dtype", o->dtype, "f32, f16 or bf16", {"f32", "f16", "bf16"});
   o->model.add_model(*verb);
-  verb->add_option("--layout", o->layout, "open_clip or hf")->capture_default_str()->check(CLI::IsMember({"open_clip", "hf"}));
-  verb->add_option("--dtype", o->dtype, "f32, f16 or bf16")->capture_default_str()->check(CLI::IsMember({"f32", "f16", "bf16"}));
-  verb->add_option("--out", o->out, "folder to write")->required();
+  verb->footer(
+      "open_clip opens the folder as local-dir:DIR, transformers by CLIPModel.from_pretrained.\n"
+      "Example: clipx convert --model path/to/model --layout hf --dtype f16 --out copy");
   verb->callback([=, &run] { run = [=] { return convert(*o); }; });
 }
 

@@ -1,12 +1,35 @@
 // clipx: classify, embed, tokenize, preprocess, inspect, convert, eval. Exit codes: 0 done, 1 bad input, 2 bad usage.
 #include <cstdio>
 #include <exception>
+#include <iostream>
 
 #include "common.hpp"
+
+namespace {
+/// An answer that did not arrive (a full disk, a closed pipe) is no success.
+int delivered(int code) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
+  std::fprintf(stderr, "clipx: standard output cannot be written\n");
+  return 1;
+}
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"CLIP without Python: images and texts in one space."};
   app.name("clipx");
+  app.footer(
+      "Examples:\n"
+      "  clipx classify photo.jpg --labels \"a cat,a dog,a red car\"\n"
+      "  clipx embed --images pictures/ --out pictures.npy\n"
+      "  clipx inspect path/to/model\n"
+      "clipx VERB --help says more. Exit codes: 0 done, 1 bad input, 2 bad usage.");
+  app.failure_message([](const CLI::App* top, const CLI::Error& e) {
+    std::string verb = "clipx";
+    for (auto used = top->get_subcommands(); !used.empty(); used = used.front()->get_subcommands())
+      verb += " " + used.front()->get_name();
+    return verb + ": " + e.what() + "\nSee " + verb + " --help.\n";
+  });
   app.require_subcommand(0, 1);
   bool version = false, verbose = false;
   app.add_flag("--version", version, "version; with -v also what is in use");
@@ -17,7 +40,7 @@ int main(int argc, char** argv) {
     add(app, run);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? 0 : 2; }
+  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? delivered(0) : 2; }
   try {
     if (version) {
       std::printf("clipx %s\n", CLIPX_VERSION);
@@ -25,9 +48,9 @@ int main(int argc, char** argv) {
         for (auto& line : cli::describe_backends()) std::printf("%s\n", line.c_str());
         std::printf("JPEG: %s\n", std::string(clipx::jpeg_decoder()).c_str());
       }
-      return 0;
+      return delivered(0);
     }
-    if (run) return run();
+    if (run) return delivered(run());
     std::fputs(app.help().c_str(), stderr);
     return 2;
   } catch (const std::bad_alloc&) {

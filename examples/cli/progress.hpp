@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 
 namespace cli {
 
 class progress {
  public:
-  progress(const char* what, std::size_t total) : what_(what), total_(total), shown_(isatty(2) != 0) {}
+  progress(const char* what, std::size_t total, bool quiet = false) : what_(what), total_(total), shown_(isatty(2) && !quiet) {}
   ~progress() {
     if (shown_ && done_) std::fprintf(stderr, "\r\033[K");
   }
@@ -24,7 +25,12 @@ class progress {
     std::fprintf(stderr, "\r\033[K%s %zu", what_, done_);
     if (total_) std::fprintf(stderr, "/%zu", total_);
     std::fprintf(stderr, "  %.1f/s", rate);
-    if (total_ > done_) std::fprintf(stderr, "  %.0f s left", static_cast<double>(total_ - done_) / rate);
+    if (total_ > done_) {
+      const double left = std::ceil(static_cast<double>(total_ - done_) / rate);
+      if (left < 120) std::fprintf(stderr, "  %.0f s left", left);
+      else if (left < 7200) std::fprintf(stderr, "  %.0f min left", left / 60);
+      else std::fprintf(stderr, "  %.1f h left", left / 3600);
+    }
     std::fflush(stderr);
   }
 

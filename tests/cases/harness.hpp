@@ -1,12 +1,12 @@
 // A case is written once: it draws inputs by name, runs an op, records outputs and gradients. Three drivers use it:
 //   test   outputs and gradients of a backend against eigen<double> on the same (rounded) inputs
 //   grad   gradients of eigen<double> against the complex step, Im L(x + i h v) / h, on eigen<std::complex<double>>
-//   perf   clipx-bench cases: the time of forward (and backward)
-// A case has name(), run(harness<B>&), a reduction length (for the tolerance) and flops().
+//   perf   clipx-bench ops: the time of each part, on inputs drawn once
+// A case has name(), run(harness<B>&), a reduction length and a constant (for the tolerance), and where it is timed flops() of its
+// forward pass or moved(), the values that it reads and writes.
 #pragma once
 #include <clipx/core/params.hpp>
 #include <clipx/core/step.hpp>
-#include <clipx/eigen.hpp>
 #include <cmath>
 #include <complex>
 #include <functional>
@@ -48,6 +48,18 @@ class harness {
   double step_size = 1e-30;
   std::map<std::string, host> outputs, gradients, directions;
   std::string perturbed;  // input that moves along its direction, for the complex step
+  // The perf driver's: what it puts around a part (any number of calls in a scratch, then one outside), and what it does with the
+  // memory of each input.
+  std::function<void(const char* name, const std::function<void()>& part)> timer;
+  std::function<void(const void* data, std::size_t bytes)> drawn;
+
+  /// The ops of a case, apart from drawing inputs and recording results: "forward", "inference", "backward". Every call must
+  /// give the same results, parameter gradients apart.
+  template <class F>
+  void part(const char* name, F&& f) {
+    if (timer) timer(name, f);
+    else f();
+  }
 
   /// An input as T (or as A: statistics, norm weights).
   template <class E = T>
@@ -62,6 +74,7 @@ class harness {
     } else {
       upload(values, m);
     }
+    if (drawn) drawn(m.data, static_cast<std::size_t>(m.size()) * sizeof(E));
     return m;
   }
   /// A model's parameters, each drawn by its name; `scale` is the deviation of matrices, norm gains are near 1.

@@ -4,7 +4,7 @@
 #include <clipx/loss/contrastive.hpp>
 #include <clipx/model/clip.hpp>
 
-#include "driver.hpp"
+#include "harness.hpp"
 
 namespace cases {
 
@@ -59,6 +59,42 @@ struct model_case {
   }
 };
 
+struct loss_case {
+  dim N, D;
+  double log_scale = 3;
+  bool identical = false;
+  std::string name() const { return clipx::cat("contrastive ", N, "x", D, " t ", log_scale); }
+  double reduction() const { return static_cast<double>(std::max(N, D)); }
+  double constant() const { return 4 * std::exp(log_scale); }  // logits err like scale * eps
+  double flops() const { return 2.0 * static_cast<double>(N * N * D); }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    auto u = h.input("u", N, D), v = identical ? u : h.input("v", N, D);
+    auto t = h.template input<A>("t", 1, 1, 0, log_scale);
+    clipx::contrastive_result<B> out;
+    h.part("forward", [&] { out = clipx::contrastive(h.s, mat<const T>(u), mat<const T>(v), mat<const A>(t)); });
+    h.output("loss", out.loss);
+    if constexpr (!harness<B>::is_complex) {
+      auto dt = h.s.make_accum(1, 1);
+      h.device.fill(dt, A(0));
+      h.part("both", [&] { out = clipx::contrastive(h.s, mat<const T>(u), mat<const T>(v), mat<const A>(t), dt); });
+      h.output("loss with gradients", out.loss);
+      h.gradient("t", dt);
+      if (!identical) h.gradient("u", out.d_image), h.gradient("v", out.d_text);
+    }
+  }
+};
+
+}  // namespace cases
+
+#ifdef CATCH_VERSION_MAJOR
+#include "driver.hpp"
+
+namespace cases {
+
 /// Bars of whole models: f64 and f32 relative to the largest value. For bf16 the bar is the model's own condition: how far the
 /// results move when every input and weight moves by half a bf16 step. A tower rounds its activations about as often as it has
 /// weight matrices, forward and backward, each time by less than that step, so the errors are of that size; 4 is four deviations.
@@ -73,7 +109,7 @@ void test_model(Backend& d, const Case& c) {
   REQUIRE(want.outputs.size() == 2);
   REQUIRE(want.gradients.size() > 20);
   if constexpr (std::is_same_v<T, clipx::bf16>) {
-    int n = 0;
+    unsigned n = 0;
     const auto nudged = [&](double v) { return rounding_of<T>()(v) * (1 + (++n * 2654435761u >> 31 ? 1 : -1) * epsilon<T>()); };
     harness<clipx::eigen<double>> moved(wide, nudged);
     c.run(moved);
@@ -169,31 +205,6 @@ void arena_settles(Backend& d) {
   CHECK(d.memory().capacity() == held);
 }
 
-struct loss_case {
-  dim N, D;
-  double log_scale = 3;
-  bool identical = false;
-  std::string name() const { return clipx::cat("contrastive ", N, "x", D, " t ", log_scale); }
-  double reduction() const { return static_cast<double>(std::max(N, D)); }
-  double constant() const { return 4 * std::exp(log_scale); }  // logits err like scale * eps
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    using A = clipx::accum_t<B>;
-    auto u = h.input("u", N, D), v = identical ? u : h.input("v", N, D);
-    auto t = h.template input<A>("t", 1, 1, 0, log_scale);
-    mat<A> dt = {};
-    if constexpr (!harness<B>::is_complex) dt = h.s.make_accum(1, 1), h.device.fill(dt, A(0));
-    auto out = clipx::contrastive(h.s, mat<const T>(u), mat<const T>(v), mat<const A>(t), dt);
-    h.output("loss", out.loss);
-    if constexpr (!harness<B>::is_complex) {
-      h.gradient("t", dt);
-      if (!identical) h.gradient("u", out.d_image), h.gradient("v", out.d_text);
-    }
-  }
-};
-
 /// The loss is float for bf16 features too. Logits err like scale * eps; gradients by that times their own bound, scale / N,
 /// plus what their storage rounds.
 template <class Backend>
@@ -210,7 +221,8 @@ void test_loss(Backend& d, const loss_case& c) {
     INFO("got " << g << ", want " << w << ", limit " << limit);
     CHECK(std::abs(g - w) <= limit);
   };
-  near(got.outputs["loss"][0], want.outputs["loss"][0], noise + 1e-6 * want.outputs["loss"][0] * (epsilon<A>() > 1e-10));
+  for (auto* name : {"loss", "loss with gradients"})
+    near(got.outputs[name][0], want.outputs["loss"][0], noise + 1e-6 * want.outputs["loss"][0] * (epsilon<A>() > 1e-10));
   // dL/dt sums N^2 terms of at most 2 scale in all.
   near(got.gradients["t"][0], want.gradients["t"][0], (noise + 2 * epsilon<A>() * static_cast<double>(c.N)) * scale);
   for (auto* name : {"u", "v"})
@@ -223,7 +235,6 @@ void test_loss(Backend& d, const loss_case& c) {
 
 }  // namespace cases
 
-#ifdef CATCH_VERSION_MAJOR
 TEST_CASE("models against eigen<double>") {
   using namespace cases;
   test_model(device(), model_case<clipx::vit>{tiny_vit()});

@@ -5,7 +5,7 @@
 #include <clipx/ops/linear.hpp>
 #include <clipx/ops/norm.hpp>
 
-#include "driver.hpp"
+#include "harness.hpp"
 
 namespace cases {
 
@@ -13,7 +13,11 @@ struct linear_case {
   dim rows, in, out;
   bool with_activation = false, with_residual = false;
   clipx::activation f = clipx::activation::quick_gelu;
-  std::string name() const { return clipx::cat("linear ", rows, "x", in, "x", out, " f", static_cast<int>(f)); }
+  std::string name() const {
+    constexpr const char* names[] = {" relu", " gelu", " quick_gelu"};
+    return clipx::cat("linear ", rows, "x", in, "x", out, with_activation ? names[static_cast<int>(f)] : "",
+                      with_residual ? " + residual" : "");
+  }
   double reduction() const { return static_cast<double>(std::max(in, rows)); }
   double constant() const { return 8; }
   double flops() const { return 2.0 * static_cast<double>(rows * in * out); }
@@ -28,14 +32,20 @@ struct linear_case {
     clipx::epilogue<T> e{.f = with_activation ? &f : nullptr, .residual = {}, .pre = {}};
     if (with_residual) e.residual = mat<const T>(residual);
     if (with_activation) e.pre = pre;
-    op.forward(h.s, mat<const T>(x), y, e);
+    h.part("forward", [&] { op.forward(h.s, mat<const T>(x), y, e); });
     h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
+      if (with_activation) {
+        auto inference = h.s.make(rows, out);
+        h.part("inference", [&] { op.forward(h.s, mat<const T>(x), inference, {.f = &f, .residual = e.residual, .pre = {}}); });
+        h.output("inference", inference);
+      }
       auto dy = h.cotangent("y", rows, out), du = h.s.make(rows, out), dx = h.s.make(rows, in);
       grad.weight = h.s.zeros(out, in), grad.bias = h.s.zeros(1, out);
-      if (with_activation) h.device.unary_backward(f, mat<const T>(pre), mat<const T>(dy), du);
-      else h.device.copy(mat<const T>(dy), du);
-      op.backward(h.s, mat<const T>(x), mat<const T>(du), grad, dx);
+      h.part("backward", [&] {
+        if (with_activation) h.device.unary_backward(f, mat<const T>(pre), mat<const T>(dy), du);
+        op.backward(h.s, mat<const T>(x), mat<const T>(with_activation ? du : dy), grad, dx);
+      });
       h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
       if (with_residual) h.gradient("residual", dy);
     }
@@ -47,6 +57,7 @@ struct layernorm_case {
   std::string name() const { return clipx::cat("layernorm ", rows, "x", width); }
   double reduction() const { return static_cast<double>(std::max(rows, width)); }
   double constant() const { return 8; }
+  double moved() const { return 4.0 * static_cast<double>(rows * width); }  // x, branch -> sum, y
 
   template <class B>
   void run(harness<B>& h) const {
@@ -57,13 +68,13 @@ struct layernorm_case {
     auto x = h.input("x", rows, width, 2, 1), branch = h.input("branch", rows, width);
     auto sum = h.s.make(rows, width), y = h.s.make(rows, width);
     typename clipx::layernorm<B>::saved k{h.s.make_accum(rows, 2)};
-    op.forward(h.s, mat<const T>(x), mat<const T>(branch), sum, y, k);
+    h.part("forward", [&] { op.forward(h.s, mat<const T>(x), mat<const T>(branch), sum, y, k); });
     h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
       grad.weight = h.s.make_accum(1, width), grad.bias = h.s.make_accum(1, width);
       h.device.fill(grad.weight, A(0)), h.device.fill(grad.bias, A(0));
-      op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, dx);
+      h.part("backward", [&] { op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, dx); });
       h.gradient("x", dx), h.gradient("branch", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
     }
   }
@@ -81,6 +92,11 @@ struct attention_case {
     return static_cast<double>(std::max<dim>(*std::max_element(lengths.begin(), lengths.end()), head_width));
   }
   double constant() const { return 16; }
+  double flops() const {  // two products over the pairs of rows that see each other
+    double pairs = 0;
+    for (const double n : lengths) pairs += pooled ? n : causal ? n * (n + 1) / 2 : n * n;
+    return 4 * pairs * static_cast<double>(heads * head_width);
+  }
 
   template <class B>
   void run(harness<B>& h) const {
@@ -94,12 +110,14 @@ struct attention_case {
     auto y = h.s.make(queries.rows(), W);
     clipx::attention<B> op{heads};
     auto saved = op.make_saved(h.s, queries, keys);
-    op.forward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, y, saved);
+    h.part("forward", [&] { op.forward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, y, saved); });
     h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", y.rows, W), dqkv = h.s.zeros(qkv.rows, 3 * W), dsingle = h.s.make(single.rows, W);
-      op.backward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, mat<const T>(y), saved,
-                  mat<const T>(dy), pooled ? dsingle : dqkv.col_range(0, W), dqkv.col_range(W, W), dqkv.col_range(2 * W, W));
+      h.part("backward", [&] {
+        op.backward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, mat<const T>(y), saved,
+                    mat<const T>(dy), pooled ? dsingle : dqkv.col_range(0, W), dqkv.col_range(W, W), dqkv.col_range(2 * W, W));
+      });
       h.gradient("qkv", dqkv);
       if (pooled) h.gradient("q", dsingle);
     }
@@ -115,6 +133,10 @@ struct conv_case {
   }
   double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, pictures * height * width)); }
   double constant() const { return 16; }
+  double flops() const {
+    const clipx::window w{height, width, in, kernel, stride, kernel / 2};
+    return 2.0 * static_cast<double>(pictures * w.out_rows() * w.patch() * out);
+  }
 
   template <class B>
   void run(harness<B>& h) const {
@@ -130,18 +152,18 @@ struct conv_case {
     auto y = h.s.make(rows, out);
     const auto r = with_residual ? mat<const T>(residual) : mat<const T>{};
     typename clipx::conv_batchnorm<B>::saved k;
-    op.forward(h.s, mat<const T>(x), height, width, r, relu, y, &k, training);
+    h.part("forward", [&] { op.forward(h.s, mat<const T>(x), height, width, r, relu, y, &k, training); });
     h.output("y", y);
     if (!training) {
       auto inference = h.s.make(rows, out);
-      op.forward(h.s, mat<const T>(x), height, width, r, relu, inference, nullptr, false);
+      h.part("inference", [&] { op.forward(h.s, mat<const T>(x), height, width, r, relu, inference, nullptr, false); });
       if constexpr (!harness<B>::is_complex) h.output("inference", inference);
     }
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", rows, out), dz = h.s.make(rows, out), dx = h.s.make(x.rows, in);
       grad.weight = h.s.zeros(out, w.patch()), grad.bn.weight = h.s.make_accum(1, out), grad.bn.bias = h.s.make_accum(1, out);
       h.device.fill(grad.bn.weight, A(0)), h.device.fill(grad.bn.bias, A(0));
-      op.backward(h.s, k, relu, mat<const T>(dy), grad, dz, dx);
+      h.part("backward", [&] { op.backward(h.s, k, relu, mat<const T>(dy), grad, dz, dx); });
       h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("gain", grad.bn.weight),
           h.gradient("offset", grad.bn.bias);
       if (with_residual) h.gradient("residual", dz);
@@ -219,6 +241,8 @@ void each_op(F&& f) {
 }  // namespace cases
 
 #ifdef CATCH_VERSION_MAJOR
+#include "driver.hpp"
+
 TEST_CASE("ops against eigen<double>") {
   cases::each_op([](const auto& c) { cases::test(device(), c); });
 }

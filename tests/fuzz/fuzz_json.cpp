@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   checkpoint_config config;
   try {
     if (*data == 0) {
-      detail::parse_json(text.data(), text.data() + text.size(), "fuzz", 4);
+      detail::parse_json(text, "fuzz", 4);
       return 0;
     }
     const auto cut = text.find('\0');

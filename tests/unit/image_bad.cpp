@@ -236,6 +236,23 @@ TEST_CASE("image: a Huffman table of more than 256 symbols", "[image]") {
   FAIL("no table");
 }
 
+#ifdef CLIPX_HAS_JPEG
+TEST_CASE("image: a JPEG of thousands of scans", "[image]") {
+  const auto file = file_of("jpeg_progressive");
+  auto scan = file.end() - 2;  // the last scan, to the end marker
+  while (scan[0] != std::byte{0xff} || scan[1] != std::byte{0xda}) --scan;
+  const buffer last(scan, file.end() - 2);
+  const auto with = [&](int more) {
+    buffer longer(file.begin(), file.end() - 2);
+    for (int i = 0; i < more; ++i) longer.insert(longer.end(), last.begin(), last.end());
+    longer.insert(longer.end(), file.end() - 2, file.end());
+    return longer;
+  };
+  CHECK(outcome(with(400)).empty());
+  CHECK_THAT(outcome(with(4000)), Contains("more than 500 scans"));
+}
+#endif
+
 TEST_CASE("image: what is not a picture", "[image]") {
   CHECK_THAT(outcome({}), Contains("empty"));
   CHECK(outcome(bytes("a photo of a cat\n")) != "");

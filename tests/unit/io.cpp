@@ -1,4 +1,5 @@
 // Files, safetensors and .npy: what is written comes back, and every lie in a file is named.
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,39 +17,12 @@
 #include <random>
 
 #include "catch.hpp"
+#include "temporary.hpp"
 
 using namespace clipx;
 namespace fs = std::filesystem;
 
 namespace {
-
-template <class Call>
-std::string message(const Call& call) {
-  try {
-    call();
-  } catch (const error& e) { return e.what(); }
-  return "no error";
-}
-
-/// A folder that goes away with the test.
-struct scratch {
-  fs::path path;
-  scratch() {
-    std::string name = (fs::temp_directory_path() / "clipx_io_XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~scratch() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return (path / name).string(); }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator{}));
-  }
-};
-
-std::string contents(const std::string& path) {
-  const auto file = mapped_file::open(path);
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
 
 std::string archive(const std::string& header, std::size_t data) {
   const std::uint64_t n = header.size();
@@ -73,10 +47,17 @@ std::vector<float> read_all(const tensor_info& t) {
   return out;
 }
 
+/// Values of each tensor, for write_safetensors.
+auto from(std::vector<std::vector<double>> values) {
+  return [values = std::move(values)](std::size_t i, std::span<double> to) {
+    std::copy(values[i].begin(), values[i].end(), to.begin());
+  };
+}
+
 }  // namespace
 
 TEST_CASE("a mapped file") {
-  const scratch dir;
+  const temporary_folder dir;
   write_file(dir / "a", "hello");
   write_file(dir / "empty", "");
   auto a = mapped_file::open(dir / "a");
@@ -94,7 +75,7 @@ TEST_CASE("a mapped file") {
 }
 
 TEST_CASE("released pages come back from the file") {
-  const scratch dir;
+  const temporary_folder dir;
   std::string text(1 << 20, '\0');
   for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 31 >> 3);
   write_file(dir / "a", text);
@@ -106,7 +87,7 @@ TEST_CASE("released pages come back from the file") {
 }
 
 TEST_CASE("a file is written whole or not at all") {
-  const scratch dir;
+  const temporary_folder dir;
   const std::string path = dir / "out";
   write_file(path, "first");
   CHECK(contents(path) == "first");
@@ -115,7 +96,7 @@ TEST_CASE("a file is written whole or not at all") {
   CHECK(dir.files() == 1);
   SECTION("a body that fails leaves the old file") {
     CHECK_THROWS_AS(write_file(path,
-                               [](const file_writer& put) {
+                               [](file_writer put) {
                                  put(std::as_bytes(std::span("half", 4)));
                                  throw std::runtime_error("stop");
                                }),
@@ -139,8 +120,23 @@ TEST_CASE("a file is written whole or not at all") {
   SECTION("no folder there, or one in the file's place") {
     CHECK_THAT(message([&] { write_file(dir / "no/out", "x"); }), Contains("cannot be written"));
     fs::create_directory(dir / "folder");
-    CHECK_THAT(message([&] { write_file(dir / "folder", "x"); }), Contains("cannot be replaced"));
+    CHECK_THAT(message([&] { write_file(dir / "folder", "x"); }), Contains("cannot be written"));
     CHECK(dir.files() == 2);
+  }
+  SECTION("a pipe stays a pipe, a link a link") {
+    const std::string pipe = dir / "pipe", link = dir / "link";
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+    write_file(pipe, "through");
+    char got[16];
+    CHECK(::read(reader, got, sizeof got) == 7);
+    ::close(reader);
+    CHECK(fs::is_fifo(pipe));
+    fs::create_symlink("out", link);
+    write_file(link, "third");
+    CHECK(fs::is_symlink(link));
+    CHECK(contents(path) == "third");
+    CHECK(dir.files() == 3);
   }
 }
 
@@ -237,26 +233,23 @@ TEST_CASE("safetensors: the tensors tile the data") {
 }
 
 TEST_CASE("safetensors: what is written comes back") {
-  const scratch dir;
+  const temporary_folder dir;
   const double tiny32 = std::numeric_limits<float>::denorm_min(), tiny64 = std::numeric_limits<double>::denorm_min();
   const double inf = std::numeric_limits<double>::infinity();
   std::vector<double> wide{0, -0.0, 1, -2.5, 65504, 0x1p-24, 3 * 0x1p-24, -0x1p-14, inf, -inf, 0x1p-126, -0x1p-133, tiny32, 0x1p99};
   std::vector<double> half{0, -0.0, 1, -2.5, 65504, 0x1p-24, 1023 * 0x1p-24, -0x1p-14, inf, 1 / 1024.0};
   std::vector<double> brain{0, -0.0, 1, -2.5, 0x1p-126, 0x1p-133, -127 * 0x1p-133, 0x1.fep127, -inf};
   std::vector<double> doubles{0, tiny64, -1e300, 1.0 / 3};
-  const auto fill = [](const std::vector<double>& v) {
-    return [&v](std::span<double> to) { std::copy(v.begin(), v.end(), to.begin()); };
-  };
   const auto n = [](const std::vector<double>& v) { return static_cast<dim>(v.size()); };
   const std::string path = dir / "x.safetensors";
   write_safetensors(path,
-                    {{"half", dtype::f16, {n(half)}, fill(half)},
-                     {"wide", dtype::f32, {2, n(wide) / 2}, fill(wide)},
-                     {"brain", dtype::bf16, {n(brain), 1}, fill(brain)},
-                     {"a.none", dtype::f32, {0, 4}, [](std::span<double>) {}},
-                     {"doubles", dtype::f64, {n(doubles)}, fill(doubles)},
-                     {"scalar", dtype::f32, {}, [](std::span<double> to) { to[0] = 3; }}},
-                    {{"format", "pt"}, {"note", "x\"y"}});
+                    {{"half", dtype::f16, {n(half)}},
+                     {"wide", dtype::f32, {2, n(wide) / 2}},
+                     {"brain", dtype::bf16, {n(brain), 1}},
+                     {"a.none", dtype::f32, {0, 4}},
+                     {"doubles", dtype::f64, {n(doubles)}},
+                     {"scalar", dtype::f32, {}}},
+                    from({half, wide, brain, {}, doubles, {3}}), {{"format", "pt"}, {"note", "x\"y"}});
   CHECK(dir.files() == 1);
   const auto file = safetensors::open(path);
   CHECK(file.tensors().size() == 6);
@@ -290,16 +283,13 @@ TEST_CASE("safetensors: what is written comes back") {
 }
 
 TEST_CASE("safetensors: every f16 and bf16 value keeps its bits") {
-  const scratch dir;
+  const temporary_folder dir;
   std::vector<double> f16(65536), b16(65536);
   for (std::uint32_t i = 0; i < 65536; ++i) {
     f16[i] = f16_to_float(static_cast<std::uint16_t>(i));
     b16[i] = std::bit_cast<float>(i << 16);
   }
-  const auto fill = [](const std::vector<double>& v) {
-    return [&v](std::span<double> to) { std::copy(v.begin(), v.end(), to.begin()); };
-  };
-  write_safetensors(dir / "x", {{"b", dtype::bf16, {65536}, fill(b16)}, {"h", dtype::f16, {256, 256}, fill(f16)}}, {});
+  write_safetensors(dir / "x", {{"b", dtype::bf16, {65536}}, {"h", dtype::f16, {256, 256}}}, from({b16, f16}), {});
   const auto file = safetensors::open(dir / "x");
   CHECK(file.metadata().empty());
   std::size_t wrong = 0;
@@ -315,27 +305,24 @@ TEST_CASE("safetensors: every f16 and bf16 value keeps its bits") {
 }
 
 TEST_CASE("safetensors: what is not written") {
-  const scratch dir;
-  const auto zero = [](std::span<double> to) { std::fill(to.begin(), to.end(), 0.0); };
+  const temporary_folder dir;
+  const auto zero = [](std::size_t, std::span<double> to) { std::fill(to.begin(), to.end(), 0.0); };
   const std::string path = dir / "x";
-  CHECK_THAT(message([&] {
-               write_safetensors(path, {{"a", dtype::f32, {1}, zero}, {"a", dtype::f16, {1}, zero}});
-             }),
-             Contains("taken"));
-  CHECK_THAT(message([&] { write_safetensors(path, {{"__metadata__", dtype::f32, {1}, zero}}); }), Contains("taken"));
-  CHECK_THAT(message([&] { write_safetensors(path, {{"\xff", dtype::f32, {1}, zero}}); }), Contains("not UTF-8"));
-  CHECK_THAT(message([&] { write_safetensors(path, {{"a", dtype::i64, {1}, zero}}); }), Contains("I64 is not written"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"a", dtype::f32, {1}}, {"a", dtype::f16, {1}}}, zero); }), Contains("taken"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"__metadata__", dtype::f32, {1}}}, zero); }), Contains("taken"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"\xff", dtype::f32, {1}}}, zero); }), Contains("not UTF-8"));
+  CHECK_THAT(message([&] { write_safetensors(path, {{"a", dtype::i64, {1}}}, zero); }), Contains("I64 is not written"));
   CHECK(dir.files() == 0);
-  write_safetensors(path, {}, {});
+  write_safetensors(path, {}, zero, {});
   CHECK(safetensors::open(path).tensors().empty());
 }
 
 TEST_CASE("safetensors: shards and their index") {
-  const scratch dir;
+  const temporary_folder dir;
   const auto put = [&](const std::string& file, const std::vector<std::string>& names) {
     std::vector<tensor_to_write> all;
-    for (auto& n : names) all.push_back({n, dtype::f32, {2}, [n](std::span<double> to) { to[0] = n[0], to[1] = 1; }});
-    write_safetensors(dir / file, std::move(all));
+    for (auto& n : names) all.push_back({n, dtype::f32, {2}});
+    write_safetensors(dir / file, all, [&](std::size_t i, std::span<double> to) { to[0] = names[i][0], to[1] = 1; });
   };
   put("1.safetensors", {"a", "c"}), put("2.safetensors", {"b"});
   const std::string index = dir / "model.safetensors.index.json";
@@ -360,7 +347,7 @@ TEST_CASE("safetensors: shards and their index") {
 }
 
 TEST_CASE("npy: what is written comes back") {
-  const scratch dir;
+  const temporary_folder dir;
   for (const auto& shape : std::vector<std::vector<dim>>{{}, {3}, {2, 3}, {2, 1, 5}, {0, 7}, {1000, 64}}) {
     dim n = 1;
     for (dim d : shape) n *= d;

@@ -152,7 +152,7 @@ TEST_CASE("text: errors name the file and the place", "[text]") {
   const auto vocab = [&](std::string_view v, std::string_view m) {
     return message([&] { tokenizer::from_vocab_bytes(v, m, o, "v"); });
   };
-  CHECK_THAT(vocab("{", ""), Contains("not JSON"));
+  CHECK_THAT(vocab("{", ""), Contains("not valid JSON"));
   CHECK_THAT(vocab("[]", ""), Contains("vocabulary"));
   CHECK_THAT(vocab(R"({"a": -1})", ""), Contains("\"a\""));
   CHECK_THAT(vocab(R"({"a": 99999999})", ""), Contains("1048576"));

@@ -55,11 +55,14 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
           if (relu) onednn::append(ops, dnnl::algorithm::eltwise_relu, 0, 0);
           dnnl::primitive_attr attr;
           attr.set_post_ops(ops);
+          attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
           const auto pd = onednn::conv(s.engine, mx, md({weight.rows, w.channels, w.kernel, w.kernel}, type, tag::any), mb, my,
                                        w.stride, w.pad, attr);
           expect(static_cast<bool>(pd),
                  [&] { return cat("oneDNN has no convolution for ", w.channels, " to ", weight.rows, " channels"); });
-          plan = &s.plans.emplace(id, cpu_engine::state::plan{dnnl::convolution_forward(pd), pd.weights_desc(), {}}).first->second;
+          plan =
+              &s.plans.emplace(id, cpu_engine::state::plan{dnnl::convolution_forward(pd), pd.weights_desc(), pd.scratchpad_desc()})
+                   .first->second;
         }
       }
       dnnl::memory packed;
@@ -87,13 +90,12 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
       } else {
         packed = make(fresh_bias), bias = &fresh_bias;
       }
-      std::unordered_map<int, dnnl::memory> args{{DNNL_ARG_SRC, s.at(mx, xp.data)},
-                                                 {DNNL_ARG_WEIGHTS, packed},
-                                                 {DNNL_ARG_BIAS, s.at(mb, bias->data())},
-                                                 {DNNL_ARG_DST, s.at(my, yp.data)}};
+      cpu_engine::state::arguments args{{DNNL_ARG_SRC, s.at(mx, xp.data)},
+                                        {DNNL_ARG_WEIGHTS, packed},
+                                        {DNNL_ARG_BIAS, s.at(mb, bias->data())},
+                                        {DNNL_ARG_DST, s.at(my, yp.data)}};
       if (residual) args.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, s.at(my, rp.data));
-      plan->run.execute(s.stream, args);
-      s.stream.wait();
+      s.execute(*plan, args);
     };
     if (!s.deterministic) return one_call(pictures, x, residual, y);
     const dim in = w.height * w.width, out = w.out_height() * w.out_width();

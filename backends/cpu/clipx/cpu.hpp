@@ -17,7 +17,7 @@ namespace clipx {
 struct cpu_options {
   int threads = 0;  // 0: as many as OpenMP would take (all processors, or OMP_NUM_THREADS)
   /// A picture's or text's embedding is bit-equal alone, in any batch, and with any number of threads. Slower: products run in
-  /// blocks of 32 rows and convolutions a picture at a time, each by one thread.
+  /// blocks of 48 rows and convolutions a picture at a time, each by one thread.
   bool deterministic = false;
 };
 
@@ -93,40 +93,58 @@ class cpu {
   using out = mat<T>;
   using in_f = mat<const float>;
   using out_f = mat<float>;
-  static constexpr bool wide = std::is_same_v<T, float>;  // T and A are one type: the overloads for A apart from T are not there
-  struct nothing;
+  static constexpr bool wide = std::is_same_v<T, float>;  // T and A are one type: the overloads for A take what nobody has
+  struct nothing {};
   using in_w = mat<const std::conditional_t<wide, nothing, float>>;
   using out_w = mat<std::conditional_t<wide, nothing, float>>;
 
   void upload(in_f x, out y) { K::narrow(n_, x, y); }
-  void upload(in_w x, out_w y) requires(!wide) { kernels<float>::copy(n_, x, y); }
+  void upload(in_w x, out_w y) {
+    if constexpr (!wide) kernels<float>::copy(n_, x, y);
+  }
   void upload(mat<const std::int32_t> x, mat<std::int32_t> y) { plain_copy(x, y); }
   void upload(mat<const std::uint8_t> x, mat<std::uint8_t> y) { plain_copy(x, y); }
   void upload(mat<const double> x, out y) { plain_copy(x, y); }
-  void upload(mat<const double> x, out_w y) requires(!wide) { plain_copy(x, y); }
+  void upload(mat<const double> x, out_w y) {
+    if constexpr (!wide) plain_copy(x, y);
+  }
   void download(in x, out_f y) { K::widen(n_, x, y); }
-  void download(in_w x, out_w y) requires(!wide) { kernels<float>::copy(n_, x, y); }
+  void download(in_w x, out_w y) {
+    if constexpr (!wide) kernels<float>::copy(n_, x, y);
+  }
   void download(in x, mat<double> y) { plain_copy(x, y); }
-  void download(in_w x, mat<double> y) requires(!wide) { plain_copy(x, y); }
+  void download(in_w x, mat<double> y) {
+    if constexpr (!wide) plain_copy(x, y);
+  }
   void copy(in x, out y) { K::copy(n_, x, y); }
-  void copy(in x, out_w y) requires(!wide) { K::widen(n_, x, y); }
-  void copy(in_w x, out y) requires(!wide) { K::narrow(n_, x, y); }
-  void copy(in_w x, out_w y) requires(!wide) { kernels<float>::copy(n_, x, y); }
+  void copy(in x, out_w y) {
+    if constexpr (!wide) K::widen(n_, x, y);
+  }
+  void copy(in_w x, out y) {
+    if constexpr (!wide) K::narrow(n_, x, y);
+  }
+  void copy(in_w x, out_w y) {
+    if constexpr (!wide) kernels<float>::copy(n_, x, y);
+  }
   void fill(out y, T v) { K::fill(n_, y, v); }
-  void fill(out_w y, float v) requires(!wide) { kernels<float>::fill(n_, y, v); }
+  void fill(out_w y, float v) {
+    if constexpr (!wide) kernels<float>::fill(n_, y, v);
+  }
   void pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, out y) {
     K::pixels(n_, rgb, mean, std, y);
   }
 
   void gemm(op ta, op tb, float alpha, in a, in b, float beta, out c) { engine_.gemm(ta, tb, alpha, a, b, beta, c); }
-  void gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c) requires(!wide) {
-    engine_.gemm(ta, tb, alpha, a, b, beta, c);
+  void gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c) {
+    if constexpr (!wide) engine_.gemm(ta, tb, alpha, a, b, beta, c);
   }
-  void gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c) requires(!wide) {
-    engine_.gemm(ta, tb, alpha, a, b, beta, c);
+  void gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c) {
+    if constexpr (!wide) engine_.gemm(ta, tb, alpha, a, b, beta, c);
   }
   void add(float alpha, in x, float beta, out y) { K::add(n_, alpha, x, beta, y); }
-  void add(float alpha, in_w x, float beta, out_w y) requires(!wide) { kernels<float>::add(n_, alpha, x, beta, y); }
+  void add(float alpha, in_w x, float beta, out_w y) {
+    if constexpr (!wide) kernels<float>::add(n_, alpha, x, beta, y);
+  }
   void add_rows(in x, out y) { K::add_rows(n_, x, y); }
   void sum_rows(in x, out y) { K::sum_rows(n_, x, y); }
   void gather_rows(in x, mat<const std::int32_t> ids, out y) { K::gather_rows(n_, x, ids, y); }

@@ -88,8 +88,9 @@ void each_pooled(const window& w, dim pictures, F&& f) {
 
 template <class T>
 eigen<T>::eigen()
-    : memory_([](dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
-              [](std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
+    : memory_(
+          this, [](void*, dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
+          [](void*, std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
 
 template <class T>
 void* eigen<T>::zeroed(dim bytes) {
@@ -202,13 +203,14 @@ void eigen<T>::layernorm_backward(mat<const T> x, mat<const T> w, mat<const T> s
 }
 template <class T>
 void eigen<T>::column_stats(mat<const T> x, mat<T> stats) {
-  const T n = T(static_cast<double>(x.rows));
+  using wide = std::conditional_t<std::is_same_v<T, float>, double, T>;  // columns are long: a picture's every pixel
+  const wide n = wide(static_cast<double>(x.rows));
   for (dim c = 0; c < x.cols; ++c) {
-    T mean(0), var(0);
-    for (dim r = 0; r < x.rows; ++r) mean += x.row(r)[c];
+    wide mean(0), var(0);
+    for (dim r = 0; r < x.rows; ++r) mean += wide(x.row(r)[c]);
     mean /= n;
-    for (dim r = 0; r < x.rows; ++r) var += (x.row(r)[c] - mean) * (x.row(r)[c] - mean);
-    stats.row(0)[c] = mean, stats.row(1)[c] = var / n;
+    for (dim r = 0; r < x.rows; ++r) var += (wide(x.row(r)[c]) - mean) * (wide(x.row(r)[c]) - mean);
+    stats.row(0)[c] = T(mean), stats.row(1)[c] = T(var / n);
   }
 }
 template <class T>

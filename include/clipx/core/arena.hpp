@@ -1,7 +1,6 @@
 // Memory: buffer (owned), arena (a stack of views that a step takes and gives back).
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -44,9 +43,9 @@ class arena {
     std::size_t block = 0;
     dim used = 0;
   };
-  using source = std::function<buffer<std::byte>(dim)>;  // allocates bytes
-  using poison = std::function<void(std::byte*, dim)>;   // sets every bit
-  arena(source allocate, poison fill) : allocate_(std::move(allocate)), poison_(std::move(fill)) {}
+  using source = buffer<std::byte> (*)(void* device, dim bytes);
+  using poison = void (*)(void* device, std::byte* from, dim bytes);  // sets every bit
+  arena(void* device, source allocate, poison fill) : device_(device), allocate_(allocate), poison_(fill) {}
 
   template <class E>
   mat<E> take(dim rows, dim cols) {
@@ -57,7 +56,7 @@ class arena {
 #ifndef NDEBUG
     for (std::size_t b = to.block; b < blocks_.size() && b <= at_.block; ++b) {
       const dim from = b == to.block ? to.used : 0, end = b == at_.block ? at_.used : blocks_[b].size();
-      if (end > from) poison_(blocks_[b].data() + from, end - from);
+      if (end > from) poison_(device_, blocks_[b].data() + from, end - from);
     }
 #endif
     at_ = to;
@@ -81,7 +80,7 @@ class arena {
   std::byte* take_bytes(dim bytes) {
     bytes = (bytes + alignment - 1) / alignment * alignment;
     while (at_.block < blocks_.size() && at_.used + bytes > blocks_[at_.block].size()) at_ = {at_.block + 1, 0};
-    if (at_.block == blocks_.size()) blocks_.push_back(allocate_(bytes > least ? bytes : least));
+    if (at_.block == blocks_.size()) blocks_.push_back(allocate_(device_, bytes > least ? bytes : least));
     auto* p = blocks_[at_.block].data() + at_.used;
     at_.used += bytes;
     dim in_use = at_.used;
@@ -92,9 +91,10 @@ class arena {
   void merge() {
     const dim total = capacity();
     blocks_.clear();
-    blocks_.push_back(allocate_(total));
+    blocks_.push_back(allocate_(device_, total));
   }
 
+  void* device_;
   source allocate_;
   poison poison_;
   std::vector<buffer<std::byte>> blocks_;

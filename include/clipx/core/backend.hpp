@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <span>
 
-#include "../model/config.hpp"
+#include "activation.hpp"
 #include "arena.hpp"
 #include "mat.hpp"
 
@@ -29,10 +29,10 @@ struct row_ranges {
 /// picture, y, x, with `lead` rows left free before each picture (the class token's place).
 struct window {
   dim height, width, channels, kernel, stride, pad = 0, lead = 0;
-  dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
-  dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
-  dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
-  dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
+  constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
+  constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
+  constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
 };
 
 /// What a backend fuses; an op asks before it composes verbs. Every declared path accepts every shape.

@@ -18,14 +18,15 @@ namespace clipx {
 
 /// The caller's place in the source, filled in by default arguments (clang 14 has no std::source_location).
 struct where {
-  const char* file = __builtin_FILE();
-  int line = __builtin_LINE();
+  const char* file = "";
+  int line = 0;
+  static where here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
 /// What a caller can get wrong: files, shapes, devices. what() says what, expected, got and in which file or tensor.
 class error : public std::runtime_error {
  public:
-  explicit error(const std::string& message, where at = {}) : std::runtime_error(message), at_(at) {}
+  explicit error(const std::string& message, where at = where::here()) : std::runtime_error(message), at_(at) {}
   /// Source position of the failed check, for bug reports.
   where at() const noexcept { return at_; }
 
@@ -52,11 +53,11 @@ std::string cat(const Parts&... parts) {
   return out;
 }
 
-[[noreturn]] inline void fail(const std::string& message, where at = {}) { throw error(message, at); }
+[[noreturn]] inline void fail(const std::string& message, where at = where::here()) { throw error(message, at); }
 
 /// Throws clipx::error(message()) unless ok; the message is built only on failure.
 template <class Message>
-void expect(bool ok, Message&& message, where at = {}) {
+void expect(bool ok, Message&& message, where at = where::here()) {
   if (ok) return;
   if constexpr (std::is_invocable_v<Message>) throw error(message(), at);
   else throw error(std::string(message), at);

@@ -14,24 +14,24 @@ struct mat {
   dim rows = 0, cols = 0, ld = 0;
 
   mat() = default;
-  mat(T* d, dim r, dim c) : data(d), rows(r), cols(c), ld(c) {}
-  mat(T* d, dim r, dim c, dim l) : data(d), rows(r), cols(c), ld(l) {}
+  constexpr mat(T* d, dim r, dim c) : data(d), rows(r), cols(c), ld(c) {}
+  constexpr mat(T* d, dim r, dim c, dim l) : data(d), rows(r), cols(c), ld(l) {}
   /// A mutable view reads as a const one.
   template <class U>
-  requires std::is_same_v<const U, T> mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
+  requires std::is_same_v<const U, T> constexpr mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
 
-  dim size() const { return rows * cols; }
-  explicit operator bool() const { return data != nullptr; }
-  T* row(dim r) const { return data + r * ld; }
+  constexpr dim size() const { return rows * cols; }
+  constexpr explicit operator bool() const { return data != nullptr; }
+  constexpr T* row(dim r) const { return data + r * ld; }
   /// Rows first .. first + n - 1.
-  mat row_range(dim first, dim n) const { return {data + first * ld, n, cols, ld}; }
+  constexpr mat row_range(dim first, dim n) const { return {data + first * ld, n, cols, ld}; }
   /// Columns first .. first + n - 1.
-  mat col_range(dim first, dim n) const { return {data + first, rows, n, ld}; }
+  constexpr mat col_range(dim first, dim n) const { return {data + first, rows, n, ld}; }
   /// Every step-th row from `first`: all class tokens of N images are (N, D, ld = T*D).
-  mat every(dim step, dim first = 0) const { return {data + first * ld, (rows - first + step - 1) / step, cols, ld * step}; }
+  constexpr mat every(dim step, dim first = 0) const { return {data + first * ld, (rows - first + step - 1) / step, cols, ld * step}; }
   /// The same memory as (r, c); rows must be contiguous.
-  mat reshape(dim r, dim c) const { return {data, r, c, c}; }
-  bool contiguous() const { return ld == cols || rows <= 1; }
+  constexpr mat reshape(dim r, dim c) const { return {data, r, c, c}; }
+  constexpr bool contiguous() const { return ld == cols || rows <= 1; }
 };
 
 template <class T>

@@ -169,7 +169,7 @@ class tar_reader {
     return std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
   }
   /// Octal between spaces or zeros, or base 256 where the first bit is set.
-  std::uint64_t number(std::size_t from, std::size_t n, const char* what) const {
+  std::uint64_t number(std::size_t from, std::size_t n, std::string_view what) const {
     const std::string_view field = text(from, n);
     std::uint64_t out = 0;
     if (static_cast<unsigned char>(field[0]) & 0x80) {
@@ -196,7 +196,7 @@ class tar_reader {
   }
   void check_sum() const {
     need(at_ != 0 || text(0, 2) != "\x1f\x8b", [] { return "expected a tar file, got a gzip one: unpack it first"; });
-    const std::uint64_t expected = number(148, 8, "checksum");
+    const std::uint64_t expected = number(148, 8, at_ ? "checksum" : "not a tar file: checksum");
     std::uint64_t sum = 0;
     std::int64_t signed_sum = 0;  // of some old writers
     const auto header = text(0, tar_block);
@@ -286,8 +286,7 @@ CLIPX_INLINE std::optional<std::span<const std::byte>> sample::image() const {
   return {};
 }
 
-CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name,
-                                  const std::function<void(const sample&)>& f) {
+CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f) {
   expect(!tar.empty(), [&] { return cat(name, ": expected a tar file, got an empty one"); });
   detail::tar_reader reader(tar, name);
   sample now;
@@ -311,7 +310,7 @@ CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::str
   if (!now.members.empty()) f(now);
 }
 
-CLIPX_INLINE void for_each_sample(const std::string& shard, const std::function<void(const sample&)>& f) {
+CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {
   const auto file = mapped_file::open(shard);
   const std::byte* kept = file.bytes().data();  // pages before it were given back
   for_each_sample(std::span<const std::byte>(file.bytes()), shard, [&](const sample& s) {

@@ -1,13 +1,14 @@
 // Where pictures come from: tar shards of samples (as webdataset writes them) and folders of files.
 #pragma once
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "../core/function_ref.hpp"
 
 namespace clipx {
 
@@ -31,9 +32,9 @@ struct sample {
 /// sample, until a suffix comes again. Left out: directories, links, names without a dot or that begin with one, names like __x__.
 /// Read: ustar, GNU long names, pax path and size. Errors, with the byte where they are: a wrong checksum or number, a member that
 /// reaches beyond the file, a name over 65,536 bytes, more than 10,000 members in a sample, a sparse file, an empty shard.
-void for_each_sample(const std::string& shard, const std::function<void(const sample&)>& f);
+void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f);
 /// The same from memory; `name` stands for the file in messages.
-void for_each_sample(std::span<const std::byte> tar, const std::string& name, const std::function<void(const sample&)>& f);
+void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f);
 
 /// The pictures (.jpg .jpeg .png .bmp .gif .ppm .pgm, in any case) of a folder and those below it, sorted by path. Links to folders
 /// are not followed. Errors: no folder there, no pictures in it.

@@ -3,6 +3,7 @@
 #ifdef CLIPX_HAS_JPEG
 #include <csetjmp>
 #include <cstdio>
+#include <cstring>
 #include <span>
 // jpeglib.h needs the two above
 #include <jpeglib.h>
@@ -18,6 +19,7 @@ namespace clipx::detail {
 struct jpeg_reader {
   jpeg_decompress_struct info{};
   jpeg_error_mgr errors{};
+  jpeg_progress_mgr progress{};
   std::jmp_buf failed;
   char message[JMSG_LENGTH_MAX] = "";
 
@@ -41,6 +43,13 @@ struct jpeg_reader {
   bool start() {
     if (setjmp(failed)) return false;
     jpeg_create_decompress(&info);
+    progress.progress_monitor = [](j_common_ptr c) {  // a few bytes of a scan can ask for a pass over the whole picture
+      if (reinterpret_cast<j_decompress_ptr>(c)->input_scan_number <= 500) return;
+      auto* self = static_cast<jpeg_reader*>(c->client_data);
+      std::strcpy(self->message, "more than 500 scans");
+      std::longjmp(self->failed, 1);
+    };
+    info.progress = &progress;
     jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
     jpeg_read_header(&info, TRUE);
     info.out_color_space = info.num_components == 1 ? JCS_GRAYSCALE : info.num_components == 4 ? JCS_CMYK : JCS_RGB;

@@ -162,6 +162,8 @@ CLIPX_INLINE resample_taps make_taps(filter f, dim in, dim out, dim first, dim c
 
 CLIPX_INLINE image resize(const image& p, dim width, dim height, filter f, const window_of& win, const resampler& loops) {
   expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
+  expect(p.width <= longest_side && p.height <= longest_side,
+         [&] { return cat("resize: ", p.width, " x ", p.height, " pixels; expected sides of at most ", longest_side); });
   if (width == p.width && height == p.height) {
     image out = detail::crop(p, win);
     out.palette = p.palette;

@@ -8,6 +8,9 @@ namespace clipx {
 
 enum class filter { bicubic, bilinear };
 
+/// A picture is resized from sides of at most that: weights take 48 bytes for each row and column.
+constexpr dim longest_side = 1 << 20;
+
 /// Weights of the outputs [first, first + count) of an axis.
 resample_taps make_taps(filter f, dim in, dim out, dim first, dim count);
 

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "../core/error.hpp"
+#include "../core/json-inl.hpp"
 #include "config.hpp"
-#include "safetensors-inl.hpp"
 
 namespace clipx {
 namespace detail {
-using json = nlohmann::json;
 
 /// Reads fields of one JSON object and remembers everything that is wrong with them.
 class fields {
@@ -48,6 +46,18 @@ class fields {
     if (v->is_string()) return v->get<std::string>();
     issue(cat(key, ": expected a string, got ", v->dump().substr(0, 40)));
     return otherwise;
+  }
+  /// width x the number under `key`, rounded down.
+  dim times(dim width, const char* key, double otherwise) {
+    const double ratio = number(key, otherwise);
+    if (ratio > 0 && ratio <= 1024) return static_cast<dim>(static_cast<double>(width) * ratio);
+    issue(cat(key, ": expected a number above 0, at most 1024, got ", ratio));
+    return width;
+  }
+  /// A token's id, or -1 for what can be none.
+  std::int32_t token(const char* key, double otherwise) {
+    const double id = number(key, otherwise);
+    return id >= 0 && id <= 2147483647 ? static_cast<std::int32_t>(id) : -1;
   }
   bool flag(const char* key, bool otherwise) {
     const json* v = find(key);
@@ -100,9 +110,7 @@ inline void throw_all(const std::string& name, const std::vector<std::string>& i
   fail(text);
 }
 
-inline json parse_config(std::string_view text, const std::string& name) {
-  return parse_json(text.data(), text.data() + text.size(), name, 12);
-}
+inline json parse_config(std::string_view text, const std::string& name) { return parse_json(text, name, 12); }
 
 inline activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues) {
   if (name == "quick_gelu") return activation::quick_gelu;
@@ -112,6 +120,14 @@ inline activation activation_named(const std::string& name, const char* where, s
 }
 inline const char* name_of(activation f) {
   return f == activation::quick_gelu ? "quick_gelu" : f == activation::gelu ? "gelu" : "relu";
+}
+
+/// Heads of an image tower. The caller's head width must divide the width; a file's is cut as its library cuts it.
+inline dim heads_of(dim width, dim stored, dim given, std::vector<std::string>& issues) {
+  if (given == 0) return width / stored;
+  if (given > 0 && width % given == 0) return width / given;
+  issues.push_back(cat("--head-width: ", given, " does not divide the image tower's width, ", width));
+  return 1;
 }
 
 /// Floats with the digits that float needs, not double's.
@@ -132,6 +148,8 @@ inline void check_sizes(const clip_config& c, std::vector<std::string>& issues) 
   need(c.text.heads >= 1 && c.text.width % c.text.heads == 0,
        cat("text tower: width ", c.text.width, " does not divide into ", c.text.heads, " heads"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
+  need(v.image_size <= 16384 && v.grid() <= 256,
+       cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
   need(!v.is_resnet() || (v.image_size % 32 == 0 && v.width % 2 == 0),
        cat("image tower: a ModifiedResNet needs an image size that 32 divides and an even width, got ", v.image_size, " and ",
            v.width));
@@ -139,7 +157,7 @@ inline void check_sizes(const clip_config& c, std::vector<std::string>& issues) 
   need(c.text.mlp_width >= 1, "text tower: the MLP has no columns");
 }
 
-inline void read_open_clip_vision(fields& f, clip_config& c, const config_answers& answers) {
+inline void read_open_clip_vision(fields& f, clip_config& c, dim given_head_width, std::vector<std::string>& issues) {
   auto& v = c.vision;
   const json* image = f.find("image_size");
   if (image && image->is_array()) {
@@ -149,8 +167,7 @@ inline void read_open_clip_vision(fields& f, clip_config& c, const config_answer
     v.image_size = f.size("image_size", 224, 16384);
   }
   v.width = f.size("width", 768);
-  const dim head_width = answers.head_width ? answers.head_width : f.size("head_width", 64);
-  f.skip({"head_width"});
+  const dim head_width = f.size("head_width", 64);
   if (const json* layers = f.find("layers"); layers && layers->is_array()) {
     v.layers = 0, v.patch_size = 0, v.mlp_width = 0;
     bool good = layers->size() == 4;
@@ -159,13 +176,13 @@ inline void read_open_clip_vision(fields& f, clip_config& c, const config_answer
       if (good) v.stages[i] = (*layers)[i].get<dim>();
     }
     if (!good) f.issue(cat("layers: expected a number or four, got ", layers->dump().substr(0, 40))), v.stages = {1, 1, 1, 1};
-    v.heads = v.width * 32 / head_width;
+    v.heads = heads_of(32 * v.width, head_width, given_head_width, issues);
     f.skip({"patch_size", "mlp_ratio"});
   } else {
     v.layers = f.size("layers", 12, 10000);
     v.patch_size = f.size("patch_size", 16, 4096);
-    v.heads = v.width / head_width;
-    v.mlp_width = static_cast<dim>(static_cast<double>(v.width) * f.number("mlp_ratio", 4.0));
+    v.heads = heads_of(v.width, head_width, given_head_width, issues);
+    v.mlp_width = f.times(v.width, "mlp_ratio", 4.0);
   }
   for (auto* key : {"ls_init_value", "act_kwargs", "norm_kwargs", "block_type", "timm_model_name"}) f.only(key, nullptr);
   for (auto* key : {"attentional_pool", "no_ln_pre", "final_ln_after_pool", "qk_norm", "scaled_cosine_attn", "scale_heads",
@@ -184,11 +201,11 @@ inline void read_open_clip_text(fields& f, checkpoint_config& c) {
   t.width = f.size("width", 512);
   t.heads = f.size("heads", 8);
   t.layers = f.size("layers", 12, 10000);
-  t.mlp_width = static_cast<dim>(static_cast<double>(t.width) * f.number("mlp_ratio", 4.0));
+  t.mlp_width = f.times(t.width, "mlp_ratio", 4.0);
   const auto pool = f.text("pool_type", "argmax");
   if (pool != "argmax" && pool != "eos") f.issue(cat("pool_type: ", pool, " is not supported, only argmax and eos"));
   t.pool = pool == "eos" ? text_pool::eos : text_pool::argmax;
-  t.eos_id = static_cast<std::int32_t>(f.number("eos_id", 2));
+  t.eos_id = f.token("eos_id", 2);
   c.text = f.text("hf_tokenizer_name", "").empty() ? tokenizer_options::open_clip() : tokenizer_options::open_clip_hf();
   if (const json* kwargs = f.find("tokenizer_kwargs"); kwargs && !kwargs->empty())
     f.issue(cat("tokenizer_kwargs: ", kwargs->dump().substr(0, 60), " are not supported"));
@@ -240,7 +257,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
   if (!words) f.issue("text_cfg is missing");
   f.refuse_others();
   detail::fields v(vision ? *vision : none, "vision_cfg", issues), t(words ? *words : none, "text_cfg", issues);
-  detail::read_open_clip_vision(v, c.model, answers);
+  detail::read_open_clip_vision(v, c.model, answers.head_width, issues);
   detail::read_open_clip_text(t, c);
   const bool pixels = wrapped && file.contains("preprocess_cfg");
   detail::fields p(pixels ? file["preprocess_cfg"] : none, "preprocess_cfg", issues);
@@ -315,15 +332,16 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   auto& words = c.model.text;
   activation image_act{}, text_act{};
   double image_eps = 1e-5, text_eps = 1e-5;
-  detail::read_hf_tower(v, "vision_config", image.width, image.mlp_width, image.layers, image.heads, image_act, image_eps, issues);
-  detail::read_hf_tower(t, "text_config", words.width, words.mlp_width, words.layers, words.heads, text_act, text_eps, issues);
+  std::vector<std::string> settled;  // what the file says of its activations, where the caller names one
+  auto& acts = answers.activation.empty() ? issues : settled;
+  detail::read_hf_tower(v, "vision_config", image.width, image.mlp_width, image.layers, image.heads, image_act, image_eps, acts);
+  detail::read_hf_tower(t, "text_config", words.width, words.mlp_width, words.layers, words.heads, text_act, text_eps, acts);
   image.image_size = v.size("image_size", 224, 16384), image.patch_size = v.size("patch_size", 32, 4096);
   v.only("num_channels", 3);
-  if (answers.head_width) image.heads = image.width / answers.head_width;
+  if (answers.head_width) image.heads = detail::heads_of(image.width, 0, answers.head_width, issues);
   words.context_length = t.size("max_position_embeddings", 77, 65536), words.vocab_size = t.size("vocab_size", 49408);
-  const double eos = t.number("eos_token_id", 49407);
-  words.pool = eos == 2 ? text_pool::argmax : text_pool::eos;  // transformers' rule for old files, whose id is wrong
-  words.eos_id = static_cast<std::int32_t>(std::clamp(eos, -1.0, 2147483647.0));
+  words.eos_id = t.token("eos_token_id", 49407);
+  words.pool = words.eos_id == 2 ? text_pool::argmax : text_pool::eos;  // transformers' rule for old files, whose id is wrong
   c.model.act = image_act, c.model.norm_eps = image_eps;
   if (!answers.activation.empty()) c.model.act = detail::activation_named(answers.activation, "--activation", issues);
   else if (image_act != text_act) issues.push_back("vision_config and text_config disagree on hidden_act; --activation settles it");
@@ -340,10 +358,10 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
 }
 
 CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
-  using ordered = nlohmann::ordered_json;
+  using detail::json;
   const auto& v = c.model.vision;
   const auto& t = c.model.text;
-  ordered vision{{"image_size", v.image_size}};
+  json vision{{"image_size", v.image_size}};
   if (v.is_resnet()) {
     vision["layers"] = v.stages, vision["width"] = v.width, vision["head_width"] = 32 * v.width / v.heads;
   } else {
@@ -351,78 +369,77 @@ CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
     vision["patch_size"] = v.patch_size;
     if (v.mlp_width != 4 * v.width) vision["mlp_ratio"] = (static_cast<double>(v.mlp_width) + 0.5) / static_cast<double>(v.width);
   }
-  ordered text{{"context_length", t.context_length},
-               {"vocab_size", t.vocab_size},
-               {"width", t.width},
-               {"heads", t.heads},
-               {"layers", t.layers}};
+  json text{{"context_length", t.context_length},
+            {"vocab_size", t.vocab_size},
+            {"width", t.width},
+            {"heads", t.heads},
+            {"layers", t.layers}};
   if (t.mlp_width != 4 * t.width) text["mlp_ratio"] = (static_cast<double>(t.mlp_width) + 0.5) / static_cast<double>(t.width);
   if (t.pool == text_pool::eos) text["pool_type"] = "eos", text["eos_id"] = t.eos_id;
   if (c.model.norm_eps != 1e-5)
     fail(cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
-  ordered model{{"embed_dim", c.model.embed_dim}};
+  json model{{"embed_dim", c.model.embed_dim}};
   if (c.model.act == activation::quick_gelu) model["quick_gelu"] = true;
   model["vision_cfg"] = vision, model["text_cfg"] = text;
   const char* modes[] = {"shortest", "squash", "longest"};
-  ordered pixels{{"mean", detail::short_numbers(c.pixels.mean)}, {"std", detail::short_numbers(c.pixels.std)}};
+  json pixels{{"mean", detail::short_numbers(c.pixels.mean)}, {"std", detail::short_numbers(c.pixels.std)}};
   pixels["interpolation"] = c.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear";
   pixels["resize_mode"] = modes[static_cast<int>(c.pixels.resize)];
   if (c.pixels.fill) pixels["fill_color"] = c.pixels.fill;
-  return ordered{{"model_cfg", model}, {"preprocess_cfg", pixels}}.dump(2) + "\n";
+  return json{{"model_cfg", model}, {"preprocess_cfg", pixels}}.dump(2) + "\n";
 }
 
 CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::string& dtype, std::int32_t sot, std::int32_t eot,
                                         std::int32_t pad) {
-  using ordered = nlohmann::ordered_json;
+  using detail::json;
   const auto& v = c.model.vision;
   const auto& t = c.model.text;
   expect(!v.is_resnet(), "Hugging Face's layout has no ModifiedResNet: write --layout open_clip");
   const auto tower = [&](const char* type, dim width, dim mlp, dim layers, dim heads) {
-    return ordered{{"model_type", type},
-                   {"hidden_size", width},
-                   {"intermediate_size", mlp},
-                   {"num_hidden_layers", layers},
-                   {"num_attention_heads", heads},
-                   {"hidden_act", detail::name_of(c.model.act)},
-                   {"layer_norm_eps", c.model.norm_eps},
-                   {"projection_dim", c.model.embed_dim}};
+    return json{{"model_type", type},
+                {"hidden_size", width},
+                {"intermediate_size", mlp},
+                {"num_hidden_layers", layers},
+                {"num_attention_heads", heads},
+                {"hidden_act", detail::name_of(c.model.act)},
+                {"layer_norm_eps", c.model.norm_eps},
+                {"projection_dim", c.model.embed_dim}};
   };
-  ordered text = tower("clip_text_model", t.width, t.mlp_width, t.layers, t.heads);
+  json text = tower("clip_text_model", t.width, t.mlp_width, t.layers, t.heads);
   text["max_position_embeddings"] = t.context_length, text["vocab_size"] = t.vocab_size;
   text["bos_token_id"] = sot, text["pad_token_id"] = pad, text["eos_token_id"] = t.pool == text_pool::eos ? t.eos_id : eot;
-  ordered vision = tower("clip_vision_model", v.width, v.mlp_width, v.layers, v.heads);
+  json vision = tower("clip_vision_model", v.width, v.mlp_width, v.layers, v.heads);
   vision["image_size"] = v.image_size, vision["patch_size"] = v.patch_size, vision["num_channels"] = 3;
   const char* torch_name = dtype == "f16" ? "float16" : dtype == "bf16" ? "bfloat16" : "float32";
-  return ordered{{"architectures", {"CLIPModel"}},
-                 {"model_type", "clip"},
-                 {"dtype", torch_name},
-                 {"projection_dim", c.model.embed_dim},
-                 {"logit_scale_init_value", 2.6592},
-                 {"text_config", text},
-                 {"vision_config", vision}}
+  return json{{"architectures", {"CLIPModel"}},
+              {"model_type", "clip"},
+              {"dtype", torch_name},
+              {"projection_dim", c.model.embed_dim},
+              {"logit_scale_init_value", 2.6592},
+              {"text_config", text},
+              {"vision_config", vision}}
              .dump(2) +
          "\n";
 }
 
 CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
-  using ordered = nlohmann::ordered_json;
+  using detail::json;
   expect(c.pixels.resize != resize_mode::longest, "Hugging Face's layout has no resize_mode longest: write --layout open_clip");
   const dim n = c.pixels.size;
   const bool squash = c.pixels.resize == resize_mode::squash;
-  ordered size =
-      squash ? ordered{{"height", n}, {"width", n}} : ordered{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};
-  return ordered{{"image_processor_type", "CLIPImageProcessor"},
-                 {"do_convert_rgb", true},
-                 {"do_resize", true},
-                 {"size", size},
-                 {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
-                 {"do_center_crop", !squash},
-                 {"crop_size", {{"height", n}, {"width", n}}},
-                 {"do_rescale", true},
-                 {"rescale_factor", 1 / 255.0},
-                 {"do_normalize", true},
-                 {"image_mean", detail::short_numbers(c.pixels.mean)},
-                 {"image_std", detail::short_numbers(c.pixels.std)}}
+  json size = squash ? json{{"height", n}, {"width", n}} : json{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};
+  return json{{"image_processor_type", "CLIPImageProcessor"},
+              {"do_convert_rgb", true},
+              {"do_resize", true},
+              {"size", size},
+              {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
+              {"do_center_crop", !squash},
+              {"crop_size", {{"height", n}, {"width", n}}},
+              {"do_rescale", true},
+              {"rescale_factor", 1 / 255.0},
+              {"do_normalize", true},
+              {"image_mean", detail::short_numbers(c.pixels.mean)},
+              {"image_std", detail::short_numbers(c.pixels.std)}}
              .dump(2) +
          "\n";
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #include "../core/error.hpp"
@@ -54,23 +55,29 @@ CLIPX_INLINE void mapped_file::release(const void* begin, std::size_t bytes) con
   if (to > from) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 }
 
-CLIPX_INLINE void write_file(const std::string& path, const std::function<void(const file_writer&)>& body) {
-  const std::string temporary = cat(path, ".tmp.", ::getpid());
+CLIPX_INLINE void write_file(const std::string& given, function_ref<void(file_writer)> body) {
+  // A link's target is replaced, not the link; what is no regular file (a device, a pipe) is written in place.
+  struct stat facts {};
+  const bool there = ::stat(given.c_str(), &facts) == 0, in_place = there && !S_ISREG(facts.st_mode);
+  char* const resolved = there && !in_place ? ::realpath(given.c_str(), nullptr) : nullptr;
+  const std::string path = resolved ? resolved : given, temporary = in_place ? path : cat(path, ".tmp.", ::getpid());
+  std::free(resolved);
   try {
-    detail::descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    expect(file.fd >= 0, [&] { return cat(path, ": cannot be written: ", detail::reason()); });
+    detail::descriptor file(::open(temporary.c_str(), O_WRONLY | (in_place ? 0 : O_CREAT | O_TRUNC) | O_CLOEXEC, 0666));
+    expect(file.fd >= 0, [&] { return cat(given, ": cannot be written: ", detail::reason()); });
     body([&](std::span<const std::byte> bytes) {
       while (!bytes.empty()) {
         const auto n = ::write(file.fd, bytes.data(), bytes.size());
         if (n < 0 && errno == EINTR) continue;
-        expect(n > 0, [&] { return cat(path, ": cannot be written: ", n < 0 ? detail::reason() : std::string("no progress")); });
+        expect(n > 0, [&] { return cat(given, ": cannot be written: ", n < 0 ? detail::reason() : std::string("no progress")); });
         bytes = bytes.subspan(static_cast<std::size_t>(n));
       }
     });
-    expect(::fsync(file.fd) == 0, [&] { return cat(path, ": cannot be written: ", detail::reason()); });
-    expect(::rename(temporary.c_str(), path.c_str()) == 0, [&] { return cat(path, ": cannot be replaced: ", detail::reason()); });
+    if (in_place) return;
+    expect(::fsync(file.fd) == 0, [&] { return cat(given, ": cannot be written: ", detail::reason()); });
+    expect(::rename(temporary.c_str(), path.c_str()) == 0, [&] { return cat(given, ": cannot be replaced: ", detail::reason()); });
   } catch (...) {
-    ::unlink(temporary.c_str());
+    if (!in_place) ::unlink(temporary.c_str());
     throw;
   }
   const auto slash = path.rfind('/');
@@ -82,7 +89,7 @@ CLIPX_INLINE void write_file(const std::string& path, const std::function<void(c
 }
 
 CLIPX_INLINE void write_file(const std::string& path, std::string_view text) {
-  write_file(path, [&](const file_writer& put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
+  write_file(path, [&](file_writer put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
 }
 
 }  // namespace clipx

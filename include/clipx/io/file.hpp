@@ -1,12 +1,13 @@
 // Files: read through a private mapping, written whole or not at all.
 #pragma once
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "../core/function_ref.hpp"
 
 namespace clipx {
 
@@ -36,11 +37,11 @@ class mapped_file {
 };
 
 /// Appends bytes to the file being written.
-using file_writer = std::function<void(std::span<const std::byte>)>;
+using file_writer = function_ref<void(std::span<const std::byte>)>;
 
 /// Writes under a temporary name in the same folder, syncs, renames: the old file stays until the new one is whole. Errors (a full
-/// disk, a folder that is not there) remove the temporary file.
-void write_file(const std::string& path, const std::function<void(const file_writer&)>& body);
+/// disk, a folder that is not there) remove the temporary file. A path that is a device or a pipe is written in place.
+void write_file(const std::string& path, function_ref<void(file_writer)> body);
 void write_file(const std::string& path, std::string_view text);
 
 }  // namespace clipx

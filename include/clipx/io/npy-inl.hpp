@@ -22,7 +22,7 @@ CLIPX_INLINE void write_npy(const std::string& path, std::span<const float> valu
   const auto length = static_cast<std::uint16_t>(header.size());
   std::string start("\x93NUMPY\x01\x00", 8);
   start += static_cast<char>(length & 0xff), start += static_cast<char>(length >> 8);
-  write_file(path, [&](const file_writer& put) {
+  write_file(path, [&](file_writer put) {
     put(std::as_bytes(std::span(start)));
     put(std::as_bytes(std::span(header)));
     put(std::as_bytes(values));

@@ -3,11 +3,12 @@
 #include <array>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
 #include "../core/bf16.hpp"
 #include "../core/error.hpp"
+#include "../core/json-inl.hpp"
 #include "safetensors.hpp"
 
 namespace clipx {
@@ -33,23 +34,6 @@ inline constexpr std::array<dtype_row, 15> dtype_table{{{"F64", dtype::f64, 8},
                                                         {"BOOL", dtype::boolean, 1},
                                                         {"F8_E4M3", dtype::f8_e4m3, 1},
                                                         {"F8_E5M2", dtype::f8_e5m2, 1}}};
-
-/// JSON of at most `depth` levels whose objects repeat no key.
-CLIPX_INLINE nlohmann::json parse_json(const char* begin, const char* end, const std::string& name, int depth) {
-  std::vector<std::set<std::string>> keys;
-  const auto check = [&](int level, nlohmann::json::parse_event_t event, nlohmann::json& value) {
-    expect(level <= depth, [&] { return cat(name, ": JSON nested deeper than ", depth, " levels"); });
-    if (event == nlohmann::json::parse_event_t::object_start) keys.emplace_back();
-    if (event == nlohmann::json::parse_event_t::object_end) keys.pop_back();
-    if (event == nlohmann::json::parse_event_t::key)
-      expect(keys.back().insert(value.get<std::string>()).second,
-             [&] { return cat(name, ": key \"", value.get<std::string>(), "\" appears twice"); });
-    return true;
-  };
-  try {
-    return nlohmann::json::parse(begin, end, check);
-  } catch (const nlohmann::json::exception& e) { fail(cat(name, ": not valid JSON: ", e.what())); }
-}
 }  // namespace detail
 
 CLIPX_INLINE dim size_of(dtype type) {
@@ -98,7 +82,7 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
                " bytes (at most 100,000,000 of header)");
   });
   expect(n > 0 && *text(8) == '{', [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
-  const auto header = detail::parse_json(text(8), text(8 + n), name, 4);
+  const auto header = detail::parse_json({text(8), n}, name, 4);
   const std::span<std::byte> data = bytes.subspan(8 + n);
   const std::size_t first = tensors_.size();
   for (auto& [key, value] : header.items()) {
@@ -174,19 +158,20 @@ CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
   if (path.ends_with(".json")) {
     const auto index = mapped_file::open(path);
     const auto* text = reinterpret_cast<const char*>(index.bytes().data());
-    const auto json = detail::parse_json(text, text + index.bytes().size(), path, 4);
+    const auto json = detail::parse_json({text, index.bytes().size()}, path, 4);
     expect(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(),
            [&] { return cat(path, ": expected an object with weight_map"); });
     const auto slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
     shards.clear();
+    std::set<std::string> known;
     for (auto& [tensor, file] : json["weight_map"].items()) {
       expect(file.is_string() && file.get<std::string>().find('/') == std::string::npos, [&, &tensor = tensor] {
         return cat(path, ": tensor \"", tensor, "\": expected the name of a file in the same folder");
       });
       const auto shard = folder + file.get<std::string>();
       listed.emplace_back(tensor, shard);
-      if (std::find(shards.begin(), shards.end(), shard) == shards.end()) shards.push_back(shard);
+      if (known.insert(shard).second) shards.push_back(shard);
     }
     expect(!shards.empty(), [&] { return cat(path, ": its weight_map is empty"); });
   }
@@ -224,45 +209,57 @@ CLIPX_INLINE void to_float(dtype type, const std::byte* from, std::span<float> t
   }
 }
 
-CLIPX_INLINE void write_safetensors(const std::string& path, std::vector<tensor_to_write> tensors,
+CLIPX_INLINE dim tensor_to_write::count() const {
+  dim n = 1;
+  for (dim d : shape) n *= d;
+  return n;
+}
+
+CLIPX_INLINE void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                                    function_ref<void(std::size_t, std::span<double>)> values,
                                     const std::vector<std::pair<std::string, std::string>>& metadata) {
-  std::sort(tensors.begin(), tensors.end(), [](auto& a, auto& b) {
+  std::vector<std::size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
+    const auto &a = tensors[i], &b = tensors[j];
     return size_of(a.type) != size_of(b.type) ? size_of(a.type) > size_of(b.type) : a.name < b.name;
   });
-  const auto count = [](const tensor_to_write& t) {
-    dim n = 1;
-    for (dim d : t.shape) n *= d;
-    return n;
-  };
-  auto header = nlohmann::ordered_json::object();
-  for (auto& [k, v] : metadata) header["__metadata__"][k] = v;
-  dim at = 0;
-  for (auto& t : tensors) {
-    expect(!header.contains(t.name) && t.name != "__metadata__",
-           [&] { return cat(path, ": tensor \"", t.name, "\": the name is taken"); });
-    const dim bytes = count(t) * size_of(t.type);
-    header[t.name] = {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {at, at + bytes}}};
-    at += bytes;
-  }
   std::string text;
+  const auto entry = [&](const std::string& name, const detail::json& value) {
+    text += cat(text.empty() ? "{" : ",", detail::json(name).dump(), ":", value.dump());
+  };
   try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception& e) { fail(cat(path, ": a name is not UTF-8: ", e.what())); }
+    if (auto notes = detail::json::object(); !metadata.empty()) {
+      for (auto& [k, v] : metadata) notes[k] = v;
+      entry("__metadata__", notes);
+    }
+    std::set<std::string_view> names{"__metadata__"};
+    dim at = 0;
+    for (auto i : order) {
+      const auto& t = tensors[i];
+      expect(names.insert(t.name).second, [&] { return cat(path, ": tensor \"", t.name, "\": the name is taken"); });
+      const dim bytes = t.count() * size_of(t.type);
+      entry(t.name, {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {at, at + bytes}}});
+      at += bytes;
+    }
+  } catch (const detail::json::exception& e) { fail(cat(path, ": a name is not UTF-8: ", e.what())); }
+  text += text.empty() ? "{}" : "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  write_file(path, [&](const file_writer& put) {
+  write_file(path, [&](file_writer put) {
     const std::uint64_t n = text.size();
     put(std::as_bytes(std::span(&n, 1)));
     put(std::as_bytes(std::span(text)));
-    std::vector<double> values;
+    std::vector<double> numbers;
     std::vector<std::byte> bytes;
-    for (auto& t : tensors) {
+    for (auto which : order) {
+      const auto& t = tensors[which];
       const auto size = static_cast<std::size_t>(size_of(t.type));
-      values.resize(static_cast<std::size_t>(count(t)));
-      bytes.resize(values.size() * size);
-      t.values(values);
+      numbers.resize(static_cast<std::size_t>(t.count()));
+      bytes.resize(numbers.size() * size);
+      values(which, numbers);
       const auto store = [&](auto convert) {
-        for (std::size_t i = 0; i < values.size(); ++i) {
-          const auto v = convert(values[i]);
+        for (std::size_t i = 0; i < numbers.size(); ++i) {
+          const auto v = convert(numbers[i]);
           std::memcpy(bytes.data() + i * size, &v, size);
         }
       };

@@ -62,11 +62,13 @@ struct tensor_to_write {
   std::string name;
   dtype type = dtype::f32;  // f32, f16, bf16 or f64
   std::vector<dim> shape;
-  std::function<void(std::span<double>)> values;  // fills count() values
+  dim count() const;
 };
-/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name. Errors: a name
-/// that comes twice or is not UTF-8, another type, a file that cannot be written.
-void write_safetensors(const std::string& path, std::vector<tensor_to_write> tensors,
+/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name. `values(i, out)`
+/// fills in all of tensors[i], one tensor at a time. Errors: a name that comes twice or is not UTF-8, another type, a file that
+/// cannot be written.
+void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                       function_ref<void(std::size_t, std::span<double>)> values,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});
 
 }  // namespace clipx

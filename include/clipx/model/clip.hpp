@@ -1,6 +1,7 @@
 // clip<Encoder, Backend>: both towers and the temperature. Weights, gradients, moments and averages are all this one type.
 #pragma once
 #include "../core/params.hpp"
+#include "config.hpp"
 #include "modified_resnet.hpp"
 #include "text.hpp"
 #include "vit.hpp"

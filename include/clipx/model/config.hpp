@@ -4,14 +4,13 @@
 #include <cstdint>
 #include <string>
 
+#include "../core/activation.hpp"
 #include "../core/mat.hpp"
 
 namespace clipx {
 
 inline constexpr double initial_log_scale = 2.659260036932778;  // ln(1 / 0.07), the paper's initial temperature
 inline constexpr double max_log_scale = 4.605170185988092;      // ln 100, where the paper clips the scale
-
-enum class activation { relu, gelu, quick_gelu };  // gelu is the erf form; quick_gelu is x * sigmoid(1.702 x)
 
 /// Image tower. A vision transformer has layers > 0; a ModifiedResNet has stages[0] > 0 and no patches.
 struct vision_config {

@@ -3,6 +3,7 @@
 #include "../ops/attention.hpp"
 #include "../ops/conv.hpp"
 #include "../ops/linear.hpp"
+#include "config.hpp"
 
 namespace clipx {
 

@@ -2,6 +2,7 @@
 // proj.
 #pragma once
 #include "block.hpp"
+#include "config.hpp"
 
 namespace clipx {
 

@@ -83,7 +83,7 @@ struct batchnorm {
   }
   /// The running statistics follow what a training forward used over `rows` rows; once a step, after it.
   void update(step<B>& s, const saved& k, dim rows) {
-    const A m(momentum), unbiased(momentum * static_cast<double>(rows) / static_cast<double>(rows > 1 ? rows - 1 : 1));
+    const A m = A(momentum), unbiased = A(momentum * static_cast<double>(rows) / static_cast<double>(rows > 1 ? rows - 1 : 1));
     s.device.add(m, mat<const A>(k.stats.row_range(0, 1)), A(1.0 - momentum), running_mean);
     s.device.add(unbiased, mat<const A>(k.stats.row_range(1, 1)), A(1.0 - momentum), running_var);
   }

@@ -5,6 +5,7 @@
 #include "bpe.hpp"
 #include "gunzip.hpp"
 #include "unicode.hpp"
+#include "word_cache.hpp"
 
 namespace clipx {
 namespace detail {

@@ -2,13 +2,14 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <queue>
 #include <unordered_map>
 
+#include "../core/json-inl.hpp"
 #include "gunzip.hpp"
 #include "unicode.hpp"
 #include "vocabulary.hpp"
+#include "word_cache.hpp"
 
 namespace clipx::detail {
 
@@ -154,20 +155,7 @@ CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::strin
   return v;
 }
 
-using json = nlohmann::json;
 inline constexpr std::int64_t most_ids = 1 << 20;  // a vocabulary beyond that is a damaged file
-
-// Refuses what no tokenizer needs: deep nesting, millions of values.
-CLIPX_INLINE json parse_json(std::string_view text, const std::string& name) {
-  std::size_t values = 0;
-  const auto watch = [&](int depth, json::parse_event_t, json&) {
-    expect(depth <= 16 && ++values <= 2000000, [&] { return cat(name, ": too deep or too large for a tokenizer's JSON"); });
-    return true;
-  };
-  try {
-    return json::parse(text.begin(), text.end(), watch);
-  } catch (const json::exception& e) { fail(cat(name, ": not JSON: ", e.what())); }
-}
 
 CLIPX_INLINE const json* member(const json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -215,6 +203,7 @@ CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, c
       known = std::move(s);
       return;
     }
+  expect(list.size() < 10'000, [&] { return cat(name, ": expected at most 10,000 added tokens"); });  // real ones have a few
   list.push_back(std::move(s));
 }
 
@@ -222,11 +211,11 @@ CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, c
 CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, const symbol_ids& ids, const folder_config& files,
                             const std::string& name, tokenizer_options& o) {
   const std::string where = name + ": tokenizer_config.json";
-  const json config = files.tokenizer_config.empty() ? json() : parse_json(files.tokenizer_config, where);
+  const json config = files.tokenizer_config.empty() ? json() : parse_json(files.tokenizer_config, where, 16);
   const json* decoder = member(config, "added_tokens_decoder");
   const json map = files.special_tokens_map.empty() || decoder
                        ? json()
-                       : parse_json(files.special_tokens_map, name + ": special_tokens_map.json");
+                       : parse_json(files.special_tokens_map, name + ": special_tokens_map.json", 16);
   if (decoder && decoder->is_object()) {
     tokens.clear();
     for (auto it = decoder->begin(); it != decoder->end(); ++it) {
@@ -325,13 +314,13 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
 
 CLIPX_INLINE vocabulary_ptr read_vocab(std::string_view vocab, std::string_view merges, const std::string& name,
                                        tokenizer_options o, const folder_config& config) {
-  const json symbols = parse_json(vocab, name);
+  const json symbols = parse_json(vocab, name, 16);
   return from_symbols(symbols, split_merges(merges, name, 0, std::size_t(1) << 20), nullptr, name, std::move(o), config);
 }
 
 CLIPX_INLINE vocabulary_ptr read_tokenizer_json(std::string_view text, const std::string& name, tokenizer_options o,
                                                 const folder_config& config) {
-  const json root = parse_json(text, name);
+  const json root = parse_json(text, name, 16);
   const json* model = member(root, "model");
   const json* vocab = model ? member(*model, "vocab") : nullptr;
   const json* list = model ? member(*model, "merges") : nullptr;

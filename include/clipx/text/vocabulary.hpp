@@ -10,7 +10,6 @@
 
 #include "../core/mat.hpp"
 #include "clean.hpp"
-#include "word_cache.hpp"
 
 namespace clipx {
 
@@ -50,6 +49,7 @@ struct tokenizer_options {
 };
 
 namespace detail {
+class word_cache;
 
 /// A string that is one id. `normalized`: it is looked for in the cleaned text, not in the text as given (hf only).
 struct special_token {

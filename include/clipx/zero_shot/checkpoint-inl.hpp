@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -218,7 +219,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     v.layers = count("visual.transformer.resblocks.", ".attn.in_proj_weight");
     if (const auto* fc = file_->find("visual.transformer.resblocks.0.mlp.c_fc.weight"); fc && fc->shape.size() == 2)
       v.mlp_width = fc->shape[0];
-    v.heads = o.head_width ? v.width / o.head_width : 0;
+    v.heads = o.head_width ? detail::heads_of(v.width, 0, o.head_width, issues) : 0;
     for (auto* p : presets::all())
       if (!o.head_width && !p->vision.is_resnet() && p->vision.width == v.width && p->vision.layers == v.layers)
         v.heads = p->vision.heads;
@@ -229,7 +230,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     const auto stem = sizes("visual.layer1.0.conv1.weight", 4), grid = sizes("visual.attnpool.positional_embedding", 2);
     v.layers = 0, v.patch_size = 0, v.mlp_width = 0, v.width = stem[0], v.image_size = 32 * side(grid[0]);
     for (std::size_t s = 0; s < 4; ++s) v.stages[s] = std::max<dim>(1, count(cat("visual.layer", s + 1, "."), ".conv1.weight"));
-    v.heads = o.head_width ? 32 * v.width / o.head_width : v.width / 2;
+    v.heads = detail::heads_of(32 * v.width, 64, o.head_width, issues);
   }
   if (o.activation.empty())
     issues.push_back(
@@ -297,7 +298,8 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   out.tokenizer_ = std::make_shared<lazy_tokenizer>();
   out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
     if (!given.empty()) {
-      if (std::filesystem::is_directory(given)) return tokenizer::from_folder(given, options);
+      std::error_code none;
+      if (std::filesystem::is_directory(given, none)) return tokenizer::from_folder(given, options);
       return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
     }
     expect(!folder.empty(),
@@ -308,7 +310,7 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
 }
 
 CLIPX_INLINE std::string checkpoint::summary() const {
-  using json = nlohmann::ordered_json;
+  using detail::json;
   const auto& c = config_.model;
   dim parameters = 0, buffers = 0;
   for (auto& [name, s] : parameter_shapes(c)) (name.find(".running_") == std::string::npos ? parameters : buffers) += s.count();
@@ -320,36 +322,33 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   std::transform(type.begin(), type.end(), type.begin(),
                  [](char ch) { return ch >= 'A' && ch <= 'Z' ? static_cast<char>(ch + 32) : ch; });
   const char* modes[] = {"shortest", "squash", "longest"};
-  json out{
-      {"architecture", c.vision.is_resnet() ? "ModifiedResNet" : "ViT"}, {"name", c.name}, {"image_size", c.vision.image_size}};
-  if (c.vision.is_resnet()) out["stages"] = c.vision.stages;
-  else out["patch_size"] = c.vision.patch_size, out["vision_layers"] = c.vision.layers;
-  out["vision_width"] = c.vision.width, out["vision_heads"] = c.vision.heads;
-  out["text_layers"] = c.text.layers, out["text_width"] = c.text.width, out["text_heads"] = c.text.heads;
-  out["embed_dim"] = c.embed_dim, out["parameters"] = parameters, out["context_length"] = c.text.context_length,
-  out["vocab_size"] = c.text.vocab_size;
-  out["activation"] = detail::name_of(c.act);
-  out["text_pool"] = c.text.pool == text_pool::argmax ? std::string("largest id") : cat("first ", c.text.eos_id);
-  out["layout"] = config_.keys == layout::open_clip ? "open_clip" : "hf";
-  out["preprocessing"] = {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
-                          {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
-                          {"mean", detail::short_numbers(config_.pixels.mean)},
-                          {"std", detail::short_numbers(config_.pixels.std)}};
-  out["dtype"] = type;
-  return out.dump();
+  std::string out;
+  const auto put = [&](const char* key, const json& value) {
+    out += cat(out.empty() ? "{" : ",", "\"", key, "\":", value.dump(-1, ' ', false, json::error_handler_t::replace));
+  };
+  put("architecture", c.vision.is_resnet() ? "ModifiedResNet" : "ViT"), put("name", c.name), put("image_size", c.vision.image_size);
+  if (c.vision.is_resnet()) put("stages", c.vision.stages);
+  else put("patch_size", c.vision.patch_size), put("vision_layers", c.vision.layers);
+  put("vision_width", c.vision.width), put("vision_heads", c.vision.heads);
+  put("text_layers", c.text.layers), put("text_width", c.text.width), put("text_heads", c.text.heads);
+  put("embed_dim", c.embed_dim), put("parameters", parameters), put("context_length", c.text.context_length);
+  put("vocab_size", c.text.vocab_size), put("activation", detail::name_of(c.act));
+  put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id") : cat("first ", c.text.eos_id));
+  put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
+  put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
+                        {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
+                        {"mean", detail::short_numbers(config_.pixels.mean)},
+                        {"std", detail::short_numbers(config_.pixels.std)}});
+  put("dtype", type);
+  return out + "}";
 }
 
 CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type) const {
   namespace fs = std::filesystem;
   const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
   expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
-  std::error_code none;
-  fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none.message()); });
-  expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
-         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
-  // Configuration first: what a layout cannot hold is refused before anything is written.
+  // What a layout cannot hold is refused before anything is written.
   std::vector<std::pair<std::string, std::string>> texts;
   if (keys == layout::open_clip) {
     texts.emplace_back("open_clip_config.json", open_clip_config_text(config_));
@@ -358,8 +357,19 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
     texts.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
     texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
   }
+  std::error_code none;
+  fs::create_directories(folder, none);
+  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none.message()); });
+  expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
+         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto shapes = parameter_shapes(config());
-  auto sources = std::make_shared<std::vector<weight_source>>(match(shapes));
+  const auto sources = match(shapes);
+  struct piece {
+    std::size_t of;  // place in shapes
+    dim offset;      // of the first value
+    bool transposed;
+  };
+  std::vector<piece> pieces;
   std::vector<tensor_to_write> tensors;
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     const auto& [name, s] = shapes[i];
@@ -370,20 +380,22 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
       if (parts > 1) sizes[0] /= parts;
       if (place.transposed) std::swap(sizes[0], sizes[1]);
       const bool wide = s.sizes.empty();  // the log-scale keeps its digits
-      tensors.push_back(
-          {place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes,
-           [sources, i, p, n, transposed = place.transposed, rows = s.rows(), cols = s.cols()](std::span<double> out) {
-             std::vector<float> values(static_cast<std::size_t>(rows * cols));
-             (*sources)[i].read(values);
-             for (dim k = 0; k < n; ++k) {
-               const dim from = transposed ? k % rows * cols + k / rows : p * n + k;
-               out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
-             }
-           }});
+      tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
+      pieces.push_back({i, p * n, place.transposed});
     }
   }
-  write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), std::move(tensors));
-  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);
+  std::vector<float> values;
+  write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), tensors,
+                    [&](std::size_t i, std::span<double> out) {
+                      const auto& [of, offset, transposed] = pieces[i];
+                      const dim rows = shapes[of].second.rows(), cols = shapes[of].second.cols();
+                      values.resize(static_cast<std::size_t>(rows * cols));
+                      sources[of].read(values);
+                      for (dim k = 0; k < static_cast<dim>(out.size()); ++k) {
+                        const dim from = transposed ? k % rows * cols + k / rows : offset + k;
+                        out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
+                      }
+                    });
   if (!folder_.empty())
     for (auto& entry : fs::directory_iterator(folder_)) {
       const auto name = entry.path().filename().string();
@@ -391,6 +403,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                           name == "tokenizer_config.json" || name == "special_tokens_map.json" || name.ends_with(".txt.gz");
       if (tokens && entry.is_regular_file()) write_file(in(name.c_str()), detail::file_text(entry.path().string()));
     }
+  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model
 }
 
 }  // namespace clipx

@@ -1,9 +1,9 @@
 #pragma once
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "../core/error.hpp"
+#include "../core/json-inl.hpp"
 #include "prompts.hpp"
 
 namespace clipx {
@@ -80,14 +80,12 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
   const auto text = detail::read_text(path);
   prompt_set out;
   if (trimmed(text.substr(0, 64)).starts_with('{')) {
-    try {
-      const auto object = nlohmann::ordered_json::parse(text);
-      for (auto& [name, texts] : object.items()) {
-        out.classes.push_back(name);
-        out.prompts.push_back(texts.get<std::vector<std::string>>());
-      }
-    } catch (const nlohmann::json::exception& e) {
-      fail(cat(path, ": expected a JSON object {\"class\": [\"text\", ...]}: ", e.what()));
+    const auto object = detail::parse_json(text, path, 2, &out.classes);
+    for (auto& name : out.classes) {
+      const auto& texts = object[name];
+      expect(texts.is_array() && std::all_of(texts.begin(), texts.end(), [](auto& t) { return t.is_string(); }),
+             [&] { return cat(path, ": class \"", name, "\": expected a list of texts, as in {\"class\": [\"text\", ...]}"); });
+      out.prompts.push_back(texts.get<std::vector<std::string>>());
     }
   } else {
     const auto lines = detail::split_lines(text);

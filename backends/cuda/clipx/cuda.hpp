@@ -1,0 +1,142 @@
+// cuda<T>: NVIDIA GPUs, T = float or bf16 storage, sums in float. Matrix products by cuBLASLt, everything else by our own kernels.
+// This header names nothing of CUDA: g++ compiles models for it, and nvcc compiles the definitions, once, in units/.
+#pragma once
+#include <clipx/core/backend.hpp>
+#include <clipx/core/bf16.hpp>
+#include <memory>
+#include <string>
+#include <type_traits>
+
+namespace clipx {
+
+struct cuda_options {
+  int device = 0;         // which GPU, as the driver counts
+  bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, and no longer within the float bars
+  bool autotune = false;  // time cuBLASLt's best heuristics once for each shape
+};
+
+namespace detail {
+/// A device, its stream, its pool of memory and its cuBLASLt handle. Errors say what was called and where.
+class cuda_engine {
+ public:
+  explicit cuda_engine(const cuda_options& o);
+  ~cuda_engine();
+  cuda_engine(const cuda_engine&) = delete;
+  struct state;
+  state& get() const { return *state_; }
+  std::string describe() const;
+  void sync();
+  /// Zeroed device memory, in stream order.
+  void* allocate(dim bytes);
+  static void release(void* p);
+  void poison(std::byte* p, dim bytes);
+
+ private:
+  std::unique_ptr<state> state_;
+};
+}  // namespace detail
+
+/// Why no GPU can be used here, in one sentence; empty where one can.
+std::string cuda_missing();
+
+template <class T>
+class cuda {
+ public:
+  using scalar = T;
+  using accum = float;
+  struct fast {
+    static constexpr bool linear = true, attention = true, add_layernorm = true, conv_batchnorm = false;
+  };
+
+  explicit cuda(const cuda_options& o = {})
+      : engine_(o),
+        memory_([this](dim n) { return buffer<std::byte>(static_cast<std::byte*>(engine_.allocate(n)), n, &engine::release); },
+                [this](std::byte* p, dim n) { engine_.poison(p, n); }) {}
+  cuda(cuda&&) = delete;
+
+  /// What is in use: the GPU, its memory, the versions of driver, runtime and cuBLASLt.
+  std::string describe() const { return engine_.describe(); }
+  arena& memory() { return memory_; }
+  void sync() { engine_.sync(); }
+  template <class E>
+  buffer<E> alloc(dim n) {
+    return {static_cast<E*>(engine_.allocate(n * static_cast<dim>(sizeof(E)))), n, &engine::release};
+  }
+
+  using in = mat<const T>;
+  using out = mat<T>;
+  using in_f = mat<const float>;
+  using out_f = mat<float>;
+  static constexpr bool wide = std::is_same_v<T, float>;  // T and A are one type: the overloads for A apart from T are not there
+  struct nothing {};
+  using in_w = mat<const std::conditional_t<wide, nothing, float>>;
+  using out_w = mat<std::conditional_t<wide, nothing, float>>;
+  using ids = mat<const std::int32_t>;
+
+  void upload(in_f x, out y);
+  void upload(in_w x, out_w y) requires(!wide);
+  void upload(mat<const double> x, out y);
+  void upload(mat<const double> x, out_w y) requires(!wide);
+  void upload(ids x, mat<std::int32_t> y);
+  void upload(mat<const std::uint8_t> x, mat<std::uint8_t> y);
+  void download(in x, out_f y);
+  void download(in_w x, out_w y) requires(!wide);
+  void download(in x, mat<double> y);
+  void download(in_w x, mat<double> y) requires(!wide);
+  void copy(in x, out y);
+  void copy(in x, out_w y) requires(!wide);
+  void copy(in_w x, out y) requires(!wide);
+  void copy(in_w x, out_w y) requires(!wide);
+  void fill(out y, T v);
+  void fill(out_w y, float v) requires(!wide);
+  void pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, out y);
+
+  void gemm(op ta, op tb, float alpha, in a, in b, float beta, out c);
+  void gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c) requires(!wide);
+  void gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c) requires(!wide);
+  void add(float alpha, in x, float beta, out y);
+  void add(float alpha, in_w x, float beta, out_w y) requires(!wide);
+  void add_rows(in x, out y);
+  void sum_rows(in x, out y);
+  void gather_rows(in x, ids rows, out y);
+  void scatter_add_rows(in x, ids rows, out y);
+  void unary(activation f, in x, out y);
+  void unary_backward(activation f, in x, in dy, out dx);
+  void clamp(out_f x, double low, double high);
+
+  void layernorm(in x, in_f w, in_f b, double eps, out y, out_f stats);
+  void layernorm_backward(in x, in_f w, in_f stats, in dy, out dx, out_f dw, out_f db);
+  void column_stats(in x, out_f stats);
+  void batchnorm(in x, in_f stats, in_f w, in_f b, double eps, out y);
+  void batchnorm_backward(in x, in_f stats, in_f w, double eps, bool training, in dy, out dx, out_f dw, out_f db);
+  void normalize(in x, out_f y, out_f norms);
+  void normalize_backward(in_f y, in_f norms, in_f dy, out dx);
+
+  void softmax(out_f x, bool causal);
+  void softmax_backward(in_f p, out_f dp);
+  void im2col(in x, const window& w, out cols);
+  void col2im(in cols, const window& w, out x);
+  void avgpool(in x, const window& w, out y);
+  void avgpool_backward(in dy, const window& w, out dx);
+  void softmax_xent(in_f cosines, in_f log_scale, out_f rows, out_f cols, out_f loss);
+  void softmax_xent_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, out_f dcosines, out_f dlog_scale);
+
+  // The fast paths.
+
+  /// y = f(x W^T + b) + residual, one pass after the product; pre receives x W^T + b.
+  void linear(in x, in w, in b, const activation* f, in residual, out pre, out y);
+  void attention(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, out y, out_f lse);
+  void attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, in y,
+                          in_f lse, in dy, out dq, out dk, out dv);
+  void add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats);
+
+ private:
+  using engine = detail::cuda_engine;
+  engine engine_;
+  arena memory_;
+};
+
+extern template class cuda<float>;
+extern template class cuda<bf16>;
+
+}  // namespace clipx

@@ -1,0 +1,135 @@
+// cpu with deterministic set: an embedding has the same bits alone, in any batch, and with any number of threads.
+#ifdef CLIPX_HAS_CPU
+#include <clipx/cpu.hpp>
+#include <clipx/zero_shot/pretrained.hpp>
+#include <random>
+#include <thread>
+
+#include "catch.hpp"
+#include "tiny_model.hpp"
+
+using namespace clipx;
+
+namespace {
+
+/// The bits of 64 embeddings, encoded so many at a time.
+template <class T, class Encoder>
+std::vector<std::vector<float>> images(const std::string& folder, int threads, std::size_t at_once,
+                                       const std::vector<std::uint8_t>& rgb) {
+  cpu<T> d({threads, true});
+  const auto model = load<Encoder>(d, folder);
+  const std::size_t one = rgb.size() / 64;
+  std::vector<std::vector<float>> out;
+  for (std::size_t from = 0; from < 64; from += at_once) {
+    const auto rows = model.encode_pixels(std::span(rgb).subspan(from * one, std::min<std::size_t>(at_once, 64 - from) * one));
+    for (dim r = 0; r < rows.rows(); ++r) out.emplace_back(rows.row(r), rows.row(r) + rows.cols);
+  }
+  return out;
+}
+template <class T>
+std::vector<std::vector<float>> texts(const std::string& folder, int threads, std::size_t at_once,
+                                      const std::vector<std::string>& list) {
+  cpu<T> d({threads, true});
+  const auto model = load<vit>(d, folder);
+  std::vector<std::vector<float>> out;
+  for (std::size_t from = 0; from < list.size(); from += at_once) {
+    const auto rows = model.encode_text(std::span(list).subspan(from, std::min(at_once, list.size() - from)));
+    for (dim r = 0; r < rows.rows(); ++r) out.emplace_back(rows.row(r), rows.row(r) + rows.cols);
+  }
+  return out;
+}
+
+/// run(threads, how many at once) gives the same 64 rows whatever it is told.
+template <class Run>
+void same_bits(const Run& run) {
+  const auto want = run(1, std::size_t{1});
+  REQUIRE(want.size() == 64);
+  CHECK(want[0] != want[1]);
+  for (int threads : {1, 2})
+    for (std::size_t at_once : {1, 7, 64}) {
+      const auto got = run(threads, at_once);
+      REQUIRE(got.size() == want.size());
+      std::size_t other = 0;
+      for (std::size_t i = 0; i < want.size(); ++i) other += got[i] != want[i];
+      INFO(threads << " threads, " << at_once << " at once: " << other << " of 64 rows differ");
+      CHECK(other == 0);
+    }
+}
+
+template <class T, class Encoder>
+void same_images(const checkpoint_config& c) {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m", c);
+  const auto n = static_cast<std::size_t>(c.pixels.size);
+  std::vector<std::uint8_t> rgb(64 * 3 * n * n);
+  std::mt19937 bits(5);
+  for (auto& v : rgb) v = static_cast<std::uint8_t>(bits());
+  same_bits([&](int threads, std::size_t at_once) { return images<T, Encoder>(dir / "m", threads, at_once, rgb); });
+}
+
+template <class T>
+void same_texts() {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  const std::vector<std::string> words{"the", "red", "cat", "of", "xylophones", "a"};
+  std::vector<std::string> list(64);
+  std::mt19937 bits(6);
+  for (std::size_t i = 0; i < list.size(); ++i)
+    for (std::size_t k = 0; k <= i % 9; ++k) list[i] += words[bits() % words.size()] + " ";
+  list[1] = "of the red cat";
+  same_bits([&](int threads, std::size_t at_once) { return texts<T>(dir / "m", threads, at_once, list); });
+}
+
+}  // namespace
+
+TEST_CASE("deterministic: a row of a product does not depend on its place") {
+  cpu<float> d({2, true});
+  std::mt19937 bits(8);
+  std::normal_distribution<float> normal;
+  const auto draw = [&](dim n) {
+    std::vector<float> v(static_cast<std::size_t>(n));
+    for (auto& e : v) e = normal(bits);
+    return v;
+  };
+  for (auto [in, out] : {std::pair<dim, dim>{64, 24}, {64, 192}, {48, 7}, {256, 64}, {768, 2304}, {3072, 768}})
+    for (bool frozen : {false, true}) {
+      constexpr dim rows = 101;
+      const auto one = draw(in), w = draw(out * in), b = draw(out);
+      std::vector<float> x, y(static_cast<std::size_t>(rows * out));
+      for (dim r = 0; r < rows; ++r) x.insert(x.end(), one.begin(), one.end());
+      if (frozen) d.freeze(w.data(), w.size() * sizeof(float));
+      d.linear({x.data(), rows, in}, {w.data(), out, in}, {b.data(), 1, out}, nullptr, {}, {}, {y.data(), rows, out});
+      if (frozen) d.thaw(w.data());
+      std::size_t other = 0;
+      for (std::size_t i = 0; i < y.size(); ++i) other += y[i] != y[i % static_cast<std::size_t>(out)];
+      INFO(in << " to " << out << (frozen ? ", frozen" : "") << ": " << other << " values differ");
+      CHECK(other == 0);
+    }
+}
+TEST_CASE("deterministic: a picture's embedding in a vision transformer") {
+  same_images<float, vit>(tiny::vit());
+  same_images<bf16, vit>(tiny::vit());
+}
+TEST_CASE("deterministic: a picture's embedding in a ModifiedResNet") {
+  same_images<float, modified_resnet>(tiny::resnet());
+  same_images<bf16, modified_resnet>(tiny::resnet());
+}
+TEST_CASE("deterministic: a text's embedding") {
+  same_texts<float>();
+  same_texts<bf16>();
+}
+TEST_CASE("cpu: what one thread prepared runs on another") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  cpu<bf16> half;
+  cpu<float> full;
+  const auto low = load<vit>(half, dir / "m");
+  const auto high = load<vit>(full, dir / "m");
+  const std::vector<std::uint8_t> rgb(3 * 3 * 32 * 32, 77);
+  const auto want_low = low.encode_pixels(rgb).values, want_high = high.encode_pixels(rgb).values;
+  std::vector<float> got_low, got_high;
+  std::thread([&] { got_low = low.encode_pixels(rgb).values, got_high = high.encode_pixels(rgb).values; }).join();
+  CHECK(got_low == want_low);
+  CHECK(got_high == want_high);
+}
+#endif

@@ -1,0 +1,162 @@
+// The model zoo: parameter counts of the spec's table (section 1.2), and initialisation by its rules (section 9.3).
+#include <clipx/core/params.hpp>
+#include <clipx/eigen.hpp>
+#include <clipx/model/init.hpp>
+#include <clipx/model/presets.hpp>
+#include <clipx/zero_shot/checkpoint.hpp>
+#include <cmath>
+#include <map>
+
+#include "catch.hpp"
+#include "temporary.hpp"
+
+using namespace clipx;
+using Catch::Matchers::Contains;
+
+TEST_CASE("presets: parameters as published") {
+  struct row {
+    const char* name;
+    dim image, text, total;
+  };
+  // clang-format off
+  const row table[] = {
+      {"RN50", 38'316'896, 63'690'240, 102'007'137},        {"RN101", 56'259'936, 63'428'096, 119'688'033},
+      {"RN50x4", 87'137'080, 91'163'520, 178'300'601},      {"RN50x16", 167'328'912, 123'650'304, 290'979'217},
+      {"RN50x64", 420'380'352, 202'877'952, 623'258'305},   {"ViT-B-32", 87'849'216, 63'428'096, 151'277'313},
+      {"ViT-B-16", 86'192'640, 63'428'096, 149'620'737},    {"ViT-L-14", 303'966'208, 123'650'304, 427'616'513},
+      {"ViT-L-14-336", 304'293'888, 123'650'304, 427'944'193}, {"ViT-H-14", 632'076'800, 354'032'640, 986'109'441},
+      {"ViT-g-14", 1'012'645'632, 354'032'640, 1'366'678'273}, {"ViT-bigG-14", 1'844'907'264, 694'659'840, 2'539'567'105},
+  };
+  // clang-format on
+  REQUIRE(presets::all().size() == std::size(table));
+  const auto count = [](const clip_config& c) {
+    dim image = 0, text = 0, total = 0;
+    for (auto& [name, s] : parameter_shapes(c)) {
+      if (name.find(".running_") != std::string::npos) continue;  // buffers
+      total += s.count();
+      if (name != "logit_scale") (name.starts_with("visual.") ? image : text) += s.count();
+    }
+    return std::array<dim, 3>{image, text, total};
+  };
+  for (auto& r : table) {
+    INFO(r.name);
+    CHECK(count(presets::find(r.name)) == std::array<dim, 3>{r.image, r.text, r.total});
+  }
+  auto h = presets::vit_h_14;
+  h.vision.image_size = 378;
+  CHECK(count(h) == std::array<dim, 3>{632'682'240, 354'032'640, 986'714'881});
+  CHECK_THAT(message([] { presets::find("ViT-B-33"); }), Contains("ViT-B-33") && Contains("ViT-B-32") && Contains("RN50x64"));
+}
+
+TEST_CASE("presets: sizes that shapes do not show") {
+  for (auto* c : presets::all()) {
+    INFO(c->name);
+    const bool openai = c->name != "ViT-H-14" && c->name != "ViT-g-14" && c->name != "ViT-bigG-14";
+    CHECK(c->act == (openai ? activation::quick_gelu : activation::gelu));
+    CHECK(c->text.context_length == 77);
+    CHECK(c->text.vocab_size == 49408);
+    CHECK(c->text.heads == c->text.width / 64);
+    const dim width = c->vision.is_resnet() ? 32 * c->vision.width : c->vision.width;
+    CHECK(c->vision.heads == (openai ? width / 64 : 16));
+  }
+}
+
+namespace {
+
+/// The spec's table, row by row: how a parameter is drawn. A fixed value has no size.
+struct rule {
+  enum kind { fixed, normal, uniform } how;
+  double size;
+};
+rule rule_of(const std::string& name, const shape& s, const clip_config& c) {
+  const auto is = [&](const char* end) { return name.ends_with(end); };
+  const bool image = name.starts_with("visual.");
+  const double W = static_cast<double>(image ? c.vision.width : c.text.width), L = static_cast<double>(c.text.layers),
+               M = static_cast<double>(image ? c.vision.mlp_width : c.text.mlp_width), C = 32 * W;
+  const double inputs = static_cast<double>(s.count() / s.sizes[0]);
+  if (name == "token_embedding.weight") return {rule::normal, 0.02};
+  if (name == "positional_embedding") return {rule::normal, 0.01};
+  if (name == "text_projection") return {rule::normal, 1 / std::sqrt(W)};
+  if (is("running_mean") || is("in_proj_bias") || is("out_proj.bias")) return {rule::fixed, 0};
+  if (is("running_var")) return {rule::fixed, 1};
+  if (is("bn3.weight") && name.starts_with("visual.layer")) return {rule::fixed, 0};
+  for (auto* norm : {".ln_1.", ".ln_2.", "ln_pre.", "ln_post.", "ln_final.", ".bn1.", ".bn2.", ".bn3.", ".downsample.1."})
+    if (name.find(norm) != std::string::npos) return {rule::fixed, is("weight") ? 1.0 : 0.0};
+  if (name.starts_with("visual.attnpool.")) return {is("bias") ? rule::uniform : rule::normal, 1 / std::sqrt(C)};
+  if (is("c_fc.bias")) return {rule::uniform, 1 / std::sqrt(W)};
+  if (is("c_proj.bias")) return {rule::uniform, 1 / std::sqrt(M)};
+  if (!image) {
+    if (is("attn.in_proj_weight")) return {rule::normal, 1 / std::sqrt(W)};
+    if (is("mlp.c_fc.weight")) return {rule::normal, 1 / std::sqrt(2 * W)};
+    if (is("attn.out_proj.weight") || is("mlp.c_proj.weight")) return {rule::normal, 1 / std::sqrt(W * 2 * L)};
+  }
+  if (is("class_embedding") || is("positional_embedding") || is("visual.proj")) return {rule::normal, 1 / std::sqrt(W)};
+  if (is("attn.in_proj_weight")) return {rule::uniform, std::sqrt(6 / (4 * W))};
+  return {rule::uniform, 1 / std::sqrt(inputs)};  // PyTorch's default for linear and convolution
+}
+
+template <class Encoder>
+std::map<std::string, std::vector<float>> drawn(const clip_config& c, std::uint64_t seed, std::map<std::string, rule>& rules) {
+  eigen<float> d;
+  clip<Encoder, eigen<float>> model(d, c);
+  initialise(model, seed);
+  std::map<std::string, std::vector<float>> out;
+  walk(model, [&](const std::string& name, mat<float>& m, const shape& s, role) {
+    auto& v = out[name];
+    v.resize(static_cast<std::size_t>(m.size()));
+    d.download(mat<const float>(m), mat<float>(v.data(), m.rows, m.cols));
+    if (name != "logit_scale") rules[name] = rule_of(name, s, c);
+  });
+  return out;
+}
+
+template <class Encoder>
+void check_initialisation(const clip_config& c) {
+  std::map<std::string, rule> rules;
+  const auto values = drawn<Encoder>(c, 1, rules);
+  CHECK(values.at("logit_scale")[0] == Approx(std::log(1 / 0.07)).epsilon(1e-7));
+  int random = 0;
+  for (auto& [name, r] : rules) {
+    INFO(name << ", rule " << r.how << " " << r.size);
+    const auto& v = values.at(name);
+    const auto n = static_cast<double>(v.size());
+    double sum = 0, squares = 0, largest = 0;
+    for (float x : v)
+      sum += static_cast<double>(x), squares += double(x) * double(x), largest = std::max(largest, std::abs(double(x)));
+    if (r.how == rule::fixed) {
+      CHECK(std::all_of(v.begin(), v.end(), [&](float x) { return static_cast<double>(x) == r.size; }));
+      continue;
+    }
+    ++random;
+    // mean of n values: deviation sigma / sqrt(n); mean square: sqrt((m4 - sigma^4) / n), m4 = 3 sigma^4 or 9/5 sigma^4.
+    const double sigma = r.how == rule::normal ? r.size : r.size / std::sqrt(3.0);
+    const double spread = std::sqrt((r.how == rule::normal ? 2.0 : 0.8) / n);
+    CHECK(std::abs(sum / n) <= 5 * sigma / std::sqrt(n));
+    CHECK(std::abs(squares / n / (sigma * sigma) - 1) <= 5 * spread);
+    if (r.how == rule::uniform) {
+      CHECK(largest <= r.size * (1 + 1e-6));
+      CHECK(largest >= r.size * (1 - 12 / n));  // missed with probability exp(-12)
+    } else if (n > 100) {
+      CHECK(largest > 2 * sigma);  // 5 % of a normal sample, none of a uniform one of this deviation
+    }
+  }
+  CHECK(random > 20);
+  std::map<std::string, rule> unused;
+  CHECK(drawn<Encoder>(c, 1, unused) == values);
+  CHECK(drawn<Encoder>(c, 2, unused).at("token_embedding.weight") != values.at("token_embedding.weight"));
+}
+
+}  // namespace
+
+TEST_CASE("initialisation: each rule within the error of its sample") {
+  clip_config c{"tiny", 48, activation::gelu, 1e-5, {}, {}};
+  c.text = {20, 300, 64, 1, 3, 192, text_pool::argmax, 299};
+  SECTION("vision transformer") {
+    c.vision = {32, 8, 96, 2, 240, 2, {0, 0, 0, 0}};
+    check_initialisation<vit>(c);
+  }
+  SECTION("ModifiedResNet") {
+    c.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
+    check_initialisation<modified_resnet>(c);
+  }
+}

@@ -1,0 +1,81 @@
+// Tiny checkpoints with a tokenizer, written by the tests for themselves.
+#pragma once
+#include <clipx/zero_shot/checkpoint.hpp>
+#include <functional>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "temporary.hpp"
+
+namespace tiny {
+
+using clipx::dim;
+using tensors = std::map<std::string, std::vector<float>>;
+
+inline constexpr const char* merges = "#version: 0.2\nt h\nth e</w>\nc a\nca t</w>\nr e\nre d</w>\no f</w>\na n\n";
+inline constexpr dim vocabulary = 512 + 8 + 2;
+
+inline clipx::checkpoint_config vit() {
+  clipx::checkpoint_config c;
+  c.model = {"tiny", 24, clipx::activation::quick_gelu, 1e-5, {}, {}};
+  c.model.vision = {32, 8, 64, 2, 128, 2, {0, 0, 0, 0}};
+  c.model.text = {16, vocabulary, 64, 1, 1, 256, clipx::text_pool::argmax, vocabulary - 1};
+  c.pixels.size = 32;
+  return c;
+}
+inline clipx::checkpoint_config resnet() {
+  auto c = vit();
+  c.model.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
+  c.pixels.size = 64;
+  return c;
+}
+
+/// Every parameter of a config: gains and variances near 1, all else near 0, no two alike.
+inline tensors weights(const clipx::clip_config& c) {
+  tensors out;
+  std::mt19937 bits(7);
+  std::normal_distribution<float> normal;
+  for (auto& [name, s] : clipx::parameter_shapes(c)) {
+    const bool one = name.ends_with("running_var") || (s.sizes.size() == 1 && name.ends_with("weight"));
+    auto& v = out[name];
+    for (dim i = 0; i < s.count(); ++i) v.push_back((one ? 1.0f : 0.0f) + 0.15f * normal(bits));
+    if (name == "logit_scale") v = {3};
+  }
+  return out;
+}
+
+/// All tensors of a checkpoint, in our naming and order.
+inline tensors read(const clipx::checkpoint& c) {
+  tensors out;
+  const auto shapes = clipx::parameter_shapes(c.config());
+  const auto sources = c.match(shapes);
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    auto& v = out[shapes[i].first];
+    v.resize(static_cast<std::size_t>(shapes[i].second.count()));
+    sources[i].read(v);
+  }
+  return out;
+}
+
+/// The file's tensors; `edit` may change them first.
+using edit_list = std::function<void(std::vector<clipx::tensor_to_write>&)>;
+inline void write_weights(const std::string& path, const clipx::clip_config& c, const edit_list& edit = {}) {
+  std::vector<clipx::tensor_to_write> list;
+  for (auto& [name, s] : clipx::parameter_shapes(c))
+    list.push_back({name, clipx::dtype::f32, s.sizes, [v = weights(c)[name]](std::span<double> out) {
+                      for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(v[i % v.size()]);
+                    }});
+  if (edit) edit(list);
+  clipx::write_safetensors(path, std::move(list));
+}
+
+/// A folder in open_clip's layout with a tokenizer.
+inline void write_folder(const std::string& folder, const clipx::checkpoint_config& c = vit(), const edit_list& edit = {}) {
+  std::filesystem::create_directories(folder);
+  clipx::write_file(folder + "/open_clip_config.json", clipx::open_clip_config_text(c));
+  clipx::write_file(folder + "/bpe_simple_vocab_16e6.txt.gz", merges);
+  write_weights(folder + "/open_clip_model.safetensors", c.model, edit);
+}
+
+}  // namespace tiny

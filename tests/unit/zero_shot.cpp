@@ -1,0 +1,167 @@
+// Zero-shot answers: prompts and their files, the classifier, ranking, and metrics against values worked by hand.
+#include <clipx/eigen.hpp>
+#include <clipx/zero_shot/classifier.hpp>
+#include <clipx/zero_shot/prompts.hpp>
+#include <clipx/zero_shot/retrieval.hpp>
+#include <cmath>
+
+#include "catch.hpp"
+#include "temporary.hpp"
+
+using namespace clipx;
+using Catch::Matchers::Contains;
+using list = std::vector<std::string>;
+
+TEST_CASE("prompts: templates and classes") {
+  CHECK(fill_template("a {} of {}.", "cat") == "a cat of cat.");
+  CHECK(fill_template("{}", "{}") == "{}");
+  CHECK_THAT(message([] { fill_template("a cat", "dog"); }), Contains("a cat") && Contains("{}"));
+  const auto set = make_prompts(list{"cat", "dog"}, list{"a {}.", "the {}."});
+  CHECK(set.classes == list{"cat", "dog"});
+  CHECK(set.prompts == std::vector<list>{{"a cat.", "the cat."}, {"a dog.", "the dog."}});
+  CHECK_THAT(message([] { make_prompts(list{}, list{"{}"}); }), Contains("at least one class"));
+  CHECK_THAT(message([] { make_prompts(list{"a"}, list{}); }), Contains("at least one template"));
+  CHECK_THAT(message([] { make_prompts(list{"a", ""}, list{"{}"}); }), Contains("class 1 has an empty name"));
+  CHECK(default_templates().size() >= 4);
+  for (auto& t : default_templates()) CHECK(t.find("{}") != std::string::npos);
+}
+
+TEST_CASE("prompts: files") {
+  const temporary_folder dir;
+  const auto file = dir / "classes";
+  const list templates{"a {}."};
+  const auto read = [&](const std::string& text) {
+    write_file(file, text);
+    return read_prompts(file, templates);
+  };
+  const auto refused = [&](const std::string& text) { return message([&] { read(text); }); };
+  SECTION("a class a line, with templates") {
+    const auto set = read("\xef\xbb\xbf  cat \r\n\n red fox\n");
+    CHECK(set.classes == list{"cat", "red fox"});
+    CHECK(set.prompts == std::vector<list>{{"a cat."}, {"a red fox."}});
+    CHECK(read_lines(file) == list{"cat", "red fox"});
+  }
+  SECTION("a class's own texts: JSON, in the file's order, or lines with a tab") {
+    const auto object = read(R"( {"zebra": ["a zebra", "stripes"], "ant": ["an ant"]} )");
+    CHECK(object.classes == list{"zebra", "ant"});
+    CHECK(object.prompts == std::vector<list>{{"a zebra", "stripes"}, {"an ant"}});
+    const auto lines = read("zebra\ta zebra\nzebra\tstripes\nant\tan ant\n");
+    CHECK(lines.classes == object.classes);
+    CHECK(lines.prompts == object.prompts);
+  }
+  SECTION("what is wrong with them") {
+    CHECK_THAT(refused(""), Contains("classes") && Contains("empty"));
+    CHECK_THAT(refused(" \n\n"), Contains("empty"));
+    CHECK_THAT(refused("{\"a\": [\"b\"]"), Contains("expected a JSON object"));
+    CHECK_THAT(refused("{\"a\": \"b\"}"), Contains("expected a JSON object"));
+    CHECK_THAT(refused("{}"), Contains("at least one class"));
+    CHECK_THAT(refused("{\"a\": []}"), Contains("class \"a\" has no texts"));
+    CHECK_THAT(refused("a\tb\nc\n"), Contains("class<TAB>text") && Contains("\"c\""));
+    CHECK_THAT(message([&] { read_prompts(dir / "none", templates); }), Contains("none") && Contains("cannot be opened"));
+    CHECK_THAT(message([&] { read_lines(dir.path.string()); }), Contains("directory"));
+  }
+}
+
+TEST_CASE("classifier: normalise, average, normalise; equal texts are encoded once") {
+  prompt_set set{{"x", "y"}, {{"a", "b", "a"}, {"b"}}};
+  list asked;
+  const auto c = make_classifier(set, [&](std::span<const std::string> texts) {
+    asked.insert(asked.end(), texts.begin(), texts.end());
+    embeddings<double> out{{}, 2};
+    for (auto& t : texts) out.values.insert(out.values.end(), {t == "a" ? 1.0 : 0.6, t == "a" ? 0.0 : 0.8});
+    return out;
+  });
+  CHECK(asked == list{"a", "b"});
+  CHECK(c.labels == set.classes);
+  REQUIRE(c.weights.rows() == 2);
+  // (2 (1, 0) + (0.6, 0.8)) / 3 has the direction (2.6, 0.8), whose length is sqrt(7.4)
+  CHECK(c.weights.row(0)[0] == Approx(2.6 / std::sqrt(7.4)).epsilon(1e-14));
+  CHECK(c.weights.row(0)[1] == Approx(0.8 / std::sqrt(7.4)).epsilon(1e-14));
+  CHECK(c.weights.row(1)[0] == Approx(0.6).epsilon(1e-14));
+}
+
+TEST_CASE("ranking: falling, ties to the smaller index") {
+  const std::vector<float> s{0.25f, 0.5f, 0.5f, -1, 0.5f, 0.25f};
+  CHECK(top_k<float>(s, 4) == std::vector<dim>{1, 2, 4, 0});
+  CHECK(top_k<float>(s, 99) == std::vector<dim>{1, 2, 4, 0, 5, 3});
+  CHECK(top_k<float>(s, 0).empty());
+  CHECK(top_k<float>(std::span<const float>(), 3).empty());
+
+  // exp(t) = 10: gaps of 0, 1 and 2 logits: e^0, e^-1, e^-2 over their sum
+  const std::vector<double> cosines{0.1, 0.3, 0.2};
+  const auto p = probabilities<double>(cosines, std::log(10.0));
+  REQUIRE(p.size() == 3);
+  const double sum = 1 + std::exp(-1.0) + std::exp(-2.0);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(p[i].first == std::array<dim, 3>{1, 2, 0}[i]);
+    CHECK(p[i].second == Approx(std::exp(-static_cast<double>(i)) / sum).epsilon(1e-13));
+  }
+  // no overflow at the largest scale, and one label is sure
+  CHECK(probabilities<double>(std::vector<double>{-1, 1}, 20)[0].second == 1);
+  CHECK(probabilities<double>(std::vector<double>{0.1}, 3)[0].second == 1);
+  const auto tie = probabilities<float>(std::vector<float>{0.5f, 0.5f}, 2);
+  CHECK(tie[0].first == 0);
+  CHECK(tie[0].second == 0.5);
+}
+
+TEST_CASE("zero-shot metrics by hand") {
+  // 5 pictures, 6 classes; the labels stand at the ranks 1, 2, 6, 1 and 1, the last by a tie that goes to the smaller index.
+  const std::vector<double> cosines{
+      0.9, 0.1, 0.2, 0.3, 0.4, 0.5,  //
+      0.9, 0.8, 0.2, 0.3, 0.4, 0.5,  //
+      0.9, 0.1, 0.2, 0.3, 0.4, 0.5,  //
+      0.1, 0.1, 0.1, 0.7, 0.1, 0.2,  //
+      0.6, 0.1, 0.2, 0.6, 0.4, 0.5,
+  };
+  const std::vector<dim> labels{0, 1, 1, 3, 0};
+  const auto m = evaluate_zero_shot<double>(cosines, labels, 6);
+  CHECK(m.pictures == 5);
+  CHECK(m.right_at_1 == 3);
+  CHECK(m.right_at_5 == 4);
+  CHECK(m.acc1 == 0.6);
+  CHECK(m.acc5 == 0.8);
+  CHECK(m.mean_per_class_recall == Approx((1.0 + 0.0 + 1.0) / 3).epsilon(1e-15));  // classes 0, 1 and 3 have pictures
+  CHECK(m.ties == std::vector<dim>{4});
+  CHECK_THAT(message([&] {
+               evaluate_zero_shot<double>(cosines, std::vector<dim>{0, 1, 6, 3, 0}, 6);
+             }),
+             Contains("picture 2") && Contains("0 to 5, got 6"));
+  CHECK_THAT(message([&] { evaluate_zero_shot<double>(cosines, std::vector<dim>{}, 6); }), Contains("at least one"));
+  const auto one = evaluate_zero_shot<double>(std::vector<double>{0.5}, std::vector<dim>{0}, 1);  // fewer classes than five
+  CHECK(one.acc5 == 1);
+  CHECK(one.ties.empty());
+}
+
+TEST_CASE("retrieval metrics by hand") {
+  // 3 pictures with 2, 1 and 1 captions; rows are captions, columns pictures.
+  const std::vector<float> cosines{
+      0.9f, 0.1f, 0.2f,  // of picture 0: first
+      0.3f, 0.8f, 0.5f,  // of picture 0: third
+      0.4f, 0.4f, 0.1f,  // of picture 1: second, a tie that goes to picture 0
+      0.1f, 0.2f, 0.6f,  // of picture 2: first
+  };
+  const std::vector<dim> image_of{0, 0, 1, 2};
+  const auto m = evaluate_retrieval<float>(cosines, image_of, 3, {1, 2, 3});
+  CHECK(m.image_recall[0] == Approx(0.5));
+  CHECK(m.image_recall[1] == Approx(0.75));
+  CHECK(m.image_recall[2] == Approx(1.0));
+  // picture 0 finds its first caption first, picture 1 a caption of picture 0 before its own, picture 2 its own first
+  CHECK(m.text_recall[0] == Approx(2.0 / 3));
+  CHECK(m.text_recall[1] == Approx(1.0));
+  CHECK(evaluate_retrieval<float>(cosines, image_of, 3).k == std::vector<dim>{1, 5, 10});
+  CHECK_THAT(message([&] { evaluate_retrieval<float>(std::vector<float>{}, std::vector<dim>{}, 3); }), Contains("captions"));
+}
+
+TEST_CASE("cosines of unit rows, in chunks") {
+  eigen<double> d;
+  embeddings<double> x{{}, 2}, y{{1, 0, 0, 1, -0.6, 0.8}, 2};
+  for (int i = 0; i < 1500; ++i) x.values.insert(x.values.end(), {std::cos(i), std::sin(i)});
+  const auto c = cosines(d, x, y);
+  REQUIRE(c.size() == 4500);
+  double worst = 0;
+  for (int i = 0; i < 1500; ++i)
+    for (int j = 0; j < 3; ++j)
+      worst = std::max(worst,
+                       std::abs(c[static_cast<std::size_t>(3 * i + j)] - (std::cos(i) * y.row(j)[0] + std::sin(i) * y.row(j)[1])));
+  CHECK(worst <= 1e-15);
+}
