@@ -6,41 +6,36 @@ set -eu
 
 packages="g++ cmake ninja-build pkg-config libeigen3-dev libdnnl-dev libhwy-dev libstb-dev libjpeg-dev
           nlohmann-json3-dev libcli11-dev libutf8proc-dev catch2"
-# clang 14 and its own runtime libraries where the system has them (Debian 12), the default clang elsewhere
-if [ "${1:-}" = --ci ]; then
-  packages="$packages clang clang-format libomp-dev"
-fi
+ci=
+[ "${1:-}" = --ci ] && ci=1
+[ "$ci" ] && packages="$packages git clang clang-format libomp-dev"
 
-missing_by_apt() {
-  for p in $packages; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || printf '%s ' "$p"
+apt_install() {  # packages: those of them that are not there
+  missing=
+  for p in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2> /dev/null || true)" = installed ] || missing="$missing $p"
   done
-}
-
-if command -v apt-get >/dev/null 2>&1; then
-  if [ "${1:-}" = --ci ] && command -v clang >/dev/null 2>&1; then
-    version=$(clang -dumpversion | cut -d. -f1)
-    packages="$packages libclang-rt-$version-dev"
-  elif [ "${1:-}" = --ci ] && grep -qs '^VERSION_ID="12"' /etc/os-release; then
-    packages="$packages libclang-rt-14-dev"
-  fi
-  missing=$(missing_by_apt)
-  if [ -z "$missing" ]; then
-    echo "dependencies: all installed"
-    exit 0
-  fi
-  echo "dependencies: installing $missing"
+  [ "$missing" ] || return 0
+  echo "dependencies: installing$missing"
   sudo=
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null 2>&1 || {
-      echo "install-deps: not root and no sudo; as root run: apt-get install --no-install-recommends $missing" >&2
+    command -v sudo > /dev/null 2>&1 || {
+      echo "install-deps: not root and no sudo; as root run: apt-get install --no-install-recommends$missing" >&2
       exit 1
     }
     sudo=sudo
   fi
-  $sudo apt-get update -q >/dev/null || echo "install-deps: apt-get update failed, trying with the lists at hand" >&2
+  $sudo apt-get update -q > /dev/null || echo "install-deps: apt-get update failed, trying with the lists at hand" >&2
   # shellcheck disable=SC2086  # a list of names
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >/dev/null
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing > /dev/null
+}
+
+if command -v apt-get > /dev/null 2>&1; then
+  # shellcheck disable=SC2086  # a list of names
+  apt_install $packages
+  # The sanitizers and libFuzzer of the clang that is there come apart.
+  [ "$ci" ] && apt_install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+  echo "dependencies: all installed"
   exit 0
 fi
 

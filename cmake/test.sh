@@ -1,5 +1,5 @@
 #!/bin/sh
-# One command for a fresh machine: what cmake/demo.sh does, then builds the tests and passes them.
+# One command for a fresh machine: what cmake/demo.sh does, then builds the tests and passes them. The last line counts them.
 #   sh cmake/test.sh [cmake options]
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,4 +10,11 @@ cmake --build --preset release > build/test.log 2>&1 || {
   echo "test: the build failed; all of its output is in build/test.log" >&2
   exit 1
 }
-ctest --preset release --output-on-failure
+{ ctest --preset release --output-on-failure || true; } 2>&1 | tee build/tests.log
+total=$(sed -n 's/.* tests failed out of \([0-9]*\).*/\1/p' build/tests.log)
+failed=$(sed -n 's/.*, \([0-9]*\) tests failed out of .*/\1/p' build/tests.log)
+skipped=$(grep -c '\*\*\*Skipped' build/tests.log || true)
+[ "$total" ] || { echo "test: ctest ran nothing" >&2; exit 1; }
+[ "$skipped" -eq 0 ] || echo "$skipped skipped: what they need is not here"
+echo "$((total - failed - skipped)) passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -17,7 +17,8 @@ int main(int argc, char** argv) try {
   const auto model = clipx::load<clipx::vit>(device, argv[1]);
   const auto labels = model.encode_text(prompts);
   const auto image = model.encode_image(clipx::read_image(argv[2]));
-  for (auto [label, p] : clipx::rank(model, image, labels)) std::printf("%.3f  %s\n", p, names[static_cast<std::size_t>(label)].c_str());
+  for (auto [label, p] : clipx::rank(model, image, labels))
+    std::printf("%.3f  %s\n", p, names[static_cast<std::size_t>(label)].c_str());
 } catch (const clipx::error& e) {
   std::fprintf(stderr, "%s\n", e.what());
   return 1;

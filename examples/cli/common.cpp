@@ -23,8 +23,7 @@ void model_options::add_model(CLI::App& app) {
       "with clipx)");
   add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file or tokenizer.json, where the model's folder has none");
   add("--activation", checkpoint.activation, "NAME", "quick_gelu or gelu, where the file does not say");
-  add("--eos-id", checkpoint.eos_id, "ID",
-      "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
+  add("--eos-id", checkpoint.eos_id, "ID", "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
   add("--head-width", checkpoint.head_width, "N", "width of an attention head, where the file does not say");
 }
 void model_options::add_threads(CLI::App& app) {

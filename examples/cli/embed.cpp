@@ -92,7 +92,8 @@ void add_embed(CLI::App& app, action& run) {
   auto o = std::make_shared<options>();
   auto* images =
       verb->add_option("--images", o->images, "pictures or folders of pictures; - for standard input")->type_name("PATH");
-  auto* texts = verb->add_option("--texts", o->texts, "instead of --images: a text a line; - for standard input")->type_name("FILE");
+  auto* texts =
+      verb->add_option("--texts", o->texts, "instead of --images: a text a line; - for standard input")->type_name("FILE");
   verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
   o->model.add_model(*verb), o->model.add_engine(*verb);
   verb->footer(

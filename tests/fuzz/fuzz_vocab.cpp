@@ -1,5 +1,6 @@
 // Tokenizer files. The first byte: 0 gzip or plain merges, 1 vocab.json and (after a zero byte) merges.txt, 2 tokenizer.json, 3 a
-// plain merges file behind gzip's back.
+// plain merges file behind gzip's back; 4, 5 a small tokenizer.json in a folder with this tokenizer_config.json, or with this
+// special_tokens_map.json.
 #include <clipx/core/error.hpp>
 #include <clipx/text/bpe.hpp>
 #include <clipx/text/gunzip.hpp>
@@ -16,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     t.decode(ids);
   };
   try {
-    switch (*data % 4) {
+    switch (*data % 6) {
       case 0:
         use(tokenizer::from_merges_bytes(text, tokenizer_options::openai()));
         break;
@@ -25,6 +26,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 2:
         use(tokenizer::from_json_bytes(text, tokenizer_options::open_clip_hf()));
+        break;
+      case 4:
+      case 5:
+        detail::read_tokenizer_json(R"({"model":{"type":"BPE","end_of_word_suffix":"</w>","vocab":{"a":0,"<|startoftext|>":1,
+          "<|endoftext|>":2},"merges":[]},"added_tokens":[{"id":1,"content":"<|startoftext|>","normalized":true}]})",
+                                    "fuzz", tokenizer_options::hf(),
+                                    {true, *data % 6 == 4 ? std::string(text) : "", *data % 6 == 5 ? std::string(text) : ""});
         break;
       default:
         use(tokenizer::from_merges_bytes("header\n" + std::string(text), tokenizer_options::open_clip()));

@@ -37,7 +37,7 @@ void copy_with(const std::string& name, const std::string& folder, const std::st
   write_file(folder + "/" + config, replaced(contents(folder + "/" + config), from, to));
 }
 
-tensor_to_write zeros(const std::string& name, std::vector<dim> shape, dtype type = dtype::f32) {
+tiny::tensor zeros(const std::string& name, std::vector<dim> shape, dtype type = dtype::f32) {
   return {name, type, std::move(shape), [](std::span<double> out) { std::fill(out.begin(), out.end(), 0.0); }};
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     CHECK_THAT(refusal(file, said), Contains("width, 48, is no multiple of 64") && Contains("config"));
   }
   SECTION("what is no model") {
-    write_safetensors(file, {zeros("a", {2})});
+    tiny::write(file, {zeros("a", {2})});
     const auto what = unclear();
     CHECK_THAT(what, Contains("text_projection is missing") && Contains("token_embedding.weight is missing"));
     CHECK_THAT(what, Contains("visual.layer1.0.conv1.weight is missing"));
@@ -127,7 +127,7 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
 TEST_CASE("checkpoint: all that is wrong with the tensors is one error") {
   const temporary_folder dir;
   const auto c = tiny::vit();
-  tiny::write_folder(dir / "m", c, [&](std::vector<tensor_to_write>& list) {
+  tiny::write_folder(dir / "m", c, [&](std::vector<tiny::tensor>& list) {
     list.erase(std::find_if(list.begin(), list.end(), [](auto& t) { return t.name == "ln_final.bias"; }));
     for (auto& t : list) {
       if (t.name == "visual.proj") std::swap(t.shape[0], t.shape[1]);
@@ -153,7 +153,7 @@ TEST_CASE("checkpoint: all that is wrong with the tensors is one error") {
 TEST_CASE("checkpoint: what files carry besides, and other names") {
   const temporary_folder dir;
   const auto c = tiny::resnet();
-  tiny::write_folder(dir / "m", c, [](std::vector<tensor_to_write>& list) {
+  tiny::write_folder(dir / "m", c, [](std::vector<tiny::tensor>& list) {
     for (auto& t : list) {
       if (t.name == "logit_scale") t.shape = {1};
       else if (!t.name.starts_with("visual.")) t.name = "text." + t.name;  // open_clip's CustomTextCLIP
@@ -171,7 +171,7 @@ TEST_CASE("checkpoint: shards and their index") {
   const std::string source = golden + "models/hf_eos";
   const auto whole = safetensors::open(source + "/model.safetensors");
   for (auto* name : {"config.json", "preprocessor_config.json"}) fs::copy_file(fs::path(source) / name, dir.path / name);
-  std::vector<tensor_to_write> shards[2];
+  std::vector<tiny::tensor> shards[2];
   std::string map;
   for (std::size_t i = 0; auto& t : whole.tensors()) {
     std::vector<float> v(static_cast<std::size_t>(t.count()));
@@ -180,12 +180,12 @@ TEST_CASE("checkpoint: shards and their index") {
     shards[i++ % 2].push_back(
         {t.name, dtype::f32, t.shape, [v](std::span<double> out) { std::copy(v.begin(), v.end(), out.begin()); }});
   }
-  write_safetensors(dir / "0.safetensors", shards[0]);
-  write_safetensors(dir / "1.safetensors", std::move(shards[1]));
+  tiny::write(dir / "0.safetensors", shards[0]);
+  tiny::write(dir / "1.safetensors", shards[1]);
   write_file(dir / "model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
   CHECK(tiny::read(checkpoint::open(dir.path.string())) == tiny::read(checkpoint::open(source)));
   shards[0].pop_back();
-  write_safetensors(dir / "0.safetensors", std::move(shards[0]));
+  tiny::write(dir / "0.safetensors", shards[0]);
   CHECK_THAT(refusal(dir.path.string()), Contains("is not in"));
 }
 

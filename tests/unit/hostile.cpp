@@ -1,28 +1,13 @@
 // Files that are well-formed and ask for too much, or for two things at once: one clear error, no memory for what they say.
 #include <clipx/clipx.hpp>
-#include <filesystem>
-#include <fstream>
 
 #include "catch.hpp"
+#include "temporary.hpp"
 
 using namespace clipx;
 using Catch::Matchers::Contains;
 
 namespace {
-
-template <class F>
-std::string message(F&& f) {
-  try {
-    f();
-  } catch (const error& e) { return e.what(); }
-  return "no error";
-}
-
-struct temporary {
-  std::string path = (std::filesystem::temp_directory_path() / cat("clipx-hostile-", ::getpid())).string();
-  explicit temporary(std::string_view text) { write_file(path, text); }
-  ~temporary() { std::filesystem::remove(path); }
-};
 
 std::string open_clip_config(const std::string& vision, const std::string& text) {
   return cat(R"({"embed_dim": 64, "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32)", vision,
@@ -73,18 +58,4 @@ TEST_CASE("hostile: a line as a picture") {
     c.resize = way;
     CHECK_THAT(message([&] { to_pixels(line, c); }), Contains("1048577 x 1"));
   }
-}
-
-TEST_CASE("prompts: a JSON object keeps its order, and names no class twice") {
-  const auto read = [](std::string_view text) { return read_prompts(temporary(text).path, {}); };
-  const auto set = read(R"( {"zebra": ["a zebra", "stripes"], "ant": ["an ant"]})");
-  CHECK(set.classes == std::vector<std::string>{"zebra", "ant"});
-  CHECK(set.prompts == std::vector<std::vector<std::string>>{{"a zebra", "stripes"}, {"an ant"}});
-  CHECK_THAT(message([&] { read(R"({"a": ["x"], "a": ["y"]})"); }), Contains("\"a\" appears twice"));
-  for (auto* wrong : {R"({"a": "x"})", R"({"a": [1]})", R"({"a": {"b": 1}})"})
-    CHECK_THAT(message([&] { read(wrong); }), Contains("class \"a\": expected a list of texts"));
-  CHECK_THAT(message([&] { read(R"({"a": []})"); }), Contains("has no texts"));
-  CHECK_THAT(message([&] { read(R"({"a": [[["x"]]]})"); }), Contains("nested deeper"));
-  CHECK_THAT(message([&] { read("{}"); }), Contains("at least one class"));
-  CHECK_THAT(message([&] { read("{"); }), Contains("not valid JSON"));
 }

@@ -58,16 +58,29 @@ inline tensors read(const clipx::checkpoint& c) {
   return out;
 }
 
+/// A tensor with its values.
+struct tensor {
+  std::string name;
+  clipx::dtype type;
+  std::vector<dim> shape;
+  std::function<void(std::span<double>)> values;
+};
+inline void write(const std::string& path, const std::vector<tensor>& list) {
+  std::vector<clipx::tensor_to_write> plain;
+  for (auto& t : list) plain.push_back({t.name, t.type, t.shape});
+  clipx::write_safetensors(path, plain, [&](std::size_t i, std::span<double> out) { list[i].values(out); });
+}
+
 /// The file's tensors; `edit` may change them first.
-using edit_list = std::function<void(std::vector<clipx::tensor_to_write>&)>;
+using edit_list = std::function<void(std::vector<tensor>&)>;
 inline void write_weights(const std::string& path, const clipx::clip_config& c, const edit_list& edit = {}) {
-  std::vector<clipx::tensor_to_write> list;
+  std::vector<tensor> list;
   for (auto& [name, s] : clipx::parameter_shapes(c))
     list.push_back({name, clipx::dtype::f32, s.sizes, [v = weights(c)[name]](std::span<double> out) {
                       for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(v[i % v.size()]);
                     }});
   if (edit) edit(list);
-  clipx::write_safetensors(path, std::move(list));
+  write(path, list);
 }
 
 /// A folder in open_clip's layout with a tokenizer.

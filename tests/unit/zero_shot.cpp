@@ -52,8 +52,11 @@ TEST_CASE("prompts: files") {
   SECTION("what is wrong with them") {
     CHECK_THAT(refused(""), Contains("classes") && Contains("empty"));
     CHECK_THAT(refused(" \n\n"), Contains("empty"));
-    CHECK_THAT(refused("{\"a\": [\"b\"]"), Contains("expected a JSON object"));
-    CHECK_THAT(refused("{\"a\": \"b\"}"), Contains("expected a JSON object"));
+    CHECK_THAT(refused("{\"a\": [\"b\"]"), Contains("not valid JSON"));
+    CHECK_THAT(refused("{\"a\": [[[\"b\"]]]}"), Contains("nested deeper"));
+    CHECK_THAT(refused("{\"a\": [\"x\"], \"a\": [\"y\"]}"), Contains("\"a\" appears twice"));
+    for (auto* wrong : {"{\"a\": \"b\"}", "{\"a\": [1]}", "{\"a\": {\"b\": 1}}"})
+      CHECK_THAT(refused(wrong), Contains("class \"a\": expected a list of texts"));
     CHECK_THAT(refused("{}"), Contains("at least one class"));
     CHECK_THAT(refused("{\"a\": []}"), Contains("class \"a\" has no texts"));
     CHECK_THAT(refused("a\tb\nc\n"), Contains("class<TAB>text") && Contains("\"c\""));

@@ -18,7 +18,8 @@ struct mat {
   constexpr mat(T* d, dim r, dim c, dim l) : data(d), rows(r), cols(c), ld(l) {}
   /// A mutable view reads as a const one.
   template <class U>
-  requires std::is_same_v<const U, T> constexpr mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
+  requires std::is_same_v<const U, T>
+  constexpr mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
 
   constexpr dim size() const { return rows * cols; }
   constexpr explicit operator bool() const { return data != nullptr; }
@@ -28,7 +29,9 @@ struct mat {
   /// Columns first .. first + n - 1.
   constexpr mat col_range(dim first, dim n) const { return {data + first, rows, n, ld}; }
   /// Every step-th row from `first`: all class tokens of N images are (N, D, ld = T*D).
-  constexpr mat every(dim step, dim first = 0) const { return {data + first * ld, (rows - first + step - 1) / step, cols, ld * step}; }
+  constexpr mat every(dim step, dim first = 0) const {
+    return {data + first * ld, (rows - first + step - 1) / step, cols, ld * step};
+  }
   /// The same memory as (r, c); rows must be contiguous.
   constexpr mat reshape(dim r, dim c) const { return {data, r, c, c}; }
   constexpr bool contiguous() const { return ld == cols || rows <= 1; }

@@ -298,8 +298,8 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   out.tokenizer_ = std::make_shared<lazy_tokenizer>();
   out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
     if (!given.empty()) {
-      std::error_code none;
-      if (std::filesystem::is_directory(given, none)) return tokenizer::from_folder(given, options);
+      std::error_code unreadable;
+      if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
       return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
     }
     expect(!folder.empty(),
@@ -359,7 +359,8 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   }
   std::error_code none;
   fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none.message()); });
+  expect(fs::is_directory(folder, none),
+         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
          [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto shapes = parameter_shapes(config());
