@@ -33,7 +33,7 @@ void each_case(dim pictures, F&& f) {
     }
   std::vector<std::int32_t> captions;  // 64, of 10 tokens on average
   for (int i = 0; i < 64; ++i) captions.push_back(6 + i * 7 % 9);
-  for (const std::size_t n : {1, 16})
+  for (const std::size_t n : {1u, 16u})
     f(attention_case{std::vector<std::int32_t>(n, 50), 12, 64}), f(attention_case{std::vector<std::int32_t>(n, 257), 16, 64});
   f(attention_case{captions, 8, 64, true});
   for (const dim rows : {50, 800}) f(layernorm_case{rows, 768});

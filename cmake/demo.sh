@@ -12,5 +12,6 @@ echo "building build/release/clipx"
   echo "demo: the build failed; all of its output is in build/demo.log" >&2
   exit 1
 }
-set -x
-build/release/clipx classify examples/images/*.png --labels "a red apple,a clock,a heart,a house,a mushroom,the sun,an umbrella"
+labels="an apple,a clock,a heart,a house,a mushroom,the sun,an umbrella"
+printf '\n$ build/release/clipx classify examples/images/*.png --labels "%s"\n' "$labels"
+build/release/clipx classify examples/images/*.png --labels "$labels"

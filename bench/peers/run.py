@@ -329,8 +329,8 @@ def plain(header, lines):
 
 def markdown(facts, made):
     peak = facts["peak"]
-    ceilings = f"; ceilings: {peak['f32_gflops']:.0f} GF/s f32, {peak['bf16_gflops']:.0f} GF/s bf16, reading {peak['read_gbs']:.1f} GB/s" \
-        if peak else ""
+    ceilings = f"; ceilings: {peak['f32_gflops']:.0f} GF/s f32, {peak['bf16_gflops']:.0f} GF/s bf16 ({peak['bf16_unit']}), " \
+        f"reading {peak['read_gbs']:.1f} GB/s" if peak else ""
     lines = [f"## {facts['date'][:10]}, {facts['cpu']}", "",
              f"{facts['threads']} threads of {facts['cores']}{ceilings}. clipx {facts['commit']}; Python {facts['python']}, "
              + ", ".join(f"{n} {v}" for n, v in facts["versions"].items()) + ".", "",

@@ -45,9 +45,12 @@ def sun():
 
 def heart():
     image, d = canvas()
-    d.ellipse(s(28, 40, 120, 132), fill="#e0245e")
-    d.ellipse(s(104, 40, 196, 132), fill="#e0245e")
-    d.polygon(points((34, 106), (190, 106), (112, 200)), fill="#e0245e")
+    outline = []
+    for k in range(240):
+        a = math.pi * k / 120
+        outline.append((112 + 5.6 * 16 * math.sin(a) ** 3,
+                        104 - 5.6 * (13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a))))
+    d.polygon(points(*outline), fill="#e0245e")
     return image
 
 
@@ -88,7 +91,7 @@ def mushroom():
 def umbrella():
     image, d = canvas()
     d.line(points((112, 60), (112, 176)), fill="#444444", width=6 * SCALE)
-    d.arc(s(112, 160, 148, 196), 0, 180, fill="#444444", width=6 * SCALE)
+    d.arc(s(109, 160, 145, 192), 0, 180, fill="#444444", width=6 * SCALE)
     d.pieslice(s(24, 34, 200, 210), 180, 360, fill="#6a4c93")
     for x in (24, 68, 112, 156):
         d.pieslice(s(x, 108, x + 44, 136), 180, 360, fill="white")

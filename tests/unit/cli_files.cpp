@@ -48,7 +48,7 @@ TEST_CASE("clipx embed") {
     REQUIRE(a.shape == std::vector<dim>{2, 24});
     eigen<double> d;
     const auto model = load<vit>(d, w.model);
-    for (std::size_t row : {0, 1}) {
+    for (std::size_t row : {0u, 1u}) {
       const auto want = model.encode_image(read_image(w.pictures[1 - row]));
       for (std::size_t i = 0; i < 24; ++i) CHECK(std::abs(double(a.values[row * 24 + i]) - want.values[i]) <= 1e-5);
       CHECK(unit(a, row));
@@ -67,7 +67,7 @@ TEST_CASE("clipx embed") {
     CHECK(w.run(w.with_model({"embed", "--texts", w.dir / "texts", "--out", out})).code == 0);
     const auto a = read_npy(out);
     REQUIRE(a.shape == std::vector<dim>{3, 24});
-    for (std::size_t row : {0, 1, 2}) CHECK(unit(a, row));
+    for (std::size_t row : {0u, 1u, 2u}) CHECK(unit(a, row));
     const auto row = [&](std::ptrdiff_t i) {
       return std::vector<float>(a.values.begin() + 24 * i, a.values.begin() + 24 * i + 24);
     };
@@ -82,7 +82,7 @@ TEST_CASE("clipx embed") {
   SECTION("a place that cannot be written") {
     CHECK_THAT(w.refusal(w.with_model({"embed", "--images", w.dir / "p", "--out", w.dir / "no/e.npy"})),
                Contains("no/e.npy") && Contains("cannot be written"));
-    CHECK_THAT(w.refusal(w.with_model({"embed", "--images", w.dir / "p", "--out", w.dir / "p"})), Contains("cannot be replaced"));
+    CHECK_THAT(w.refusal(w.with_model({"embed", "--images", w.dir / "p", "--out", w.dir / "p"})), Contains("got a folder"));
     CHECK_THAT(w.refusal(w.with_model({"embed", "--images", w.dir / "p", "--out", "/dev/full"})), Contains("/dev/full"));
     struct stat facts {};
     CHECK((::stat("/dev/full", &facts) != 0 || S_ISCHR(facts.st_mode)));
@@ -127,7 +127,7 @@ TEST_CASE("clipx preprocess") {
   REQUIRE(a.shape == std::vector<dim>{2, 3, 32, 32});
   const auto config = checkpoint::open(w.model).pixels();
   std::vector<float> want(2 * 3 * 32 * 32);
-  for (std::size_t i : {0, 1}) {
+  for (std::size_t i : {0u, 1u}) {
     const auto file = mapped_file::open(w.pictures[2 * i]);
     to_tensor(read_pixels(file.bytes(), "x", config), config, want.data() + i * 3 * 32 * 32);
   }

@@ -46,7 +46,7 @@ void same_bits(const Run& run) {
   REQUIRE(want.size() == 64);
   CHECK(want[0] != want[1]);
   for (int threads : {1, 2})
-    for (std::size_t at_once : {1, 7, 64}) {
+    for (std::size_t at_once : {1u, 7u, 64u}) {
       const auto got = run(threads, at_once);
       REQUIRE(got.size() == want.size());
       std::size_t other = 0;

@@ -124,7 +124,7 @@ void check_initialisation(const clip_config& c) {
     for (float x : v)
       sum += static_cast<double>(x), squares += double(x) * double(x), largest = std::max(largest, std::abs(double(x)));
     if (r.how == rule::fixed) {
-      CHECK(std::all_of(v.begin(), v.end(), [&](float x) { return static_cast<double>(x) == r.size; }));
+      CHECK(std::all_of(v.begin(), v.end(), [size = r.size](float x) { return static_cast<double>(x) == size; }));
       continue;
     }
     ++random;

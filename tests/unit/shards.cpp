@@ -166,7 +166,7 @@ TEST_CASE("shards: damaged and lying archives") {
   CHECK_THAT(refusal(good.substr(0, 900)), Contains("expected 700 bytes of member, got 388"));
   CHECK_THAT(refusal(good.substr(0, 1536 + 100)), Contains("byte 1536") && Contains("expected a header of 512 bytes, got 100"));
   CHECK(refusal(good.substr(0, 1536)) == "no error");
-  for (std::size_t at : {0, 99, 100, 124, 135, 156, 200, 257, 345, 511}) {  // one changed byte in the second header
+  for (std::size_t at : {0u, 99u, 100u, 124u, 135u, 156u, 200u, 257u, 345u, 511u}) {  // one changed byte in the second header
     auto bad = good;
     bad[1536 + at] = static_cast<char>(bad[1536 + at] ^ 1);
     INFO(at);

@@ -51,7 +51,8 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
         if (const auto found = s.plans.find(id); found != s.plans.end()) plan = &found->second;
         else {
           dnnl::post_ops ops;
-          if (residual) ops.append_binary(dnnl::algorithm::binary_add, my);
+          if (residual && onednn::conv_adds()) ops.append_binary(dnnl::algorithm::binary_add, my);
+          else if (residual) ops.append_sum(1);
           if (relu) onednn::append(ops, dnnl::algorithm::eltwise_relu, 0, 0);
           dnnl::primitive_attr attr;
           attr.set_post_ops(ops);
@@ -94,7 +95,8 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
                                         {DNNL_ARG_WEIGHTS, packed},
                                         {DNNL_ARG_BIAS, s.at(mb, bias->data())},
                                         {DNNL_ARG_DST, s.at(my, yp.data)}};
-      if (residual) args.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, s.at(my, rp.data));
+      if (residual && onednn::conv_adds()) args.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, s.at(my, rp.data));
+      else if (residual && rp.data != yp.data) kernels<float>::copy(omp_get_max_threads(), in_view<float>(rp), out_view<float>(yp));
       s.execute(*plan, args);
     };
     if (!s.deterministic) return one_call(pictures, x, residual, y);

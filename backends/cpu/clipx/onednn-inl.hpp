@@ -71,13 +71,13 @@ inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, con
 inline void append(dnnl::post_ops& ops, dnnl::algorithm f, float alpha, float beta) { ops.append_eltwise(1.0f, f, alpha, beta); }
 #endif
 
-/// Whether the processor multiplies bf16 by itself.
-inline bool native_bf16() {
-  const auto has = [](dnnl::cpu_isa isa) {
-    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & static_cast<unsigned>(isa)) == static_cast<unsigned>(isa);
-  };
-  return has(dnnl::cpu_isa::avx512_core_bf16);
+inline bool has(dnnl::cpu_isa isa) {
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & static_cast<unsigned>(isa)) == static_cast<unsigned>(isa);
 }
+/// Whether the processor multiplies bf16 by itself.
+inline bool native_bf16() { return has(dnnl::cpu_isa::avx512_core_bf16); }
+/// Whether a convolution may add another tensor. Without AVX2 version 2.6 adds wrong elements, and 3.7 takes its slow reference.
+inline bool conv_adds() { return has(dnnl::cpu_isa::avx2); }
 
 inline const char* name_of(dnnl::cpu_isa isa) {
   switch (isa) {

@@ -49,7 +49,8 @@ void to_device(cuda_engine& e, mat<const E> x, mat<E> y) {
   auto& s = e.get();
   const auto row_bytes = static_cast<std::size_t>(x.cols) * sizeof(E), bytes = row_bytes * static_cast<std::size_t>(x.rows);
   auto& staging = s.next_pinned(bytes);
-  for (dim r = 0; r < x.rows; ++r) std::memcpy(static_cast<char*>(staging.data) + static_cast<std::size_t>(r) * row_bytes, x.row(r), row_bytes);
+  for (dim r = 0; r < x.rows; ++r)
+    std::memcpy(static_cast<char*>(staging.data) + static_cast<std::size_t>(r) * row_bytes, x.row(r), row_bytes);
   gpu::check(cudaMemcpy2DAsync(y.data, static_cast<std::size_t>(y.ld) * sizeof(E), staging.data, row_bytes, row_bytes,
                                static_cast<std::size_t>(x.rows), cudaMemcpyHostToDevice, s.stream),
              "copying to the device");
@@ -61,9 +62,10 @@ void to_host(cuda_engine& e, mat<const E> x, mat<E> y) {
   if (x.size() == 0) return;
   auto& s = e.get();
   const auto row_bytes = static_cast<std::size_t>(x.cols) * sizeof(E);
-  gpu::check(cudaMemcpy2DAsync(y.data, static_cast<std::size_t>(y.ld) * sizeof(E), x.data, static_cast<std::size_t>(x.ld) * sizeof(E),
-                               row_bytes, static_cast<std::size_t>(x.rows), cudaMemcpyDeviceToHost, s.stream),
-             "copying from the device");
+  gpu::check(
+      cudaMemcpy2DAsync(y.data, static_cast<std::size_t>(y.ld) * sizeof(E), x.data, static_cast<std::size_t>(x.ld) * sizeof(E),
+                        row_bytes, static_cast<std::size_t>(x.rows), cudaMemcpyDeviceToHost, s.stream),
+      "copying from the device");
   e.sync();
 }
 /// Host values of another type, converted on the host first.
@@ -88,7 +90,8 @@ void download_converted(cuda_engine& e, mat<const E> x, mat<To> y) {
 }
 
 template <class A, class C>
-void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<const A> b, float beta, mat<C> c, const void* bias = nullptr) {
+void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<const A> b, float beta, mat<C> c,
+             const void* bias = nullptr) {
   if (c.size() == 0) return;
   const dim k = ta == op::none ? a.cols : a.rows;
   const bool half = std::is_same_v<A, bf16>, half_c = std::is_same_v<C, bf16>;
@@ -212,8 +215,8 @@ void cuda<T>::sum_rows(in x, out y) {
   const detail::chunks parts((x.rows + y.rows - 1) / y.rows);
   auto partial = memory_.template take<float>(parts.count * y.rows, y.cols);
   detail::run(engine_, gpu::sum_rows_partial<T>,
-              dim3(gpu::blocks_for(y.cols, gpu::line), static_cast<unsigned>(y.rows), static_cast<unsigned>(parts.count)), gpu::line, x,
-              y.rows, parts.taps, partial);
+              dim3(gpu::blocks_for(y.cols, gpu::line), static_cast<unsigned>(y.rows), static_cast<unsigned>(parts.count)),
+              gpu::line, x, y.rows, parts.taps, partial);
   detail::each_element(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, in_f(partial), parts.count, y);
 }
 template <class T>
@@ -257,8 +260,8 @@ void cuda<T>::layernorm_backward(in x, in_f w, in_f stats, in dy, out dx, out_f 
   const detail::chunks parts(x.rows);
   auto partial = memory_.template take<float>(2 * parts.count, x.cols);
   const unsigned across = gpu::blocks_for(x.cols, gpu::line);
-  detail::run(engine_, gpu::layernorm_columns<T>, dim3(across, static_cast<unsigned>(parts.count)), gpu::line, x, stats, dy, parts.taps,
-              parts.count, partial);
+  detail::run(engine_, gpu::layernorm_columns<T>, dim3(across, static_cast<unsigned>(parts.count)), gpu::line, x, stats, dy,
+              parts.taps, parts.count, partial);
   detail::run(engine_, gpu::add_partials, dim3(across), gpu::line, in_f(partial), parts.count, dw, db);
   detail::each_row(engine_, x.rows, gpu::layernorm_backward<T>, x, w, stats, dy, dx);
 }
@@ -287,7 +290,8 @@ void cuda<T>::batchnorm_backward(in x, in_f stats, in_f w, double eps, bool trai
   detail::run(engine_, gpu::batchnorm_columns<T>, dim3(across, static_cast<unsigned>(parts.count)), gpu::line, x, stats,
               static_cast<float>(eps), dy, parts.taps, parts.count, partial);
   detail::each_element(engine_, 2, x.cols, gpu::fill<float>, sums, 0.0f);
-  detail::run(engine_, gpu::add_partials, dim3(across), gpu::line, in_f(partial), parts.count, sums.row_range(0, 1), sums.row_range(1, 1));
+  detail::run(engine_, gpu::add_partials, dim3(across), gpu::line, in_f(partial), parts.count, sums.row_range(0, 1),
+              sums.row_range(1, 1));
   detail::each_element(engine_, dx.rows, dx.cols, gpu::batchnorm_backward<T>, x, stats, w, static_cast<float>(eps),
                        training ? in_f(sums) : in_f{}, dy, dx);
   detail::each_element(engine_, 1, x.cols, gpu::add<float>, 1.0f, in_f(sums.row_range(0, 1)), 1.0f, dw);
@@ -347,16 +351,19 @@ void cuda<T>::linear(in x, in w, in b, const activation* f, in residual, out pre
   const detail::temporary here(memory_);
   auto u = pre ? pre : residual && residual.data == y.data ? memory_.template take<T>(y.rows, y.cols) : y;  // (R, out)
   detail::product(engine_, op::none, op::transpose, 1.0f, x, w, 0.0f, u, b.data);
-  if (!alone) detail::each_element(engine_, y.rows, y.cols, gpu::act_add<T>, in(u), f != nullptr, f ? *f : activation::relu, residual, y);
+  if (!alone)
+    detail::each_element(engine_, y.rows, y.cols, gpu::act_add<T>, in(u), f != nullptr, f ? *f : activation::relu, residual, y);
 }
 template <class T>
-void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, out y, out_f lse) {
+void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, out y,
+                        out_f lse) {
   const dim d = q.cols / heads, tiles = (queries.longest + gpu::tile - 1) / gpu::tile;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first};
   detail::for_head_width(d, [&](auto columns, unsigned parts) {
-    detail::run(engine_, gpu::attention<T, columns()>, dim3(static_cast<unsigned>(queries.count * tiles), static_cast<unsigned>(heads), parts),
-                gpu::attention_threads, hq, hk, hv, tiles, d, scale, causal, y, lse);
+    detail::run(engine_, gpu::attention<T, columns()>,
+                dim3(static_cast<unsigned>(queries.count * tiles), static_cast<unsigned>(heads), parts), gpu::attention_threads, hq,
+                hk, hv, tiles, d, scale, causal, y, lse);
   });
 }
 template <class T>
@@ -375,8 +382,8 @@ void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, co
     };
     detail::run(engine_, gpu::attention_dq<T, columns()>, grid(queries.count, of_queries), gpu::attention_threads, hq, hk, hv, hdy,
                 of_queries, d, scale, causal, lse, in_f(delta), dq);
-    detail::run(engine_, gpu::attention_dkv<T, columns()>, grid(keys.count, of_keys), gpu::attention_threads, hq, hk, hv, hdy, of_keys, d,
-                scale, causal, lse, in_f(delta), dk, dv);
+    detail::run(engine_, gpu::attention_dkv<T, columns()>, grid(keys.count, of_keys), gpu::attention_threads, hq, hk, hv, hdy,
+                of_keys, d, scale, causal, lse, in_f(delta), dk, dv);
   });
 }
 

@@ -72,10 +72,15 @@ class lt {
       const auto bits = reinterpret_cast<std::uintptr_t>(q) | static_cast<std::uintptr_t>(ld * (half ? 2 : 4)) | 16u;
       return static_cast<std::uint32_t>(bits & (~bits + 1));
     };
-    const std::uint32_t in_a = alignment(p.a, p.lda, p.half), in_b = alignment(p.b, p.ldb, p.half), in_c = alignment(p.c, p.ldc, p.half_c);
+    const std::uint32_t in_a = alignment(p.a, p.lda, p.half), in_b = alignment(p.b, p.ldb, p.half),
+                        in_c = alignment(p.c, p.ldc, p.half_c);
     const std::array<std::int64_t, 9> key{
-        p.m,   p.n,   p.k,
-        p.lda, p.ldb, p.ldc,
+        p.m,
+        p.n,
+        p.k,
+        p.lda,
+        p.ldb,
+        p.ldc,
         (p.ta == op::transpose) + 2 * (p.tb == op::transpose) + 4 * p.half + 8 * p.half_c + 16 * (p.bias != nullptr),
         std::bit_cast<std::int32_t>(p.beta),
         in_a + 32 * in_b + 1024 * in_c};
@@ -87,7 +92,8 @@ class lt {
     const auto set = [&](auto what, const auto& v) {
       check(cublasLtMatmulDescSetAttribute(made.product, what, &v, sizeof v), "describing a product");
     };
-    const auto layout = [&](cublasLtMatrixLayout_t& to, cudaDataType t, op o, dim rows, dim cols, dim ld) {  // of op(x), (rows, cols)
+    const auto layout = [&](cublasLtMatrixLayout_t& to, cudaDataType t, op o, dim rows, dim cols,
+                            dim ld) {  // of op(x), (rows, cols)
       const bool turned = o == op::transpose;
       check(cublasLtMatrixLayoutCreate(&to, t, static_cast<std::uint64_t>(turned ? rows : cols),
                                        static_cast<std::uint64_t>(turned ? cols : rows), ld),
@@ -120,7 +126,8 @@ class lt {
     check(code, "asking for algorithms");
     expect(count > 0, [&] { return cat("cuBLASLt has no product for ", p.m, " x ", p.k, " x ", p.n); });
     made.algorithm = found[0].algo;
-    if (count > 1 && p.beta == 0) made.algorithm = fastest(made, p, std::span(found).first(static_cast<std::size_t>(count)), stream);
+    if (count > 1 && p.beta == 0)
+      made.algorithm = fastest(made, p, std::span(found).first(static_cast<std::size_t>(count)), stream);
     return plans_.emplace(key, made).first->second;
   }
 

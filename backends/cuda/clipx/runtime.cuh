@@ -21,8 +21,7 @@ inline constexpr bool emulated = false;
 
 /// Throws clipx::error with what was called, what came back and where.
 inline void check(cudaError_t code, const char* what, where at = where::here()) {
-  if (code != cudaSuccess)
-    fail(cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
+  if (code != cudaSuccess) fail(cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
 }
 
 /// The one place where kernels start. Arguments are converted to the kernel's parameters; nothing is launched for an empty grid.
@@ -65,7 +64,8 @@ template <>
 __device__ inline bf16 stored<bf16>(float v) {
   const unsigned u = __float_as_uint(v);
   bf16 out;
-  out.bits = static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+  out.bits =
+      static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   return out;
 }
 

@@ -1,8 +1,7 @@
 // A device as the backend holds it: stream, pool, cuBLASLt, staging memory; and the engine's own members.
 #pragma once
-#include <clipx/lt.cuh>
-
 #include <array>
+#include <clipx/lt.cuh>
 #include <optional>
 
 #include "cuda.hpp"
@@ -101,9 +100,10 @@ CLIPX_CUDA_INLINE std::string cuda_engine::describe() const {
   cudaDeviceProp p{};
   int driver = 0, runtime = 0;
   gpu::check(cudaGetDeviceProperties(&p, state_->options.device), "asking for the device");
-  gpu::check(cudaDriverGetVersion(&driver), "asking for the driver"), gpu::check(cudaRuntimeGetVersion(&runtime), "asking for the runtime");
-  return cat(p.name, ", compute capability ", p.major, ".", p.minor, ", ", p.totalGlobalMem >> 20, " MiB; CUDA ", runtime / 1000, ".",
-             runtime % 1000 / 10, ", driver for ", driver / 1000, ".", driver % 1000 / 10, "; cuBLASLt ", gpu::lt::version(),
+  gpu::check(cudaDriverGetVersion(&driver), "asking for the driver"),
+      gpu::check(cudaRuntimeGetVersion(&runtime), "asking for the runtime");
+  return cat(p.name, ", compute capability ", p.major, ".", p.minor, ", ", p.totalGlobalMem >> 20, " MiB; CUDA ", runtime / 1000,
+             ".", runtime % 1000 / 10, ", driver for ", driver / 1000, ".", driver % 1000 / 10, "; cuBLASLt ", gpu::lt::version(),
              state_->options.tf32 ? ", TF32" : "");
 }
 

@@ -359,7 +359,8 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   }
   std::error_code none;
   fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), [&] { return cat(folder, ": cannot be made a folder: ", none.message()); });
+  expect(fs::is_directory(folder, none),
+         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
          [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto shapes = parameter_shapes(config());

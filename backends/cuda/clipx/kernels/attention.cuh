@@ -5,8 +5,8 @@
 
 namespace clipx::gpu {
 
-inline constexpr int tile = 32;             // rows of either side
-inline constexpr int quarter = 4;           // threads that share a row: thread q of a row has columns q, q + 4, q + 8, ...
+inline constexpr int tile = 32;              // rows of either side
+inline constexpr int quarter = 4;            // threads that share a row: thread q of a row has columns q, q + 4, q + 8, ...
 inline constexpr int mine = tile / quarter;  // scores a thread
 inline constexpr unsigned attention_threads = tile * quarter;
 
@@ -53,7 +53,8 @@ __device__ void dots(const tile_rows<T>& a, const tile_rows<T>& b, dim d, shared
 
 /// sums[i] += the sum over the tile's rows k of weight(row, k) b(k, from + 4 i + q); the weights are first put into m.p.
 template <class T, int Columns>
-__device__ void weighted(const float (&weight)[mine], const tile_rows<T>& b, dim from, dim d, shared_tiles& m, float (&sums)[Columns]) {
+__device__ void weighted(const float (&weight)[mine], const tile_rows<T>& b, dim from, dim d, shared_tiles& m,
+                         float (&sums)[Columns]) {
   const int row = static_cast<int>(threadIdx.x) / quarter, q = static_cast<int>(threadIdx.x) % quarter;
   __syncthreads();
 #pragma unroll
@@ -102,8 +103,8 @@ struct block_place {
 
 /// y = softmax(q k^T / sqrt(d)) v; lse (rows of q, heads) may be empty. Causal: row i of a sequence sees its rows <= i.
 template <class T, int Columns>
-__global__ void __launch_bounds__(attention_threads)
-    attention(head_rows<T> q, head_rows<T> k, head_rows<T> v, dim tiles, dim d, float scale, bool causal, mat<T> y, mat<float> lse) {
+__global__ void __launch_bounds__(attention_threads) attention(head_rows<T> q, head_rows<T> k, head_rows<T> v, dim tiles, dim d,
+                                                               float scale, bool causal, mat<T> y, mat<float> lse) {
   __shared__ shared_tiles m;
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];

@@ -58,8 +58,7 @@ __global__ void avgpool_backward(mat<const T> dy, window w, pooling p, mat<T> dx
   if (r >= dx.rows || c >= dx.cols) return;
   const dim picture = r / (w.height * w.width), oy = r / w.width % w.height / p.kh, ox = r % w.width / p.kw;
   const bool covered = oy < p.oh && ox < p.ow;
-  dx.row(r)[c] = stored<T>(
-      covered ? value(dy.row((picture * p.oh + oy) * p.ow + ox)[c]) / static_cast<float>(p.kh * p.kw) : 0.0f);
+  dx.row(r)[c] = stored<T>(covered ? value(dy.row((picture * p.oh + oy) * p.ow + ox)[c]) / static_cast<float>(p.kh * p.kw) : 0.0f);
 }
 
 }  // namespace clipx::gpu

@@ -47,7 +47,8 @@ __global__ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const
 }
 /// Partial sums of dy xhat (rows 0 .. chunks - 1 of `partial`) and of dy (rows chunks ..), a chunk of rows a block.
 template <class T>
-__global__ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, dim taps, dim chunks, mat<float> partial) {
+__global__ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, dim taps, dim chunks,
+                                  mat<float> partial) {
   const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x, chunk = blockIdx.y;
   if (c >= x.cols) return;
   float dw = 0, db = 0;
@@ -179,7 +180,7 @@ __global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool 
 }
 /// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block.
 __global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
-                                 float* loss) {
+                          float* loss) {
   __shared__ float partial[33];
   const dim n = cosines.rows;
   const float scale = expf(*log_scale);
@@ -193,14 +194,15 @@ __global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<
 }
 /// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's share of dt = sum of G S.
 __global__ void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
-                                     mat<float> dcosines, float* share) {
+                              mat<float> dcosines, float* share) {
   __shared__ float partial[33];
   const dim i = blockIdx.x, n = cosines.rows;
   const float scale = expf(*log_scale);
   float total = 0;
   for (dim j = threadIdx.x; j < n; j += blockDim.x) {
     const float logit = scale * cosines.row(i)[j];
-    const float g = (expf(logit - rows.row(i)[0]) + expf(logit - cols.row(j)[0]) - (i == j ? 2.0f : 0.0f)) / (2.0f * static_cast<float>(n));
+    const float g =
+        (expf(logit - rows.row(i)[0]) + expf(logit - cols.row(j)[0]) - (i == j ? 2.0f : 0.0f)) / (2.0f * static_cast<float>(n));
     dcosines.row(i)[j] = scale * g;
     total += g * logit;
   }
