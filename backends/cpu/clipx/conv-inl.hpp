@@ -38,6 +38,7 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
     const bool frozen = s.frozen_range(weight.data) != nullptr;
     std::vector<float> fresh;
     std::vector<float> fresh_bias;
+    buffer<std::byte> fresh_memory;
     const auto one_call = [&](dim n, cpu_view xp, cpu_view rp, cpu_view yp) {
       const md mx({n, w.channels, w.height, w.width}, type, tag::nhwc),
           my({n, weight.rows, w.out_height(), w.out_width()}, type, tag::nhwc);
@@ -68,10 +69,11 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
       }
       dnnl::memory packed;
       const std::vector<float>* bias = nullptr;
-      const auto make = [&](std::vector<float>& shift) {
+      const auto make = [&](std::vector<float>& shift, buffer<std::byte>& memory) {
         auto folded = floats(fresh, weight.rows, weight.cols);
         fold_batchnorm(weight, stats, gamma, beta, eps, folded, shift);
-        dnnl::memory out(plan->weights, s.engine);
+        memory = pages(static_cast<dim>(plan->weights.get_size()));
+        auto out = s.at(plan->weights, memory.data());
         auto from = s.at(md({weight.rows, w.channels, w.kernel, w.kernel}, dnnl::memory::data_type::f32, tag::oihw), folded.data);
         dnnl::reorder(from, out).execute(s.stream, from, out);
         s.stream.wait();
@@ -83,13 +85,13 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
                                                 x.half ? 2 : 1};
         auto& kept = s.packs[where];
         if (!kept.weights || kept.form != plan->weights) {
-          kept.weights = make(kept.bias), kept.form = plan->weights;
+          kept.weights = make(kept.bias, kept.memory), kept.form = plan->weights;
           if (const auto* r = s.frozen_range(weight.data); r && r->packed && *r->packed)
             (*r->packed)(weight.data, static_cast<std::size_t>(weight.rows * weight.ld * (weight.half ? 2 : 4)));
         }
         packed = kept.weights, bias = &kept.bias;
       } else {
-        packed = make(fresh_bias), bias = &fresh_bias;
+        packed = make(fresh_bias, fresh_memory), bias = &fresh_bias;
       }
       cpu_engine::state::arguments args{{DNNL_ARG_SRC, s.at(mx, xp.data)},
                                         {DNNL_ARG_WEIGHTS, packed},

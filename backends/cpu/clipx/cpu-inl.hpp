@@ -1,6 +1,7 @@
 // Definitions of cpu.hpp.
 #pragma once
 #include <omp.h>
+#include <sys/mman.h>
 
 #include <bit>
 #include <clipx/core/error.hpp>
@@ -42,6 +43,17 @@ inline cpu_view rows_of(cpu_view v, dim first, dim n) {
   return v;
 }
 
+/// Uninitialised memory; large pieces in huge pages where the system grants them: weights are read from end to end in every
+/// product, and with small pages a good part of that time goes into address translation.
+inline buffer<std::byte> pages(dim bytes) {
+  constexpr std::size_t huge = std::size_t{2} << 20;
+  const auto n = static_cast<std::size_t>(std::max<dim>(bytes, 1));
+  void* p = nullptr;
+  expect(::posix_memalign(&p, n >= huge ? huge : 256, n) == 0, [&] { return cat("cpu: out of memory for ", bytes, " bytes"); });
+  if (n >= huge) ::madvise(p, n / huge * huge, MADV_HUGEPAGE);  // advice: refused, it changes nothing
+  return {static_cast<std::byte*>(p), bytes, std::free};
+}
+
 struct cpu_engine::state {
   using md = onednn::md;
   using key = std::array<std::int64_t, 16>;
@@ -72,6 +84,7 @@ struct cpu_engine::state {
   std::map<const char*, range> frozen;
   struct pack {
     md form;
+    buffer<std::byte> memory;
     dnnl::memory weights;
     std::vector<float> bias;  // of a folded BatchNorm
   };
@@ -159,7 +172,8 @@ struct cpu_engine::state {
                        first.weights == md({p.k, p.n}, element, dnnl::memory::format_tag::ba);
     if (!plain) {
       made.form = first.weights;
-      made.weights = dnnl::memory(made.form, engine);
+      made.memory = pages(static_cast<dim>(made.form.get_size()));
+      made.weights = at(made.form, made.memory.data());
       auto from = at(matrix(p.k, p.n, 1, w.ld, p.half), w.data);
       dnnl::reorder(from, made.weights).execute(stream, from, made.weights);
       stream.wait();
@@ -337,15 +351,14 @@ cpu<T>::cpu(const cpu_options& o)
     : engine_(o),
       n_(engine_.threads()),
       memory_(
-          this, [](void*, dim n) { return buffer<std::byte>(static_cast<std::byte*>(zeroed(n)), n, std::free); },
+          this, [](void*, dim n) { return zeroed(n); },
           [](void*, std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
 
 template <class T>
-void* cpu<T>::zeroed(dim bytes) {
-  const std::size_t n = (static_cast<std::size_t>(std::max<dim>(bytes, 1)) + 255) / 256 * 256;
-  void* p = std::aligned_alloc(256, n);
-  expect(p != nullptr, [&] { return cat("cpu: out of memory for ", bytes, " bytes"); });
-  return std::memset(p, 0, n);
+buffer<std::byte> cpu<T>::zeroed(dim bytes) {
+  auto p = detail::pages(bytes);
+  std::memset(p.data(), 0, static_cast<std::size_t>(bytes));
+  return p;
 }
 
 }  // namespace clipx

@@ -86,7 +86,8 @@ class cpu {
   void sync() {}
   template <class E>
   buffer<E> alloc(dim n) {
-    return {static_cast<E*>(zeroed(n * static_cast<dim>(sizeof(E)))), n, std::free};
+    auto bytes = zeroed(n * static_cast<dim>(sizeof(E)));
+    return {reinterpret_cast<E*>(bytes.release()), n, std::free};
   }
 
   using in = mat<const T>;
@@ -208,7 +209,7 @@ class cpu {
 
  private:
   using K = kernels<T>;
-  static void* zeroed(dim bytes);
+  static buffer<std::byte> zeroed(dim bytes);
   template <class From, class To>
   static void plain_copy(mat<From> x, mat<To> y) {
     for (dim r = 0; r < y.rows; ++r)

@@ -25,6 +25,8 @@ class buffer {
     if (data_) free_(data_);
   }
   E* data() const { return data_; }
+  /// The caller frees it from now on.
+  E* release() { return std::exchange(data_, nullptr); }
   dim size() const { return size_; }
   mat<E> as_mat(dim rows, dim cols) const { return {data_, rows, cols}; }
 
