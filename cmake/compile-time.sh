@@ -30,10 +30,10 @@ row() {  # header limit of header-only, limit of compiled
 echo "| header                 | header-only | compiled    | limits          |"
 echo "| ---------------------- | ----------- | ----------- | --------------- |"
 row clipx/core/mat.hpp 0.1 0.1
-row clipx/core/backend.hpp 0.4 0.4
-row clipx/model/clip.hpp 0.6 0.6
-row clipx/text/bpe.hpp 2.5 0.5
+row clipx/core/backend.hpp 0.3 0.3
+row clipx/model/clip.hpp 0.5 0.5
+row clipx/text/bpe.hpp 2.5 0.4
 row clipx/clipx.hpp 4.0 0.8
-row clipx/eigen.hpp 1.2 0.6
-row clipx/cpu.hpp 2.0 0.6
+row clipx/eigen.hpp 1.0 0.5
+row clipx/cpu.hpp 1.5 0.5
 exit $failed

@@ -1,4 +1,4 @@
-// JSON for the readers: the one place where nlohmann-json is included and its parser instantiated (2 s of compile time each).
+// JSON for the readers: the one place where nlohmann-json is included and its parser instantiated (2 s of compile time).
 #pragma once
 #include <algorithm>
 #include <nlohmann/json.hpp>
