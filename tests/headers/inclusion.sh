@@ -67,6 +67,9 @@ grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|diren
 grep -rnE '\b(std::(cout|cerr|abort|exit|terminate)|printf|fprintf|puts|abort|exit)\b *[(<;]' include backends | grep -vE ':[0-9]+: *//' |
   say "the library never prints, exits or aborts"
 
+# Catch2 2 and 3 mean different things by it.
+grep -rn 'Matchers::Contains' tests --include='*.[ch]pp' | grep -v '^tests/catch.hpp:' | say "Contains is that of tests/catch.hpp"
+
 # Sizes.
 git ls-files --cached --others --exclude-standard 2>/dev/null | grep -E '\.(hpp|h|cpp|cuh|cmake|sh|py)$|CMakeLists.txt$' |
   grep -vE '_table\.(hpp|inc)$' | while read -r f; do

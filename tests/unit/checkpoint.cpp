@@ -10,7 +10,6 @@
 #include "tiny_model.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
 namespace {

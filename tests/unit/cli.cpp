@@ -5,7 +5,6 @@
 #include <cmath>
 
 using namespace program;
-using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
 namespace {

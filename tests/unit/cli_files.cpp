@@ -8,7 +8,6 @@
 #include "cli.hpp"
 
 using namespace program;
-using Catch::Matchers::Contains;
 
 namespace {
 std::string tar_of(const std::vector<std::pair<std::string, std::string>>& files) {

@@ -5,7 +5,6 @@
 #include "temporary.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 
 namespace {
 

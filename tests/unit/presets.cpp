@@ -11,7 +11,6 @@
 #include "temporary.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 
 TEST_CASE("presets: parameters as published") {
   struct row {

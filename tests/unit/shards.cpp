@@ -6,7 +6,6 @@
 #include "temporary.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 using list = std::vector<std::string>;
 
 namespace {

@@ -9,7 +9,6 @@
 #include "temporary.hpp"
 
 using namespace clipx;
-using Catch::Matchers::Contains;
 using list = std::vector<std::string>;
 
 TEST_CASE("prompts: templates and classes") {

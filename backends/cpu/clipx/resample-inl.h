@@ -27,7 +27,7 @@ inline std::uint8_t resampled(const std::uint8_t* p, dim step, const std::int32_
 inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim bands, const resample_taps& t, std::uint8_t* out) {
   const hn::FixedTag<std::uint8_t, 4> d8;
   const hn::FixedTag<std::int32_t, 4> d32;
-  std::uint8_t pixel[4];
+  std::uint8_t pixel[4] = {};
   for (dim r = 0; r < rows; ++r, in += in_stride)
     for (dim i = 0; i < t.size(); ++i, out += bands) {
       const auto at = static_cast<std::size_t>(i);
@@ -38,20 +38,26 @@ inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim band
         for (dim b = 0; b < bands; ++b) out[b] = resampled(p + b, bands, k, n);
         continue;
       }
-      // A pixel is a vector; with three bands the fourth byte read is the next pixel's, and the last pixel of all is copied first.
+      // A pixel is a vector. With three bands the fourth byte read is the next pixel's, and the fourth one written is written again
+      // with the next pixel: in all rows but the last, whose neighbours may be someone else's.
       auto sum = hn::Set(d32, 1 << (resample_bits - 1)), other = hn::Zero(d32);
+      const auto tap = [&](dim j)
+                           CLIPX_LANES { return hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * bands)), hn::Set(d32, k[j])); };
+      const dim whole = r + 1 < rows ? n : n - 1;
       dim j = 0;
-      for (; j + 2 < n; j += 2) {
-        sum = hn::Add(sum, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * bands)), hn::Set(d32, k[j])));
-        other = hn::Add(other, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + (j + 1) * bands)), hn::Set(d32, k[j + 1])));
-      }
-      for (; j < n; ++j) {
-        std::memcpy(pixel, p + j * bands, 3);
-        pixel[3] = bands == 4 ? p[j * bands + 3] : std::uint8_t{0};
+      for (; j + 2 <= whole; j += 2) sum = hn::Add(sum, tap(j)), other = hn::Add(other, tap(j + 1));
+      if (j < whole) sum = hn::Add(sum, tap(j++));
+      if (j < n) {
+        std::memcpy(pixel, p + j * bands, static_cast<std::size_t>(bands));
         sum = hn::Add(sum, hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, pixel)), hn::Set(d32, k[j])));
       }
-      hn::StoreU(hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(hn::Add(sum, other))), d8, pixel);
-      std::memcpy(out, pixel, static_cast<std::size_t>(bands));
+      const auto result = hn::DemoteTo(d8, hn::ShiftRight<resample_bits>(hn::Add(sum, other)));
+      if (r + 1 < rows) {
+        hn::StoreU(result, d8, out);
+      } else {
+        hn::StoreU(result, d8, pixel);
+        std::memcpy(out, pixel, static_cast<std::size_t>(bands));
+      }
     }
 }
 
