@@ -292,6 +292,9 @@ TEST_CASE("checkpoint: what is written reads back") {
     CHECK(hf.config().text.eos_id == 521);
     CHECK(hf.config().vision == original.model.vision);
     CHECK(hf.config().act == activation::quick_gelu);
+    CHECK(contents(dir / "hf/merges.txt") == tiny::merges);
+    CHECK_THAT(contents(dir / "hf/vocab.json"), Contains("\"the</w>\":513") && Contains("\"<|endoftext|>\":521"));
+    CHECK(hf.text()("the red cat") == m.text()("the red cat"));
     hf.write(dir / "back", layout::open_clip, "f32");
     const auto back = checkpoint::open(dir / "back");
     CHECK(tiny::read(back) == weights);
@@ -301,6 +304,15 @@ TEST_CASE("checkpoint: what is written reads back") {
     CHECK(contents(dir / "same/open_clip_config.json") == contents(dir / "m/open_clip_config.json"));
     CHECK(contents(dir / "same/bpe_simple_vocab_16e6.txt.gz") == tiny::merges);
     CHECK(checkpoint::open(dir / "same").text()("the red cat") == m.text()("the red cat"));
+  }
+  SECTION("a tokenizer that an option named goes along") {
+    write_file(dir / "named.txt", tiny::merges);
+    tiny::write_folder(dir / "bare", original);
+    fs::remove(dir / "bare/bpe_simple_vocab_16e6.txt.gz");
+    checkpoint_options o;
+    o.tokenizer = dir / "named.txt";
+    checkpoint::open(dir / "bare", o).write(dir / "with", layout::open_clip, "f32");
+    CHECK(checkpoint::open(dir / "with").text()("the red cat") == m.text()("the red cat"));
   }
   SECTION("halves round once, to nearest even; what a half can hold stays") {
     for (const std::string type : {"f16", "bf16"}) {

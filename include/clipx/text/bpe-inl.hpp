@@ -294,6 +294,12 @@ CLIPX_INLINE const std::string& tokenizer::symbol(std::int32_t id) const {
   return tables_->symbols[static_cast<std::size_t>(id)];
 }
 
+CLIPX_INLINE std::string tokenizer::merges_text() const {
+  std::string out = "#version: 0.2\n";
+  for (const auto& m : tables_->merges.ranked()) out += cat(symbol(m.left), " ", symbol(m.right), "\n");
+  return out;
+}
+
 CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
   std::string bytes;
   for (const auto id : ids)

@@ -52,6 +52,8 @@ class tokenizer {
   std::int32_t pad() const { return tables_->pad; }
   /// The symbol of an id, in the byte alphabet, with its </w>.
   const std::string& symbol(std::int32_t id) const;
+  /// merges.txt as transformers saves it: a header, then a pair of symbols a line, by rank.
+  std::string merges_text() const;
   const tokenizer_options& options() const { return tables_->options; }
 
  private:

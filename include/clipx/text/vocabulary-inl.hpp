@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <iterator>
 #include <queue>
 #include <unordered_map>
 
@@ -43,6 +44,12 @@ CLIPX_INLINE void merge_table::insert(const entry& e) {
   std::size_t i = place(e.left, e.right);
   while (slots_[i].rank >= 0 && (slots_[i].left != e.left || slots_[i].right != e.right)) i = (i + 1) & mask_;
   slots_[i] = e;
+}
+CLIPX_INLINE std::vector<merge_table::entry> merge_table::ranked() const {
+  std::vector<entry> out;
+  std::copy_if(slots_.begin(), slots_.end(), std::back_inserter(out), [](const entry& e) { return e.rank >= 0; });
+  std::sort(out.begin(), out.end(), [](const entry& a, const entry& b) { return a.rank < b.rank; });
+  return out;
 }
 
 using symbol_ids = std::unordered_map<std::string_view, std::int32_t>;

@@ -75,6 +75,8 @@ class merge_table {
       if (e.left == left && e.right == right) return &e;
     }
   }
+  /// All of them, by rank.
+  std::vector<entry> ranked() const;
 
  private:
   std::size_t place(std::int32_t left, std::int32_t right) const {

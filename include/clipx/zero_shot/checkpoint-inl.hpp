@@ -62,6 +62,16 @@ inline std::string file_text(const std::string& path) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
+/// vocab.json as transformers reads it: symbol -> id, start and end under the names that it takes them by.
+inline std::string vocab_text(const tokenizer& t) {
+  json out = json::object();
+  for (std::int32_t id = 0; id < t.vocab_size(); ++id) {
+    const auto name = id == t.sot() ? "<|startoftext|>" : id == t.eot() ? "<|endoftext|>" : t.symbol(id);
+    if (!name.empty()) out[name] = id;
+  }
+  return out.dump();
+}
+
 inline bool is_image_table(std::string_view name) { return name == "visual.positional_embedding"; }
 inline bool is_text_table(std::string_view name) { return name == "positional_embedding"; }
 
@@ -158,6 +168,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
 /// The tokenizer, read when it is asked for: image-only users never pay for it.
 struct checkpoint::lazy_tokenizer {
   std::function<tokenizer()> make;
+  bool named = false;  // by an option, not found in the model's folder
   std::once_flag once;
   std::optional<tokenizer> value;
 };
@@ -296,6 +307,7 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   const auto wanted = parameter_shapes(out.config());
   out.match(wanted);
   out.tokenizer_ = std::make_shared<lazy_tokenizer>();
+  out.tokenizer_->named = !o.tokenizer.empty();
   out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
     if (!given.empty()) {
       std::error_code unreadable;
@@ -397,13 +409,23 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                         out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
                       }
                     });
-  if (!folder_.empty())
+  // The tokenizer's files as they are; what --tokenizer named, or transformers could not read, is written as vocab.json +
+  // merges.txt.
+  bool whole = false;
+  if (!folder_.empty() && !tokenizer_->named)
     for (auto& entry : fs::directory_iterator(folder_)) {
       const auto name = entry.path().filename().string();
-      const bool tokens = name == "tokenizer.json" || name == "vocab.json" || name == "merges.txt" ||
-                          name == "tokenizer_config.json" || name == "special_tokens_map.json" || name.ends_with(".txt.gz");
-      if (tokens && entry.is_regular_file()) write_file(in(name.c_str()), detail::file_text(entry.path().string()));
+      const bool vocabulary = name == "tokenizer.json" || name == "vocab.json";
+      const bool tokens = vocabulary || name == "merges.txt" || name == "tokenizer_config.json" ||
+                          name == "special_tokens_map.json" || name.ends_with(".txt.gz");
+      if (!tokens || !entry.is_regular_file()) continue;
+      write_file(in(name.c_str()), detail::file_text(entry.path().string()));
+      whole = whole || vocabulary;
     }
+  if (tokenizer_->named || (keys == layout::hf && !whole)) {
+    texts.emplace_back("vocab.json", detail::vocab_text(text()));
+    texts.emplace_back("merges.txt", text().merges_text());
+  }
   for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model
 }
 
