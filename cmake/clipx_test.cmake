@@ -24,6 +24,24 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_options(clipx-catch INTERFACE -O1)
 endif()
 
+# clipx-emulation-compiled: the cuda backend's unit as C++ over tests/emulation, for the categories emulated_*.
+set(clipx_emulation)
+find_package(Boost QUIET COMPONENTS context)
+if(TARGET Boost::context)
+  set(clipx_emulation emulation)
+  set(unit ${CMAKE_CURRENT_BINARY_DIR}/units/cuda-emulated.cpp)
+  file(CONFIGURE OUTPUT ${unit} @ONLY CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda/units/cuda.cu\"\n")
+  add_library(clipx-emulation-compiled STATIC EXCLUDE_FROM_ALL ${unit})
+  target_include_directories(clipx-emulation-compiled PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/tests/emulation  # before the real lt.cuh
+                             ${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda)
+  target_compile_definitions(clipx-emulation-compiled PUBLIC CLIPX_CUDA_EMULATION)
+  target_compile_options(clipx-emulation-compiled PRIVATE -Wno-unknown-pragmas)  # unroll
+  target_link_libraries(clipx-emulation-compiled PUBLIC clipx-compiled Boost::context PRIVATE clipx-warnings)
+  set_target_properties(clipx-emulation-compiled PROPERTIES CXX_EXTENSIONS OFF)
+else()
+  message(STATUS "clipx: the cuda backend is not tested: Boost.Context not found")
+endif()
+
 # clipx_test(x sources... [BACKENDS names...]): an executable; each TEST_CASE is a test "x: name".
 function(clipx_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "BACKENDS")
@@ -86,7 +104,7 @@ macro(clipx_tests)
   foreach(header ${categories})
     clipx_case_units(units ${header})
     set(absent ${needs})
-    list(REMOVE_ITEM absent ${clipx_backends})
+    list(REMOVE_ITEM absent ${clipx_backends} ${clipx_emulation})
     if(units AND NOT absent)
       cmake_path(GET header STEM category)
       clipx_test(${category} ${units} BACKENDS ${needs})

@@ -105,7 +105,7 @@ struct block_place {
 template <class T, int Columns>
 __global__ void __launch_bounds__(attention_threads) attention(head_rows<T> q, head_rows<T> k, head_rows<T> v, dim tiles, dim d,
                                                                float scale, bool causal, mat<T> y, mat<float> lse) {
-  __shared__ shared_tiles m;
+  CLIPX_SHARED(shared_tiles, m);
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
   if (at.from >= queries) return;
@@ -151,7 +151,7 @@ template <class T, int Columns>
 __global__ void __launch_bounds__(attention_threads)
     attention_dq(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, dim tiles, dim d, float scale, bool causal,
                  mat<const float> lse, mat<const float> delta, mat<T> dq) {
-  __shared__ shared_tiles m;
+  CLIPX_SHARED(shared_tiles, m);
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
   if (at.from >= queries) return;
@@ -180,7 +180,7 @@ template <class T, int Columns>
 __global__ void __launch_bounds__(attention_threads)
     attention_dkv(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, dim tiles, dim d, float scale, bool causal,
                   mat<const float> lse, mat<const float> delta, mat<T> dk, mat<T> dv) {
-  __shared__ shared_tiles m;
+  CLIPX_SHARED(shared_tiles, m);
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
   if (at.from >= keys) return;

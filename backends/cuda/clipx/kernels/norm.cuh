@@ -11,7 +11,7 @@ inline constexpr unsigned row_threads = 256;
 template <class T>
 __global__ void layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<const float> w, mat<const float> b, float eps,
                           mat<T> y, mat<float> stats) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
   const T* from = x.row(r);
   if (branch.data) {
@@ -31,7 +31,7 @@ __global__ void layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<c
 /// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)).
 template <class T>
 __global__ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<T> dx) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
   const float mean = stats.row(r)[0], rstd = stats.row(r)[1];
   float all = 0, dot = 0;
@@ -123,7 +123,7 @@ __global__ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<c
 /// Unit rows and their lengths, floor 1e-12.
 template <class T>
 __global__ void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float squares = 0;
   for (dim c = threadIdx.x; c < x.cols; c += blockDim.x) squares += value(x.row(r)[c]) * value(x.row(r)[c]);
@@ -134,7 +134,7 @@ __global__ void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
 }
 template <class T>
 __global__ void normalize_backward(mat<const float> y, mat<const float> lengths, mat<const float> dy, mat<T> dx) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float dot = 0;
   for (dim c = threadIdx.x; c < y.cols; c += blockDim.x) dot += dy.row(r)[c] * y.row(r)[c];
@@ -145,7 +145,7 @@ __global__ void normalize_backward(mat<const float> y, mat<const float> lengths,
 
 /// Rows in place; causal: row i sees columns <= i, the rest becomes 0.
 __global__ void softmax(mat<float> x, bool causal) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = causal && r + 1 < x.cols ? r + 1 : x.cols;
   float* row = x.row(r);
   float top = -INFINITY, total = 0;
@@ -157,7 +157,7 @@ __global__ void softmax(mat<float> x, bool causal) {
 }
 /// dp <- p (dp - sum p dp).
 __global__ void softmax_backward(mat<const float> p, mat<float> dp) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float dot = 0;
   for (dim c = threadIdx.x; c < p.cols; c += blockDim.x) dot += p.row(r)[c] * dp.row(r)[c];
@@ -167,7 +167,7 @@ __global__ void softmax_backward(mat<const float> p, mat<float> dp) {
 
 /// Log-sum-exp of row blockIdx.x of exp(t) cosines, or of its column (through_columns); t stays on the device.
 __global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool through_columns, mat<float> lse) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim i = blockIdx.x, n = through_columns ? cosines.rows : cosines.cols;
   const float scale = expf(*log_scale);
   const auto logit = [&](dim k) { return scale * (through_columns ? cosines.row(k)[i] : cosines.row(i)[k]); };
@@ -181,7 +181,7 @@ __global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool 
 /// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block.
 __global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                           float* loss) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim n = cosines.rows;
   const float scale = expf(*log_scale);
   float total = 0;
@@ -195,7 +195,7 @@ __global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<
 /// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's share of dt = sum of G S.
 __global__ void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                               mat<float> dcosines, float* share) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim i = blockIdx.x, n = cosines.rows;
   const float scale = expf(*log_scale);
   float total = 0;
@@ -211,7 +211,7 @@ __global__ void xent_backward(mat<const float> cosines, const float* log_scale, 
 }
 /// *to += the sum of n values, by one block.
 __global__ void add_total(const float* values, dim n, float* to) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   float total = 0;
   for (dim i = threadIdx.x; i < n; i += blockDim.x) total += values[i];
   total = block_sum(total, partial);
