@@ -1,6 +1,7 @@
 // The machine that kernels run on where there is no device. Blocks run one after another; a block's threads are fibres, which run
-// in the order that emulation::threads names until they meet a barrier: the whole block's (__syncthreads), or their warp's (shuffles
-// and votes). Shared memory holds NaN (all bits set) when a block starts. A barrier that not all threads reach fails the launch.
+// in the order that emulation::threads names until they meet a barrier: the whole block's (__syncthreads), or their warp's
+// (shuffles and votes). Shared memory holds NaN (all bits set) when a block starts. A barrier that not all threads reach fails the
+// launch.
 #pragma once
 #include <algorithm>
 #include <array>

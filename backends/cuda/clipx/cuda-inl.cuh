@@ -367,15 +367,17 @@ void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_r
   });
 }
 template <class T>
-void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, in y,
-                                 in_f lse, in dy, out dq, out dk, out dv) {
+void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal,
+                                 in /*y*/, in_f lse, in dy, out dq, out dk, out dv) {
   const dim d = q.cols / heads, of_queries = (queries.longest + gpu::tile - 1) / gpu::tile,
             of_keys = (keys.longest + gpu::tile - 1) / gpu::tile;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first}, hdy{dy, queries.first};
   const detail::temporary here(memory_);
   auto delta = memory_.template take<float>(q.rows, heads);
-  detail::run(engine_, gpu::attention_delta<T>, dim3(gpu::blocks_for(delta.size(), 256)), 256, y, dy, d, delta);
+  detail::run(engine_, gpu::attention_delta<T>,
+              dim3(static_cast<unsigned>(queries.count * of_queries), static_cast<unsigned>(heads)), gpu::attention_threads, hq, hk,
+              hv, hdy, of_queries, d, scale, causal, lse, delta);
   detail::for_head_width(d, [&](auto columns, unsigned parts) {
     const auto grid = [&](dim count, dim tiles) {
       return dim3(static_cast<unsigned>(count * tiles), static_cast<unsigned>(heads), parts);

@@ -1,8 +1,8 @@
-// Stands in for the backend's lt.cuh (cuBLASLt): the same interface, three loops, float sums.
+// Stands in for the backend's lt.cuh (cuBLASLt): the same interface, three loops, float sums by fused
+// multiply-adds, as a device makes them.
 #pragma once
-#include <string>
-
 #include <clipx/runtime.cuh>
+#include <string>
 
 namespace clipx::gpu {
 
@@ -38,7 +38,7 @@ class lt {
     for (dim i = 0; i < p.m; ++i)
       for (dim j = 0; j < p.n; ++j) {
         float sum = 0;
-        for (dim l = 0; l < p.k; ++l) sum += at(p.a, p.ta, p.lda, i, l) * at(p.b, p.tb, p.ldb, l, j);
+        for (dim l = 0; l < p.k; ++l) sum = fmaf(at(p.a, p.ta, p.lda, i, l), at(p.b, p.tb, p.ldb, l, j), sum);
         C& c = static_cast<C*>(p.c)[i * p.ldc + j];
         sum *= p.alpha;
         if (p.beta != 0) sum += p.beta * value(c);
