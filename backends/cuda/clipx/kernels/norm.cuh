@@ -22,9 +22,13 @@ __global__ void layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<c
   float total = 0, squares = 0;
   for (dim c = threadIdx.x; c < n; c += blockDim.x) total += value(from[c]);
   const float mean = block_sum(total, partial) / static_cast<float>(n);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) squares += (value(from[c]) - mean) * (value(from[c]) - mean);
+  for (dim c = threadIdx.x; c < n; c += blockDim.x) {
+    const float v = value(from[c]) - mean;
+    squares = fmaf(v, v, squares);
+  }
   const float rstd = 1.0f / sqrtf(block_sum(squares, partial) / static_cast<float>(n) + eps);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) y.row(r)[c] = stored<T>((value(from[c]) - mean) * rstd * w.data[c] + b.data[c]);
+  for (dim c = threadIdx.x; c < n; c += blockDim.x)
+    y.row(r)[c] = stored<T>(fmaf((value(from[c]) - mean) * rstd, w.data[c], b.data[c]));
   if (stats.data && threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
 
@@ -37,12 +41,12 @@ __global__ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const
   float all = 0, dot = 0;
   for (dim c = threadIdx.x; c < n; c += blockDim.x) {
     const float g = value(dy.row(r)[c]) * w.data[c];
-    all += g, dot += g * (value(x.row(r)[c]) - mean) * rstd;
+    all += g, dot = fmaf(g, (value(x.row(r)[c]) - mean) * rstd, dot);
   }
   all = block_sum(all, partial) / static_cast<float>(n), dot = block_sum(dot, partial) / static_cast<float>(n);
   for (dim c = threadIdx.x; c < n; c += blockDim.x) {
     const float g = value(dy.row(r)[c]) * w.data[c];
-    dx.row(r)[c] = stored<T>(rstd * (g - all - (value(x.row(r)[c]) - mean) * rstd * dot));
+    dx.row(r)[c] = stored<T>(rstd * fmaf((mean - value(x.row(r)[c])) * rstd, dot, g - all));
   }
 }
 /// Partial sums of dy xhat (rows 0 .. chunks - 1 of `partial`) and of dy (rows chunks ..), a chunk of rows a block.
@@ -54,7 +58,7 @@ __global__ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<co
   float dw = 0, db = 0;
   for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
     const float g = value(dy.row(r)[c]);
-    dw += g * (value(x.row(r)[c]) - stats.row(r)[0]) * stats.row(r)[1], db += g;
+    dw = fmaf(g, (value(x.row(r)[c]) - stats.row(r)[0]) * stats.row(r)[1], dw), db += g;
   }
   partial.row(chunk)[c] = dw, partial.row(chunks + chunk)[c] = db;
 }
@@ -75,7 +79,7 @@ __global__ void column_partial(mat<const T> x, const float* mean, dim taps, mat<
   float sum = 0;
   for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
     const float v = value(x.row(r)[c]);
-    sum += mean ? (v - mean[c]) * (v - mean[c]) : v;
+    sum = mean ? fmaf(v - mean[c], v - mean[c], sum) : sum + v;
   }
   partial.row(chunk)[c] = sum;
 }
@@ -92,7 +96,7 @@ __global__ void batchnorm(mat<const T> x, mat<const float> stats, mat<const floa
   const auto [r, c] = element();
   if (r >= y.rows || c >= y.cols) return;
   const float rstd = 1.0f / sqrtf(stats.row(1)[c] + eps);
-  y.row(r)[c] = stored<T>((value(x.row(r)[c]) - stats.row(0)[c]) * rstd * w.data[c] + b.data[c]);
+  y.row(r)[c] = stored<T>(fmaf(value(x.row(r)[c]) - stats.row(0)[c], rstd * w.data[c], b.data[c]));
 }
 /// As layernorm_columns, with the statistics of the column.
 template <class T>
@@ -104,7 +108,7 @@ __global__ void batchnorm_columns(mat<const T> x, mat<const float> stats, float 
   float dot = 0, all = 0;
   for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
     const float g = value(dy.row(r)[c]);
-    dot += g * (value(x.row(r)[c]) - mean) * rstd, all += g;
+    dot = fmaf(g, (value(x.row(r)[c]) - mean) * rstd, dot), all += g;
   }
   partial.row(chunk)[c] = dot, partial.row(chunks + chunk)[c] = all;
 }
