@@ -5,7 +5,7 @@
 set -eu
 
 packages="g++ cmake ninja-build pkg-config libeigen3-dev libdnnl-dev libhwy-dev libstb-dev libjpeg-dev
-          nlohmann-json3-dev libcli11-dev libutf8proc-dev catch2"
+          nlohmann-json3-dev libcli11-dev libutf8proc-dev libboost-context-dev catch2"
 ci=
 [ "${1:-}" = --ci ] && ci=1
 [ "$ci" ] && packages="$packages git clang clang-format libomp-dev"
@@ -62,6 +62,7 @@ has_header jpeglib.h "libjpeg-turbo, optional: JPEG is then read by stb_image" "
 if ! echo '#include <catch2/catch_all.hpp>' | ${CXX:-c++} -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; then
   has_header catch2/catch.hpp "Catch2 2.13 or 3, for the tests" ""
 fi
+has_header boost/context/detail/fcontext.hpp "Boost.Context, for the tests of the CUDA backend" ""
 if [ -n "$missing" ]; then
   echo "install-deps: no apt on this system; please install:$missing" >&2
   exit 1

@@ -54,6 +54,40 @@ inline double cosine(const host& a, const host& b) {
   return aa == 0 && bb == 0 ? 1 : ab / std::sqrt(aa * bb);
 }
 
+/// Every run of `body` on the backend, which gives its results. A backend that offers orders of its threads (tests/emulation) runs
+/// it in each: the bits must be equal, or threads race.
+template <class Backend, class F>
+auto in_every_order(Backend& device, F&& body) {
+  if constexpr (requires { Backend::orders; }) {
+    device.run_in(Backend::orders[0]);
+    auto first = body();
+    for (auto order : Backend::orders) {
+      if (order == Backend::orders[0]) continue;
+      INFO("threads in order " << static_cast<int>(order));
+      device.run_in(order);
+      const auto again = body();
+      const bool same_bits = again == first;
+      CHECK(same_bits);
+    }
+    device.run_in(Backend::orders[0]);
+    return first;
+  } else {
+    return body();
+  }
+}
+struct results {
+  std::map<std::string, host> outputs, gradients;
+  bool operator==(const results&) const = default;
+};
+template <class Backend, class Case>
+results run(Backend& device, const Case& c, clipx::keep kept = clipx::keep::everything) {
+  return in_every_order(device, [&]() -> results {
+    harness<Backend> h(device, rounding_of<clipx::scalar_t<Backend>>(), kept);
+    c.run(h);
+    return {h.outputs, h.gradients};
+  });
+}
+
 /// Outputs and gradients of `c` on the backend against eigen<double>. The tolerance is c.constant() * eps * sqrt(reduction):
 /// a sum of n rounded terms errs like sqrt(n) eps relative to its largest result; the constant counts the op's roundings.
 template <class Backend, class Case>
@@ -61,9 +95,9 @@ void test(Backend& device, const Case& c) {
   INFO(c.name());
   using T = clipx::scalar_t<Backend>;
   clipx::eigen<double> wide;
-  harness<Backend> got(device, rounding_of<T>());
   harness<clipx::eigen<double>> want(wide, rounding_of<T>());
-  c.run(got), c.run(want);
+  auto got = run(device, c);
+  c.run(want);
   const double tolerance = c.constant() * epsilon<T>() * std::sqrt(c.reduction());
   REQUIRE(!want.outputs.empty());
   for (auto& [name, values] : want.outputs) compare(name, got.outputs[name], values, tolerance);

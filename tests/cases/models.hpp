@@ -103,9 +103,9 @@ void test_model(Backend& d, const Case& c) {
   INFO(c.name());
   using T = clipx::scalar_t<Backend>;
   clipx::eigen<double> wide;
-  harness<Backend> got(d, rounding_of<T>());
   harness<clipx::eigen<double>> want(wide, rounding_of<T>());
-  c.run(got), c.run(want);
+  auto got = run(d, c);
+  c.run(want);
   REQUIRE(want.outputs.size() == 2);
   REQUIRE(want.gradients.size() > 20);
   if constexpr (std::is_same_v<T, clipx::bf16>) {
@@ -138,12 +138,9 @@ void test_model(Backend& d, const Case& c) {
 /// One forward text, four ways of keeping: the same bits.
 template <class Backend, class Encoder>
 void keep_modes_agree(Backend& d, const model_case<Encoder>& c) {
-  using T = clipx::scalar_t<Backend>;
-  harness<Backend> all(d, rounding_of<T>(), clipx::keep::everything);
-  c.run(all);
+  const auto all = run(d, c);
   for (auto mode : {clipx::keep::nothing, clipx::keep::inputs, clipx::keep::selective}) {
-    harness<Backend> h(d, rounding_of<T>(), mode);
-    c.run(h);
+    auto h = run(d, c, mode);
     INFO(c.name() << ", keep mode " << static_cast<int>(mode));
     for (auto& [name, values] : all.outputs) CHECK(h.outputs[name] == values);
     if (mode != clipx::keep::nothing)
@@ -213,9 +210,9 @@ void test_loss(Backend& d, const loss_case& c) {
   using A = clipx::accum_t<Backend>;
   INFO(c.name());
   clipx::eigen<double> wide;
-  harness<Backend> got(d, rounding_of<T>());
   harness<clipx::eigen<double>> want(wide, rounding_of<T>());
-  c.run(got), c.run(want);
+  auto got = run(d, c);
+  c.run(want);
   const double scale = std::exp(c.log_scale), noise = 8 * epsilon<A>() * scale;
   auto near = [&](double g, double w, double limit) {
     INFO("got " << g << ", want " << w << ", limit " << limit);

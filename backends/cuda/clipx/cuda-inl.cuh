@@ -116,16 +116,16 @@ void cuda<T>::upload(in_f x, out y) {
   else detail::upload_converted(engine_, x, y);
 }
 template <class T>
-void cuda<T>::upload(in_w x, out_w y) requires(!wide) {
-  detail::to_device<float>(engine_, x, y);
+void cuda<T>::upload(in_w x, out_w y) {
+  if constexpr (!wide) detail::to_device<float>(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(mat<const double> x, out y) {
   detail::upload_converted(engine_, x, y);
 }
 template <class T>
-void cuda<T>::upload(mat<const double> x, out_w y) requires(!wide) {
-  detail::upload_converted(engine_, x, y);
+void cuda<T>::upload(mat<const double> x, out_w y) {
+  if constexpr (!wide) detail::upload_converted(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(ids x, mat<std::int32_t> y) {
@@ -141,16 +141,16 @@ void cuda<T>::download(in x, out_f y) {
   else detail::download_converted(engine_, x, y);
 }
 template <class T>
-void cuda<T>::download(in_w x, out_w y) requires(!wide) {
-  detail::to_host<float>(engine_, x, y);
+void cuda<T>::download(in_w x, out_w y) {
+  if constexpr (!wide) detail::to_host<float>(engine_, x, y);
 }
 template <class T>
 void cuda<T>::download(in x, mat<double> y) {
   detail::download_converted(engine_, x, y);
 }
 template <class T>
-void cuda<T>::download(in_w x, mat<double> y) requires(!wide) {
-  detail::download_converted(engine_, x, y);
+void cuda<T>::download(in_w x, mat<double> y) {
+  if constexpr (!wide) detail::download_converted(engine_, x, y);
 }
 
 template <class T>
@@ -158,24 +158,24 @@ void cuda<T>::copy(in x, out y) {
   detail::each_element(engine_, y.rows, y.cols, gpu::convert<T, T>, x, y);
 }
 template <class T>
-void cuda<T>::copy(in x, out_w y) requires(!wide) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::convert<T, float>, x, y);
+void cuda<T>::copy(in x, out_w y) {
+  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::convert<T, float>, x, y);
 }
 template <class T>
-void cuda<T>::copy(in_w x, out y) requires(!wide) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::convert<float, T>, x, y);
+void cuda<T>::copy(in_w x, out y) {
+  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::convert<float, T>, x, y);
 }
 template <class T>
-void cuda<T>::copy(in_w x, out_w y) requires(!wide) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::convert<float, float>, x, y);
+void cuda<T>::copy(in_w x, out_w y) {
+  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::convert<float, float>, x, y);
 }
 template <class T>
 void cuda<T>::fill(out y, T v) {
   detail::each_element(engine_, y.rows, y.cols, gpu::fill<T>, y, v);
 }
 template <class T>
-void cuda<T>::fill(out_w y, float v) requires(!wide) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::fill<float>, y, v);
+void cuda<T>::fill(out_w y, float v) {
+  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::fill<float>, y, v);
 }
 template <class T>
 void cuda<T>::pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, out y) {
@@ -188,12 +188,12 @@ void cuda<T>::gemm(op ta, op tb, float alpha, in a, in b, float beta, out c) {
   detail::product(engine_, ta, tb, alpha, a, b, beta, c);
 }
 template <class T>
-void cuda<T>::gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c) requires(!wide) {
-  detail::product(engine_, ta, tb, alpha, a, b, beta, c);
+void cuda<T>::gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c) {
+  if constexpr (!wide) detail::product(engine_, ta, tb, alpha, a, b, beta, c);
 }
 template <class T>
-void cuda<T>::gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c) requires(!wide) {
-  detail::product(engine_, ta, tb, alpha, a, b, beta, c);
+void cuda<T>::gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c) {
+  if constexpr (!wide) detail::product(engine_, ta, tb, alpha, a, b, beta, c);
 }
 
 template <class T>
@@ -201,8 +201,8 @@ void cuda<T>::add(float alpha, in x, float beta, out y) {
   detail::each_element(engine_, y.rows, y.cols, gpu::add<T>, alpha, x, beta, y);
 }
 template <class T>
-void cuda<T>::add(float alpha, in_w x, float beta, out_w y) requires(!wide) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::add<float>, alpha, x, beta, y);
+void cuda<T>::add(float alpha, in_w x, float beta, out_w y) {
+  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::add<float>, alpha, x, beta, y);
 }
 template <class T>
 void cuda<T>::add_rows(in x, out y) {
@@ -367,15 +367,17 @@ void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_r
   });
 }
 template <class T>
-void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, in y,
-                                 in_f lse, in dy, out dq, out dk, out dv) {
+void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal,
+                                 in /*y*/, in_f lse, in dy, out dq, out dk, out dv) {
   const dim d = q.cols / heads, of_queries = (queries.longest + gpu::tile - 1) / gpu::tile,
             of_keys = (keys.longest + gpu::tile - 1) / gpu::tile;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first}, hdy{dy, queries.first};
   const detail::temporary here(memory_);
   auto delta = memory_.template take<float>(q.rows, heads);
-  detail::run(engine_, gpu::attention_delta<T>, dim3(gpu::blocks_for(delta.size(), 256)), 256, y, dy, d, delta);
+  detail::run(engine_, gpu::attention_delta<T>,
+              dim3(static_cast<unsigned>(queries.count * of_queries), static_cast<unsigned>(heads)), gpu::attention_threads, hq, hk,
+              hv, hdy, of_queries, d, scale, causal, lse, delta);
   detail::for_head_width(d, [&](auto columns, unsigned parts) {
     const auto grid = [&](dim count, dim tiles) {
       return dim3(static_cast<unsigned>(count * tiles), static_cast<unsigned>(heads), parts);

@@ -50,8 +50,12 @@ class cuda {
 
   explicit cuda(const cuda_options& o = {})
       : engine_(o),
-        memory_([this](dim n) { return buffer<std::byte>(static_cast<std::byte*>(engine_.allocate(n)), n, &engine::release); },
-                [this](std::byte* p, dim n) { engine_.poison(p, n); }) {}
+        memory_(
+            &engine_,
+            [](void* e, dim n) {
+              return buffer<std::byte>(static_cast<std::byte*>(static_cast<engine*>(e)->allocate(n)), n, &engine::release);
+            },
+            [](void* e, std::byte* p, dim n) { static_cast<engine*>(e)->poison(p, n); }) {}
   cuda(cuda&&) = delete;
 
   /// What is in use: the GPU, its memory, the versions of driver, runtime and cuBLASLt.
@@ -67,35 +71,35 @@ class cuda {
   using out = mat<T>;
   using in_f = mat<const float>;
   using out_f = mat<float>;
-  static constexpr bool wide = std::is_same_v<T, float>;  // T and A are one type: the overloads for A apart from T are not there
+  static constexpr bool wide = std::is_same_v<T, float>;  // T and A are one type: the overloads for A take what nobody has
   struct nothing {};
   using in_w = mat<const std::conditional_t<wide, nothing, float>>;
   using out_w = mat<std::conditional_t<wide, nothing, float>>;
   using ids = mat<const std::int32_t>;
 
   void upload(in_f x, out y);
-  void upload(in_w x, out_w y) requires(!wide);
+  void upload(in_w x, out_w y);
   void upload(mat<const double> x, out y);
-  void upload(mat<const double> x, out_w y) requires(!wide);
+  void upload(mat<const double> x, out_w y);
   void upload(ids x, mat<std::int32_t> y);
   void upload(mat<const std::uint8_t> x, mat<std::uint8_t> y);
   void download(in x, out_f y);
-  void download(in_w x, out_w y) requires(!wide);
+  void download(in_w x, out_w y);
   void download(in x, mat<double> y);
-  void download(in_w x, mat<double> y) requires(!wide);
+  void download(in_w x, mat<double> y);
   void copy(in x, out y);
-  void copy(in x, out_w y) requires(!wide);
-  void copy(in_w x, out y) requires(!wide);
-  void copy(in_w x, out_w y) requires(!wide);
+  void copy(in x, out_w y);
+  void copy(in_w x, out y);
+  void copy(in_w x, out_w y);
   void fill(out y, T v);
-  void fill(out_w y, float v) requires(!wide);
+  void fill(out_w y, float v);
   void pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, out y);
 
   void gemm(op ta, op tb, float alpha, in a, in b, float beta, out c);
-  void gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c) requires(!wide);
-  void gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c) requires(!wide);
+  void gemm(op ta, op tb, float alpha, in a, in b, float beta, out_w c);
+  void gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w c);
   void add(float alpha, in x, float beta, out y);
-  void add(float alpha, in_w x, float beta, out_w y) requires(!wide);
+  void add(float alpha, in_w x, float beta, out_w y);
   void add_rows(in x, out y);
   void sum_rows(in x, out y);
   void gather_rows(in x, ids rows, out y);

@@ -10,6 +10,7 @@
 #include <clipx/core/bf16.hpp>
 #include <clipx/core/error.hpp>
 #include <cstdint>
+#include <type_traits>
 
 namespace clipx::gpu {
 
@@ -39,11 +40,18 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_byte
 
 inline unsigned blocks_for(dim items, dim per_block) { return static_cast<unsigned>((items + per_block - 1) / per_block); }
 
+/// CLIPX_SHARED(type, name): the one way to declare a block's static shared memory; arrays as CLIPX_SHARED(float[33], name).
+#ifdef CLIPX_CUDA_EMULATION
+#define CLIPX_SHARED(type, name) auto& name = ::emulation::shared<type>([] {})
+#else
+#define CLIPX_SHARED(type, name) __shared__ std::type_identity_t<type> name
+#endif
+
 /// The block's dynamic shared memory, aligned for any vector.
 template <class E>
 __device__ E* shared_memory() {
 #ifdef CLIPX_CUDA_EMULATION
-  return static_cast<E*>(emulation::dynamic_shared());
+  return static_cast<E*>(::emulation::dynamic_shared());
 #else
   extern __shared__ __align__(128) unsigned char clipx_dynamic_shared[];
   return reinterpret_cast<E*>(clipx_dynamic_shared);

@@ -46,7 +46,7 @@ __device__ void dots(const tile_rows<T>& a, const tile_rows<T>& b, dim d, shared
     for (int c = 0; c < tile; ++c) {
       const float left = m.a[row][c];
 #pragma unroll
-      for (int j = 0; j < mine; ++j) s[j] += left * m.b[quarter * j + q][c];
+      for (int j = 0; j < mine; ++j) s[j] = fmaf(left, m.b[quarter * j + q][c], s[j]);
     }
   }
 }
@@ -70,7 +70,10 @@ __device__ void weighted(const float (&weight)[mine], const tile_rows<T>& b, dim
     for (int k = 0; k < tile; ++k) {
       const float w = m.p[row][k];
 #pragma unroll
-      for (int i = 0; i < mine; ++i) sums[slice * mine + i] += w * m.b[k][quarter * i + q];
+      for (int i = 0; i < mine; ++i) {
+        float& sum = sums[slice * mine + i];
+        sum = fmaf(w, m.b[k][quarter * i + q], sum);
+      }
     }
   }
 }
@@ -105,7 +108,7 @@ struct block_place {
 template <class T, int Columns>
 __global__ void __launch_bounds__(attention_threads) attention(head_rows<T> q, head_rows<T> k, head_rows<T> v, dim tiles, dim d,
                                                                float scale, bool causal, mat<T> y, mat<float> lse) {
-  __shared__ shared_tiles m;
+  CLIPX_SHARED(shared_tiles, m);
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
   if (at.from >= queries) return;
@@ -119,12 +122,13 @@ __global__ void __launch_bounds__(attention_threads) attention(head_rows<T> q, h
 #pragma unroll
     for (int j = 0; j < mine; ++j) {
       const dim n = key + quarter * j + lane;
-      s[j] = n < keys && (!causal || n <= query) ? s[j] * scale : -INFINITY;
+      s[j] = n < keys && (!causal || n <= query) ? s[j] : -INFINITY;
       high = fmaxf(high, s[j]);
     }
-    const float now = fmaxf(top, row_max(high)), shrink = expf(top - now);  // row 0 of the first tile is seen by every query
+    const float now = fmaxf(top, scale * row_max(high)),
+                shrink = expf(top - now);  // every query sees row 0
 #pragma unroll
-    for (int j = 0; j < mine; ++j) part += s[j] = expf(s[j] - now);
+    for (int j = 0; j < mine; ++j) part += s[j] = expf(fmaf(s[j], scale, -now));  // one rounding: gradients cancel
     total = total * shrink + row_sum(part), top = now;
 #pragma unroll
     for (int i = 0; i < Columns; ++i) sums[i] *= shrink;
@@ -136,14 +140,33 @@ __global__ void __launch_bounds__(attention_threads) attention(head_rows<T> q, h
   if (lse.data && lane == 0 && blockIdx.z == 0) lse.row(out)[at.head] = top + logf(total);
 }
 
-/// delta (rows, heads) = sum over the head's columns of dy y; a thread each.
+/// delta (rows of q, heads) = the sum over keys of P dP, P = exp(S - lse) and dP = dy v^T. Not the sum of dy y, which it equals but
+/// for rounding: the sum of dS over keys must cancel.
 template <class T>
-__global__ void attention_delta(mat<const T> y, mat<const T> dy, dim d, mat<float> delta) {
-  const dim i = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x, r = i / delta.cols, head = i % delta.cols;
-  if (r >= delta.rows) return;
-  float sum = 0;
-  for (dim c = head * d; c < (head + 1) * d; ++c) sum += value(y.row(r)[c]) * value(dy.row(r)[c]);
-  delta.row(r)[head] = sum;
+__global__ void __launch_bounds__(attention_threads)
+    attention_delta(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, dim tiles, dim d, float scale, bool causal,
+                    mat<const float> lse, mat<float> delta) {
+  CLIPX_SHARED(shared_tiles, m);
+  const block_place at(tiles, 0);
+  const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
+  if (at.from >= queries) return;
+  const int row = static_cast<int>(threadIdx.x) / quarter, lane = static_cast<int>(threadIdx.x) % quarter;
+  const dim query = at.from + row, seen = causal ? min(keys, at.from + tile) : keys, out = q.first[at.sequence] + query;
+  const tile_rows<T> mine_q(q, at.sequence, at.head, d, at.from), mine_dy(dy, at.sequence, at.head, d, at.from);
+  const float norm = query < queries ? lse.row(out)[at.head] : 0.0f;
+  float total = 0;
+  for (dim key = 0; key < seen; key += tile) {
+    float s[mine], ds[mine];
+    dots(mine_q, tile_rows<T>(k, at.sequence, at.head, d, key), d, m, s);
+    dots(mine_dy, tile_rows<T>(v, at.sequence, at.head, d, key), d, m, ds);
+#pragma unroll
+    for (int j = 0; j < mine; ++j) {
+      const dim n = key + quarter * j + lane;
+      if (n < keys && (!causal || n <= query)) total = fmaf(expf(fmaf(s[j], scale, -norm)), ds[j], total);
+    }
+  }
+  total = row_sum(total);
+  if (query < queries && lane == 0) delta.row(out)[at.head] = total;
 }
 
 /// P = exp(S - lse), dS = P (dy v^T - delta): dq = dS k / sqrt(d), a block a tile of queries.
@@ -151,7 +174,7 @@ template <class T, int Columns>
 __global__ void __launch_bounds__(attention_threads)
     attention_dq(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, dim tiles, dim d, float scale, bool causal,
                  mat<const float> lse, mat<const float> delta, mat<T> dq) {
-  __shared__ shared_tiles m;
+  CLIPX_SHARED(shared_tiles, m);
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
   if (at.from >= queries) return;
@@ -168,7 +191,7 @@ __global__ void __launch_bounds__(attention_threads)
 #pragma unroll
     for (int j = 0; j < mine; ++j) {
       const dim n = key + quarter * j + lane;
-      ds[j] = n < keys && (!causal || n <= query) ? expf(s[j] * scale - norm) * (ds[j] - mean) : 0.0f;
+      ds[j] = n < keys && (!causal || n <= query) ? expf(fmaf(s[j], scale, -norm)) * (ds[j] - mean) : 0.0f;
     }
     weighted(ds, keys_here, at.column, d, m, sums);
   }
@@ -180,7 +203,7 @@ template <class T, int Columns>
 __global__ void __launch_bounds__(attention_threads)
     attention_dkv(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, dim tiles, dim d, float scale, bool causal,
                   mat<const float> lse, mat<const float> delta, mat<T> dk, mat<T> dv) {
-  __shared__ shared_tiles m;
+  CLIPX_SHARED(shared_tiles, m);
   const block_place at(tiles, Columns * quarter);
   const dim queries = q.first[at.sequence + 1] - q.first[at.sequence], keys = k.first[at.sequence + 1] - k.first[at.sequence];
   if (at.from >= keys) return;
@@ -197,7 +220,7 @@ __global__ void __launch_bounds__(attention_threads)
     for (int j = 0; j < mine; ++j) {
       const dim n = query + quarter * j + lane;
       const bool seen = n < queries && (!causal || key <= n);
-      p[j] = seen ? expf(p[j] * scale - lse.row(first + n)[at.head]) : 0.0f;
+      p[j] = seen ? expf(fmaf(p[j], scale, -lse.row(first + n)[at.head])) : 0.0f;
       ds[j] = seen ? p[j] * (ds[j] - delta.row(first + n)[at.head]) : 0.0f;
     }
     weighted(p, grads_here, at.column, d, m, of_v);

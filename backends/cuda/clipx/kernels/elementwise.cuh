@@ -92,10 +92,10 @@ __global__ void sum_rows_total(mat<const float> partial, dim chunks, mat<T> y) {
 __global__ void sort_ids(mat<const std::int32_t> ids, mat<std::int32_t> order) {
   const dim i = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= ids.cols) return;
-  const std::int32_t mine = ids.data[i];
+  const std::int32_t own = ids.data[i];
   dim before = 0;
-  for (dim k = 0; k < ids.cols; ++k) before += ids.data[k] < mine || (ids.data[k] == mine && k < i);
-  order.row(0)[before] = static_cast<std::int32_t>(i), order.row(1)[before] = mine;
+  for (dim k = 0; k < ids.cols; ++k) before += ids.data[k] < own || (ids.data[k] == own && k < i);
+  order.row(0)[before] = static_cast<std::int32_t>(i), order.row(1)[before] = own;
 }
 /// y[id] += x[order[i]] for the run of i with this id: `order` lists x's rows by id, a block takes a run's first row and one
 /// thread a column, so that sums have one order and nothing is added atomically.

@@ -11,7 +11,7 @@ inline constexpr unsigned row_threads = 256;
 template <class T>
 __global__ void layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<const float> w, mat<const float> b, float eps,
                           mat<T> y, mat<float> stats) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
   const T* from = x.row(r);
   if (branch.data) {
@@ -22,27 +22,31 @@ __global__ void layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<c
   float total = 0, squares = 0;
   for (dim c = threadIdx.x; c < n; c += blockDim.x) total += value(from[c]);
   const float mean = block_sum(total, partial) / static_cast<float>(n);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) squares += (value(from[c]) - mean) * (value(from[c]) - mean);
+  for (dim c = threadIdx.x; c < n; c += blockDim.x) {
+    const float v = value(from[c]) - mean;
+    squares = fmaf(v, v, squares);
+  }
   const float rstd = 1.0f / sqrtf(block_sum(squares, partial) / static_cast<float>(n) + eps);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) y.row(r)[c] = stored<T>((value(from[c]) - mean) * rstd * w.data[c] + b.data[c]);
+  for (dim c = threadIdx.x; c < n; c += blockDim.x)
+    y.row(r)[c] = stored<T>(fmaf((value(from[c]) - mean) * rstd, w.data[c], b.data[c]));
   if (stats.data && threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
 
 /// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)).
 template <class T>
 __global__ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<T> dx) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
   const float mean = stats.row(r)[0], rstd = stats.row(r)[1];
   float all = 0, dot = 0;
   for (dim c = threadIdx.x; c < n; c += blockDim.x) {
     const float g = value(dy.row(r)[c]) * w.data[c];
-    all += g, dot += g * (value(x.row(r)[c]) - mean) * rstd;
+    all += g, dot = fmaf(g, (value(x.row(r)[c]) - mean) * rstd, dot);
   }
   all = block_sum(all, partial) / static_cast<float>(n), dot = block_sum(dot, partial) / static_cast<float>(n);
   for (dim c = threadIdx.x; c < n; c += blockDim.x) {
     const float g = value(dy.row(r)[c]) * w.data[c];
-    dx.row(r)[c] = stored<T>(rstd * (g - all - (value(x.row(r)[c]) - mean) * rstd * dot));
+    dx.row(r)[c] = stored<T>(rstd * fmaf((mean - value(x.row(r)[c])) * rstd, dot, g - all));
   }
 }
 /// Partial sums of dy xhat (rows 0 .. chunks - 1 of `partial`) and of dy (rows chunks ..), a chunk of rows a block.
@@ -54,7 +58,7 @@ __global__ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<co
   float dw = 0, db = 0;
   for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
     const float g = value(dy.row(r)[c]);
-    dw += g * (value(x.row(r)[c]) - stats.row(r)[0]) * stats.row(r)[1], db += g;
+    dw = fmaf(g, (value(x.row(r)[c]) - stats.row(r)[0]) * stats.row(r)[1], dw), db += g;
   }
   partial.row(chunk)[c] = dw, partial.row(chunks + chunk)[c] = db;
 }
@@ -75,7 +79,7 @@ __global__ void column_partial(mat<const T> x, const float* mean, dim taps, mat<
   float sum = 0;
   for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
     const float v = value(x.row(r)[c]);
-    sum += mean ? (v - mean[c]) * (v - mean[c]) : v;
+    sum = mean ? fmaf(v - mean[c], v - mean[c], sum) : sum + v;
   }
   partial.row(chunk)[c] = sum;
 }
@@ -92,7 +96,7 @@ __global__ void batchnorm(mat<const T> x, mat<const float> stats, mat<const floa
   const auto [r, c] = element();
   if (r >= y.rows || c >= y.cols) return;
   const float rstd = 1.0f / sqrtf(stats.row(1)[c] + eps);
-  y.row(r)[c] = stored<T>((value(x.row(r)[c]) - stats.row(0)[c]) * rstd * w.data[c] + b.data[c]);
+  y.row(r)[c] = stored<T>(fmaf(value(x.row(r)[c]) - stats.row(0)[c], rstd * w.data[c], b.data[c]));
 }
 /// As layernorm_columns, with the statistics of the column.
 template <class T>
@@ -104,7 +108,7 @@ __global__ void batchnorm_columns(mat<const T> x, mat<const float> stats, float 
   float dot = 0, all = 0;
   for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
     const float g = value(dy.row(r)[c]);
-    dot += g * (value(x.row(r)[c]) - mean) * rstd, all += g;
+    dot = fmaf(g, (value(x.row(r)[c]) - mean) * rstd, dot), all += g;
   }
   partial.row(chunk)[c] = dot, partial.row(chunks + chunk)[c] = all;
 }
@@ -123,7 +127,7 @@ __global__ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<c
 /// Unit rows and their lengths, floor 1e-12.
 template <class T>
 __global__ void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float squares = 0;
   for (dim c = threadIdx.x; c < x.cols; c += blockDim.x) squares += value(x.row(r)[c]) * value(x.row(r)[c]);
@@ -134,7 +138,7 @@ __global__ void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
 }
 template <class T>
 __global__ void normalize_backward(mat<const float> y, mat<const float> lengths, mat<const float> dy, mat<T> dx) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float dot = 0;
   for (dim c = threadIdx.x; c < y.cols; c += blockDim.x) dot += dy.row(r)[c] * y.row(r)[c];
@@ -145,7 +149,7 @@ __global__ void normalize_backward(mat<const float> y, mat<const float> lengths,
 
 /// Rows in place; causal: row i sees columns <= i, the rest becomes 0.
 __global__ void softmax(mat<float> x, bool causal) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = causal && r + 1 < x.cols ? r + 1 : x.cols;
   float* row = x.row(r);
   float top = -INFINITY, total = 0;
@@ -157,7 +161,7 @@ __global__ void softmax(mat<float> x, bool causal) {
 }
 /// dp <- p (dp - sum p dp).
 __global__ void softmax_backward(mat<const float> p, mat<float> dp) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float dot = 0;
   for (dim c = threadIdx.x; c < p.cols; c += blockDim.x) dot += p.row(r)[c] * dp.row(r)[c];
@@ -167,7 +171,7 @@ __global__ void softmax_backward(mat<const float> p, mat<float> dp) {
 
 /// Log-sum-exp of row blockIdx.x of exp(t) cosines, or of its column (through_columns); t stays on the device.
 __global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool through_columns, mat<float> lse) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim i = blockIdx.x, n = through_columns ? cosines.rows : cosines.cols;
   const float scale = expf(*log_scale);
   const auto logit = [&](dim k) { return scale * (through_columns ? cosines.row(k)[i] : cosines.row(i)[k]); };
@@ -181,7 +185,7 @@ __global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool 
 /// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block.
 __global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                           float* loss) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim n = cosines.rows;
   const float scale = expf(*log_scale);
   float total = 0;
@@ -195,7 +199,7 @@ __global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<
 /// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's share of dt = sum of G S.
 __global__ void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                               mat<float> dcosines, float* share) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   const dim i = blockIdx.x, n = cosines.rows;
   const float scale = expf(*log_scale);
   float total = 0;
@@ -211,7 +215,7 @@ __global__ void xent_backward(mat<const float> cosines, const float* log_scale, 
 }
 /// *to += the sum of n values, by one block.
 __global__ void add_total(const float* values, dim n, float* to) {
-  __shared__ float partial[33];
+  CLIPX_SHARED(float[33], partial);
   float total = 0;
   for (dim i = threadIdx.x; i < n; i += blockDim.x) total += values[i];
   total = block_sum(total, partial);

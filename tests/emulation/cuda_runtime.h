@@ -1,0 +1,162 @@
+// Stands in for CUDA's <cuda_runtime.h>: the backend's own .cu text, compiled by a C++ compiler, with what it uses of CUDA and no
+// more. "Device" memory is the host's; calls are done when they return; kernels run as fibres.hpp says.
+#pragma once
+#include <math.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <tuple>
+
+#include "fibres.hpp"
+
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+// No __shared__: what is static and shared is declared by CLIPX_SHARED (runtime.cuh).
+
+using std::max;
+using std::min;
+
+struct float3 {
+  float x, y, z;
+};
+inline float3 make_float3(float x, float y, float z) { return {x, y, z}; }
+
+// Arithmetic with its rounding spelled out, bits, warps, atomics.
+inline float __fdiv_rn(float a, float b) { return a / b; }
+inline float __fsub_rn(float a, float b) { return a - b; }
+inline unsigned __float_as_uint(float v) { return std::bit_cast<unsigned>(v); }
+inline float __uint_as_float(unsigned v) { return std::bit_cast<float>(v); }
+inline void __syncthreads() { emulation::machine().block_barrier(); }
+inline void __syncwarp(unsigned mask = 0xffffffffu) { emulation::machine().vote(mask, false); }
+template <class V>
+V __shfl_xor_sync(unsigned mask, V v, int with) {
+  return emulation::machine().exchange(mask, v, [&](unsigned lane) { return lane ^ static_cast<unsigned>(with); });
+}
+template <class V>
+V __shfl_sync(unsigned mask, V v, int from) {
+  return emulation::machine().exchange(mask, v, [&](unsigned) { return static_cast<unsigned>(from) % 32; });
+}
+template <class V>
+V __shfl_down_sync(unsigned mask, V v, unsigned by) {
+  return emulation::machine().exchange(mask, v, [&](unsigned lane) { return lane + by < 32 ? lane + by : lane; });
+}
+inline unsigned __ballot_sync(unsigned mask, bool v) { return emulation::machine().vote(mask, v); }
+inline bool __any_sync(unsigned mask, bool v) { return emulation::machine().vote(mask, v) != 0; }
+inline bool __all_sync(unsigned mask, bool v) { return emulation::machine().vote(mask, v) == mask; }
+template <class V>
+V atomicAdd(V* to, std::type_identity_t<V> v) {
+  return std::exchange(*to, *to + v);
+}
+
+// The runtime's calls.
+enum cudaError_t {
+  cudaSuccess,
+  cudaErrorInvalidValue,
+  cudaErrorMemoryAllocation,
+  cudaErrorInvalidConfiguration,
+  cudaErrorLaunchFailure,
+  cudaErrorInsufficientDriver
+};
+inline const char* cudaGetErrorString(cudaError_t e) {
+  switch (e) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorLaunchFailure:
+      return emulation::machine().failure();
+    default:
+      return "invalid argument";
+  }
+}
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+using cudaStream_t = struct emulated_stream*;
+using cudaEvent_t = struct emulated_event*;
+using cudaMemPool_t = struct emulated_pool*;
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor, multiProcessorCount;
+  std::size_t totalGlobalMem;
+};
+
+inline cudaError_t cudaGetDeviceCount(int* n) { return *n = 1, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int d) { return d == 0 ? cudaSuccess : cudaErrorInvalidValue; }
+inline cudaError_t cudaDriverGetVersion(int* v) { return *v = 0, cudaSuccess; }
+inline cudaError_t cudaRuntimeGetVersion(int* v) { return *v = 0, cudaSuccess; }
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
+  *p = {"emulated by fibres", 0, 0, 1, 0};
+  return cudaSuccess;
+}
+// Handles are never looked into: any address that is not null.
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
+  return *s = reinterpret_cast<cudaStream_t>(&emulation::machine()), cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
+  return *e = reinterpret_cast<cudaEvent_t>(&emulation::machine()), cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* p, int) { return *p = nullptr, cudaSuccess; }
+inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) { return *free = *total = 0, cudaSuccess; }
+
+/// New memory holds NaN, as a device's may.
+inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) {
+  if (posix_memalign(p, 256, bytes) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*p, 0xff, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) { return cudaMallocAsync(p, bytes, nullptr); }
+inline cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }
+inline cudaError_t cudaMemsetAsync(void* p, int byte, std::size_t bytes, cudaStream_t) {
+  return std::memset(p, byte, bytes), cudaSuccess;
+}
+inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_step, const void* from, std::size_t from_step, std::size_t bytes,
+                                     std::size_t rows, cudaMemcpyKind, cudaStream_t) {
+  if (to_step < bytes || from_step < bytes) return cudaErrorInvalidValue;
+  for (std::size_t r = 0; r < rows; ++r)
+    std::memcpy(static_cast<char*>(to) + r * to_step, static_cast<const char*>(from) + r * from_step, bytes);
+  return cudaSuccess;
+}
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  std::size_t dynamicSmemBytes = 0;
+  cudaStream_t stream = nullptr;
+};
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
+  if (bytes > 227 * 1024) return cudaErrorInvalidValue;
+  emulation::machine().more_shared[kernel] = static_cast<std::size_t>(bytes);
+  return cudaSuccess;
+}
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(P...), A&&... arguments) {
+  auto& m = emulation::machine();
+  const auto limit = m.more_shared.find(reinterpret_cast<const void*>(kernel));
+  const std::size_t most = limit == m.more_shared.end() ? 48 * 1024 : limit->second;
+  const auto& g = c->gridDim;
+  const auto& b = c->blockDim;
+  const unsigned threads = b.x * b.y * b.z;
+  if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535 || threads == 0 || threads > 1024 ||
+      c->dynamicSmemBytes > most)
+    return cudaErrorInvalidConfiguration;
+  std::tuple<P...> values(std::forward<A>(arguments)...);
+  auto call = [&] { std::apply(kernel, values); };
+  return m.run(g, b, c->dynamicSmemBytes, call) ? cudaSuccess : cudaErrorLaunchFailure;
+}
