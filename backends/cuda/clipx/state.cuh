@@ -43,7 +43,7 @@ struct cuda_engine::state {
 
 CLIPX_CUDA_INLINE cuda_engine::cuda_engine(const cuda_options& o) : state_(std::make_unique<state>()) {
   const auto missing = cuda_missing();
-  expect(missing.empty(), missing);
+  expect(missing.empty(), [&] { return cat("cuda: ", missing); });
   int count = 0;
   gpu::check(cudaGetDeviceCount(&count), "counting devices");
   expect(o.device >= 0 && o.device < count, [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
@@ -115,7 +115,7 @@ CLIPX_CUDA_INLINE std::string cuda_missing() {
   const auto code = cudaGetDeviceCount(&count);
   if (code == cudaSuccess && count > 0) return {};
   (void)cudaGetLastError();
-  if (code == cudaErrorInsufficientDriver) return "cuda: no NVIDIA driver here, or one too old for this program; use --backend cpu";
-  return "cuda: no NVIDIA GPU was found here; use --backend cpu";
+  if (code == cudaErrorInsufficientDriver) return "no NVIDIA driver here, or one too old for this program";
+  return "no NVIDIA GPU was found here";
 }
 }  // namespace clipx
