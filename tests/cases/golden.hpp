@@ -181,7 +181,10 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
     for (A c : cosine_table) logits.push_back(scale * static_cast<double>(c));
     // an embedding's error reaches a cosine times the other's length, 1
     compare(prefix + "logits_per_image", logits, g.values(prefix + "logits_per_image"), b.unit, scale);
-    compare(prefix + "loss", fetch(d, out.loss), g.values(prefix + "loss"), b.loss);
+    // Batch statistics: moving every weight and pixel by half a float step moves this loss by 7.1e-7 (root mean square of twelve
+    // draws in float64), and four deviations of that are allowed; PyTorch's own float32 is 8.6e-7 away.
+    const double loss = training && std::is_same_v<T, float> ? 2.8e-6 : b.loss;
+    compare(prefix + "loss", fetch(d, out.loss), g.values(prefix + "loss"), loss);
   }
 
   double largest = 0;  // what a gradient that cancels to nothing is measured against
