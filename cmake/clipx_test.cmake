@@ -88,7 +88,10 @@ endfunction()
 
 macro(clipx_tests)
   file(GLOB unit_sources CONFIGURE_DEPENDS tests/unit/*.cpp)
-  if(unit_sources)
+  if(NOT "cpu" IN_LIST clipx_backends)
+    list(FILTER unit_sources EXCLUDE REGEX "/cpu_[a-z]+\\.cpp$")
+  endif()
+  if("eigen" IN_LIST clipx_backends)  # the reference of the tests
     clipx_test(unit ${unit_sources} BACKENDS ${clipx_backends})
     if(TARGET clipx-program)
       target_compile_definitions(test-unit PRIVATE CLIPX_PROGRAM="$<TARGET_FILE:clipx-program>")
