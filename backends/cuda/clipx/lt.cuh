@@ -12,18 +12,6 @@
 
 namespace clipx::gpu {
 
-/// c (m, n) = alpha op(a) op(b) + beta c, + bias (1, n) where given. half: bf16 storage, else float.
-struct product {
-  op ta, tb;
-  dim m, n, k;
-  float alpha, beta;
-  const void *a, *b;
-  void* c;
-  const void* bias;
-  dim lda, ldb, ldc;
-  bool half, half_c;
-};
-
 inline void check(cublasStatus_t code, const char* what, where at = where::here()) {
   if (code != CUBLAS_STATUS_SUCCESS)
     fail(cat("cuBLASLt: ", what, ": ", cublasLtGetStatusString(code), " (", at.file, ":", at.line, ")"), at);

@@ -25,6 +25,19 @@ inline void check(cudaError_t code, const char* what, where at = where::here()) 
   if (code != cudaSuccess) fail(cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
 }
 
+/// A matrix product as gpu::lt takes it: c (m, n) = alpha op(a) op(b) + beta c, + bias (1, n) where given. half: bf16 storage, else
+/// float.
+struct product {
+  op ta, tb;
+  dim m, n, k;
+  float alpha, beta;
+  const void *a, *b;
+  void* c;
+  const void* bias;
+  dim lda, ldb, ldc;
+  bool half, half_c;
+};
+
 /// The one place where kernels start. Arguments are converted to the kernel's parameters; nothing is launched for an empty grid.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream, A&&... arguments) {

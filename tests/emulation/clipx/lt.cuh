@@ -6,17 +6,6 @@
 
 namespace clipx::gpu {
 
-struct product {
-  op ta, tb;
-  dim m, n, k;
-  float alpha, beta;
-  const void *a, *b;
-  void* c;
-  const void* bias;
-  dim lda, ldb, ldc;
-  bool half, half_c;
-};
-
 class lt {
  public:
   static constexpr std::size_t workspace_bytes = 1;
