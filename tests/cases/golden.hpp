@@ -228,7 +228,13 @@ void golden_embeddings(Backend& d, const std::string& name) {
   const dim N = g.rows("pixels");
   using T = clipx::scalar_t<Backend>;
   compare_unit_rows<T>("images", rows(clipx::embed_normalized(model.model(), g.pixels())), g.values("image_embeds"), N);
-  for (dim tokens : {1, 4096})  // each text in a step of its own; all in one
+  const auto n = static_cast<std::size_t>(model.source().config().vision.image_size);
+  std::vector<std::uint8_t> rgb(2 * n * n * 3);
+  for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> 20);
+  const auto first = model.encode_pixels(rgb).values;
+  for (int again = 0; again < 2; ++again)
+    CHECK(model.encode_pixels(rgb).values == first);  // recorded and replayed where that is fast
+  for (dim tokens : {1, 4096})                        // each text in a step of its own; all in one
     compare_unit_rows<T>("texts", rows(clipx::embed_tokens(model.model(), g.tokens(), tokens)), g.values("text_embeds"), N);
 }
 

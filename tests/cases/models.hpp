@@ -3,6 +3,7 @@
 #include <clipx/core/bf16.hpp>
 #include <clipx/loss/contrastive.hpp>
 #include <clipx/model/clip.hpp>
+#include <clipx/zero_shot/embeddings.hpp>
 
 #include "harness.hpp"
 
@@ -202,6 +203,32 @@ void arena_settles(Backend& d) {
   CHECK(d.memory().capacity() == held);
 }
 
+/// A recorded forward gives the bits of a direct one, again and for other pictures; and what it cannot do is an error.
+template <class Backend, class Encoder>
+void replay_equals_direct(Backend& d, const clipx::clip_config& c) {
+  if constexpr (Backend::fast::replay) {
+    harness<Backend> h(d, rounding_of<clipx::scalar_t<Backend>>(), clipx::keep::nothing);
+    clipx::clip<Encoder, Backend> model(d, c, {});
+    auto memory = h.parameters(model, 0.15);
+    const std::array<float, 3> mean{0.48f, 0.46f, 0.41f}, std{0.27f, 0.26f, 0.28f};
+    const dim n = c.vision.image_size;
+    std::vector<std::uint8_t> rgb(static_cast<std::size_t>(2 * n * n * 3));
+    const clipx::replayed_pixels<Encoder, Backend> recorded(model, 2, mean, std);
+    for (unsigned round = 0; round < 2; ++round) {
+      for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> (20 + round));
+      const auto direct = clipx::embed_pixels(model, std::span<const std::uint8_t>(rgb), mean, std);  // other row ranges go up
+      CHECK(recorded(rgb).values == direct.values);
+    }
+    float one = 0;
+    auto held = h.s.make_accum(1, 1);
+    CHECK_THROWS_AS(d.record([&] { d.download(mat<const clipx::accum_t<Backend>>(held), mat<float>(&one, 1, 1)); }), clipx::error);
+    CHECK_THROWS_AS(d.record([&] { d.memory().template take<float>(1, 1); }), clipx::error);
+    d.fill(held, clipx::accum_t<Backend>(2));  // and the device goes on
+    d.download(mat<const clipx::accum_t<Backend>>(held), mat<float>(&one, 1, 1));
+    CHECK(one == 2);
+  }
+}
+
 /// The loss is float for bf16 features too. Logits err like scale * eps; gradients by that times their own bound, scale / N,
 /// plus what their storage rounds.
 template <class Backend>
@@ -244,6 +271,10 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::vit>{tiny_vit()});
 }
 TEST_CASE("pruned and packed equal whole") { cases::pruned_and_packed_equal_whole(device()); }
+TEST_CASE("a recorded forward equals a direct one") {
+  cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::vit>(device(), cases::tiny_vit());
+  cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::modified_resnet>(device(), cases::tiny_resnet());
+}
 TEST_CASE("steps allocate once") { cases::arena_settles(device()); }
 TEST_CASE("contrastive loss against eigen<double>") {
   using namespace cases;

@@ -8,7 +8,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <tuple>
+#include <vector>
 
 #include "fibres.hpp"
 
@@ -53,6 +56,21 @@ V atomicAdd(V* to, std::type_identity_t<V> v) {
   return std::exchange(*to, *to + v);
 }
 
+/// What is called between the start and the end of a capture, to be done when the graph is launched.
+struct emulated_graph {
+  std::vector<std::function<bool()>> calls;  // false: failed
+};
+namespace emulation {
+inline std::unique_ptr<emulated_graph> capturing;
+/// Does now, or when the graph that is being captured is launched, what a device would do in stream order.
+template <class F>
+bool submit(F call) {
+  if (!capturing) return call();
+  capturing->calls.emplace_back(std::move(call));
+  return true;
+}
+}  // namespace emulation
+
 // The runtime's calls.
 enum cudaError_t {
   cudaSuccess,
@@ -60,7 +78,8 @@ enum cudaError_t {
   cudaErrorMemoryAllocation,
   cudaErrorInvalidConfiguration,
   cudaErrorLaunchFailure,
-  cudaErrorInsufficientDriver
+  cudaErrorInsufficientDriver,
+  cudaErrorStreamCaptureUnsupported
 };
 inline const char* cudaGetErrorString(cudaError_t e) {
   switch (e) {
@@ -103,7 +122,9 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
   return *s = reinterpret_cast<cudaStream_t>(&emulation::machine()), cudaSuccess;
 }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return emulation::capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
 inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
   return *e = reinterpret_cast<cudaEvent_t>(&emulation::machine()), cudaSuccess;
@@ -125,14 +146,20 @@ inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
 inline cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) { return cudaMallocAsync(p, bytes, nullptr); }
 inline cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }
 inline cudaError_t cudaMemsetAsync(void* p, int byte, std::size_t bytes, cudaStream_t) {
-  return std::memset(p, byte, bytes), cudaSuccess;
+  return emulation::submit([=] { return std::memset(p, byte, bytes), true; }), cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_step, const void* from, std::size_t from_step, std::size_t bytes,
                                      std::size_t rows, cudaMemcpyKind, cudaStream_t) {
   if (to_step < bytes || from_step < bytes) return cudaErrorInvalidValue;
-  for (std::size_t r = 0; r < rows; ++r)
-    std::memcpy(static_cast<char*>(to) + r * to_step, static_cast<const char*>(from) + r * from_step, bytes);
+  emulation::submit([=] {
+    for (std::size_t r = 0; r < rows; ++r)
+      std::memcpy(static_cast<char*>(to) + r * to_step, static_cast<const char*>(from) + r * from_step, bytes);
+    return true;
+  });
   return cudaSuccess;
+}
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
 
 struct cudaLaunchConfig_t {
@@ -156,7 +183,27 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(P...)
   if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535 || threads == 0 || threads > 1024 ||
       c->dynamicSmemBytes > most)
     return cudaErrorInvalidConfiguration;
-  std::tuple<P...> values(std::forward<A>(arguments)...);
-  auto call = [&] { std::apply(kernel, values); };
-  return m.run(g, b, c->dynamicSmemBytes, call) ? cudaSuccess : cudaErrorLaunchFailure;
+  const bool done = emulation::submit([&m, kernel, config = *c, values = std::tuple<P...>(std::forward<A>(arguments)...)] {
+    auto call = [&] { std::apply(kernel, values); };
+    return m.run(config.gridDim, config.blockDim, config.dynamicSmemBytes, call);
+  });
+  return done ? cudaSuccess : cudaErrorLaunchFailure;
 }
+
+using cudaGraph_t = emulated_graph*;
+using cudaGraphExec_t = emulated_graph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed };
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  return emulation::capturing = std::make_unique<emulated_graph>(), cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* g) { return *g = emulation::capturing.release(), cudaSuccess; }
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned long long) {
+  return *e = new emulated_graph(*g), cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t) {
+  for (auto& call : e->calls)
+    if (!call()) return cudaErrorLaunchFailure;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t g) { return delete g, cudaSuccess; }
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { return delete e, cudaSuccess; }

@@ -62,7 +62,7 @@ class cpu {
  public:
   using scalar = T;
   using accum = float;
-  struct fast {
+  struct fast : nothing_fast {
     static constexpr bool linear = true, attention = true, add_layernorm = true, conv_batchnorm = true;
   };
   static constexpr bool host_memory = true;  // weights may be used where a file is mapped

@@ -42,44 +42,46 @@ struct chunks {
   explicit chunks(dim rows) : taps(std::max<dim>(16, (rows + 255) / 256)), count(std::max<dim>(1, (rows + taps - 1) / taps)) {}
 };
 
-/// Host rows to device rows of the same type, through pinned memory: the caller may change x as soon as this returns.
-template <class E>
-void to_device(cuda_engine& e, mat<const E> x, mat<E> y) {
+/// Rows without gaps are one row.
+template <class E, class F>
+void for_lines(mat<E> x, bool no_gaps, F&& body) {
+  if (no_gaps) body(dim{1}, x.size());
+  else body(x.rows, x.cols);
+}
+/// Host rows to device rows, converted on the host where the types differ, a few MiB at a time.
+template <class From, class To>
+void to_device(cuda_engine& e, mat<const From> x, mat<To> y) {
+  constexpr dim piece = (dim{16} << 20) / static_cast<dim>(sizeof(To));  // values
   if (x.size() == 0) return;
-  auto& s = e.get();
-  const auto row_bytes = static_cast<std::size_t>(x.cols) * sizeof(E), bytes = row_bytes * static_cast<std::size_t>(x.rows);
-  auto& staging = s.next_pinned(bytes);
-  for (dim r = 0; r < x.rows; ++r)
-    std::memcpy(static_cast<char*>(staging.data) + static_cast<std::size_t>(r) * row_bytes, x.row(r), row_bytes);
-  gpu::check(cudaMemcpy2DAsync(y.data, static_cast<std::size_t>(y.ld) * sizeof(E), staging.data, row_bytes, row_bytes,
-                               static_cast<std::size_t>(x.rows), cudaMemcpyHostToDevice, s.stream),
-             "copying to the device");
-  gpu::check(cudaEventRecord(staging.read, s.stream), "copying to the device");
+  for_lines(x, x.ld == x.cols && y.ld == y.cols, [&](dim rows, dim cols) {
+    const dim width = std::min(cols, piece), height = std::min(rows, piece / width);
+    for (dim r = 0; r < rows; r += height)
+      for (dim c = 0; c < cols; c += width) {
+        const dim n = std::min(width, cols - c), lines = std::min(height, rows - r);
+        const auto row_bytes = static_cast<std::size_t>(n) * sizeof(To), step = static_cast<std::size_t>(y.ld) * sizeof(To);
+        e.get().upload(y.row(r) + c, step, row_bytes, static_cast<std::size_t>(lines), [&](char* pinned) {
+          for (dim i = r; i < r + lines; ++i, pinned += row_bytes)
+            if constexpr (std::is_same_v<From, To>) std::memcpy(pinned, x.row(i) + c, row_bytes);
+            else
+              std::transform(x.row(i) + c, x.row(i) + c + n, reinterpret_cast<To*>(pinned),
+                             [](From v) { return static_cast<To>(v); });
+        });
+      }
+  });
 }
 /// Device rows to host rows of the same type; waits.
 template <class E>
 void to_host(cuda_engine& e, mat<const E> x, mat<E> y) {
   if (x.size() == 0) return;
   auto& s = e.get();
-  const auto row_bytes = static_cast<std::size_t>(x.cols) * sizeof(E);
-  gpu::check(
-      cudaMemcpy2DAsync(y.data, static_cast<std::size_t>(y.ld) * sizeof(E), x.data, static_cast<std::size_t>(x.ld) * sizeof(E),
-                        row_bytes, static_cast<std::size_t>(x.rows), cudaMemcpyDeviceToHost, s.stream),
-      "copying from the device");
+  for_lines(x, x.ld == x.cols && y.ld == y.cols, [&](dim rows, dim cols) {
+    const auto bytes = [](dim n) { return static_cast<std::size_t>(n) * sizeof(E); };
+    const auto code = rows == 1 ? cudaMemcpyAsync(y.data, x.data, bytes(cols), cudaMemcpyDeviceToHost, s.stream)
+                                : cudaMemcpy2DAsync(y.data, bytes(y.ld), x.data, bytes(x.ld), bytes(cols),
+                                                    static_cast<std::size_t>(rows), cudaMemcpyDeviceToHost, s.stream);
+    gpu::check(code, "copying from the device");
+  });
   e.sync();
-}
-/// Host values of another type, converted on the host first.
-template <class To, class From>
-std::vector<To> converted(mat<const From> x) {
-  std::vector<To> out(static_cast<std::size_t>(x.size()));
-  for (dim r = 0; r < x.rows; ++r)
-    for (dim c = 0; c < x.cols; ++c) out[static_cast<std::size_t>(r * x.cols + c)] = static_cast<To>(x.row(r)[c]);
-  return out;
-}
-template <class E, class From>
-void upload_converted(cuda_engine& e, mat<const From> x, mat<E> y) {
-  const auto values = converted<E>(x);
-  to_device(e, mat<const E>(values.data(), x.rows, x.cols), y);
 }
 template <class E, class To>
 void download_converted(cuda_engine& e, mat<const E> x, mat<To> y) {
@@ -111,29 +113,46 @@ void for_head_width(dim d, F&& body) {
 }  // namespace detail
 
 template <class T>
+typename cuda<T>::recording cuda<T>::record(function_ref<void()> body) {
+  recording r{engine_.make_arena(), nullptr};
+  struct exchange {  // body finds the recording's memory, also where it throws
+    arena &a, &b;
+    exchange(arena& x, arena& y) : a(x), b(y) { std::swap(a, b); }
+    ~exchange() { std::swap(a, b); }
+  };
+  {
+    const exchange memory(memory_, r.memory);
+    body();  // makes plans, sizes the memory
+    r.graph = engine_.record(body);
+    const auto left = memory_.here();
+    expect(left.block == 0 && left.used == 0, "cuda: what a recording takes from memory() it must give back");
+  }
+  return r;
+}
+
+template <class T>
 void cuda<T>::upload(in_f x, out y) {
-  if constexpr (wide) detail::to_device<float>(engine_, x, y);
-  else detail::upload_converted(engine_, x, y);
+  detail::to_device(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(in_w x, out_w y) {
-  if constexpr (!wide) detail::to_device<float>(engine_, x, y);
+  if constexpr (!wide) detail::to_device(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(mat<const double> x, out y) {
-  detail::upload_converted(engine_, x, y);
+  detail::to_device(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(mat<const double> x, out_w y) {
-  if constexpr (!wide) detail::upload_converted(engine_, x, y);
+  if constexpr (!wide) detail::to_device(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(ids x, mat<std::int32_t> y) {
-  detail::to_device<std::int32_t>(engine_, x, y);
+  detail::to_device(engine_, x, y);
 }
 template <class T>
 void cuda<T>::upload(mat<const std::uint8_t> x, mat<std::uint8_t> y) {
-  detail::to_device<std::uint8_t>(engine_, x, y);
+  detail::to_device(engine_, x, y);
 }
 template <class T>
 void cuda<T>::download(in x, out_f y) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
+#include <clipx/core/function_ref.hpp>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -23,13 +24,17 @@ class cuda_engine {
   ~cuda_engine();
   cuda_engine(const cuda_engine&) = delete;
   struct state;
-  state& get() const { return *state_; }
+  state& get() const;  // with its device chosen for the calling thread
   std::string describe() const;
   void sync();
   /// Zeroed device memory, in stream order.
   void* allocate(dim bytes);
   static void release(void* p);
   void poison(std::byte* p, dim bytes);
+  arena make_arena();
+  /// What body calls goes into a CUDA graph and is not run.
+  std::shared_ptr<void> record(function_ref<void()> body);
+  void replay(void* graph);
 
  private:
   std::unique_ptr<state> state_;
@@ -44,18 +49,11 @@ class cuda {
  public:
   using scalar = T;
   using accum = float;
-  struct fast {
-    static constexpr bool linear = true, attention = true, add_layernorm = true, conv_batchnorm = false;
+  struct fast : nothing_fast {
+    static constexpr bool linear = true, attention = true, add_layernorm = true, replay = true;
   };
 
-  explicit cuda(const cuda_options& o = {})
-      : engine_(o),
-        memory_(
-            &engine_,
-            [](void* e, dim n) {
-              return buffer<std::byte>(static_cast<std::byte*>(static_cast<engine*>(e)->allocate(n)), n, &engine::release);
-            },
-            [](void* e, std::byte* p, dim n) { static_cast<engine*>(e)->poison(p, n); }) {}
+  explicit cuda(const cuda_options& o = {}) : engine_(o), memory_(engine_.make_arena()) {}
   cuda(cuda&&) = delete;
 
   /// What is in use: the GPU, its memory, the versions of driver, runtime and cuBLASLt.
@@ -133,6 +131,14 @@ class cuda {
   void attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, in y,
                           in_f lse, in dy, out dq, out dk, out dv);
   void add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats);
+
+  /// A sequence of verbs as a CUDA graph, and the memory that it works in. It must not outlive the device.
+  struct recording {
+    arena memory;
+    std::shared_ptr<void> graph;
+  };
+  recording record(function_ref<void()> body);
+  void replay(const recording& r) { engine_.replay(r.graph.get()); }
 
  private:
   using engine = detail::cuda_engine;

@@ -3,6 +3,7 @@
 #include <array>
 #include <clipx/lt.cuh>
 #include <optional>
+#include <vector>
 
 #include "cuda.hpp"
 #include "runtime.cuh"
@@ -15,32 +16,81 @@ struct cuda_engine::state {
   void* workspace = nullptr;
   std::optional<gpu::lt> blas;
 
-  /// Two pinned buffers that take turns: while the device reads one the host fills the other.
+  /// Pinned buffers that take turns: while the device reads one the host fills another. Pictures have two; ids and row ranges, of
+  /// which a step has a few, have enough that no step waits for the device to reach the copies of the one before.
   struct staging {
     void* data = nullptr;
     std::size_t bytes = 0;
     cudaEvent_t read = nullptr;  // the last copy from here is done
   };
-  std::array<staging, 2> pinned;
-  std::size_t turn = 0;
+  template <std::size_t Count>
+  struct turns {
+    std::array<staging, Count> buffers;
+    std::size_t turn = 0;
+    staging& next() { return buffers[turn++ % Count]; }
+  };
+  static constexpr std::size_t small = 64 << 10;  // bytes
+  turns<2> large_uploads;
+  turns<32> small_uploads;
+  struct graph;
+  graph* recording = nullptr;  // what is called now is not run
 
-  void use() const { gpu::check(cudaSetDevice(options.device), "choosing the device"); }
+  void use() const { gpu::check(cudaSetDevice(options.device), "choosing the device"); }  // the calling thread's
 
-  /// Pinned memory of at least `bytes` that the device no longer reads.
-  staging& next_pinned(std::size_t bytes) {
-    auto& p = pinned[turn++ % pinned.size()];
-    if (!p.read) gpu::check(cudaEventCreateWithFlags(&p.read, cudaEventDisableTiming), "making an event");
-    gpu::check(cudaEventSynchronize(p.read), "waiting for a copy");
-    if (p.bytes < bytes) {
-      if (p.data) gpu::check(cudaFreeHost(p.data), "giving back pinned memory");
-      p.data = nullptr, p.bytes = 0;
-      gpu::check(cudaHostAlloc(&p.data, bytes, cudaHostAllocDefault), "pinning memory");
-      p.bytes = bytes;
-    }
-    return p;
+  /// y (rows of row_bytes, `step` apart) = what fill writes into pinned memory: the caller's values may change when this returns.
+  void upload(void* y, std::size_t step, std::size_t row_bytes, std::size_t rows, function_ref<void(char*)> fill);
+
+  template <class F>
+  void each_staging(F&& f) {
+    for (auto& p : large_uploads.buffers) f(p);
+    for (auto& p : small_uploads.buffers) f(p);
   }
 };
 
+/// A recorded sequence of calls, and the host values that its uploads read.
+struct cuda_engine::state::graph {
+  cudaStream_t stream;
+  cudaGraphExec_t exec = nullptr;
+  std::vector<void*> pinned;
+  explicit graph(cudaStream_t s) : stream(s) {}
+  graph(const graph&) = delete;
+  ~graph() {
+    cudaStreamSynchronize(stream);
+    if (exec) cudaGraphExecDestroy(exec);
+    for (auto* p : pinned) cudaFreeHost(p);
+  }
+};
+
+CLIPX_CUDA_INLINE void cuda_engine::state::upload(void* y, std::size_t step, std::size_t row_bytes, std::size_t rows,
+                                                  function_ref<void(char*)> fill) {
+  const std::size_t bytes = row_bytes * rows;
+  const auto copy = [&](void* from) {
+    fill(static_cast<char*>(from));
+    gpu::check(rows == 1 ? cudaMemcpyAsync(y, from, bytes, cudaMemcpyHostToDevice, stream)
+                         : cudaMemcpy2DAsync(y, step, from, row_bytes, row_bytes, rows, cudaMemcpyHostToDevice, stream),
+               "copying to the device");
+  };
+  if (recording) {
+    gpu::check(cudaHostAlloc(&recording->pinned.emplace_back(), bytes, cudaHostAllocDefault), "pinning memory");
+    return copy(recording->pinned.back());
+  }
+  auto& p = bytes <= small ? small_uploads.next() : large_uploads.next();
+  if (!p.read) gpu::check(cudaEventCreateWithFlags(&p.read, cudaEventDisableTiming), "making an event");
+  gpu::check(cudaEventSynchronize(p.read), "waiting for a copy");
+  if (p.bytes < bytes) {
+    if (p.data) gpu::check(cudaFreeHost(p.data), "giving back pinned memory");
+    p.data = nullptr, p.bytes = 0;
+    gpu::check(cudaHostAlloc(&p.data, std::max(bytes, small), cudaHostAllocDefault), "pinning memory");
+    p.bytes = std::max(bytes, small);
+  }
+  copy(p.data);
+  gpu::check(cudaEventRecord(p.read, stream), "copying to the device");
+}
+
+CLIPX_CUDA_INLINE cuda_engine::state& cuda_engine::get() const {
+  state_->use();
+  return *state_;
+}
 CLIPX_CUDA_INLINE cuda_engine::cuda_engine(const cuda_options& o) : state_(std::make_unique<state>()) {
   const auto missing = cuda_missing();
   expect(missing.empty(), [&] { return cat("cuda: ", missing); });
@@ -64,20 +114,19 @@ CLIPX_CUDA_INLINE cuda_engine::~cuda_engine() {
   if (!s.stream) return;
   cudaSetDevice(s.options.device);
   cudaStreamSynchronize(s.stream);
-  for (auto& p : s.pinned) {
+  s.each_staging([](auto& p) {
     if (p.data) cudaFreeHost(p.data);
     if (p.read) cudaEventDestroy(p.read);
-  }
+  });
   s.blas.reset();
   cudaFree(s.workspace);
   cudaStreamDestroy(s.stream);
 }
 
-CLIPX_CUDA_INLINE void cuda_engine::sync() { gpu::check(cudaStreamSynchronize(state_->stream), "waiting for the device"); }
+CLIPX_CUDA_INLINE void cuda_engine::sync() { gpu::check(cudaStreamSynchronize(get().stream), "waiting for the device"); }
 
 CLIPX_CUDA_INLINE void* cuda_engine::allocate(dim bytes) {
-  auto& s = *state_;
-  s.use();
+  auto& s = get();
   const auto n = static_cast<std::size_t>(std::max<dim>(bytes, 1));
   void* p = nullptr;
   const auto code = cudaMallocAsync(&p, n, s.stream);
@@ -93,7 +142,41 @@ CLIPX_CUDA_INLINE void* cuda_engine::allocate(dim bytes) {
 }
 CLIPX_CUDA_INLINE void cuda_engine::release(void* p) { cudaFree(p); }
 CLIPX_CUDA_INLINE void cuda_engine::poison(std::byte* p, dim bytes) {
-  gpu::check(cudaMemsetAsync(p, 0xff, static_cast<std::size_t>(bytes), state_->stream), "poisoning memory");
+  gpu::check(cudaMemsetAsync(p, 0xff, static_cast<std::size_t>(bytes), get().stream), "poisoning memory");
+}
+
+CLIPX_CUDA_INLINE arena cuda_engine::make_arena() {
+  return {this,
+          [](void* e, dim n) {
+            return buffer<std::byte>(static_cast<std::byte*>(static_cast<cuda_engine*>(e)->allocate(n)), n, &release);
+          },
+          [](void* e, std::byte* p, dim n) { static_cast<cuda_engine*>(e)->poison(p, n); }};
+}
+
+CLIPX_CUDA_INLINE std::shared_ptr<void> cuda_engine::record(function_ref<void()> body) {
+  auto& s = get();
+  auto made = std::make_shared<state::graph>(s.stream);
+  // Relaxed: pinned memory is taken while calls are recorded.
+  gpu::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed), "recording");
+  s.recording = made.get();
+  cudaGraph_t calls = nullptr;
+  try {
+    body();
+  } catch (...) {
+    s.recording = nullptr;
+    if (cudaStreamEndCapture(s.stream, &calls) == cudaSuccess && calls) cudaGraphDestroy(calls);
+    (void)cudaGetLastError();
+    throw;
+  }
+  s.recording = nullptr;
+  gpu::check(cudaStreamEndCapture(s.stream, &calls), "recording");
+  const auto code = cudaGraphInstantiate(&made->exec, calls, 0);
+  cudaGraphDestroy(calls);
+  gpu::check(code, "making a graph of what was recorded");
+  return made;
+}
+CLIPX_CUDA_INLINE void cuda_engine::replay(void* recorded) {
+  gpu::check(cudaGraphLaunch(static_cast<state::graph*>(recorded)->exec, get().stream), "replaying a graph");
 }
 
 CLIPX_CUDA_INLINE std::string cuda_engine::describe() const {

@@ -85,6 +85,48 @@ embeddings<accum_t<B>> embed_normalized(const clip<Encoder, B>& model, std::span
       model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) { s.device.upload(mat<const float>(values.data(), rows, 3), pixels); });
 }
 
+/// embed_pixels for one number of pictures, again and again, on a device with fast::replay: the verbs are recorded once, and from
+/// then on a call is an upload, one launch and a download. Not to outlive the device; the model's weights stay where they are.
+template <class Encoder, backend B>
+class replayed_pixels {
+ public:
+  using A = accum_t<B>;
+  replayed_pixels(const clip<Encoder, B>& model, dim pictures, const std::array<float, 3>& mean, const std::array<float, 3>& std)
+      : device_(&model.device()),
+        rows_(pictures * model.config().vision.image_size * model.config().vision.image_size),
+        rgb_(device_->template alloc<std::uint8_t>(3 * rows_)),
+        unit_(device_->template alloc<A>(pictures * model.config().embed_dim)),
+        norms_(device_->template alloc<A>(pictures)),
+        pictures_(pictures),
+        forward_(device_->record([&] {
+          step<B> s(*device_);
+          typename clip<Encoder, B>::saved k;
+          auto pixels = s.make(rows_, 3);  // (N n n, 3)
+          device_->pixels(mat<const std::uint8_t>(rgb_.as_mat(rows_, 3)), mean, std, pixels);
+          auto features = model.encode_image(s, pixels, k);  // (N, D)
+          device_->normalize(mat<const scalar_t<B>>(features), unit_.as_mat(pictures, features.cols), norms_.as_mat(pictures, 1));
+        })) {}
+
+  dim pictures() const { return pictures_; }
+  /// rgb (N, n n 3) -> unit rows (N, D).
+  embeddings<A> operator()(std::span<const std::uint8_t> rgb) const {
+    embeddings<A> out{std::vector<A>(static_cast<std::size_t>(unit_.size())), unit_.size() / pictures_};
+    device_->upload(mat<const std::uint8_t>(rgb.data(), rows_, 3), rgb_.as_mat(rows_, 3));
+    device_->replay(forward_);
+    device_->download(mat<const A>(unit_.as_mat(pictures_, out.cols)), mat<A>(out.values.data(), pictures_, out.cols));
+    device_->sync();
+    return out;
+  }
+
+ private:
+  B* device_;
+  dim rows_;
+  buffer<std::uint8_t> rgb_;  // (N n n, 3)
+  buffer<A> unit_, norms_;    // (N, D), (N, 1)
+  dim pictures_;
+  typename B::recording forward_;
+};
+
 /// Cosines of every row of x with every row of y, (x.rows, y.rows), computed on the device and returned on the host.
 template <backend B>
 std::vector<accum_t<B>> cosines(B& device, const embeddings<accum_t<B>>& x, const embeddings<accum_t<B>>& y) {
