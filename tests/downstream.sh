@@ -17,6 +17,7 @@ case $way in
     configure -DCMAKE_PREFIX_PATH="$tmp/prefix"
     "$tmp/build/downstream"
     "$tmp/build/downstream-compiled"
+    case " ${CLIPX_BACKENDS-} " in *" cuda "*) "$tmp/build/downstream-cuda" ;; esac
     # what was installed must not point back into this tree
     if grep -rlF "$source" "$tmp/prefix/lib" "$tmp/prefix/include" --include='*.cmake' --include='*.pc' --include='*.hpp'; then
       echo "an installed file names the source folder"; exit 1

@@ -1,0 +1,51 @@
+#!/bin/sh
+# What can be checked of the CUDA backend without a GPU (77: no nvcc): that everything builds and links for 8.0, 8.9 and 9.0a with
+# warnings as errors, that tests and program say that there is no device, and that the machine code is as it is meant: no kernel
+# spills or keeps an array in local memory, and those that walk long rows load 16 bytes at a time.
+#   cuda-check.sh [--table]    --table prints registers and static shared memory of every kernel, for bench/RESULTS.md
+set -u
+cd "$(dirname "$0")/.." || exit 1
+command -v nvcc > /dev/null || { echo "skipped: no nvcc"; exit 77; }
+keep=$PWD/build/cuda-keep
+mkdir -p "$keep" && rm -rf build/cuda/CMakeFiles/clipx-cuda-compiled.dir
+cmake --preset cuda -DCLIPX_WERROR=ON "-DCMAKE_CUDA_FLAGS=-Xptxas=-v -Werror=all-warnings -keep -keep-dir=$keep" > build/cuda.log 2>&1 &&
+  cmake --build --preset cuda --target clipx-cuda-compiled >> build/cuda.log 2>&1 || { tail -40 build/cuda.log; exit 1; }
+
+# One line a kernel and architecture: sm, name, registers, static shared bytes, stack bytes, spilled bytes.
+awk '/Compiling entry function/ { split($0, q, "\047"); name = q[2]; sm = q[4] }
+     /bytes stack frame/ { stack = $1; spilled = $5 + $9 }
+     /Used [0-9]+ registers/ { shared = 0; for (i = 1; i < NF; i++) if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) shared = $i
+                               for (i = 1; i <= NF; i++) if ($i == "Used") used = $(i + 1)
+                               print sm, name, used, shared, stack, spilled }' build/cuda.log | grep 'clipx3gpu' | c++filt -p -i |
+  sed 's/clipx::gpu:://g; s/clipx:://g; s/ *(anonymous namespace):://' > build/cuda-kernels.txt
+kernels=$(wc -l < build/cuda-kernels.txt)
+[ "$kernels" -gt 60 ] || { echo "only $kernels kernels in the compiler's report: build/cuda.log"; exit 1; }
+
+if [ "${1-}" = --table ]; then
+  echo "| kernel | registers 8.0 / 8.9 / 9.0a | static shared memory |"
+  echo "| --- | --- | --- |"
+  awk '{ sm = $1; n = NF; name = $2; for (i = 3; i <= n - 4; i++) name = name " " $i
+         used[name, sm] = $(n - 3); shared[name] = $(n - 2); if (!(name in seen)) { seen[name] = 1; order[++count] = name } }
+       END { for (k = 1; k <= count; k++) { x = order[k]
+               print "| `" x "` | " used[x, "sm_80"] " / " used[x, "sm_89"] " / " used[x, "sm_90a"] " | " shared[x] " |" } }' build/cuda-kernels.txt |
+    sort
+  exit
+fi
+
+bad=0
+complain() { echo "$1"; bad=1; }
+spilling=$(awk '$(NF - 1) > 0 || $NF > 0' build/cuda-kernels.txt)
+[ -z "$spilling" ] || complain "spills, or arrays in local memory (sm, kernel, registers, shared, stack, spilled):
+$spilling"
+# In PTX a load of 16 bytes is ld.global[.nc].v4.b32 (or .f32, .u32) or .v2.b64.
+for kernel in ${CLIPX_WIDE_KERNELS-}; do
+  awk -v name="$kernel" '/^\t*\.?(visible )?\.?entry|\.entry/ { inside = index($0, name) > 0; if (inside) any = 1 }
+                         inside && /ld\.global(\.nc)?\.(v4\.[bfu]32|v2\.[bfu]64)/ { wide = 1 }
+                         END { exit !(any && wide) }' "$keep"/cuda.compute_90a.ptx || complain "$kernel: no 16-byte load"
+done
+[ $bad = 0 ] || exit 1
+echo "$kernels kernels (3 architectures): no spills, no local arrays; wide loads where expected"
+
+# Everything links, one program holds cpu and cuda, and where there is no device that is what they say.
+cmake --build --preset cuda >> build/cuda.log 2>&1 || { grep -E 'error|warning' build/cuda.log | head -20; exit 1; }
+ctest --preset cuda -R '^(cuda_|project: (two units|downstream by package))' || exit 1
