@@ -133,6 +133,8 @@ class cuda {
   void attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, in y,
                           in_f lse, in dy, out dq, out dk, out dv);
   void add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats);
+  /// dx of the LayerNorm + residual, which may be dx or dy itself.
+  void add_layernorm_backward(in x, in_f w, in_f stats, in dy, in residual, out dx, out_f dw, out_f db);
 
  private:
   using engine = detail::cuda_engine;
