@@ -19,28 +19,30 @@ template <int N, class T>
 __device__ const pack<T, N>& packed(const T* p) {
   return *reinterpret_cast<const pack<T, N>*>(p);
 }
-template <int N>
-__device__ floats<N> widened(const floats<N>& v) {
-  return v;
+/// Two bf16, of which the first stands in the lower half of the word.
+__device__ inline unsigned word(float first, float second) {
+#ifdef CLIPX_CUDA_EMULATION
+  return stored<bf16>(first).bits | static_cast<unsigned>(stored<bf16>(second).bits) << 16;
+#else
+  unsigned w;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(second), "f"(first));
+  return w;
+#endif
 }
-template <int N>
-__device__ floats<N> widened(const pack<bf16, N>& v) {
-  floats<N> out;
-#pragma unroll
-  for (int i = 0; i < N; ++i) out.at[i] = value(v.at[i]);
-  return out;
-}
+/// N values from memory and to it; 8 bf16 as one uint4, which no compiler takes apart.
 template <int N, class T>
 __device__ floats<N> load(const T* p) {
-  return widened(packed<N>(p));
-}
-/// v as T holds it.
-template <class T, int N>
-__device__ pack<T, N> rounded(const floats<N>& v) {
-  pack<T, N> out;
-#pragma unroll
-  for (int i = 0; i < N; ++i) out.at[i] = stored<T>(v.at[i]);
-  return out;
+  if constexpr (std::is_same_v<T, float>) {
+    return packed<N>(p);
+  } else if constexpr (N == 1) {
+    return {value(*p)};
+  } else {
+    static_assert(N == 8);
+    const auto w = *reinterpret_cast<const uint4*>(p);
+    const auto first = [](unsigned v) { return __uint_as_float(v << 16); };
+    const auto second = [](unsigned v) { return __uint_as_float(v & 0xffff0000u); };
+    return {first(w.x), second(w.x), first(w.y), second(w.y), first(w.z), second(w.z), first(w.w), second(w.w)};
+  }
 }
 template <class T, int N>
 __device__ void store(T* p, const pack<T, N>& v) {
@@ -48,7 +50,13 @@ __device__ void store(T* p, const pack<T, N>& v) {
 }
 template <int N>
 __device__ void store(bf16* p, const floats<N>& v) {
-  store(p, rounded<bf16>(v));
+  if constexpr (N == 1) {
+    *p = stored<bf16>(v.at[0]);
+  } else {
+    static_assert(N == 8);
+    *reinterpret_cast<uint4*>(p) =
+        make_uint4(word(v.at[0], v.at[1]), word(v.at[2], v.at[3]), word(v.at[4], v.at[5]), word(v.at[6], v.at[7]));
+  }
 }
 /// f of each value and those beside it in `more`.
 template <class F, int N, class... More>

@@ -47,9 +47,8 @@ __global__ void __launch_bounds__(most_row_threads) layernorm(mat<const T> x, ma
   along<N, once>(n, [&](dim c) {
     own = load<N>(x.row(r) + c);
     if (branch.data) {
-      const auto kept = rounded<T>(own + load<N>(branch.row(r) + c));
-      store(sum.row(r) + c, kept);
-      own = widened(kept);
+      own = map([](float v) { return value(stored<T>(v)); }, own + load<N>(branch.row(r) + c));
+      store(sum.row(r) + c, own);
     }
     all += total(own);
   });
