@@ -69,12 +69,13 @@ struct layernorm_case {
     auto sum = h.s.make(rows, width), y = h.s.make(rows, width);
     typename clipx::layernorm<B>::saved k{h.s.make_accum(rows, 2)};
     h.part("forward", [&] { op.forward(h.s, mat<const T>(x), mat<const T>(branch), sum, y, k); });
-    h.output("y", y);
+    h.output("sum", sum), h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
       grad.weight = h.s.make_accum(1, width), grad.bias = h.s.make_accum(1, width);
       h.device.fill(grad.weight, A(0)), h.device.fill(grad.bias, A(0));
-      h.part("backward", [&] { op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, dx); });
+      auto dsum = h.cotangent("sum", rows, width);
+      h.part("backward", [&] { op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, mat<const T>(dsum), dx); });
       h.gradient("x", dx), h.gradient("branch", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
     }
   }
@@ -228,6 +229,7 @@ void each_op(F&& f) {
   f(linear_case{257, 64, 48, true, false, gelu}), f(linear_case{5, 257, 7, true, true, relu}),
       f(linear_case{33, 96, 32, false, true});
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
+  f(layernorm_case{9, 768}), f(layernorm_case{5, 1030}), f(layernorm_case{5, 4104});  // wider than a block holds
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   f(attention_case{{9}, 1, 112}), f(attention_case{{6, 4}, 2, 5, true}), f(attention_case{{77, 20}, 1, 64, true});

@@ -45,6 +45,16 @@ struct layernorm {
   void backward(step<B>& s, mat<const T> x, const saved& k, mat<const T> dy, layernorm& grad, mat<T> dx) const {
     s.device.layernorm_backward(x, mat<const A>(weight), mat<const A>(k.stats), dy, dx, grad.weight, grad.bias);
   }
+  /// x stands in a residual sum too: dx receives the gradient that comes back through it as well.
+  void backward(step<B>& s, mat<const T> x, const saved& k, mat<const T> dy, layernorm& grad, mat<const T> residual,
+                mat<T> dx) const {
+    if constexpr (B::fast::add_layernorm) {
+      s.device.add_layernorm_backward(x, mat<const A>(weight), mat<const A>(k.stats), dy, residual, dx, grad.weight, grad.bias);
+    } else {
+      backward(s, x, k, dy, grad, dx);
+      s.device.add(A(1), residual, A(1), dx);
+    }
+  }
 };
 
 /// Per column over N x H x W rows. In training the batch's own statistics are used and the running ones follow:
