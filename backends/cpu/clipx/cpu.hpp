@@ -63,7 +63,7 @@ class cpu {
   using scalar = T;
   using accum = float;
   struct fast {
-    static constexpr bool linear = true, attention = true, add_layernorm = true, conv_batchnorm = true;
+    static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = false, conv_batchnorm = true;
   };
   static constexpr bool host_memory = true;  // weights may be used where a file is mapped
 

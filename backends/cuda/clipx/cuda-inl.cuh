@@ -256,16 +256,14 @@ void cuda<T>::add_rows(in x, out y) {
 template <class T>
 void cuda<T>::sum_rows(in x, out y) {
   if (y.size() == 0) return;
-  detail::by_width(
-      x.cols,
-      [&](auto n) {
-        const detail::temporary here(memory_);
-        const gpu::strips cut((x.rows + y.rows - 1) / y.rows, x.cols / n, gpu::summed);
-        auto partial = memory_.template take<float>(cut.chunks * y.rows, y.cols);
-        detail::run(engine_, gpu::sum_rows_partial<n(), T>, cut.grid(y.rows), cut.block, x, y.rows, cut.taps, partial);
-        detail::each_column(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, in_f(partial), cut.chunks, y);
-      },
-      x);
+  const detail::temporary here(memory_);
+  const auto go = [&](auto n) {
+    const gpu::strips cut((x.rows + y.rows - 1) / y.rows, x.cols / n(), gpu::summed);
+    auto partial = memory_.template take<float>(cut.chunks * y.rows, y.cols);
+    detail::run(engine_, gpu::sum_rows_partial<n(), T>, cut.grid(y.rows), cut.block, x, y.rows, cut.taps, partial);
+    detail::each_column(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, in_f(partial), cut.chunks, y);
+  };
+  detail::by_width(x.cols, go, x);
 }
 template <class T>
 void cuda<T>::gather_rows(in x, ids rows, out y) {
@@ -323,47 +321,50 @@ void cuda<T>::add_layernorm_backward(in x, in_f w, in_f stats, in dy, in residua
 }
 template <class T>
 void cuda<T>::column_stats(in x, out_f stats) {
-  detail::by_width(
-      x.cols,
-      [&](auto n) {
-        const detail::temporary here(memory_);
-        const gpu::strips cut(x.rows, x.cols / n, gpu::summed);
-        auto partial = memory_.template take<float>(cut.chunks, x.cols);
-        for (dim pass = 0; pass < 2; ++pass) {
-          const float* mean = pass ? stats.row(0) : nullptr;
-          detail::run(engine_, gpu::column_partial<n(), T>, cut.grid(), cut.block, x, mean, cut.taps, partial);
-          detail::each_column(engine_, 1, x.cols, gpu::column_mean, in_f(partial), cut.chunks, x.rows, stats.row(pass));
-        }
-      },
-      x, stats);
+  const detail::temporary here(memory_);
+  const auto go = [&](auto n) {
+    const gpu::strips cut(x.rows, x.cols / n(), gpu::summed);
+    auto partial = memory_.template take<float>(cut.chunks, x.cols);
+    for (dim pass = 0; pass < 2; ++pass) {
+      const float* mean = pass ? stats.row(0) : nullptr;
+      detail::run(engine_, gpu::column_partial<n(), T>, cut.grid(), cut.block, x, mean, cut.taps, partial);
+      detail::each_column(engine_, 1, x.cols, gpu::column_mean, in_f(partial), cut.chunks, x.rows, stats.row(pass));
+    }
+  };
+  detail::by_width(x.cols, go, x, stats);
 }
 template <class T>
 void cuda<T>::batchnorm(in x, in_f stats, in_f w, in_f b, double eps, out y) {
-  detail::by_width(
-      x.cols,
-      [&](auto n) {
-        const gpu::strips cut(x.rows, x.cols / n, gpu::written);
-        detail::run(engine_, gpu::batchnorm<n(), T>, cut.grid(), cut.block, x, stats, w, b, static_cast<float>(eps), in{}, false,
-                    cut.taps, y);
-      },
-      x, stats, w, b, y);
+  batchnorm_relu(x, stats, w, b, eps, {}, false, y);
+}
+template <class T>
+void cuda<T>::batchnorm_relu(in x, in_f stats, in_f w, in_f b, double eps, in residual, bool relu, out y) {
+  const auto go = [&](auto n) {
+    const gpu::strips cut(x.rows, x.cols / n(), gpu::written);
+    detail::run(engine_, gpu::batchnorm<n(), T>, cut.grid(), cut.block, x, stats, w, b, static_cast<float>(eps), residual, relu,
+                cut.taps, y);
+  };
+  detail::by_width(x.cols, go, x, stats, w, b, residual, y);
 }
 template <class T>
 void cuda<T>::batchnorm_backward(in x, in_f stats, in_f w, double eps, bool training, in dy, out dx, out_f dw, out_f db) {
+  batchnorm_relu_backward(x, stats, w, eps, training, {}, dy, {}, dx, dw, db);
+}
+template <class T>
+void cuda<T>::batchnorm_relu_backward(in x, in_f stats, in_f w, double eps, bool training, in y, in dy, out dz, out dx, out_f dw,
+                                      out_f db) {
+  const detail::temporary here(memory_);
   const auto e = static_cast<float>(eps);
-  detail::by_width(
-      x.cols,
-      [&](auto n) {
-        const detail::temporary here(memory_);
-        const gpu::strips sums_of(x.rows, x.cols / n, gpu::summed), cut(x.rows, x.cols / n, gpu::written);
-        auto partial = memory_.template take<float>(2 * sums_of.chunks, x.cols), sums = memory_.template take<float>(2, x.cols);
-        detail::run(engine_, gpu::batchnorm_columns<n(), T>, sums_of.grid(), sums_of.block, x, stats, e, in{}, dy, out{},
-                    sums_of.taps, sums_of.chunks, partial);
-        detail::each_column(engine_, 1, x.cols, gpu::add_partials, in_f(partial), sums_of.chunks, sums, dw, db);
-        detail::run(engine_, gpu::batchnorm_backward<n(), T>, cut.grid(), cut.block, x, stats, w, e, training ? in_f(sums) : in_f{},
-                    dy, cut.taps, dx);
-      },
-      x, stats, w, dy, dx);
+  const auto go = [&](auto n) {
+    const gpu::strips sums_of(x.rows, x.cols / n(), gpu::summed), cut(x.rows, x.cols / n(), gpu::written);
+    auto partial = memory_.template take<float>(2 * sums_of.chunks, x.cols), sums = memory_.template take<float>(2, x.cols);
+    detail::run(engine_, gpu::batchnorm_columns<n(), T>, sums_of.grid(), sums_of.block, x, stats, e, y, dy, dz, sums_of.taps,
+                sums_of.chunks, partial);
+    detail::each_column(engine_, 1, x.cols, gpu::add_partials, in_f(partial), sums_of.chunks, sums, dw, db);
+    detail::run(engine_, gpu::batchnorm_backward<n(), T>, cut.grid(), cut.block, x, stats, w, e, training ? in_f(sums) : in_f{},
+                dz ? in(dz) : dy, cut.taps, dx);
+  };
+  detail::by_width(x.cols, go, x, stats, w, y, dy, dz, dx);
 }
 template <class T>
 void cuda<T>::normalize(in x, out_f y, out_f norms) {

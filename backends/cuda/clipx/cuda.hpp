@@ -45,7 +45,7 @@ class cuda {
   using scalar = T;
   using accum = float;
   struct fast {
-    static constexpr bool linear = true, attention = true, add_layernorm = true, conv_batchnorm = false;
+    static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, conv_batchnorm = false;
   };
 
   explicit cuda(const cuda_options& o = {})
@@ -135,6 +135,11 @@ class cuda {
   void add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats);
   /// dx of the LayerNorm + residual, which may be dx or dy itself.
   void add_layernorm_backward(in x, in_f w, in_f stats, in dy, in residual, out dx, out_f dw, out_f db);
+  /// y = relu?(BatchNorm(x) + residual?).
+  void batchnorm_relu(in x, in_f stats, in_f w, in_f b, double eps, in residual, bool relu, out y);
+  /// dx through a ReLU that gave y; dz, the gradient before it, is written too, and may be dy or dx.
+  void batchnorm_relu_backward(in x, in_f stats, in_f w, double eps, bool training, in y, in dy, out dz, out dx, out_f dw,
+                               out_f db);
 
  private:
   using engine = detail::cuda_engine;
