@@ -198,7 +198,7 @@ struct pool_case {
 struct embed_case {
   dim table, width;
   std::vector<std::int32_t> ids;
-  std::string name() const { return "gather and scatter"; }
+  std::string name() const { return clipx::cat("gather and scatter ", ids.size(), "x", width); }
   double reduction() const { return static_cast<double>(ids.size()); }
   double constant() const { return 4; }
 
@@ -237,7 +237,10 @@ void each_op(F&& f) {
   f(conv_case{2, 4, 4, 32, 33, 1, 1, false, false, false}), f(conv_case{3, 6, 6, 8, 16, 3, 1, true, true, true});
   f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true}), f(conv_case{2, 6, 6, 16, 40, 1, 1, true, true, true});
   f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
-  f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}});
+  f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}}), f(embed_case{1, 8, {0, 0}});
+  std::vector<std::int32_t> words;  // of texts: a few that come in most of them, many that come once
+  for (int i = 0; i < 357; ++i) words.push_back(i % 5 == 0 ? 0 : i % 7 == 0 ? 299 : i * i % 300);
+  f(embed_case{300, 320, words}), f(embed_case{300, 31, words});
 }
 
 }  // namespace cases

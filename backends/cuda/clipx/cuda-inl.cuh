@@ -1,5 +1,7 @@
 // Definitions of cuda.hpp: each verb chooses a grid and launches. Included by units/cuda.cu alone.
 #pragma once
+#include <bit>
+#include <clipx/sort.cuh>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -9,6 +11,7 @@
 #include "kernels/columns.cuh"
 #include "kernels/conv.cuh"
 #include "kernels/norm.cuh"
+#include "kernels/scatter.cuh"
 #include "state.cuh"
 
 namespace clipx {
@@ -272,13 +275,22 @@ void cuda<T>::gather_rows(in x, ids rows, out y) {
 }
 template <class T>
 void cuda<T>::scatter_add_rows(in x, ids rows, out y) {
-  if (rows.cols == 0) return;
+  const dim count = rows.cols, spans = (count + gpu::span - 1) / gpu::span;
+  if (count == 0) return;
   const detail::temporary here(memory_);
-  auto order = memory_.template take<std::int32_t>(2, rows.cols);  // places and ids, by id
-  detail::run(engine_, gpu::sort_ids, dim3(gpu::blocks_for(rows.cols, 256)), 256, rows, order);
-  const dim3 block = gpu::pack_block(rows.cols, y.cols);
-  detail::run(engine_, gpu::scatter_add_sorted<T>, gpu::pack_grid(rows.cols, y.cols, block), block, x,
-              static_cast<const std::int32_t*>(order.row(0)), static_cast<const std::int32_t*>(order.row(1)), rows.cols, y);
+  auto order = memory_.template take<std::int32_t>(2, count), places = memory_.template take<std::int32_t>(1, count);
+  auto partial = memory_.template take<float>(2 * spans, y.cols);
+  const gpu::sorting sort{count, std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(y.rows - 1))))};
+  auto own = memory_.template take<std::byte>(1, static_cast<dim>(sort.memory()));
+  detail::each_pack(
+      engine_, 1, count, [](auto n) { return gpu::count_up<n()>; }, places);
+  sort.run(own.data, static_cast<std::size_t>(own.cols), rows.data, places.data, order.row(1), order.row(0), engine_.get().stream);
+  const mat<const std::int32_t> sorted = order;
+  detail::each_pack(
+      engine_, spans, y.cols, [](auto n) { return gpu::scatter_spans<n(), T>; }, x, sorted, y, partial);
+  const auto down = static_cast<unsigned>(std::min<dim>(spans, 32768));
+  detail::run(engine_, gpu::scatter_runs<T>, dim3(gpu::blocks_for(y.cols, 32), down, gpu::blocks_for(spans, down)),
+              dim3(32, gpu::groups), sorted, in_f(partial), y);
 }
 template <class T>
 void cuda<T>::unary(activation f, in x, out y) {

@@ -170,28 +170,6 @@ __global__ void clamp(mat<float> x, float low, float high) {
   store(x.row(r) + c, map([=](float v) { return fminf(fmaxf(v, low), high); }, load<N>(x.row(r) + c)));
 }
 
-/// ids (1, n) by id, equal ones in their order: row 0 of `order` gets places, row 1 the ids. A thread counts what comes before its
-/// own: n^2 reads of ids that all lie in the cache, and no device-wide sort.
-__global__ void sort_ids(mat<const std::int32_t> ids, mat<std::int32_t> order) {
-  const dim i = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= ids.cols) return;
-  const std::int32_t own = ids.data[i];
-  dim before = 0;
-  for (dim k = 0; k < ids.cols; ++k) before += ids.data[k] < own || (ids.data[k] == own && k < i);
-  order.row(0)[before] = static_cast<std::int32_t>(i), order.row(1)[before] = own;
-}
-/// y[id] += x[order[i]] for the run of i with this id: `order` lists x's rows by id, a block takes a run's first row and one
-/// thread a column, so that sums have one order and nothing is added atomically.
-template <class T>
-__global__ void scatter_add_sorted(mat<const T> x, const std::int32_t* order, const std::int32_t* sorted, dim n, mat<T> y) {
-  const auto [i, c] = here<1>();
-  if (i >= n || c >= y.cols || (i > 0 && sorted[i - 1] == sorted[i])) return;
-  float sum = 0;
-  for (dim k = i; k < n && sorted[k] == sorted[i]; ++k) sum += value(x.row(order[k])[c]);
-  T& to = y.row(sorted[i])[c];
-  to = stored<T>(value(to) + sum);
-}
-
 // Activations. quick_gelu(x) = x sigmoid(1.702 x); gelu is the erf form.
 __device__ inline float sigmoid(float v) { return 1.0f / (1.0f + expf(-v)); }
 __device__ inline float activate(activation f, float x) {
