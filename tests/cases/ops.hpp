@@ -221,6 +221,36 @@ struct embed_case {
   }
 };
 
+/// Verbs on columns left .. left + width - 1 of wider matrices: their rows start anywhere, and what lies beside them stays.
+struct columns_case {
+  dim rows, width, left;
+  std::string name() const { return clipx::cat("columns ", left, " .. of ", rows, "x", width); }
+  double reduction() const { return static_cast<double>(rows); }
+  double constant() const { return 8; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    const auto part = [&](auto m) { return m.col_range(left, width); };
+    auto x = h.input("x", rows, left + width), bias = h.input("bias", 1, left + width), more = h.input("more", rows, left + width);
+    auto y = h.s.zeros(rows, left + width), copied = h.s.zeros(rows, left + width);
+    h.device.unary(clipx::activation::quick_gelu, mat<const T>(part(x)), part(y));
+    h.device.add_rows(mat<const T>(part(bias)), part(y));
+    h.device.add(A(2), mat<const T>(part(more)), A(1), part(y));
+    h.device.copy(mat<const T>(part(y)), part(copied));
+    h.output("y", copied);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, left + width), dx = h.s.zeros(rows, left + width), dmore = h.s.zeros(rows, left + width);
+      auto dbias = h.s.zeros(1, left + width);
+      h.device.unary_backward(clipx::activation::quick_gelu, mat<const T>(part(x)), mat<const T>(part(dy)), part(dx));
+      h.device.add(A(2), mat<const T>(part(dy)), A(0), part(dmore));
+      h.device.sum_rows(mat<const T>(part(dy)), part(dbias));
+      h.gradient("x", dx), h.gradient("bias", dbias), h.gradient("more", dmore);
+    }
+  }
+};
+
 /// Calls f with every case of this file.
 template <class F>
 void each_op(F&& f) {
@@ -240,6 +270,7 @@ void each_op(F&& f) {
   f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}}), f(embed_case{1, 8, {0, 0}});
   std::vector<std::int32_t> words;  // of texts: a few that come in most of them, many that come once
   for (int i = 0; i < 357; ++i) words.push_back(i % 5 == 0 ? 0 : i % 7 == 0 ? 299 : i * i % 300);
+  for (dim left : {0, 1, 8, 12}) f(columns_case{5, 24, left}), f(columns_case{700, 17, left});
   f(embed_case{300, 320, words}), f(embed_case{300, 31, words});
 }
 
