@@ -69,12 +69,13 @@ struct layernorm_case {
     auto sum = h.s.make(rows, width), y = h.s.make(rows, width);
     typename clipx::layernorm<B>::saved k{h.s.make_accum(rows, 2)};
     h.part("forward", [&] { op.forward(h.s, mat<const T>(x), mat<const T>(branch), sum, y, k); });
-    h.output("y", y);
+    h.output("sum", sum), h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
       grad.weight = h.s.make_accum(1, width), grad.bias = h.s.make_accum(1, width);
       h.device.fill(grad.weight, A(0)), h.device.fill(grad.bias, A(0));
-      h.part("backward", [&] { op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, dx); });
+      auto dsum = h.cotangent("sum", rows, width);
+      h.part("backward", [&] { op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, mat<const T>(dsum), dx); });
       h.gradient("x", dx), h.gradient("branch", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
     }
   }
@@ -197,7 +198,7 @@ struct pool_case {
 struct embed_case {
   dim table, width;
   std::vector<std::int32_t> ids;
-  std::string name() const { return "gather and scatter"; }
+  std::string name() const { return clipx::cat("gather and scatter ", ids.size(), "x", width); }
   double reduction() const { return static_cast<double>(ids.size()); }
   double constant() const { return 4; }
 
@@ -220,6 +221,36 @@ struct embed_case {
   }
 };
 
+/// Verbs on columns left .. left + width - 1 of wider matrices: their rows start anywhere, and what lies beside them stays.
+struct columns_case {
+  dim rows, width, left;
+  std::string name() const { return clipx::cat("columns ", left, " .. of ", rows, "x", width); }
+  double reduction() const { return static_cast<double>(rows); }
+  double constant() const { return 8; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    const auto part = [&](auto m) { return m.col_range(left, width); };
+    auto x = h.input("x", rows, left + width), bias = h.input("bias", 1, left + width), more = h.input("more", rows, left + width);
+    auto y = h.s.zeros(rows, left + width), copied = h.s.zeros(rows, left + width);
+    h.device.unary(clipx::activation::quick_gelu, mat<const T>(part(x)), part(y));
+    h.device.add_rows(mat<const T>(part(bias)), part(y));
+    h.device.add(A(2), mat<const T>(part(more)), A(1), part(y));
+    h.device.copy(mat<const T>(part(y)), part(copied));
+    h.output("y", copied);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, left + width), dx = h.s.zeros(rows, left + width), dmore = h.s.zeros(rows, left + width);
+      auto dbias = h.s.zeros(1, left + width);
+      h.device.unary_backward(clipx::activation::quick_gelu, mat<const T>(part(x)), mat<const T>(part(dy)), part(dx));
+      h.device.add(A(2), mat<const T>(part(dy)), A(0), part(dmore));
+      h.device.sum_rows(mat<const T>(part(dy)), part(dbias));
+      h.gradient("x", dx), h.gradient("bias", dbias), h.gradient("more", dmore);
+    }
+  }
+};
+
 /// Calls f with every case of this file.
 template <class F>
 void each_op(F&& f) {
@@ -228,14 +259,19 @@ void each_op(F&& f) {
   f(linear_case{257, 64, 48, true, false, gelu}), f(linear_case{5, 257, 7, true, true, relu}),
       f(linear_case{33, 96, 32, false, true});
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
+  f(layernorm_case{9, 768}), f(layernorm_case{5, 1030}), f(layernorm_case{5, 4104});  // wider than a block holds
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   f(attention_case{{9}, 1, 112}), f(attention_case{{6, 4}, 2, 5, true}), f(attention_case{{77, 20}, 1, 64, true});
   f(conv_case{2, 7, 9, 5, 6, 3, 1, true, false, true}), f(conv_case{1, 8, 8, 3, 16, 3, 2, true, false, false});
   f(conv_case{2, 4, 4, 32, 33, 1, 1, false, false, false}), f(conv_case{3, 6, 6, 8, 16, 3, 1, true, true, true});
-  f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true});
+  f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true}), f(conv_case{2, 6, 6, 16, 40, 1, 1, true, true, true});
   f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
-  f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}});
+  f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}}), f(embed_case{1, 8, {0, 0}});
+  std::vector<std::int32_t> words;  // of texts: a few that come in most of them, many that come once
+  for (int i = 0; i < 357; ++i) words.push_back(i % 5 == 0 ? 0 : i % 7 == 0 ? 299 : i * i % 300);
+  for (dim left : {0, 1, 8, 12}) f(columns_case{5, 24, left}), f(columns_case{700, 17, left});
+  f(embed_case{300, 320, words}), f(embed_case{300, 31, words});
 }
 
 }  // namespace cases

@@ -28,6 +28,10 @@ struct float3 {
   float x, y, z;
 };
 inline float3 make_float3(float x, float y, float z) { return {x, y, z}; }
+struct __attribute__((may_alias, aligned(16))) uint4 {  // kernels move values of any type by it
+  unsigned x, y, z, w;
+};
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 // Arithmetic with its rounding spelled out, bits, warps, atomics.
 inline float __fdiv_rn(float a, float b) { return a / b; }

@@ -156,7 +156,7 @@ class cpu {
 
   void layernorm(in x, in_f w, in_f b, double eps, out y, out_f stats) { K::layernorm(n_, x, w, b, eps, y, stats); }
   void layernorm_backward(in x, in_f w, in_f stats, in dy, out dx, out_f dw, out_f db) {
-    K::layernorm_backward(n_, x, w, stats, dy, dx, dw, db);
+    K::layernorm_backward(n_, x, w, stats, dy, {}, dx, dw, db);
   }
   void column_stats(in x, out_f stats) { K::column_stats(n_, x, stats); }
   void batchnorm(in x, in_f stats, in_f w, in_f b, double eps, out y) { K::batchnorm(n_, x, stats, w, b, eps, y); }
@@ -205,6 +205,9 @@ class cpu {
   }
   void add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats) {
     K::add_layernorm(n_, x, branch, w, b, eps, sum, y, stats);
+  }
+  void add_layernorm_backward(in x, in_f w, in_f stats, in dy, in residual, out dx, out_f dw, out_f db) {
+    K::layernorm_backward(n_, x, w, stats, dy, residual, dx, dw, db);
   }
 
  private:

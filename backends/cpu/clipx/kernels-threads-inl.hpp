@@ -243,15 +243,17 @@ void kernels<T>::layernorm(int threads, mat<const T> x, mat<const float> weight,
 }
 template <class T>
 void kernels<T>::layernorm_backward(int threads, mat<const T> x, mat<const float> weight, mat<const float> stats, mat<const T> dy,
-                                    mat<T> dx, mat<float> dweight, mat<float> dbias) {
+                                    mat<const T> residual, mat<T> dx, mat<float> dweight, mat<float> dbias) {
   simd::share(threads, x.cols, x.rows, simd::line, [&](dim first, dim n) {  // before dx, which may be dy
     simd::best<T>().layernorm_columns(x.col_range(first, n), stats, dy.col_range(first, n), dweight.col_range(first, n),
                                       dbias.col_range(first, n));
   });
   simd::by_rows(
       threads, x.rows, x.cols,
-      [&](mat<const T> a, mat<const float> s, mat<const T> b, mat<T> c) { simd::best<T>().layernorm_backward(a, weight, s, b, c); },
-      x, stats, dy, dx);
+      [&](mat<const T> a, mat<const float> s, mat<const T> b, mat<const T> more, mat<T> c) {
+        simd::best<T>().layernorm_backward(a, weight, s, b, more, c);
+      },
+      x, stats, dy, residual, dx);
 }
 template <class T>
 void kernels<T>::add_layernorm(int threads, mat<const T> x, mat<const T> branch, mat<const float> weight, mat<const float> bias,

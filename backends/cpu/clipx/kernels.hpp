@@ -64,8 +64,9 @@ struct kernels : float_kernels {
   /// stats (rows, 2): mean and 1 / deviation; may be empty.
   static void layernorm(int threads, mat<const T> x, mat<const float> weight, mat<const float> bias, double eps, mat<T> y,
                         mat<float> stats);
+  /// dx of the LayerNorm, + residual where given; it may be dy or residual.
   static void layernorm_backward(int threads, mat<const T> x, mat<const float> weight, mat<const float> stats, mat<const T> dy,
-                                 mat<T> dx, mat<float> dweight, mat<float> dbias);
+                                 mat<const T> residual, mat<T> dx, mat<float> dweight, mat<float> dbias);
   /// sum = x + branch (may be x), y = LayerNorm(sum), of the sum as it was stored.
   static void add_layernorm(int threads, mat<const T> x, mat<const T> branch, mat<const float> weight, mat<const float> bias,
                             double eps, mat<T> sum, mat<T> y, mat<float> stats);

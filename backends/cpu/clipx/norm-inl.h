@@ -56,9 +56,10 @@ void add_layernorm(mat<const T> x, mat<const T> branch, mat<const float> w, mat<
   }
 }
 
-/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)).
+/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)), + residual where given.
 template <class T>
-void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<T> dx) {
+void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<const T> residual,
+                        mat<T> dx) {
   const float n = static_cast<float>(x.cols);
   for (dim r = 0; r < x.rows; ++r) {
     const T *from = x.row(r), *grad = dy.row(r);
@@ -67,7 +68,9 @@ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> sta
     const auto xhat = [&](auto at) CLIPX_LANES { return (at.get(from) - mean) * rstd; };
     const auto all = set(row_sum(x.cols, g) / n);
     const auto dot = set(row_sum(x.cols, [&](auto at) CLIPX_LANES { return g(at) * xhat(at); }) / n);
-    along(x.cols, [&](auto at) CLIPX_LANES { at.put(rstd * (g(at) - all - xhat(at) * dot), dx.row(r)); });
+    const auto result = [&](auto at) CLIPX_LANES { return rstd * (g(at) - all - xhat(at) * dot); };
+    if (residual) along(x.cols, [&](auto at) CLIPX_LANES { at.put(result(at) + at.get(residual.row(r)), dx.row(r)); });
+    else along(x.cols, [&](auto at) CLIPX_LANES { at.put(result(at), dx.row(r)); });
   }
 }
 

@@ -49,7 +49,7 @@ struct table {
   void (*bias_act_wide)(in_f x, const T* bias, const activation* f, in residual, out y, out pre);
 
   void (*layernorm)(in x, in_f w, in_f b, float eps, out y, out_f stats);
-  void (*layernorm_backward)(in x, in_f w, in_f stats, in dy, out dx);
+  void (*layernorm_backward)(in x, in_f w, in_f stats, in dy, in residual, out dx);
   void (*layernorm_columns)(in x, in_f stats, in dy, out_f dw, out_f db);
   void (*add_layernorm)(in x, in branch, in_f w, in_f b, float eps, out sum, out y, out_f stats);
   void (*column_stats)(in x, out_f stats);

@@ -1,32 +1,21 @@
 // Definitions of cuda.hpp: each verb chooses a grid and launches. Included by units/cuda.cu alone.
 #pragma once
+#include <bit>
+#include <clipx/sort.cuh>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
 #include <vector>
 
 #include "kernels/attention.cuh"
+#include "kernels/columns.cuh"
 #include "kernels/conv.cuh"
 #include "kernels/norm.cuh"
-#include "state.cuh"
+#include "kernels/scatter.cuh"
+#include "launch.cuh"
 
 namespace clipx {
 namespace detail {
-
-template <class... P, class... A>
-void run(cuda_engine& e, void (*kernel)(P...), dim3 grid, unsigned block, A&&... arguments) {
-  gpu::launch(kernel, grid, dim3(block), 0, e.get().stream, std::forward<A>(arguments)...);
-}
-/// A thread an element of rows x cols.
-template <class... P, class... A>
-void each_element(cuda_engine& e, dim rows, dim cols, void (*kernel)(P...), A&&... arguments) {
-  run(e, kernel, gpu::elements(rows, cols), gpu::line, std::forward<A>(arguments)...);
-}
-/// A block a row.
-template <class... P, class... A>
-void each_row(cuda_engine& e, dim rows, void (*kernel)(P...), A&&... arguments) {
-  run(e, kernel, dim3(static_cast<unsigned>(rows)), gpu::row_threads, std::forward<A>(arguments)...);
-}
 
 /// Gives back, at the end of a scope, what a verb took for itself.
 struct temporary {
@@ -34,12 +23,6 @@ struct temporary {
   arena::mark mark;
   explicit temporary(arena& m) : memory(m), mark(m.here()) {}
   ~temporary() { memory.release(mark); }
-};
-
-/// Rows are summed in chunks of `taps`, each by one thread, and the chunks in their order: enough of them to fill a device.
-struct chunks {
-  dim taps, count;
-  explicit chunks(dim rows) : taps(std::max<dim>(16, (rows + 255) / 256)), count(std::max<dim>(1, (rows + taps - 1) / taps)) {}
 };
 
 /// Rows without gaps are one row.
@@ -174,27 +157,37 @@ void cuda<T>::download(in_w x, mat<double> y) {
 
 template <class T>
 void cuda<T>::copy(in x, out y) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::convert<T, T>, x, y);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::convert<n(), T, T>; }, x, y);
 }
 template <class T>
 void cuda<T>::copy(in x, out_w y) {
-  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::convert<T, float>, x, y);
+  if constexpr (!wide)
+    detail::each_pack(
+        engine_, y.rows, y.cols, [](auto n) { return gpu::convert<n(), T, float>; }, x, y);
 }
 template <class T>
 void cuda<T>::copy(in_w x, out y) {
-  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::convert<float, T>, x, y);
+  if constexpr (!wide)
+    detail::each_pack(
+        engine_, y.rows, y.cols, [](auto n) { return gpu::convert<n(), float, T>; }, x, y);
 }
 template <class T>
 void cuda<T>::copy(in_w x, out_w y) {
-  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::convert<float, float>, x, y);
+  if constexpr (!wide)
+    detail::each_pack(
+        engine_, y.rows, y.cols, [](auto n) { return gpu::convert<n(), float, float>; }, x, y);
 }
 template <class T>
 void cuda<T>::fill(out y, T v) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::fill<T>, y, v);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::fill<n(), T>; }, y, v);
 }
 template <class T>
 void cuda<T>::fill(out_w y, float v) {
-  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::fill<float>, y, v);
+  if constexpr (!wide)
+    detail::each_pack(
+        engine_, y.rows, y.cols, [](auto n) { return gpu::fill<n(), float>; }, y, v);
 }
 template <class T>
 void cuda<T>::pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, out y) {
@@ -217,104 +210,141 @@ void cuda<T>::gemm(op ta, op tb, float alpha, in_w a, in_w b, float beta, out_w 
 
 template <class T>
 void cuda<T>::add(float alpha, in x, float beta, out y) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::add<T>, alpha, x, beta, y);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::add<n(), T>; }, alpha, x, beta, y);
 }
 template <class T>
 void cuda<T>::add(float alpha, in_w x, float beta, out_w y) {
-  if constexpr (!wide) detail::each_element(engine_, y.rows, y.cols, gpu::add<float>, alpha, x, beta, y);
+  if constexpr (!wide)
+    detail::each_pack(
+        engine_, y.rows, y.cols, [](auto n) { return gpu::add<n(), float>; }, alpha, x, beta, y);
 }
 template <class T>
 void cuda<T>::add_rows(in x, out y) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::add_rows<T>, x, y);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::add_rows<n(), T>; }, x, y);
 }
 template <class T>
 void cuda<T>::sum_rows(in x, out y) {
   if (y.size() == 0) return;
   const detail::temporary here(memory_);
-  const detail::chunks parts((x.rows + y.rows - 1) / y.rows);
-  auto partial = memory_.template take<float>(parts.count * y.rows, y.cols);
-  detail::run(engine_, gpu::sum_rows_partial<T>,
-              dim3(gpu::blocks_for(y.cols, gpu::line), static_cast<unsigned>(y.rows), static_cast<unsigned>(parts.count)),
-              gpu::line, x, y.rows, parts.taps, partial);
-  detail::each_element(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, in_f(partial), parts.count, y);
+  const auto go = [&](auto n) {
+    const gpu::strips cut((x.rows + y.rows - 1) / y.rows, x.cols / n(), gpu::summed);
+    auto partial = memory_.template take<float>(cut.chunks * y.rows, y.cols);
+    detail::run(engine_, gpu::sum_rows_partial<n(), T>, cut.grid(y.rows), cut.block, x, y.rows, cut.taps, partial);
+    detail::each_column(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, in_f(partial), cut.chunks, y);
+  };
+  detail::by_width(x.cols, go, x);
 }
 template <class T>
 void cuda<T>::gather_rows(in x, ids rows, out y) {
-  detail::each_element(engine_, rows.cols, y.cols, gpu::gather_rows<T>, x, rows, y);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::gather_rows<n(), T>; }, x, rows, y);
 }
 template <class T>
 void cuda<T>::scatter_add_rows(in x, ids rows, out y) {
-  if (rows.cols == 0) return;
+  const dim count = rows.cols, spans = (count + gpu::span - 1) / gpu::span;
+  if (count == 0) return;
   const detail::temporary here(memory_);
-  auto order = memory_.template take<std::int32_t>(2, rows.cols);  // places and ids, by id
-  detail::run(engine_, gpu::sort_ids, dim3(gpu::blocks_for(rows.cols, 256)), 256, rows, order);
-  const auto grid = gpu::elements(rows.cols, y.cols);
-  detail::run(engine_, gpu::scatter_add_sorted<T>, grid, gpu::line, x, static_cast<const std::int32_t*>(order.row(0)),
-              static_cast<const std::int32_t*>(order.row(1)), rows.cols, y);
+  auto order = memory_.template take<std::int32_t>(2, count), places = memory_.template take<std::int32_t>(1, count);
+  auto partial = memory_.template take<float>(2 * spans, y.cols);
+  const gpu::sorting sort{count, std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(y.rows - 1))))};
+  auto own = memory_.template take<std::byte>(1, static_cast<dim>(sort.memory()));
+  detail::each_pack(
+      engine_, 1, count, [](auto n) { return gpu::count_up<n()>; }, places);
+  sort.run(own.data, static_cast<std::size_t>(own.cols), rows.data, places.data, order.row(1), order.row(0), engine_.get().stream);
+  const mat<const std::int32_t> sorted = order;
+  detail::each_pack(
+      engine_, spans, y.cols, [](auto n) { return gpu::scatter_spans<n(), T>; }, x, sorted, y, partial);
+  const auto down = static_cast<unsigned>(std::min<dim>(spans, 32768));
+  detail::run(engine_, gpu::scatter_runs<T>, dim3(gpu::blocks_for(y.cols, 32), down, gpu::blocks_for(spans, down)),
+              dim3(32, gpu::groups), sorted, in_f(partial), y);
 }
 template <class T>
 void cuda<T>::unary(activation f, in x, out y) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::unary<T>, f, x, y);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::unary<n(), T>; }, f, x, y);
 }
 template <class T>
 void cuda<T>::unary_backward(activation f, in x, in dy, out dx) {
-  detail::each_element(engine_, dx.rows, dx.cols, gpu::unary_backward<T>, f, x, dy, dx);
+  detail::each_pack(
+      engine_, dx.rows, dx.cols, [](auto n) { return gpu::unary_backward<n(), T>; }, f, x, dy, dx);
 }
 template <class T>
 void cuda<T>::clamp(out_f x, double low, double high) {
-  detail::each_element(engine_, x.rows, x.cols, gpu::clamp, x, static_cast<float>(low), static_cast<float>(high));
+  detail::each_pack(
+      engine_, x.rows, x.cols, [](auto n) { return gpu::clamp<n()>; }, x, static_cast<float>(low), static_cast<float>(high));
 }
 
 template <class T>
 void cuda<T>::layernorm(in x, in_f w, in_f b, double eps, out y, out_f stats) {
-  detail::each_row(engine_, x.rows, gpu::layernorm<T>, x, in{}, out{}, w, b, static_cast<float>(eps), y, stats);
+  add_layernorm(x, {}, w, b, eps, {}, y, stats);
 }
 template <class T>
 void cuda<T>::add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats) {
-  detail::each_row(engine_, x.rows, gpu::layernorm<T>, x, branch, sum, w, b, static_cast<float>(eps), y, stats);
+  const auto kernel_of = [](auto n, auto once) { return gpu::layernorm<n(), once(), T>; };
+  detail::each_wide_row(engine_, x.rows, x.cols, kernel_of, x, branch, sum, w, b, static_cast<float>(eps), y, stats);
 }
 template <class T>
 void cuda<T>::layernorm_backward(in x, in_f w, in_f stats, in dy, out dx, out_f dw, out_f db) {
+  add_layernorm_backward(x, w, stats, dy, {}, dx, dw, db);
+}
+template <class T>
+void cuda<T>::add_layernorm_backward(in x, in_f w, in_f stats, in dy, in residual, out dx, out_f dw, out_f db) {
+  if (x.rows == 0) return;
   const detail::temporary here(memory_);
-  const detail::chunks parts(x.rows);
-  auto partial = memory_.template take<float>(2 * parts.count, x.cols);
-  const unsigned across = gpu::blocks_for(x.cols, gpu::line);
-  detail::run(engine_, gpu::layernorm_columns<T>, dim3(across, static_cast<unsigned>(parts.count)), gpu::line, x, stats, dy,
-              parts.taps, parts.count, partial);
-  detail::run(engine_, gpu::add_partials, dim3(across), gpu::line, in_f(partial), parts.count, dw, db);
-  detail::each_row(engine_, x.rows, gpu::layernorm_backward<T>, x, w, stats, dy, dx);
+  const dim taps = std::max<dim>(4, (x.rows + 1023) / 1024), chunks = (x.rows + taps - 1) / taps;
+  auto partial = memory_.template take<float>(2 * chunks, x.cols);
+  const auto kernel_of = [](auto n, auto once) { return gpu::layernorm_backward<n(), once(), T>; };
+  detail::each_wide_row(engine_, chunks, x.cols, kernel_of, x, w, stats, dy, residual, taps, chunks, dx, partial);
+  detail::each_column(engine_, 1, x.cols, gpu::add_partials, in_f(partial), chunks, out_f{}, dw, db);
 }
 template <class T>
 void cuda<T>::column_stats(in x, out_f stats) {
   const detail::temporary here(memory_);
-  const detail::chunks parts(x.rows);
-  auto partial = memory_.template take<float>(parts.count, x.cols);
-  const unsigned across = gpu::blocks_for(x.cols, gpu::line);
-  for (dim pass = 0; pass < 2; ++pass) {
-    detail::run(engine_, gpu::column_partial<T>, dim3(across, static_cast<unsigned>(parts.count)), gpu::line, x,
-                static_cast<const float*>(pass ? stats.row(0) : nullptr), parts.taps, partial);
-    detail::run(engine_, gpu::column_mean, dim3(across), gpu::line, in_f(partial), parts.count, x.rows, stats.row(pass));
-  }
+  const auto go = [&](auto n) {
+    const gpu::strips cut(x.rows, x.cols / n(), gpu::summed);
+    auto partial = memory_.template take<float>(cut.chunks, x.cols);
+    for (dim pass = 0; pass < 2; ++pass) {
+      const float* mean = pass ? stats.row(0) : nullptr;
+      detail::run(engine_, gpu::column_partial<n(), T>, cut.grid(), cut.block, x, mean, cut.taps, partial);
+      detail::each_column(engine_, 1, x.cols, gpu::column_mean, in_f(partial), cut.chunks, x.rows, stats.row(pass));
+    }
+  };
+  detail::by_width(x.cols, go, x, stats);
 }
 template <class T>
 void cuda<T>::batchnorm(in x, in_f stats, in_f w, in_f b, double eps, out y) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::batchnorm<T>, x, stats, w, b, static_cast<float>(eps), y);
+  batchnorm_relu(x, stats, w, b, eps, {}, false, y);
+}
+template <class T>
+void cuda<T>::batchnorm_relu(in x, in_f stats, in_f w, in_f b, double eps, in residual, bool relu, out y) {
+  const auto go = [&](auto n) {
+    const gpu::strips cut(x.rows, x.cols / n(), gpu::written);
+    detail::run(engine_, gpu::batchnorm<n(), T>, cut.grid(), cut.block, x, stats, w, b, static_cast<float>(eps), residual, relu,
+                cut.taps, y);
+  };
+  detail::by_width(x.cols, go, x, stats, w, b, residual, y);
 }
 template <class T>
 void cuda<T>::batchnorm_backward(in x, in_f stats, in_f w, double eps, bool training, in dy, out dx, out_f dw, out_f db) {
+  batchnorm_relu_backward(x, stats, w, eps, training, {}, dy, {}, dx, dw, db);
+}
+template <class T>
+void cuda<T>::batchnorm_relu_backward(in x, in_f stats, in_f w, double eps, bool training, in y, in dy, out dz, out dx, out_f dw,
+                                      out_f db) {
   const detail::temporary here(memory_);
-  const detail::chunks parts(x.rows);
-  auto partial = memory_.template take<float>(2 * parts.count, x.cols), sums = memory_.template take<float>(2, x.cols);
-  const unsigned across = gpu::blocks_for(x.cols, gpu::line);
-  detail::run(engine_, gpu::batchnorm_columns<T>, dim3(across, static_cast<unsigned>(parts.count)), gpu::line, x, stats,
-              static_cast<float>(eps), dy, parts.taps, parts.count, partial);
-  detail::each_element(engine_, 2, x.cols, gpu::fill<float>, sums, 0.0f);
-  detail::run(engine_, gpu::add_partials, dim3(across), gpu::line, in_f(partial), parts.count, sums.row_range(0, 1),
-              sums.row_range(1, 1));
-  detail::each_element(engine_, dx.rows, dx.cols, gpu::batchnorm_backward<T>, x, stats, w, static_cast<float>(eps),
-                       training ? in_f(sums) : in_f{}, dy, dx);
-  detail::each_element(engine_, 1, x.cols, gpu::add<float>, 1.0f, in_f(sums.row_range(0, 1)), 1.0f, dw);
-  detail::each_element(engine_, 1, x.cols, gpu::add<float>, 1.0f, in_f(sums.row_range(1, 1)), 1.0f, db);
+  const auto e = static_cast<float>(eps);
+  const auto go = [&](auto n) {
+    const gpu::strips sums_of(x.rows, x.cols / n(), gpu::summed), cut(x.rows, x.cols / n(), gpu::written);
+    auto partial = memory_.template take<float>(2 * sums_of.chunks, x.cols), sums = memory_.template take<float>(2, x.cols);
+    detail::run(engine_, gpu::batchnorm_columns<n(), T>, sums_of.grid(), sums_of.block, x, stats, e, y, dy, dz, sums_of.taps,
+                sums_of.chunks, partial);
+    detail::each_column(engine_, 1, x.cols, gpu::add_partials, in_f(partial), sums_of.chunks, sums, dw, db);
+    detail::run(engine_, gpu::batchnorm_backward<n(), T>, cut.grid(), cut.block, x, stats, w, e, training ? in_f(sums) : in_f{},
+                dz ? in(dz) : dy, cut.taps, dx);
+  };
+  detail::by_width(x.cols, go, x, stats, w, y, dy, dz, dx);
 }
 template <class T>
 void cuda<T>::normalize(in x, out_f y, out_f norms) {
@@ -335,19 +365,23 @@ void cuda<T>::softmax_backward(in_f p, out_f dp) {
 }
 template <class T>
 void cuda<T>::im2col(in x, const window& w, out cols) {
-  detail::each_element(engine_, cols.rows, cols.cols, gpu::im2col<T>, x, w, cols);
+  const auto kernel_of = [](auto n) { return gpu::im2col<n(), T>; };
+  detail::each_pack(engine_, cols.rows, cols.cols, kernel_of, x, gpu::frame(w), cols);
 }
 template <class T>
 void cuda<T>::col2im(in cols, const window& w, out x) {
-  detail::each_element(engine_, x.rows, x.cols, gpu::col2im<T>, cols, w, x);
+  const dim3 block = gpu::pack_block(x.rows, x.cols);
+  detail::run(engine_, gpu::col2im<T>, gpu::pack_grid(x.rows, x.cols, block), block, cols, gpu::frame(w), x);
 }
 template <class T>
 void cuda<T>::avgpool(in x, const window& w, out y) {
-  detail::each_element(engine_, y.rows, y.cols, gpu::avgpool<T>, x, w, gpu::pooling(w), y);
+  detail::each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::avgpool<n(), T>; }, x, gpu::pooling(w), y);
 }
 template <class T>
 void cuda<T>::avgpool_backward(in dy, const window& w, out dx) {
-  detail::each_element(engine_, dx.rows, dx.cols, gpu::avgpool_backward<T>, dy, w, gpu::pooling(w), dx);
+  detail::each_pack(
+      engine_, dx.rows, dx.cols, [](auto n) { return gpu::avgpool_backward<n(), T>; }, dy, gpu::pooling(w), dx);
 }
 template <class T>
 void cuda<T>::softmax_xent(in_f cosines, in_f log_scale, out_f rows, out_f cols, out_f loss) {
@@ -371,7 +405,9 @@ void cuda<T>::linear(in x, in w, in b, const activation* f, in residual, out pre
   auto u = pre ? pre : residual && residual.data == y.data ? memory_.template take<T>(y.rows, y.cols) : y;  // (R, out)
   detail::product(engine_, op::none, op::transpose, 1.0f, x, w, 0.0f, u, b.data);
   if (!alone)
-    detail::each_element(engine_, y.rows, y.cols, gpu::act_add<T>, in(u), f != nullptr, f ? *f : activation::relu, residual, y);
+    detail::each_pack(
+        engine_, y.rows, y.cols, [](auto n) { return gpu::act_add<n(), T>; }, in(u), f != nullptr, f ? *f : activation::relu,
+        residual, y);
 }
 template <class T>
 void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, out y,

@@ -50,7 +50,7 @@ class cuda {
   using scalar = T;
   using accum = float;
   struct fast : nothing_fast {
-    static constexpr bool linear = true, attention = true, add_layernorm = true, replay = true;
+    static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, replay = true;
   };
 
   explicit cuda(const cuda_options& o = {}) : engine_(o), memory_(engine_.make_arena()) {}
@@ -131,6 +131,13 @@ class cuda {
   void attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, in y,
                           in_f lse, in dy, out dq, out dk, out dv);
   void add_layernorm(in x, in branch, in_f w, in_f b, double eps, out sum, out y, out_f stats);
+  /// dx of the LayerNorm + residual, which may be dx or dy itself.
+  void add_layernorm_backward(in x, in_f w, in_f stats, in dy, in residual, out dx, out_f dw, out_f db);
+  /// y = relu?(BatchNorm(x) + residual?).
+  void batchnorm_relu(in x, in_f stats, in_f w, in_f b, double eps, in residual, bool relu, out y);
+  /// dx through a ReLU that gave y; dz, the gradient before it, is written too, and may be dy or dx.
+  void batchnorm_relu_backward(in x, in_f stats, in_f w, double eps, bool training, in y, in dy, out dz, out dx, out_f dw,
+                               out_f db);
 
   /// A sequence of verbs as a CUDA graph, and the memory that it works in. It must not outlive the device.
   struct recording {

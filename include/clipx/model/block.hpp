@@ -41,7 +41,6 @@ struct mlp_layers {
 template <backend B>
 struct resblock {
   using T = scalar_t<B>;
-  using A = accum_t<B>;
   layernorm<B> ln_1, ln_2;
   attention_projections<B> attn;
   mlp_layers<B> mlp;
@@ -106,8 +105,7 @@ struct resblock {
     mlp.c_proj.backward(s, mat<const T>(k.g), dy, grad.mlp.c_proj, dg);
     s.device.unary_backward(act, mat<const T>(k.u), mat<const T>(dg), du);
     mlp.c_fc.backward(s, mat<const T>(k.h2), mat<const T>(du), grad.mlp.c_fc, dh2);
-    ln_2.backward(s, mat<const T>(k.x2), k.ln_2, mat<const T>(dh2), grad.ln_2, dx2);
-    s.device.add(A(1), dy, A(1), dx2);
+    ln_2.backward(s, mat<const T>(k.x2), k.ln_2, mat<const T>(dh2), grad.ln_2, dy, dx2);
 
     // x2 = x1 + out_proj(attention(q, k, v))
     auto da = dh2;                                         // (Q, W)
@@ -130,9 +128,12 @@ struct resblock {
       attn.in_proj.rows(W, 2 * W).backward(s, mat<const T>(k.h1), mat<const T>(dkv), grad_kv, dh1);
       s.device.scatter_add_rows(mat<const T>(dhq), pool->ids, dh1);
     }
-    ln_1.backward(s, k.x, k.ln_1, mat<const T>(dh1), grad.ln_1, dx);
-    if (pool) s.device.scatter_add_rows(mat<const T>(dx2), pool->ids, dx);
-    else s.device.add(A(1), mat<const T>(dx2), A(1), dx);
+    if (!pool) {
+      ln_1.backward(s, k.x, k.ln_1, mat<const T>(dh1), grad.ln_1, mat<const T>(dx2), dx);
+    } else {
+      ln_1.backward(s, k.x, k.ln_1, mat<const T>(dh1), grad.ln_1, dx);
+      s.device.scatter_add_rows(mat<const T>(dx2), pool->ids, dx);
+    }
   }
 
  private:

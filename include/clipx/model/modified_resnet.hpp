@@ -70,19 +70,18 @@ struct bottleneck {
     scratch<B> here(s);
     const dim rows = dx.rows, out = dy.rows, H = k.height, W = k.width;
     const window pool{H, W, planes, stride, stride}, short_pool{H, W, dx.cols, stride, stride};
-    auto dsum = s.make(out, dy.cols);                                               // (N H' W', 4p)
-    auto da = s.make(out, planes), dz = s.make(rows, planes);                       // (N H' W', p), (N H W, p)
+    auto dsum = s.make(out, dy.cols), da = s.make(out, planes);                     // (N H' W', 4p), (N H' W', p)
     auto da2 = stride > 1 ? s.make(rows, planes) : da, da1 = s.make(rows, planes);  // (N H W, p)
     conv3.backward(s, k.conv3, true, dy, grad.conv3, dsum, da);
     if (stride > 1) s.device.avgpool_backward(mat<const T>(da), pool, da2);
-    conv2.backward(s, k.conv2, true, mat<const T>(da2), grad.conv2, dz, da1);
-    conv1.backward(s, k.conv1, true, mat<const T>(da1), grad.conv1, dz, dx);
+    conv2.backward(s, k.conv2, true, mat<const T>(da2), grad.conv2, {}, da1);
+    conv1.backward(s, k.conv1, true, mat<const T>(da1), grad.conv1, {}, dx);
     if (!has_downsample) {
       s.device.add(A(1), mat<const T>(dsum), A(1), dx);
       return;
     }
     auto dxp = s.make(out, dx.cols), dshort = stride > 1 ? s.make(rows, dx.cols) : dxp;  // (N H' W', in), (N H W, in)
-    downsample.backward(s, k.downsample, false, mat<const T>(dsum), grad.downsample, dsum, dxp);
+    downsample.backward(s, k.downsample, false, mat<const T>(dsum), grad.downsample, {}, dxp);
     if (stride > 1) s.device.avgpool_backward(mat<const T>(dxp), short_pool, dshort);
     s.device.add(A(1), mat<const T>(dshort), A(1), dx);
   }
@@ -280,12 +279,11 @@ struct modified_resnet::tower {
         dx = din;
       }
     const dim side = n / 2, rows = N * side * side;
-    auto dc = s.make(rows, w), dz = s.make(rows, w);                                     // (N 112 112, w)
-    auto db = s.make(rows, w / 2), da = s.make(rows, w / 2), dz2 = s.make(rows, w / 2);  // (N 112 112, w / 2)
+    auto dc = s.make(rows, w), db = s.make(rows, w / 2), da = s.make(rows, w / 2);  // (N 112 112, .)
     s.device.avgpool_backward(mat<const T>(dx), {side, side, w, 2, 2}, dc);
-    conv3.backward(s, k.conv3, true, mat<const T>(dc), grad.conv3, dz, db);
-    conv2.backward(s, k.conv2, true, mat<const T>(db), grad.conv2, dz2, da);
-    conv1.backward(s, k.conv1, true, mat<const T>(da), grad.conv1, dz2, {});
+    conv3.backward(s, k.conv3, true, mat<const T>(dc), grad.conv3, {}, db);
+    conv2.backward(s, k.conv2, true, mat<const T>(db), grad.conv2, {}, da);
+    conv1.backward(s, k.conv1, true, mat<const T>(da), grad.conv1, {}, {});
   }
 
   /// Running statistics follow the last training forward: once a step.

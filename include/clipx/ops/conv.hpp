@@ -26,7 +26,7 @@ struct conv_batchnorm {
   struct saved {
     mat<const T> x;  // (N*H*W, in)
     mat<T> u;        // (N*H'*W', out), the convolution
-    mat<T> z;        // (N*H'*W', out), before the ReLU
+    mat<const T> y;  // (N*H'*W', out), the result: where it is positive the ReLU had slope 1
     typename batchnorm<B>::saved stats;
     dim height = 0, width = 0;
     bool training = false;
@@ -44,38 +44,40 @@ struct conv_batchnorm {
                                 bn.eps, residual, relu, y);
         return;
       }
-    auto stats = s.make_accum(2, out);             // (2, out)
-    auto u = k ? s.make(y.rows, out) : y;          // (N*H'*W', out)
-    auto z = k && relu ? s.make(y.rows, out) : y;  // (N*H'*W', out)
+    auto stats = s.make_accum(2, out);     // (2, out)
+    auto u = k ? s.make(y.rows, out) : y;  // (N*H'*W', out)
     {
       scratch<B> here(s);
-      auto cols = s.make(y.rows, w.patch());  // (N*H'*W', in*k*k)
-      s.device.im2col(x, w, cols);
-      s.device.gemm(op::none, op::transpose, A(1), mat<const T>(cols), mat<const T>(weight), A(0), u);
+      s.device.gemm(op::none, op::transpose, A(1), patches(s, x, w, y.rows), mat<const T>(weight), A(0), u);
     }
-    bn.forward(s, mat<const T>(u), z, {stats}, training);
-    if (residual) s.device.add(A(1), residual, A(1), z);
-    if (relu) s.device.unary(activation::relu, mat<const T>(z), y);
-    if (k) *k = {x, u, z, {stats}, height, width, training};
+    bn.forward(s, mat<const T>(u), residual, relu, y, {stats}, training);
+    if (k) *k = {x, u, mat<const T>(y), {stats}, height, width, training};
   }
 
-  /// dz receives the gradient before the ReLU: it is the residual's gradient too. dx may be empty.
+  /// dz, where it is asked for, receives the gradient before the ReLU: the residual's. dx may be empty.
   void backward(step<B>& s, const saved& k, bool relu, mat<const T> dy, conv_batchnorm& grad, mat<T> dz, mat<T> dx) const {
     const window w = over(k.height, k.width);
-    if (relu) s.device.unary_backward(activation::relu, mat<const T>(k.z), dy, dz);
-    else if (dz.data != dy.data) s.device.copy(dy, dz);
     scratch<B> here(s);
-    auto du = s.make(dz.rows, out);          // (N*H'*W', out)
-    auto cols = s.make(dz.rows, w.patch());  // (N*H'*W', in*k*k)
-    bn.backward(s, mat<const T>(k.u), k.stats, k.training, mat<const T>(dz), grad.bn, du);
-    s.device.im2col(k.x, w, cols);
-    s.device.gemm(op::transpose, op::none, A(1), mat<const T>(du), mat<const T>(cols), A(1), grad.weight);
+    auto du = s.make(dy.rows, out);  // (N*H'*W', out)
+    bn.backward(s, mat<const T>(k.u), k.stats, k.training, relu ? k.y : mat<const T>{}, dy, grad.bn, dz, du);
+    {
+      scratch<B> patches_only(s);
+      s.device.gemm(op::transpose, op::none, A(1), mat<const T>(du), patches(s, k.x, w, dy.rows), A(1), grad.weight);
+    }
     if (!dx) return;
-    s.device.gemm(op::none, op::none, A(1), mat<const T>(du), mat<const T>(weight), A(0), cols);
-    s.device.col2im(mat<const T>(cols), w, dx);
+    auto dcols = pointwise() ? dx : s.make(dy.rows, w.patch());  // (N*H'*W', in*k*k)
+    s.device.gemm(op::none, op::none, A(1), mat<const T>(du), mat<const T>(weight), A(0), dcols);
+    if (!pointwise()) s.device.col2im(mat<const T>(dcols), w, dx);
   }
 
  private:
+  bool pointwise() const { return kernel == 1 && stride == 1; }  // the patches are the pixels
+  mat<const T> patches(step<B>& s, mat<const T> x, const window& w, dim rows) const {
+    if (pointwise()) return x;
+    auto cols = s.make(rows, w.patch());  // (N*H'*W', in*k*k)
+    s.device.im2col(x, w, cols);
+    return mat<const T>(cols);
+  }
   mat<A> running(step<B>& s) const {
     auto stats = s.make_accum(2, out);  // (2, out)
     s.device.copy(mat<const A>(bn.running_mean), stats.row_range(0, 1));

@@ -1,64 +1,101 @@
-// Windows over pictures of rows, a pixel a row: patches, their adjoint, average pooling. One thread an element of the result.
+// Windows over pictures of rows, a pixel a row: patches, their adjoint, average pooling. A thread a pack of the result.
 #pragma once
 #include "elementwise.cuh"
 
 namespace clipx::gpu {
 
-/// Columns of a patch are (channel, ky, kx); `lead` rows before each picture are left alone. cols has pictures * out_rows() rows.
-template <class T>
-__global__ void im2col(mat<const T> x, window w, mat<T> cols) {
-  const auto [r, c] = element();
+/// A window as kernels take it: in 32 bits, which divide far faster.
+struct frame {
+  int height, width, kernel, stride, pad, lead, out_height, out_width, out_rows;
+  explicit frame(const window& w)
+      : height(static_cast<int>(w.height)),
+        width(static_cast<int>(w.width)),
+        kernel(static_cast<int>(w.kernel)),
+        stride(static_cast<int>(w.stride)),
+        pad(static_cast<int>(w.pad)),
+        lead(static_cast<int>(w.lead)),
+        out_height(static_cast<int>(w.out_height())),
+        out_width(static_cast<int>(w.out_width())),
+        out_rows(static_cast<int>(w.out_rows())) {}
+};
+
+/// Columns of a patch are (channel, ky, kx); `lead` rows before each picture are left alone. cols has pictures * out_rows rows.
+/// Neighbouring threads write neighbouring columns; what they read lies in kernel^2 pixels, of which the cache keeps the rest.
+template <int N, class T>
+__global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
+  const auto [r, c] = here<N>();
   if (r >= cols.rows || c >= cols.cols) return;
-  const dim picture = r / w.out_rows(), at = r % w.out_rows() - w.lead;
+  const int row = static_cast<int>(r), col = static_cast<int>(c), taps = w.kernel * w.kernel;
+  const int picture = row / w.out_rows, at = row % w.out_rows - w.lead;
   if (at < 0) return;
-  const dim taps = w.kernel * w.kernel, channel = c / taps, ky = c % taps / w.kernel, kx = c % w.kernel;
-  const dim iy = at / w.out_width() * w.stride + ky - w.pad, ix = at % w.out_width() * w.stride + kx - w.pad;
-  const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
-  cols.row(r)[c] = inside ? x.row((picture * w.height + iy) * w.width + ix)[channel] : stored<T>(0.0f);
+  const int top = at / w.out_width * w.stride - w.pad, left = at % w.out_width * w.stride - w.pad;
+  int channel = col / taps, ky = col % taps / w.kernel, kx = col % taps % w.kernel;
+  pack<T, N> out;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const int iy = top + ky, ix = left + kx;
+    const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
+    out.at[i] = inside ? x.row((picture * w.height + iy) * w.width + ix)[channel] : stored<T>(0.0f);
+    if (++kx == w.kernel) {
+      kx = 0;
+      if (++ky == w.kernel) ky = 0, ++channel;
+    }
+  }
+  store(cols.row(r) + c, out);
 }
 
 /// x (pixels, channels) = the sum, for every pixel, of the patch elements that were taken from it, in the order of the taps.
 template <class T>
-__global__ void col2im(mat<const T> cols, window w, mat<T> x) {
-  const auto [r, c] = element();
+__global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
+  const auto [r, c] = here<1>();
   if (r >= x.rows || c >= x.cols) return;
-  const dim picture = r / (w.height * w.width), iy = r / w.width % w.height, ix = r % w.width, taps = w.kernel * w.kernel;
+  const int row = static_cast<int>(r), taps = w.kernel * w.kernel;
+  const int picture = row / (w.height * w.width), iy = row / w.width % w.height, ix = row % w.width;
   float sum = 0;
-  for (dim ky = 0; ky < w.kernel; ++ky)
-    for (dim kx = 0; kx < w.kernel; ++kx) {
-      const dim y = iy + w.pad - ky, xx = ix + w.pad - kx;  // of the window's corner, times the stride
-      if (y < 0 || xx < 0 || y % w.stride || xx % w.stride || y / w.stride >= w.out_height() || xx / w.stride >= w.out_width())
-        continue;
-      const dim row = picture * w.out_rows() + w.lead + y / w.stride * w.out_width() + xx / w.stride;
-      sum += value(cols.row(row)[c * taps + ky * w.kernel + kx]);
+  for (int ky = 0; ky < w.kernel; ++ky)
+    for (int kx = 0; kx < w.kernel; ++kx) {
+      const int y = iy + w.pad - ky, xx = ix + w.pad - kx;  // of the window's corner, times the stride
+      const int oy = y / w.stride, ox = xx / w.stride;
+      if (y < 0 || xx < 0 || oy * w.stride != y || ox * w.stride != xx || oy >= w.out_height || ox >= w.out_width) continue;
+      sum += value(cols.row(picture * w.out_rows + w.lead + oy * w.out_width + ox)[c * taps + ky * w.kernel + kx]);
     }
   x.row(r)[c] = stored<T>(sum);
 }
 
 /// The pooling kernel clipped to the picture, and the pooled picture's size.
 struct pooling {
-  dim kh, kw, oh, ow;
+  int height, width, kh, kw, oh, ow;
   explicit pooling(const window& w)
-      : kh(std::min(w.kernel, w.height)), kw(std::min(w.kernel, w.width)), oh(w.height / kh), ow(w.width / kw) {}
+      : height(static_cast<int>(w.height)),
+        width(static_cast<int>(w.width)),
+        kh(static_cast<int>(std::min(w.kernel, w.height))),
+        kw(static_cast<int>(std::min(w.kernel, w.width))),
+        oh(height / kh),
+        ow(width / kw) {}
 };
-template <class T>
-__global__ void avgpool(mat<const T> x, window w, pooling p, mat<T> y) {
-  const auto [r, c] = element();
+template <int N, class T>
+__global__ void avgpool(mat<const T> x, pooling p, mat<T> y) {
+  const auto [r, c] = here<N>();
   if (r >= y.rows || c >= y.cols) return;
-  const dim picture = r / (p.oh * p.ow), oy = r / p.ow % p.oh, ox = r % p.ow;
-  float sum = 0;
-  for (dim ky = 0; ky < p.kh; ++ky)
-    for (dim kx = 0; kx < p.kw; ++kx) sum += value(x.row((picture * w.height + oy * p.kh + ky) * w.width + ox * p.kw + kx)[c]);
-  y.row(r)[c] = stored<T>(sum / static_cast<float>(p.kh * p.kw));
+  const int row = static_cast<int>(r), picture = row / (p.oh * p.ow), oy = row / p.ow % p.oh, ox = row % p.ow;
+  floats<N> sum{};
+  for (int ky = 0; ky < p.kh; ++ky)
+    for (int kx = 0; kx < p.kw; ++kx)
+      sum = sum + load<N>(x.row((picture * p.height + oy * p.kh + ky) * p.width + ox * p.kw + kx) + c);
+  const float size = static_cast<float>(p.kh * p.kw);
+  store(y.row(r) + c, map([=](float v) { return v / size; }, sum));
 }
 /// A remainder that no window covers gets 0.
-template <class T>
-__global__ void avgpool_backward(mat<const T> dy, window w, pooling p, mat<T> dx) {
-  const auto [r, c] = element();
+template <int N, class T>
+__global__ void avgpool_backward(mat<const T> dy, pooling p, mat<T> dx) {
+  const auto [r, c] = here<N>();
   if (r >= dx.rows || c >= dx.cols) return;
-  const dim picture = r / (w.height * w.width), oy = r / w.width % w.height / p.kh, ox = r % w.width / p.kw;
-  const bool covered = oy < p.oh && ox < p.ow;
-  dx.row(r)[c] = stored<T>(covered ? value(dy.row((picture * p.oh + oy) * p.ow + ox)[c]) / static_cast<float>(p.kh * p.kw) : 0.0f);
+  const int row = static_cast<int>(r), picture = row / (p.height * p.width);
+  const int oy = row / p.width % p.height / p.kh, ox = row % p.width / p.kw;
+  floats<N> g{};
+  if (oy < p.oh && ox < p.ow) g = load<N>(dy.row((picture * p.oh + oy) * p.ow + ox) + c);
+  const float size = static_cast<float>(p.kh * p.kw);
+  store(dx.row(r) + c, map([=](float v) { return v / size; }, g));
 }
 
 }  // namespace clipx::gpu

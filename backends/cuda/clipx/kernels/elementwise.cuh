@@ -1,34 +1,133 @@
-// Element by element and row by row: conversions, sums, activations, embeddings.
+// Element by element and row by row: conversions, sums, activations, embeddings. A thread takes N neighbouring values of a row: 16
+// bytes at once where every view of a kernel allows it (wide), else N is 1.
 #pragma once
+#include <bit>
+
 #include "../runtime.cuh"
 
 namespace clipx::gpu {
 
-/// The calling thread's place in a grid of (column blocks, rows): one thread an element.
+/// N neighbouring values, moved at once.
+template <class T, int N>
+struct alignas(std::min<std::size_t>(16, N * sizeof(T))) pack {
+  T at[N];
+};
+template <int N>
+using floats = pack<float, N>;
+
+template <int N, class T>
+__device__ const pack<T, N>& packed(const T* p) {
+  return *reinterpret_cast<const pack<T, N>*>(p);
+}
+/// Two bf16, of which the first stands in the lower half of the word.
+__device__ inline unsigned word(float first, float second) {
+#ifdef CLIPX_CUDA_EMULATION
+  return stored<bf16>(first).bits | static_cast<unsigned>(stored<bf16>(second).bits) << 16;
+#else
+  unsigned w;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(second), "f"(first));
+  return w;
+#endif
+}
+/// N values from memory and to it; 8 bf16 as one uint4, which no compiler takes apart.
+template <int N, class T>
+__device__ floats<N> load(const T* p) {
+  if constexpr (std::is_same_v<T, float>) {
+    return packed<N>(p);
+  } else if constexpr (N == 1) {
+    return {value(*p)};
+  } else {
+    static_assert(N == 8);
+    const auto w = *reinterpret_cast<const uint4*>(p);
+    const auto first = [](unsigned v) { return __uint_as_float(v << 16); };
+    const auto second = [](unsigned v) { return __uint_as_float(v & 0xffff0000u); };
+    return {first(w.x), second(w.x), first(w.y), second(w.y), first(w.z), second(w.z), first(w.w), second(w.w)};
+  }
+}
+template <class T, int N>
+__device__ void store(T* p, const pack<T, N>& v) {
+  *reinterpret_cast<pack<T, N>*>(p) = v;
+}
+template <int N>
+__device__ void store(bf16* p, const floats<N>& v) {
+  if constexpr (N == 1) {
+    *p = stored<bf16>(v.at[0]);
+  } else {
+    static_assert(N == 8);
+    *reinterpret_cast<uint4*>(p) =
+        make_uint4(word(v.at[0], v.at[1]), word(v.at[2], v.at[3]), word(v.at[4], v.at[5]), word(v.at[6], v.at[7]));
+  }
+}
+/// f of each value and those beside it in `more`.
+template <class F, int N, class... More>
+__device__ floats<N> map(F f, const floats<N>& v, const More&... more) {
+  floats<N> out;
+#pragma unroll
+  for (int i = 0; i < N; ++i) out.at[i] = f(v.at[i], more.at[i]...);
+  return out;
+}
+template <int N>
+__device__ floats<N> operator+(const floats<N>& a, const floats<N>& b) {
+  return map([](float v, float w) { return v + w; }, a, b);
+}
+
+/// How many values 16 bytes hold, of the narrowest storage among a kernel's arguments.
+template <class... A>
+inline constexpr int widest = (std::is_same_v<std::decay_t<A>, mat<bf16>> || ...) ||
+                                      (std::is_same_v<std::decay_t<A>, mat<const bf16>> || ...)
+                                  ? 8
+                                  : 4;
+/// Whether rows of `cols` values can be walked N at a time in this argument of a kernel: views of another width are not walked, and
+/// an empty one can be.
+template <int N, class V>
+bool wide(dim, const V&) {
+  return true;
+}
+template <int N, class E>
+bool wide(dim cols, const mat<E>& v) {
+  constexpr std::size_t bytes = alignof(pack<std::remove_const_t<E>, N>);
+  return v.cols != cols || (cols % N == 0 && reinterpret_cast<std::uintptr_t>(v.data) % bytes == 0 &&
+                            static_cast<std::size_t>(v.ld) * sizeof(E) % bytes == 0);
+}
+
+/// Blocks of `pack_threads` over rows of packs: a thread a pack, as many rows a block as keep its warps full.
+inline constexpr unsigned pack_threads = 256;
+inline dim3 pack_block(dim rows, dim packs) {
+  unsigned x = std::min(32u, std::bit_ceil(static_cast<unsigned>(std::min<dim>(packs, 32))));
+  while (x < pack_threads && pack_threads / x > rows) x *= 2;
+  return {x, pack_threads / x};
+}
+/// The grid of such blocks: rows beyond what y holds go on in z.
+inline dim3 pack_grid(dim rows, dim packs, dim3 block) {
+  const unsigned down = blocks_for(rows, block.y), y = std::min(down, 32768u);
+  return {blocks_for(packs, block.x), y, y ? blocks_for(down, y) : 0};
+}
+/// The calling thread's place in it: the first of its N values.
 struct place {
   dim row, col;
 };
-inline constexpr unsigned line = 256;  // columns a block
-__device__ inline place element() {
-  return {static_cast<dim>(blockIdx.y) + static_cast<dim>(blockIdx.z) * gridDim.y,
-          static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x};
-}
-/// The grid for rows x cols elements: rows beyond 65535 go on in z.
-inline dim3 elements(dim rows, dim cols) {
-  const unsigned y = static_cast<unsigned>(std::min<dim>(rows, 32768));
-  return {blocks_for(cols, line), y, y ? blocks_for(rows, y) : 0};
+template <int N>
+__device__ place here() {
+  return {(static_cast<dim>(blockIdx.y) + static_cast<dim>(blockIdx.z) * gridDim.y) * blockDim.y + threadIdx.y,
+          (static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x) * N};
 }
 
 /// y = x, from any storage to any.
-template <class X, class Y>
+template <int N, class X, class Y>
 __global__ void convert(mat<const X> x, mat<Y> y) {
-  const auto [r, c] = element();
-  if (r < y.rows && c < y.cols) y.row(r)[c] = stored<Y>(value(x.row(r)[c]));
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  if constexpr (std::is_same_v<X, Y>) store(y.row(r) + c, packed<N>(x.row(r) + c));
+  else store(y.row(r) + c, load<N>(x.row(r) + c));
 }
-template <class T>
+template <int N, class T>
 __global__ void fill(mat<T> y, T v) {
-  const auto [r, c] = element();
-  if (r < y.rows && c < y.cols) y.row(r)[c] = v;
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  pack<T, N> all;
+#pragma unroll
+  for (int i = 0; i < N; ++i) all.at[i] = v;
+  store(y.row(r) + c, all);
 }
 /// y = (rgb / 255 - mean) / deviation in float32, in this order, every step rounded.
 template <class T>
@@ -43,70 +142,32 @@ __global__ void pixels(mat<const std::uint8_t> rgb, float3 mean, float3 deviatio
 }
 
 /// y = alpha x + beta y; y is not read where beta is 0.
-template <class T>
+template <int N, class T>
 __global__ void add(float alpha, mat<const T> x, float beta, mat<T> y) {
-  const auto [r, c] = element();
+  const auto [r, c] = here<N>();
   if (r >= y.rows || c >= y.cols) return;
-  const float v = alpha * value(x.row(r)[c]);
-  y.row(r)[c] = stored<T>(beta == 0 ? v : v + beta * value(y.row(r)[c]));
+  T* to = y.row(r) + c;
+  auto v = map([=](float a) { return alpha * a; }, load<N>(x.row(r) + c));
+  if (beta != 0) v = map([=](float a, float b) { return a + beta * b; }, v, load<N>(to));
+  store(to, v);
 }
 /// y[r] += x[r mod x.rows]
-template <class T>
+template <int N, class T>
 __global__ void add_rows(mat<const T> x, mat<T> y) {
-  const auto [r, c] = element();
-  if (r < y.rows && c < y.cols) y.row(r)[c] = stored<T>(value(x.row(r % x.rows)[c]) + value(y.row(r)[c]));
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  store(y.row(r) + c, load<N>(x.row(r % x.rows) + c) + load<N>(y.row(r) + c));
 }
-template <class T>
+template <int N, class T>
 __global__ void gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y) {
-  const auto [r, c] = element();
-  if (r < y.rows && c < y.cols) y.row(r)[c] = x.row(ids.data[r])[c];
+  const auto [r, c] = here<N>();
+  if (r < ids.cols && c < y.cols) store(y.row(r) + c, packed<N>(x.row(ids.data[r]) + c));
 }
+template <int N>
 __global__ void clamp(mat<float> x, float low, float high) {
-  const auto [r, c] = element();
-  if (r < x.rows && c < x.cols) x.row(r)[c] = fminf(fmaxf(x.row(r)[c], low), high);
-}
-
-/// partial[(chunk, p)] = the sum of x's rows p, p + period, ... of one chunk of `taps` of them; one thread a column.
-template <class T>
-__global__ void sum_rows_partial(mat<const T> x, dim period, dim taps, mat<float> partial) {
-  const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x, p = blockIdx.y, chunk = blockIdx.z;
-  if (c >= x.cols) return;
-  float sum = 0;
-  for (dim k = chunk * taps; k < (chunk + 1) * taps; ++k) {
-    const dim r = p + k * period;
-    if (r < x.rows) sum += value(x.row(r)[c]);
-  }
-  partial.row(chunk * period + p)[c] = sum;
-}
-/// y[p] += the sum over chunks, in their order.
-template <class T>
-__global__ void sum_rows_total(mat<const float> partial, dim chunks, mat<T> y) {
-  const auto [p, c] = element();
-  if (p >= y.rows || c >= y.cols) return;
-  float sum = 0;
-  for (dim k = 0; k < chunks; ++k) sum += partial.row(k * y.rows + p)[c];
-  y.row(p)[c] = stored<T>(value(y.row(p)[c]) + sum);
-}
-/// ids (1, n) by id, equal ones in their order: row 0 of `order` gets places, row 1 the ids. A thread counts what comes before its
-/// own: n^2 reads of ids that all lie in the cache, and no device-wide sort.
-__global__ void sort_ids(mat<const std::int32_t> ids, mat<std::int32_t> order) {
-  const dim i = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= ids.cols) return;
-  const std::int32_t own = ids.data[i];
-  dim before = 0;
-  for (dim k = 0; k < ids.cols; ++k) before += ids.data[k] < own || (ids.data[k] == own && k < i);
-  order.row(0)[before] = static_cast<std::int32_t>(i), order.row(1)[before] = own;
-}
-/// y[id] += x[order[i]] for the run of i with this id: `order` lists x's rows by id, a block takes a run's first row and one
-/// thread a column, so that sums have one order and nothing is added atomically.
-template <class T>
-__global__ void scatter_add_sorted(mat<const T> x, const std::int32_t* order, const std::int32_t* sorted, dim n, mat<T> y) {
-  const dim i = blockIdx.y + static_cast<dim>(blockIdx.z) * gridDim.y, c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= n || c >= y.cols || (i > 0 && sorted[i - 1] == sorted[i])) return;
-  float sum = 0;
-  for (dim k = i; k < n && sorted[k] == sorted[i]; ++k) sum += value(x.row(order[k])[c]);
-  T& to = y.row(sorted[i])[c];
-  to = stored<T>(value(to) + sum);
+  const auto [r, c] = here<N>();
+  if (r >= x.rows || c >= x.cols) return;
+  store(x.row(r) + c, map([=](float v) { return fminf(fmaxf(v, low), high); }, load<N>(x.row(r) + c)));
 }
 
 // Activations. quick_gelu(x) = x sigmoid(1.702 x); gelu is the erf form.
@@ -122,25 +183,26 @@ __device__ inline float slope(activation f, float x) {
   const float s = sigmoid(1.702f * x), rest = sigmoid(-1.702f * x);
   return s + 1.702f * x * s * rest;
 }
-template <class T>
+template <int N, class T>
 __global__ void unary(activation f, mat<const T> x, mat<T> y) {
-  const auto [r, c] = element();
-  if (r < y.rows && c < y.cols) y.row(r)[c] = stored<T>(activate(f, value(x.row(r)[c])));
+  const auto [r, c] = here<N>();
+  if (r < y.rows && c < y.cols) store(y.row(r) + c, map([=](float v) { return activate(f, v); }, load<N>(x.row(r) + c)));
 }
-template <class T>
+template <int N, class T>
 __global__ void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
-  const auto [r, c] = element();
-  if (r < dx.rows && c < dx.cols) dx.row(r)[c] = stored<T>(slope(f, value(x.row(r)[c])) * value(dy.row(r)[c]));
+  const auto [r, c] = here<N>();
+  if (r >= dx.rows || c >= dx.cols) return;
+  store(dx.row(r) + c, map([=](float v, float g) { return slope(f, v) * g; }, load<N>(x.row(r) + c), load<N>(dy.row(r) + c)));
 }
 /// What follows a matrix product u (bias included, as it is stored): y = f(u) + residual. y may be u or residual.
-template <class T>
+template <int N, class T>
 __global__ void act_add(mat<const T> u, bool has_f, activation f, mat<const T> residual, mat<T> y) {
-  const auto [r, c] = element();
+  const auto [r, c] = here<N>();
   if (r >= y.rows || c >= y.cols) return;
-  float v = value(u.row(r)[c]);
-  if (has_f) v = activate(f, v);
-  if (residual.data) v += value(residual.row(r)[c]);
-  y.row(r)[c] = stored<T>(v);
+  auto v = load<N>(u.row(r) + c);
+  if (has_f) v = map([=](float a) { return activate(f, a); }, v);
+  if (residual.data) v = v + load<N>(residual.row(r) + c);
+  store(y.row(r) + c, v);
 }
 
 }  // namespace clipx::gpu

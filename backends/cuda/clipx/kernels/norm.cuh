@@ -1,127 +1,110 @@
-// LayerNorm (a block a row), BatchNorm (a thread a column), unit rows, softmax and the contrastive loss. Statistics in float.
+// A block a row: LayerNorm, unit rows, softmax and the contrastive loss. Statistics in float.
 #pragma once
-#include "elementwise.cuh"
+#include "columns.cuh"
 
 namespace clipx::gpu {
 
-inline constexpr unsigned row_threads = 256;
+inline constexpr unsigned row_threads = 256, most_row_threads = 512;
+
+/// f(column) for every N columns of a row of n that are the calling thread's. `once`: the block is as wide as the row, so that what
+/// a thread has read of it can stay in registers; else it is read again by every pass.
+template <int N, bool once, class F>
+__device__ void along(dim n, F&& f) {
+  for (dim c = static_cast<dim>(threadIdx.x) * N; c < n; c += static_cast<dim>(blockDim.x) * N) {
+    f(c);
+    if constexpr (once) break;
+  }
+}
+template <int N>
+__device__ float total(const floats<N>& v) {
+  float sum = v.at[0];
+#pragma unroll
+  for (int i = 1; i < N; ++i) sum += v.at[i];
+  return sum;
+}
+/// block_sum of two values at once; `partial` is 66 floats.
+__device__ inline void block_sums(float& a, float& b, float* partial) {
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  a = warp_sum(a), b = warp_sum(b);
+  __syncthreads();
+  if (lane == 0) partial[warp] = a, partial[33 + warp] = b;
+  __syncthreads();
+  a = warp_sum(lane < warps ? partial[lane] : 0.0f), b = warp_sum(lane < warps ? partial[33 + lane] : 0.0f);
+}
 
 /// y = (x - mean) / sqrt(var + eps) w + b; stats (rows, 2) receives mean and 1 / deviation, may be empty. With a branch,
 /// x + branch is stored in `sum` first, and it is the stored sum that is normalised.
-template <class T>
-__global__ void layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<const float> w, mat<const float> b, float eps,
-                          mat<T> y, mat<float> stats) {
+template <int N, bool once, class T>
+__global__ void __launch_bounds__(most_row_threads) layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<const float> w,
+                                                              mat<const float> b, float eps, mat<T> y, mat<float> stats) {
   CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
-  const T* from = x.row(r);
-  if (branch.data) {
-    T* to = sum.row(r);
-    for (dim c = threadIdx.x; c < n; c += blockDim.x) to[c] = stored<T>(value(from[c]) + value(branch.row(r)[c]));
-    from = to;  // each thread reads what it wrote
-  }
-  float total = 0, squares = 0;
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) total += value(from[c]);
-  const float mean = block_sum(total, partial) / static_cast<float>(n);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) {
-    const float v = value(from[c]) - mean;
-    squares = fmaf(v, v, squares);
-  }
+  floats<N> own{};  // the thread's part of the row that is normalised
+  const auto again = [&](dim c) {
+    if constexpr (!once) own = load<N>((branch.data ? sum.row(r) : x.row(r)) + c);
+  };
+  float all = 0, squares = 0;
+  along<N, once>(n, [&](dim c) {
+    own = load<N>(x.row(r) + c);
+    if (branch.data) {
+      own = map([](float v) { return value(stored<T>(v)); }, own + load<N>(branch.row(r) + c));
+      store(sum.row(r) + c, own);
+    }
+    all += total(own);
+  });
+  const float mean = block_sum(all, partial) / static_cast<float>(n);
+  along<N, once>(n, [&](dim c) {
+    again(c);
+#pragma unroll
+    for (int i = 0; i < N; ++i) squares = fmaf(own.at[i] - mean, own.at[i] - mean, squares);
+  });
   const float rstd = 1.0f / sqrtf(block_sum(squares, partial) / static_cast<float>(n) + eps);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x)
-    y.row(r)[c] = stored<T>(fmaf((value(from[c]) - mean) * rstd, w.data[c], b.data[c]));
+  along<N, once>(n, [&](dim c) {
+    again(c);
+    store(y.row(r) + c, map([=](float v, float gain, float shift) { return fmaf((v - mean) * rstd, gain, shift); }, own,
+                            load<N>(w.data + c), load<N>(b.data + c)));
+  });
   if (stats.data && threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
 
-/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)).
-template <class T>
-__global__ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<T> dx) {
-  CLIPX_SHARED(float[33], partial);
-  const dim r = blockIdx.x, n = x.cols;
-  const float mean = stats.row(r)[0], rstd = stats.row(r)[1];
-  float all = 0, dot = 0;
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) {
-    const float g = value(dy.row(r)[c]) * w.data[c];
-    all += g, dot = fmaf(g, (value(x.row(r)[c]) - mean) * rstd, dot);
+/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)) + residual, for a chunk of `taps` rows a block. Its
+/// sums of dy xhat go to row chunk of `partial`, those of dy to row chunks + chunk. dx may be dy or residual.
+template <int N, bool once, class T>
+__global__ void __launch_bounds__(most_row_threads)
+    layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<const T> residual, dim taps,
+                       dim chunks, mat<T> dx, mat<float> partial) {
+  CLIPX_SHARED(float[66], held);
+  const dim n = x.cols, first = blockIdx.x * taps, end = first + taps < x.rows ? first + taps : x.rows;
+  float *to_w = partial.row(blockIdx.x), *to_b = partial.row(chunks + blockIdx.x);
+  floats<N> dw{}, db{};  // of the thread's columns; where a thread has more of them they stand in `partial`
+  for (dim r = first; r < end; ++r) {
+    const float mean = stats.row(r)[0], rstd = stats.row(r)[1];
+    floats<N> out{}, g{}, xhat{}, rest{};
+    const auto read = [&](dim c) {
+      out = load<N>(dy.row(r) + c);
+      g = map([](float a, float gain) { return a * gain; }, out, load<N>(w.data + c));
+      xhat = map([=](float v) { return (v - mean) * rstd; }, load<N>(x.row(r) + c));
+      if (residual.data) rest = load<N>(residual.row(r) + c);
+    };
+    float all = 0, dot = 0;
+    along<N, once>(n, [&](dim c) {
+      read(c);
+      all += total(g);
+#pragma unroll
+      for (int i = 0; i < N; ++i) dot = fmaf(g.at[i], xhat.at[i], dot);
+      if constexpr (!once) dw = r > first ? load<N>(to_w + c) : floats<N>{}, db = r > first ? load<N>(to_b + c) : floats<N>{};
+      dw = map([](float a, float h, float s) { return fmaf(a, h, s); }, out, xhat, dw), db = db + out;
+      if constexpr (!once) store(to_w + c, dw), store(to_b + c, db);
+    });
+    block_sums(all, dot, held);
+    all /= static_cast<float>(n), dot /= static_cast<float>(n);
+    along<N, once>(n, [&](dim c) {
+      if constexpr (!once) read(c);
+      store(dx.row(r) + c,
+            map([=](float a, float h, float more) { return fmaf(rstd, fmaf(-h, dot, a - all), more); }, g, xhat, rest));
+    });
   }
-  all = block_sum(all, partial) / static_cast<float>(n), dot = block_sum(dot, partial) / static_cast<float>(n);
-  for (dim c = threadIdx.x; c < n; c += blockDim.x) {
-    const float g = value(dy.row(r)[c]) * w.data[c];
-    dx.row(r)[c] = stored<T>(rstd * fmaf((mean - value(x.row(r)[c])) * rstd, dot, g - all));
-  }
-}
-/// Partial sums of dy xhat (rows 0 .. chunks - 1 of `partial`) and of dy (rows chunks ..), a chunk of rows a block.
-template <class T>
-__global__ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, dim taps, dim chunks,
-                                  mat<float> partial) {
-  const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x, chunk = blockIdx.y;
-  if (c >= x.cols) return;
-  float dw = 0, db = 0;
-  for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
-    const float g = value(dy.row(r)[c]);
-    dw = fmaf(g, (value(x.row(r)[c]) - stats.row(r)[0]) * stats.row(r)[1], dw), db += g;
-  }
-  partial.row(chunk)[c] = dw, partial.row(chunks + chunk)[c] = db;
-}
-/// dw += the first half of the partial sums, db += the second, in the order of the chunks.
-__global__ void add_partials(mat<const float> partial, dim chunks, mat<float> dw, mat<float> db) {
-  const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (c >= dw.cols) return;
-  float a = 0, b = 0;
-  for (dim k = 0; k < chunks; ++k) a += partial.row(k)[c], b += partial.row(chunks + k)[c];
-  dw.data[c] += a, db.data[c] += b;
-}
-
-/// Sums of x (first pass) or of (x - mean)^2 over a chunk of rows.
-template <class T>
-__global__ void column_partial(mat<const T> x, const float* mean, dim taps, mat<float> partial) {
-  const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x, chunk = blockIdx.y;
-  if (c >= x.cols) return;
-  float sum = 0;
-  for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
-    const float v = value(x.row(r)[c]);
-    sum = mean ? fmaf(v - mean[c], v - mean[c], sum) : sum + v;
-  }
-  partial.row(chunk)[c] = sum;
-}
-__global__ void column_mean(mat<const float> partial, dim chunks, dim rows, float* out) {
-  const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (c >= partial.cols) return;
-  float sum = 0;
-  for (dim k = 0; k < chunks; ++k) sum += partial.row(k)[c];
-  out[c] = sum / static_cast<float>(rows);
-}
-/// stats (2, cols): mean and biased variance.
-template <class T>
-__global__ void batchnorm(mat<const T> x, mat<const float> stats, mat<const float> w, mat<const float> b, float eps, mat<T> y) {
-  const auto [r, c] = element();
-  if (r >= y.rows || c >= y.cols) return;
-  const float rstd = 1.0f / sqrtf(stats.row(1)[c] + eps);
-  y.row(r)[c] = stored<T>(fmaf(value(x.row(r)[c]) - stats.row(0)[c], rstd * w.data[c], b.data[c]));
-}
-/// As layernorm_columns, with the statistics of the column.
-template <class T>
-__global__ void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<const T> dy, dim taps, dim chunks,
-                                  mat<float> partial) {
-  const dim c = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x, chunk = blockIdx.y;
-  if (c >= x.cols) return;
-  const float mean = stats.row(0)[c], rstd = 1.0f / sqrtf(stats.row(1)[c] + eps);
-  float dot = 0, all = 0;
-  for (dim r = chunk * taps; r < x.rows && r < (chunk + 1) * taps; ++r) {
-    const float g = value(dy.row(r)[c]);
-    dot = fmaf(g, (value(x.row(r)[c]) - mean) * rstd, dot), all += g;
-  }
-  partial.row(chunk)[c] = dot, partial.row(chunks + chunk)[c] = all;
-}
-/// dx = w rstd (dy - mean(dy) - xhat mean(dy xhat)); sums (2, cols) of dy xhat and of dy, empty where the statistics are not x's.
-template <class T>
-__global__ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float> w, float eps, mat<const float> sums,
-                                   mat<const T> dy, mat<T> dx) {
-  const auto [r, c] = element();
-  if (r >= dx.rows || c >= dx.cols) return;
-  const float rstd = 1.0f / sqrtf(stats.row(1)[c] + eps), n = static_cast<float>(x.rows);
-  float g = value(dy.row(r)[c]);
-  if (sums.data) g -= sums.row(1)[c] / n + (value(x.row(r)[c]) - stats.row(0)[c]) * rstd * sums.row(0)[c] / n;
-  dx.row(r)[c] = stored<T>(w.data[c] * rstd * g);
+  if constexpr (once) along<N, once>(n, [&](dim c) { store(to_w + c, dw), store(to_b + c, db); });
 }
 
 /// Unit rows and their lengths, floor 1e-12.
