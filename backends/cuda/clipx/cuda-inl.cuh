@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/attention.cuh"
+#include "attention_mma_launch.cuh"
 #include "kernels/columns.cuh"
 #include "kernels/conv.cuh"
 #include "kernels/norm.cuh"
@@ -415,6 +415,8 @@ void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_r
   const dim d = q.cols / heads, tiles = (queries.longest + gpu::tile - 1) / gpu::tile;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first};
+  if constexpr (std::is_same_v<T, bf16>)
+    if (d <= detail::widest_mma) return detail::attention_by_mma(engine_, hq, hk, hv, queries, keys, d, causal, y, lse);
   detail::for_head_width(d, [&](auto columns, unsigned parts) {
     detail::run(engine_, gpu::attention<T, columns()>,
                 dim3(static_cast<unsigned>(queries.count * tiles), static_cast<unsigned>(heads), parts), gpu::attention_threads, hq,
@@ -430,6 +432,9 @@ void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, co
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first}, hdy{dy, queries.first};
   const detail::temporary here(memory_);
   auto delta = memory_.template take<float>(q.rows, heads);
+  if constexpr (std::is_same_v<T, bf16>)
+    if (d <= detail::widest_mma)
+      return detail::attention_backward_by_mma(engine_, hq, hk, hv, hdy, queries, keys, d, causal, lse, delta, dq, dk, dv);
   detail::run(engine_, gpu::attention_delta<T>,
               dim3(static_cast<unsigned>(queries.count * of_queries), static_cast<unsigned>(heads)), gpu::attention_threads, hq, hk,
               hv, hdy, of_queries, d, scale, causal, lse, delta);

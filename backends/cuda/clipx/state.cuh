@@ -15,6 +15,7 @@ struct cuda_engine::state {
   cudaStream_t stream = nullptr;
   void* workspace = nullptr;
   std::optional<gpu::lt> blas;
+  int processors = 1, shared_bytes = 48 << 10;  // streaming multiprocessors; the most shared memory of a block
 
   /// Pinned buffers that take turns: while the device reads one the host fills another. Pictures have two; ids and row ranges, of
   /// which a step has a few, have enough that no step waits for the device to reach the copies of the one before.
@@ -101,6 +102,10 @@ CLIPX_CUDA_INLINE cuda_engine::cuda_engine(const cuda_options& o) : state_(std::
   s.options = o;
   s.use();
   gpu::check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "making a stream");
+  const auto ask = [&](int& to, cudaDeviceAttr what) {
+    gpu::check(cudaDeviceGetAttribute(&to, what, o.device), "asking for the device");
+  };
+  ask(s.processors, cudaDevAttrMultiProcessorCount), ask(s.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin);
   cudaMemPool_t pool;
   std::uint64_t keep = ~std::uint64_t{0};  // freed memory stays in the pool
   gpu::check(cudaDeviceGetDefaultMemPool(&pool, o.device), "the memory pool");
