@@ -1,4 +1,4 @@
-// LayerNorm, BatchNorm, unit rows, softmax and the contrastive loss.
+// LayerNorm, BatchNorm, unit rows and softmax.
 #if defined(CLIPX_NORM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef CLIPX_NORM_INL_H
 #undef CLIPX_NORM_INL_H
@@ -189,54 +189,6 @@ inline void softmax_backward(mat<const float> p, mat<float> dp) {
   for (dim r = 0; r < p.rows; ++r) {
     const auto dot = set(row_sum(p.cols, [&](auto at) CLIPX_LANES { return at.get(p.row(r)) * at.get(dp.row(r)); }));
     along(p.cols, [&](auto at) CLIPX_LANES { at.put(at.get(p.row(r)) * (at.get(dp.row(r)) - dot), dp.row(r)); });
-  }
-}
-
-inline void xent_rows(mat<const float> cosines, float scale, mat<float> lse) {
-  const auto s = set(scale);
-  for (dim r = 0; r < cosines.rows; ++r) {
-    const float* row = cosines.row(r);
-    const float high = row_top(cosines.cols, [&](auto at) CLIPX_LANES { return s * at.get(row); });
-    const auto h = set(high);
-    const float total = row_sum(cosines.cols, [&](auto at) CLIPX_LANES { return exp_down(hn::MulSub(s, at.get(row), h)); });
-    lse.row(r)[0] = high + std::log(total);
-  }
-}
-
-/// Down the columns with a running maximum: the sum so far is rescaled once a block of rows.
-inline void xent_columns(mat<const float> cosines, float scale, mat<float> lse) {
-  const auto s = set(scale);
-  const dim n = cosines.cols;
-  float *high = scratch(2 * n), *total = high + n;
-  std::fill_n(high, n, -std::numeric_limits<float>::infinity());
-  std::fill_n(total, n, 0.0f);
-  by_columns(cosines.rows, n, [&](auto at, dim begin, dim end) CLIPX_LANES {
-    const auto before = at.get(high);
-    auto now = before, block = zero();
-    for (dim r = begin; r < end; ++r) now = hn::Max(now, s * at.get(cosines.row(r)));
-    for (dim r = begin; r < end; ++r) block = block + exp_down(hn::MulSub(s, at.get(cosines.row(r)), now));
-    at.put(hn::MulAdd(at.get(total), exp_down(before - now), block), total);
-    at.put(now, high);
-  });
-  for (dim c = 0; c < n; ++c) lse.row(c)[0] = high[c] + std::log(total[c]);
-}
-
-inline void xent_backward(mat<const float> cosines, float scale, dim first, mat<const float> rows, mat<const float> cols,
-                          mat<float> dcosines, float* sums) {
-  const auto s = set(scale), share = set(0.5f / static_cast<float>(cosines.cols));  // 1 / 2N
-  for (dim r = 0; r < cosines.rows; ++r) {
-    const float *row = cosines.row(r), lse = rows.row(r)[0];
-    const float own = scale * row[first + r];  // the matching pair's logit, and its -2 in G
-    float total = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
-      const auto logit = s * at.get(row);
-      const auto g =
-          share * (exp_down(hn::MulSub(s, at.get(row), set(lse))) + exp_down(hn::MulSub(s, at.get(row), at.get(cols.data))));
-      at.put(s * g, dcosines.row(r));
-      return g * logit;
-    });
-    dcosines.row(r)[first + r] -= scale / static_cast<float>(cosines.cols);
-    total -= own / static_cast<float>(cosines.cols);
-    sums[r] = total;
   }
 }
 

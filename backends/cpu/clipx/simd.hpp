@@ -73,10 +73,10 @@ struct float_table {
   using out_f = mat<float>;
   void (*softmax)(out_f x, bool causal, dim first);
   void (*softmax_backward)(in_f p, out_f dp);
-  void (*xent_rows)(in_f cosines, float scale, out_f lse);     // lse (rows, 1)
-  void (*xent_columns)(in_f cosines, float scale, out_f lse);  // lse (cols, 1)
-  /// dcosines, and in `sums` each row's share of dlog_scale; rows first, first + 1, ... of all.
-  void (*xent_backward)(in_f cosines, float scale, dim first, in_f rows, in_f cols, out_f dcosines, float* sums);
+  void (*xent_rows)(in_f cosines, float scale, out_f so_far);     // (rows, 2)
+  void (*xent_columns)(in_f cosines, float scale, out_f so_far);  // (cols, 2)
+  void (*xent_backward)(in_f cosines, float scale, dim shift, dim N, in_f rows, const float* across, out_f dcosines, float* sums);
+  void (*sigmoid_rows)(in_f cosines, float scale, float bias, dim shift, dim N, out_f dcosines, out_f sums);
   decltype(resampler::horizontal) horizontal;
   decltype(resampler::vertical) vertical;
   const char* name;  // of the instruction set

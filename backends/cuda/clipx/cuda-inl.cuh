@@ -7,6 +7,7 @@
 
 #include "kernels/attention.cuh"
 #include "kernels/conv.cuh"
+#include "kernels/loss.cuh"
 #include "kernels/norm.cuh"
 #include "state.cuh"
 
@@ -350,17 +351,35 @@ void cuda<T>::avgpool_backward(in dy, const window& w, out dx) {
   detail::each_element(engine_, dx.rows, dx.cols, gpu::avgpool_backward<T>, dy, w, gpu::pooling(w), dx);
 }
 template <class T>
-void cuda<T>::softmax_xent(in_f cosines, in_f log_scale, out_f rows, out_f cols, out_f loss) {
-  detail::each_row(engine_, cosines.rows, gpu::xent_lse, cosines, log_scale.data, false, rows);
-  detail::each_row(engine_, cosines.cols, gpu::xent_lse, cosines, log_scale.data, true, cols);
-  detail::each_row(engine_, 1, gpu::xent_loss, cosines, log_scale.data, in_f(rows), in_f(cols), loss.data);
+void cuda<T>::xent_tile(in_f cosines, in_f log_scale, dim shift, out_f rows, out_f cols, out_f own) {
+  detail::each_row(engine_, cosines.rows, gpu::xent_rows, cosines, log_scale.data, shift, rows, own);
+  detail::run(engine_, gpu::xent_columns, dim3(gpu::blocks_for(cosines.cols, 32)), 32 * gpu::column_warps, cosines, log_scale.data,
+              cols);
 }
 template <class T>
-void cuda<T>::softmax_xent_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, out_f dcosines, out_f dlog_scale) {
+void cuda<T>::xent_loss(in_f log_scale, out_f rows, out_f cols, in_f own, out_f loss) {
+  detail::each_row(engine_, 1, gpu::xent_loss, log_scale.data, rows, cols, own, loss.data);
+}
+template <class T>
+void cuda<T>::xent_tile_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, dim shift, dim N, out_f dcosines,
+                                 out_f dlog_scale) {
   const detail::temporary here(memory_);
   auto share = memory_.template take<float>(1, cosines.rows);
-  detail::each_row(engine_, cosines.rows, gpu::xent_backward, cosines, log_scale.data, rows, cols, dcosines, share.data);
+  detail::each_row(engine_, cosines.rows, gpu::xent_backward, cosines, log_scale.data, rows, cols, shift, static_cast<float>(N),
+                   dcosines, share.data);
   detail::each_row(engine_, 1, gpu::add_total, static_cast<const float*>(share.data), cosines.rows, dlog_scale.data);
+}
+template <class T>
+void cuda<T>::sigmoid_xent_tile(in_f cosines, in_f log_scale, in_f bias, dim shift, dim N, out_f loss, out_f dcosines,
+                                out_f dlog_scale, out_f dbias) {
+  const detail::temporary here(memory_);
+  auto shares = memory_.template take<float>(3, cosines.rows);
+  detail::each_row(engine_, cosines.rows, gpu::sigmoid_xent, cosines, log_scale.data, bias.data, shift, static_cast<float>(N),
+                   dcosines, shares);
+  for (dim what = 0; auto* to : {loss.data, dlog_scale.data, dbias.data}) {
+    if (to) detail::each_row(engine_, 1, gpu::add_total, static_cast<const float*>(shares.row(what)), cosines.rows, to);
+    ++what;
+  }
 }
 
 template <class T>

@@ -87,8 +87,11 @@ concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
   b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the picture on each side); adjoint
-  b.softmax_xent(c, c, m, m, m);                      // cosines (N, N), log scale -> row and column log-sum-exp (N, 1), loss (1, 1)
-  b.softmax_xent_backward(c, c, c, c, m, m);          // ..., row and column log-sum-exp -> dcosines, dlog-scale
+  // The contrastive losses on a tile (I, J) of the N x N cosines; column i + shift is the pair of row i, where it is in the tile.
+  b.xent_tile(c, c, n, m, m, m);                      // cosines, log scale, shift: joins largest logit and sum of exp(logit - largest) to rows (I, 2), columns (J, 2); pairs' cosines (I, 1)
+  b.xent_loss(c, m, m, c, m);                         // log scale, rows and columns (N, 2), whose first becomes log-sum-exp, pairs' cosines -> loss (1, 1)
+  b.xent_tile_backward(c, c, c, c, n, n, m, m);       // cosines, log scale, log-sum-exp of rows (I, 1) and columns (J, 1), shift, N -> dcosines (may be the cosines), dlog-scale
+  b.sigmoid_xent_tile(c, c, c, n, n, m, m, m, m);     // cosines, log scale, bias, shift, N: adds to loss, dlog-scale, dbias; dcosines, may be empty
 };
 // clang-format on
 
