@@ -186,6 +186,17 @@ class cpu {
     K::sigmoid_xent_tile(n_, cosines, log_scale, bias, shift, N, loss, dcosines, dlog_scale, dbias);
   }
 
+  void sum_squares(in x, out_f y) { K::sum_squares(n_, x, y); }
+  void sum_squares(in_w x, out_w y) {
+    if constexpr (!wide) kernels<float>::sum_squares(n_, x, y);
+  }
+  void adamw(const adamw_step& s, in_f squares, in grad, out_f p, out_f m, out_f v, out copy) {
+    K::adamw(n_, s, squares, grad, p, m, v, copy);
+  }
+  void adamw(const adamw_step& s, in_f squares, in_f grad, out_f p, out_f m, out_f v) {
+    kernels<float>::adamw(n_, s, squares, grad, p, m, v, {});
+  }
+
   // The fast paths.
 
   /// y = f(x W^T + b) + residual. f is applied to x W^T + b as it is stored, so that keeping it (pre) changes nothing.

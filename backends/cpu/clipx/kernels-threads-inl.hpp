@@ -197,6 +197,36 @@ void kernels<T>::add(int threads, float alpha, mat<const T> x, float beta, mat<T
       threads, [&](mat<const T> a, mat<T> b) { simd::best<T>().add(alpha, a, beta, b); }, x, y);
 }
 template <class T>
+void kernels<T>::sum_squares(int threads, mat<const T> x, mat<float> y) {
+  constexpr dim piece = dim{1} << 16;  // summed by one thread, whatever their number
+  const dim pieces = (x.cols + piece - 1) / piece;
+  float* sums = simd::shared_floats(pieces).data();
+  simd::share(threads, pieces, piece, 1, [&](dim first, dim n) {
+    for (dim i = first; i < first + n; ++i)
+      sums[i] = simd::best<T>().sum_squares(x.data + i * piece, std::min(piece, x.cols - i * piece));
+  });
+  y.data[0] += static_cast<float>(std::accumulate(sums, sums + pieces, 0.0));
+}
+template <class T>
+void kernels<T>::adamw(int threads, const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m,
+                       mat<float> v, mat<T> copy) {
+  const double n = static_cast<double>(s.count), norm = squares ? std::sqrt(static_cast<double>(squares.data[0])) : 0;
+  const auto f = [](double x) { return static_cast<float>(x); };
+  const simd::adamw_numbers k{.b1 = f(s.beta1),
+                              .b2 = f(s.beta2),
+                              .rest1 = f(1 - s.beta1),
+                              .rest2 = f(1 - s.beta2),
+                              .rate = f(s.lr / (1 - std::pow(s.beta1, n))),
+                              .wide = f(1 / std::sqrt(1 - std::pow(s.beta2, n))),
+                              .eps = f(s.eps),
+                              .keep = f(1 - s.lr * s.decay),
+                              .clip = f(squares && s.max_norm > 0 ? std::min(1.0, s.max_norm / (norm + 1e-6)) : 1)};
+  const auto part = [](auto a, dim first, dim count) { return a ? a.col_range(first, count) : a; };
+  simd::share(threads, p.cols, 4, simd::line, [&](dim i, dim c) {
+    simd::best<T>().adamw(k, part(grad, i, c), part(p, i, c), part(m, i, c), part(v, i, c), part(copy, i, c));
+  });
+}
+template <class T>
 void kernels<T>::add_rows(int threads, mat<const T> x, mat<T> y) {
   simd::share(threads, y.rows, y.cols, 1, [&](dim first, dim n) { simd::best<T>().add_rows(x, first, y.row_range(first, n)); });
 }

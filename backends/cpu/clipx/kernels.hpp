@@ -96,6 +96,12 @@ struct kernels : float_kernels {
   static void avgpool(int threads, mat<const T> x, const window& w, mat<T> y);
   static void avgpool_backward(int threads, mat<const T> dy, const window& w, mat<T> dx);
 
+  /// y (1, 1) += the sum of squares of x (1, n).
+  static void sum_squares(int threads, mat<const T> x, mat<float> y);
+  /// One step on (1, n); squares (1, 1), the squared norm of all gradients, and copy (receives the parameters) may be empty.
+  static void adamw(int threads, const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m,
+                    mat<float> v, mat<T> copy);
+
   /// softmax(q k^T / sqrt(d)) v by sequence and head, d = q.cols / heads. q, k, v may be column ranges of one matrix. causal
   /// asks for equal ranges. lse (rows of q, heads), log-sum-exp of the scaled scores, may be empty.
   static void attention(int threads, mat<const T> q, mat<const T> k, mat<const T> v, const row_ranges& queries,

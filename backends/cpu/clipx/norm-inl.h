@@ -1,4 +1,4 @@
-// LayerNorm, BatchNorm, unit rows and softmax.
+// LayerNorm, BatchNorm, unit rows, softmax; the optimiser.
 #if defined(CLIPX_NORM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef CLIPX_NORM_INL_H
 #undef CLIPX_NORM_INL_H
@@ -190,6 +190,24 @@ inline void softmax_backward(mat<const float> p, mat<float> dp) {
     const auto dot = set(row_sum(p.cols, [&](auto at) CLIPX_LANES { return at.get(p.row(r)) * at.get(dp.row(r)); }));
     along(p.cols, [&](auto at) CLIPX_LANES { at.put(at.get(p.row(r)) * (at.get(dp.row(r)) - dot), dp.row(r)); });
   }
+}
+
+/// X: the gradient's storage. copy (may be empty) receives the parameters as X.
+template <class X>
+void adamw(const simd::adamw_numbers& k, mat<const X> grad, mat<float> p, mat<float> m, mat<float> v, mat<X> copy) {
+  const auto b1 = set(k.b1), b2 = set(k.b2), rest1 = set(k.rest1), rest2 = set(k.rest2);
+  along(p.cols, [&](auto at) CLIPX_LANES {
+    const auto g = set(k.clip) * at.get(grad.data);
+    const auto m1 = hn::MulAdd(b1, at.get(m.data), rest1 * g), v1 = hn::MulAdd(b2, at.get(v.data), rest2 * g * g);
+    const auto step = set(k.rate) * m1 / hn::MulAdd(hn::Sqrt(v1), set(k.wide), set(k.eps));
+    const auto p1 = hn::MulSub(at.get(p.data), set(k.keep), step);
+    at.put(m1, m.data), at.put(v1, v.data), at.put(p1, p.data);
+    if (copy) at.put(p1, copy.data);
+  });
+}
+template <class T>
+float sum_squares(const T* x, dim n) {
+  return row_sum(n, [&](auto at) CLIPX_LANES { return at.get(x) * at.get(x); });
 }
 
 }  // namespace clipx::simd::HWY_NAMESPACE

@@ -30,6 +30,11 @@ inline isa most_isa() {
   return most;
 }
 
+/// Numbers of one AdamW step, as the kernels want them: rest = 1 - beta, wide = 1 / sqrt(1 - beta2^count), keep = 1 - lr decay.
+struct adamw_numbers {
+  float b1, b2, rest1, rest2, rate, wide, eps, keep, clip;
+};
+
 template <class T>
 struct table {
   using in = mat<const T>;
@@ -61,6 +66,9 @@ struct table {
 
   void (*avgpool)(in x, const window& w, dim first, out y);  // rows first, first + 1, ... of the pooled picture rows
   void (*avgpool_backward)(in dy, const window& w, dim first, out dx);
+
+  float (*sum_squares)(const T* x, dim n);
+  void (*adamw)(const adamw_numbers& k, in grad, out_f p, out_f m, out_f v, out copy);
 
   // One sequence and head; lse (Lq, 1) may be empty.
   void (*attention)(in q, in k, in v, bool causal, out y, out_f lse);

@@ -7,8 +7,8 @@
 
 #include "kernels/attention.cuh"
 #include "kernels/conv.cuh"
-#include "kernels/loss.cuh"
 #include "kernels/norm.cuh"
+#include "kernels/optimizer.cuh"
 #include "state.cuh"
 
 namespace clipx {
@@ -100,6 +100,24 @@ void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<cons
   const bool half = std::is_same_v<A, bf16>, half_c = std::is_same_v<C, bf16>;
   const gpu::product p{ta, tb, c.rows, c.cols, k, alpha, beta, a.data, b.data, c.data, bias, a.ld, b.ld, c.ld, half, half_c};
   e.get().blas->gemm(p, e.get().stream);
+}
+
+template <class E>
+void sum_squares(cuda_engine& e, arena& memory, mat<const E> x, mat<float> y) {
+  const temporary here(memory);
+  const unsigned blocks = std::min(1024u, gpu::blocks_for(x.cols, gpu::line));
+  auto partial = memory.take<float>(1, blocks);
+  run(e, gpu::squares<E>, dim3(blocks), gpu::line, x.data, x.cols, partial.data);
+  each_row(e, 1, gpu::add_total, static_cast<const float*>(partial.data), static_cast<dim>(blocks), y.data);
+}
+inline gpu::adamw_numbers numbers_of(const adamw_step& s) {
+  const auto f = [](double v) { return static_cast<float>(v); };
+  const double n = static_cast<double>(s.count);
+  gpu::adamw_numbers k;
+  k.b1 = f(s.beta1), k.b2 = f(s.beta2), k.rest1 = f(1 - s.beta1), k.rest2 = f(1 - s.beta2);
+  k.rate = f(s.lr / (1 - std::pow(s.beta1, n))), k.wide = f(1 / std::sqrt(1 - std::pow(s.beta2, n)));
+  k.eps = f(s.eps), k.keep = f(1 - s.lr * s.decay), k.max_norm = f(s.max_norm);
+  return k;
 }
 
 /// body(integral constant: output columns a thread) and the number of parts that the head's columns are cut into.
@@ -380,6 +398,25 @@ void cuda<T>::sigmoid_xent_tile(in_f cosines, in_f log_scale, in_f bias, dim shi
     if (to) detail::each_row(engine_, 1, gpu::add_total, static_cast<const float*>(shares.row(what)), cosines.rows, to);
     ++what;
   }
+}
+
+template <class T>
+void cuda<T>::sum_squares(in x, out_f y) {
+  detail::sum_squares(engine_, memory_, x, y);
+}
+template <class T>
+void cuda<T>::sum_squares(in_w x, out_w y) {
+  if constexpr (!wide) detail::sum_squares(engine_, memory_, x, y);
+}
+template <class T>
+void cuda<T>::adamw(const adamw_step& s, in_f squares, in grad, out_f p, out_f m, out_f v, out copy) {
+  detail::run(engine_, gpu::adamw<T>, dim3(gpu::blocks_for(p.cols, gpu::line)), gpu::line, detail::numbers_of(s), squares.data,
+              grad.data, p.cols, p.data, m.data, v.data, copy.data);
+}
+template <class T>
+void cuda<T>::adamw(const adamw_step& s, in_f squares, in_f grad, out_f p, out_f m, out_f v) {
+  detail::run(engine_, gpu::adamw<float>, dim3(gpu::blocks_for(p.cols, gpu::line)), gpu::line, detail::numbers_of(s), squares.data,
+              grad.data, p.cols, p.data, m.data, v.data, static_cast<float*>(nullptr));
 }
 
 template <class T>

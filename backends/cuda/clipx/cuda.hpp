@@ -125,6 +125,10 @@ class cuda {
   void xent_tile_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, dim shift, dim N, out_f dcosines, out_f dlog_scale);
   void sigmoid_xent_tile(in_f cosines, in_f log_scale, in_f bias, dim shift, dim N, out_f loss, out_f dcosines, out_f dlog_scale,
                          out_f dbias);
+  void sum_squares(in x, out_f y);
+  void sum_squares(in_w x, out_w y);
+  void adamw(const adamw_step& s, in_f squares, in grad, out_f p, out_f m, out_f v, out copy);
+  void adamw(const adamw_step& s, in_f squares, in_f grad, out_f p, out_f m, out_f v);
 
   // The fast paths.
 

@@ -67,6 +67,8 @@ class eigen {
                           mat<T> dcosines, mat<T> dlog_scale);
   void sigmoid_xent_tile(mat<const T> cosines, mat<const T> log_scale, mat<const T> bias, dim shift, dim N, mat<T> loss,
                          mat<T> dcosines, mat<T> dlog_scale, mat<T> dbias);
+  void sum_squares(mat<const T> x, mat<T> y);
+  void adamw(const adamw_step& s, mat<const T> squares, mat<const T> grad, mat<T> p, mat<T> m, mat<T> v, mat<T> copy = {});
 
  private:
   static void* zeroed(dim bytes);

@@ -41,6 +41,7 @@ struct no_device {
   void im2col(in, window, out), col2im(in, window, out), avgpool(in, window, out), avgpool_backward(in, window, out);
   void xent_tile(in, in, dim, out, out, out), xent_loss(in, out, out, in, out);
   void xent_tile_backward(in, in, in, in, dim, dim, out, out), sigmoid_xent_tile(in, in, in, dim, dim, out, out, out, out);
+  void sum_squares(in, out), adamw(adamw_step, in, in, out, out, out, out = {});
 };
 
 template <class Encoder>
