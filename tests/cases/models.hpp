@@ -1,70 +1,22 @@
 // Towers and the loss: forward, backward, keep modes, packing and pruning.
 #pragma once
-#include <clipx/core/bf16.hpp>
 #include <clipx/loss/contrastive.hpp>
-#include <clipx/model/clip.hpp>
+#include <clipx/loss/sigmoid.hpp>
 #include <clipx/zero_shot/embeddings.hpp>
 
-#include "harness.hpp"
+#include "tiny.hpp"
 
 namespace cases {
-
-inline clipx::clip_config tiny_vit(clipx::activation f = clipx::activation::quick_gelu, dim head_width = 16) {
-  clipx::clip_config c{"tiny", 24, f, 1e-5, {}, {}};
-  c.vision = {28, 7, 2 * head_width, 2, 5 * head_width, 2, {0, 0, 0, 0}};
-  c.text = {12, 40, 32, 2, 2, 80, clipx::text_pool::argmax, 39};
-  return c;
-}
-inline clipx::clip_config tiny_resnet() {
-  auto c = tiny_vit();
-  c.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
-  return c;
-}
-inline std::vector<std::vector<std::int32_t>> tiny_texts() {
-  return {{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};
-}
-
-/// A whole model: features of both towers as outputs, gradients of every parameter.
-template <class Encoder>
-struct model_case {
-  clipx::clip_config config;
-  bool training = false;
-  clipx::keep kept = clipx::keep::everything;
-  std::string name() const {
-    return clipx::cat(config.vision.is_resnet() ? "resnet" : "vit", training ? ", batch statistics" : "");
-  }
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    const auto texts = tiny_texts();
-    const dim N = static_cast<dim>(texts.size()), n = config.vision.image_size;
-    clipx::clip<Encoder, B> model(h.device, config, {});
-    auto memory = h.parameters(model, 0.15);
-    auto pixels = h.input("pixels", N * n * n, 3);
-    typename clipx::clip<Encoder, B>::saved k;
-    auto image = model.encode_image(h.s, mat<const T>(pixels), k, training);
-    auto text = model.encode_text(h.s, clipx::packed_texts::pack(texts, config.text), k);
-    h.output("image", image), h.output("text", text);
-    if constexpr (!harness<B>::is_complex)
-      if (h.s.kept != clipx::keep::nothing) {
-        auto grad = model.zeros_like();
-        auto di = h.cotangent("image", N, config.embed_dim), dt = h.cotangent("text", N, config.embed_dim);
-        model.backward(h.s, k, mat<const T>(di), mat<const T>(dt), grad);
-        h.device.sync();
-        grad.logit_scale = {};
-        clipx::walk(grad, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role r) {
-          if (r == clipx::role::weight && m) h.gradient(name, m);
-        });
-      }
-  }
-};
 
 struct loss_case {
   dim N, D;
   double log_scale = 3;
   bool identical = false;
-  std::string name() const { return clipx::cat("contrastive ", N, "x", D, " t ", log_scale); }
+  dim tile = 0;
+  bool sigmoid = false;
+  std::string name() const {
+    return clipx::cat(sigmoid ? "sigmoid " : "contrastive ", N, "x", D, " t ", log_scale, tile ? clipx::cat(" tile ", tile) : "");
+  }
   double reduction() const { return static_cast<double>(std::max(N, D)); }
   double constant() const { return 4 * std::exp(log_scale); }  // logits err like scale * eps
   double flops() const { return 2.0 * static_cast<double>(N * N * D); }
@@ -75,15 +27,23 @@ struct loss_case {
     using A = clipx::accum_t<B>;
     auto u = h.input("u", N, D), v = identical ? u : h.input("v", N, D);
     auto t = h.template input<A>("t", 1, 1, 0, log_scale);
+    auto bias = h.template input<A>("bias", 1, 1, 0, -3);
     clipx::contrastive_result<B> out;
-    h.part("forward", [&] { out = clipx::contrastive(h.s, mat<const T>(u), mat<const T>(v), mat<const A>(t)); });
+    const auto loss = [&](mat<A> dt, mat<A> db) {
+      const mat<const T> x(u), y(v);
+      const mat<const A> scale(t), b(bias);
+      return sigmoid ? clipx::sigmoid_contrastive(h.s, x, y, scale, b, dt, db, tile)
+                     : clipx::contrastive(h.s, x, y, scale, dt, tile);
+    };
+    h.part("forward", [&] { out = loss({}, {}); });
     h.output("loss", out.loss);
     if constexpr (!harness<B>::is_complex) {
-      auto dt = h.s.make_accum(1, 1);
-      h.device.fill(dt, A(0));
-      h.part("both", [&] { out = clipx::contrastive(h.s, mat<const T>(u), mat<const T>(v), mat<const A>(t), dt); });
+      auto dt = h.s.make_accum(1, 1), db = h.s.make_accum(1, 1);
+      h.device.fill(dt, A(0)), h.device.fill(db, A(0));
+      h.part("both", [&] { out = loss(dt, db); });
       h.output("loss with gradients", out.loss);
       h.gradient("t", dt);
+      if (sigmoid) h.gradient("bias", db);
       if (!identical) h.gradient("u", out.d_image), h.gradient("v", out.d_text);
     }
   }
@@ -239,22 +199,35 @@ void test_loss(Backend& d, const loss_case& c) {
   clipx::eigen<double> wide;
   harness<clipx::eigen<double>> want(wide, rounding_of<T>());
   auto got = run(d, c);
-  c.run(want);
-  const double scale = std::exp(c.log_scale), noise = 8 * epsilon<A>() * scale;
+  auto dense = c;  // the reference: all at once
+  dense.tile = 0;
+  dense.run(want);
+  const double scale = std::exp(c.log_scale), noise = 8 * epsilon<A>() * scale, N = static_cast<double>(c.N);
   auto near = [&](double g, double w, double limit) {
     INFO("got " << g << ", want " << w << ", limit " << limit);
     CHECK(std::abs(g - w) <= limit);
   };
+  const double of_loss = want.outputs["loss"][0],
+               sums = c.sigmoid ? epsilon<A>() * N : 0;  // the sigmoid's has N^2 terms of one sign
   for (auto* name : {"loss", "loss with gradients"})
-    near(got.outputs[name][0], want.outputs["loss"][0], noise + 1e-6 * want.outputs["loss"][0] * (epsilon<A>() > 1e-10));
-  // dL/dt sums N^2 terms of at most 2 scale in all.
-  near(got.gradients["t"][0], want.gradients["t"][0], (noise + 2 * epsilon<A>() * static_cast<double>(c.N)) * scale);
+    near(got.outputs[name][0], of_loss, noise + (sums + 1e-6 * (epsilon<A>() > 1e-10)) * of_loss);
+  // dL/dt sums N^2 terms of at most 2 scale in all; the sigmoid's, which is no distribution, N.
+  const double terms = c.sigmoid ? N : 1;
+  near(got.gradients["t"][0], want.gradients["t"][0], (noise + 2 * epsilon<A>() * N) * scale * terms);
+  if (c.sigmoid) near(got.gradients["bias"][0], want.gradients["bias"][0], (noise + 2 * epsilon<A>() * N) * terms);
+  double along = 0, size = 0;  // <u, du> = 0: the loss sees directions alone
   for (auto* name : {"u", "v"})
     for (std::size_t i = 0; i < want.gradients[name].size(); ++i) {
       const double w = want.gradients[name][i];
-      if (std::abs(got.gradients[name][i] - w) > noise * scale / static_cast<double>(c.N) + 2 * epsilon<T>() * std::abs(w))
+      if (std::abs(got.gradients[name][i] - w) > terms * noise * scale / N + 2 * epsilon<T>() * std::abs(w))
         near(got.gradients[name][i], w, 0);
     }
+  const auto features = draw("u", c.N * c.D, 1);
+  for (std::size_t i = 0; i < want.gradients["u"].size(); ++i) {
+    const double term = got.gradients["u"][i] * rounding_of<T>()(features[i]);
+    along += term, size += std::abs(term);
+  }
+  near(along, 0, 4 * epsilon<T>() * size + terms * noise * scale);
 }
 
 }  // namespace cases
@@ -263,6 +236,7 @@ TEST_CASE("models against eigen<double>") {
   using namespace cases;
   test_model(device(), model_case<clipx::vit>{tiny_vit()});
   test_model(device(), model_case<clipx::vit>{tiny_vit(clipx::activation::gelu, 80)});
+  test_model(device(), model_case<clipx::vit>{tiny_vit(), false, clipx::keep::everything, 5});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
@@ -281,15 +255,27 @@ TEST_CASE("contrastive loss against eigen<double>") {
   for (dim N : {1, 2, 33, 257}) test_loss(device(), loss_case{N, 16}), test_loss(device(), loss_case{N, 31, clipx::max_log_scale});
   test_loss(device(), loss_case{33, 16, 2, true});
 }
+TEST_CASE("losses in tiles, and the sigmoid loss, against eigen<double>") {
+  using namespace cases;
+  for (dim N : {1, 2, 33})
+    for (dim tile : {0, 16}) {
+      test_loss(device(), loss_case{N, 16, 3, false, tile}), test_loss(device(), loss_case{N, 16, 2, false, tile, true});
+      test_loss(device(), loss_case{N, 31, clipx::max_log_scale, false, tile});
+    }
+  for (bool sigmoid : {false, true}) test_loss(device(), loss_case{257, 16, 3, false, 100, sigmoid});
+}
 #ifdef CLIPX_REFERENCE
 TEST_CASE("gradients of the models against the complex step") {
   using namespace cases;
   grad(model_case<clipx::vit>{tiny_vit()});
+  grad(model_case<clipx::vit>{tiny_vit(), false, clipx::keep::everything, 5});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
 TEST_CASE("gradients of the loss against the complex step") {
-  for (clipx::dim N : {1, 2, 33}) cases::grad(cases::loss_case{N, 16});
+  for (clipx::dim N : {1, 2, 33})
+    for (clipx::dim tile : {0, 7})
+      for (bool sigmoid : {false, true}) cases::grad(cases::loss_case{N, 16, 3, false, tile, sigmoid});
 }
 #endif
 #endif

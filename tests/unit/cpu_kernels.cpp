@@ -378,46 +378,80 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
   check(y, [&](dim r, dim c) { return expected{std::min(0.5, std::max(-1.0, x(r, c))), 0}; });
 }
 
-TEST_CASE("cpu kernels: contrastive loss", "[cpu]") {
+TEST_CASE("cpu kernels: contrastive losses, in four tiles", "[cpu]") {
   for (dim n : sizes)
     for (const float t : {0.5f, 4.6f}) {
-      grid<float> x(n, n, 0.3), scale(1, 1, 0, static_cast<double>(t)), r(n, 1), c(n, 1), loss(1, 1), dx(n, n), dt(1, 1), dt0 = dt;
-      const double s = std::exp(static_cast<double>(t));
+      grid<float> x(n, n, 0.3), scale(1, 1, 0, static_cast<double>(t)), bias(1, 1, 0, -3), r(n, 2), c(n, 2), own(n, 1),
+          loss(1, 1, 0), dx = x, sx = x, dt(1, 1, 0), st(1, 1, 0), sb(1, 1, 0), sloss(1, 1, 0), only(1, 1, 0);
+      const double s = std::exp(static_cast<double>(t)), N = static_cast<double>(n), size = 10 * s + 20;  // logits up to s
+      for (auto* side : {&r, &c})
+        for (dim i = 0; i < n; ++i) side->view().row(i)[0] = -INFINITY, side->view().row(i)[1] = 0;
+      const auto tiles = [&](auto&& use) {  // rows and columns before and from a third
+        const std::vector<std::pair<dim, dim>> parts =
+            n < 3 ? std::vector<std::pair<dim, dim>>{{0, n}} : std::vector<std::pair<dim, dim>>{{0, n / 3}, {n / 3, n - n / 3}};
+        for (auto [i, h] : parts)
+          for (auto [j, w] : parts)
+            use(i - j, i, h, j, w, [i = i, h = h, j = j, w = w](auto m) { return m.row_range(i, h).col_range(j, w); });
+      };
+      tiles([&](dim shift, dim i, dim h, dim j, dim w, auto part) {
+        float_kernels::xent_tile(2, part(x.in()), scale.in(), shift, r.view().row_range(i, h), c.view().row_range(j, w),
+                                 own.view().row_range(i, h));
+      });
+      float_kernels::xent_loss(2, scale.in(), r.view(), c.view(), own.in(), loss.view());
+      tiles([&](dim shift, dim i, dim h, dim j, dim w, auto part) {
+        float_kernels::xent_tile_backward(2, part(dx.in()), scale.in(), r.in().row_range(i, h), c.in().row_range(j, w), shift, n,
+                                          part(dx.view()), dt.view());
+        float_kernels::sigmoid_xent_tile(2, part(sx.in()), scale.in(), bias.in(), shift, n, sloss.view(), part(sx.view()),
+                                         st.view(), sb.view());
+        float_kernels::sigmoid_xent_tile(2, part(x.in()), scale.in(), bias.in(), shift, n, only.view(), {}, {}, {});
+      });
+
       const auto lse = [&](dim i, bool row) {
         double high = -1e300, total = 0;
         for (dim j = 0; j < n; ++j) high = std::max(high, s * (row ? x(i, j) : x(j, i)));
         for (dim j = 0; j < n; ++j) total += std::exp(s * (row ? x(i, j) : x(j, i)) - high);
         return high + std::log(total);
       };
-      float_kernels::softmax_xent(2, x.in(), scale.in(), r.view(), c.view(), loss.view());
-      const double size = 10 * s + 20;  // logits of up to s, rounded a few times
-      check(r, [&](dim i, dim) { return expected{lse(i, true), size}; });
-      check(c, [&](dim i, dim) { return expected{lse(i, false), size}; });
-      double want = 0;
       std::vector<double> rows, cols;
       for (dim i = 0; i < n; ++i) rows.push_back(lse(i, true)), cols.push_back(lse(i, false));
-      const double N = static_cast<double>(n);
-      for (dim i = 0; i < n; ++i)
-        want += (rows[static_cast<std::size_t>(i)] + cols[static_cast<std::size_t>(i)] - 2 * s * x(i, i)) / (2 * N);
+      const auto at = [](const std::vector<double>& v, dim i) { return v[static_cast<std::size_t>(i)]; };
+      for (dim i = 0; i < n; ++i) CHECK(std::abs(r(i, 0) - at(rows, i)) <= 0x1p-24 * (std::abs(at(rows, i)) + size));
+      for (dim i = 0; i < n; ++i) CHECK(std::abs(c(i, 0) - at(cols, i)) <= 0x1p-24 * (std::abs(at(cols, i)) + size));
+      check(own, [&](dim i, dim) { return expected{x(i, i), 0}; });
+      double want = 0, dt_want = 0, dt_size = 0, s_want = 0, s_size = 0, st_want = 0, sb_want = 0, st_size = 0;
+      for (dim i = 0; i < n; ++i) want += (at(rows, i) + at(cols, i) - 2 * s * x(i, i)) / (2 * N);
       check(loss, [&](dim, dim) { return expected{want, size}; });
-      float_kernels::softmax_xent_backward(2, x.in(), scale.in(), r.in(), c.in(), dx.view(), dt.view());
-      double dt_want = dt0(0, 0), dt_size = 0;
       const auto g = [&](dim i, dim j) {
         const double z = s * x(i, j);
-        return std::pair(
-            (std::exp(z - rows[static_cast<std::size_t>(i)]) + std::exp(z - cols[static_cast<std::size_t>(j)])) / (2 * N),
-            i == j ? 1 / N : 0.0);
+        return std::pair((std::exp(z - at(rows, i)) + std::exp(z - at(cols, j))) / (2 * N), i == j ? 1 / N : 0.0);
+      };
+      const auto sigmoid = [&](dim i, dim j) {  // logit, softplus(-z logit), -z sigma(-z logit)
+        const double z = i == j ? 1 : -1, logit = s * x(i, j) - 3;
+        return std::array{logit, std::max(0.0, -z * logit) + std::log1p(std::exp(-std::abs(logit))),
+                          -z / (1 + std::exp(z * logit))};
       };
       for (dim i = 0; i < n; ++i)
         for (dim j = 0; j < n; ++j) {
-          const auto [soft, own] = g(i, j);
-          dt_want += (soft - own) * s * x(i, j), dt_size += (soft + own) * std::abs(s * x(i, j));
+          const auto [soft, pair] = g(i, j);
+          dt_want += (soft - pair) * s * x(i, j), dt_size += (soft + pair) * std::abs(s * x(i, j));
+          const auto [logit, l, sg] = sigmoid(i, j);
+          s_want += l / N, s_size += (l + (std::abs(sg) + (i == j)) * (std::abs(logit) + 3)) / N;
+          st_want += sg * s * x(i, j) / N, sb_want += sg / N, st_size += (std::abs(sg) + (i == j)) * std::abs(s * x(i, j)) / N;
         }
       check(dx, [&](dim i, dim j) {
-        const auto [soft, own] = g(i, j);
-        return expected{s * (soft - own), 2 * size * s * (soft + own)};
+        const auto [soft, pair] = g(i, j);
+        return expected{s * (soft - pair), 2 * size * s * (soft + pair)};
       });
       check(dt, [&](dim, dim) { return expected{dt_want, 4 * size * dt_size + 1}; });
+      check(sx, [&](dim i, dim j) {
+        const auto [logit, l, sg] = sigmoid(i, j);
+        return expected{s * sg / N, s / N * (16 + size * (std::abs(sg) + (i == j)))};
+      });
+      const double terms = std::sqrt(N * N) + 16;  // roundings of sums
+      check(sloss, [&](dim, dim) { return expected{s_want, terms * s_size + size}; });
+      check(only, [&](dim, dim) { return expected{s_want, terms * s_size + size}; });
+      check(st, [&](dim, dim) { return expected{st_want, (terms + size) * (st_size + 1)}; });
+      check(sb, [&](dim, dim) { return expected{sb_want, (terms + size) * 2 * N}; });
     }
 }
 

@@ -172,11 +172,29 @@ class cpu {
   void col2im(in cols, const window& w, out x) { K::col2im(n_, cols, w, x); }
   void avgpool(in x, const window& w, out y) { K::avgpool(n_, x, w, y); }
   void avgpool_backward(in dy, const window& w, out dx) { K::avgpool_backward(n_, dy, w, dx); }
-  void softmax_xent(in_f cosines, in_f log_scale, out_f rows, out_f cols, out_f loss) {
-    K::softmax_xent(n_, cosines, log_scale, rows, cols, loss);
+  void xent_tile(in_f cosines, in_f log_scale, dim shift, out_f rows, out_f cols, out_f own) {
+    K::xent_tile(n_, cosines, log_scale, shift, rows, cols, own);
   }
-  void softmax_xent_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, out_f dcosines, out_f dlog_scale) {
-    K::softmax_xent_backward(n_, cosines, log_scale, rows, cols, dcosines, dlog_scale);
+  void xent_loss(in_f log_scale, out_f rows, out_f cols, in_f own, out_f loss) {
+    K::xent_loss(n_, log_scale, rows, cols, own, loss);
+  }
+  void xent_tile_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, dim shift, dim N, out_f dcosines, out_f dlog_scale) {
+    K::xent_tile_backward(n_, cosines, log_scale, rows, cols, shift, N, dcosines, dlog_scale);
+  }
+  void sigmoid_xent_tile(in_f cosines, in_f log_scale, in_f bias, dim shift, dim N, out_f loss, out_f dcosines, out_f dlog_scale,
+                         out_f dbias) {
+    K::sigmoid_xent_tile(n_, cosines, log_scale, bias, shift, N, loss, dcosines, dlog_scale, dbias);
+  }
+
+  void sum_squares(in x, out_f y) { K::sum_squares(n_, x, y); }
+  void sum_squares(in_w x, out_w y) {
+    if constexpr (!wide) kernels<float>::sum_squares(n_, x, y);
+  }
+  void adamw(const adamw_step& s, in_f squares, in grad, out_f p, out_f m, out_f v, out copy) {
+    K::adamw(n_, s, squares, grad, p, m, v, copy);
+  }
+  void adamw(const adamw_step& s, in_f squares, in_f grad, out_f p, out_f m, out_f v) {
+    kernels<float>::adamw(n_, s, squares, grad, p, m, v, {});
   }
 
   // The fast paths.

@@ -6,6 +6,7 @@
 #endif
 #include "attention-inl.h"
 #include "elementwise-inl.h"
+#include "loss-inl.h"
 #include "norm-inl.h"
 #include "pool-inl.h"
 #include "resample-inl.h"
@@ -28,10 +29,12 @@ inline constexpr table<T> kernels_of{
     &bias_act<T, T>,       &bias_act<float, T>,    &layernorm<T>,    &layernorm_backward<T>,
     &layernorm_columns<T>, &add_layernorm<T>,      &column_stats<T>, &batchnorm<T>,
     &batchnorm_columns<T>, &batchnorm_backward<T>, &normalize<T>,    &normalize_backward<T>,
-    &avgpool<T>,           &avgpool_backward<T>,   &attention<T>,    &attention_backward<T>,
+    &avgpool<T>,           &avgpool_backward<T>,   &sum_squares<T>,  &adamw<T>,
+    &attention<T>,         &attention_backward<T>,
 };
-inline const float_table kernels_of_floats{&softmax,       &softmax_backward, &xent_rows, &xent_columns,
-                                           &xent_backward, &horizontal,       &vertical,  hwy::TargetName(HWY_TARGET)};
+inline const float_table kernels_of_floats{&softmax,      &softmax_backward, &xent_rows,
+                                           &xent_columns, &xent_backward,    &sigmoid_rows,
+                                           &horizontal,   &vertical,         hwy::TargetName(HWY_TARGET)};
 
 inline const table<float>& table_float() { return kernels_of<float>; }
 inline const table<bf16>& table_bf16() { return kernels_of<bf16>; }

@@ -99,36 +99,57 @@ CLIPX_INLINE void float_kernels::softmax(int threads, mat<float> x, bool causal)
 CLIPX_INLINE void float_kernels::softmax_backward(int threads, mat<const float> p, mat<float> dp) {
   simd::by_rows(threads, p.rows, p.cols, simd::best_of_floats().softmax_backward, p, dp);
 }
-CLIPX_INLINE void float_kernels::softmax_xent(int threads, mat<const float> cosines, mat<const float> log_scale, mat<float> rows,
-                                              mat<float> cols, mat<float> loss) {
-  const dim n = cosines.rows;
+CLIPX_INLINE void float_kernels::xent_tile(int threads, mat<const float> cosines, mat<const float> log_scale, dim shift,
+                                           mat<float> rows, mat<float> cols, mat<float> own) {
   const float scale = std::exp(log_scale.data[0]);
-  simd::share(threads, n, 4 * n, 1, [&](dim first, dim count) {
-    simd::best_of_floats().xent_rows(cosines.row_range(first, count), scale, rows.row_range(first, count));
+  simd::share(threads, cosines.rows, 4 * cosines.cols, 1, [&](dim first, dim n) {
+    simd::best_of_floats().xent_rows(cosines.row_range(first, n), scale, rows.row_range(first, n));
   });
-  simd::share(threads, n, 4 * n, simd::line, [&](dim first, dim count) {
-    simd::best_of_floats().xent_columns(cosines.col_range(first, count), scale, cols.row_range(first, count));
+  simd::share(threads, cosines.cols, 4 * cosines.rows, simd::line, [&](dim first, dim n) {
+    simd::best_of_floats().xent_columns(cosines.col_range(first, n), scale, cols.row_range(first, n));
   });
-  double total = 0;
-  for (dim i = 0; i < n; ++i) {
-    const double own = static_cast<double>(scale) * static_cast<double>(cosines.row(i)[i]);
-    total += (static_cast<double>(rows.row(i)[0]) - own) + (static_cast<double>(cols.row(i)[0]) - own);
-  }
-  loss.data[0] = static_cast<float>(total / (2.0 * static_cast<double>(n)));
+  for (dim i = std::max<dim>(0, -shift); i < std::min(cosines.rows, cosines.cols - shift); ++i)
+    own.row(i)[0] = cosines.row(i)[i + shift];
 }
-CLIPX_INLINE void float_kernels::softmax_xent_backward(int threads, mat<const float> cosines, mat<const float> log_scale,
-                                                       mat<const float> rows, mat<const float> cols, mat<float> dcosines,
-                                                       mat<float> dlog_scale) {
-  const dim n = cosines.rows;
-  auto& memory = simd::shared_floats(2 * n);
-  float *sums = memory.data(), *across = sums + n;
-  for (dim i = 0; i < n; ++i) across[i] = cols.row(i)[0];  // a column of a wider matrix perhaps: here side by side
-  simd::share(threads, n, 4 * n, 1, [&](dim first, dim count) {
-    simd::best_of_floats().xent_backward(cosines.row_range(first, count), std::exp(log_scale.data[0]), first,
-                                         rows.row_range(first, count), mat<const float>(across, 1, n),
-                                         dcosines.row_range(first, count), sums + first);
+CLIPX_INLINE void float_kernels::xent_loss(int, mat<const float> log_scale, mat<float> rows, mat<float> cols, mat<const float> own,
+                                           mat<float> loss) {
+  const auto lse = [](float* side) {
+    const double v = static_cast<double>(side[0]) + std::log(static_cast<double>(side[1]));
+    side[0] = static_cast<float>(v);
+    return v;
+  };
+  const double scale = static_cast<double>(std::exp(log_scale.data[0]));
+  double total = 0;
+  for (dim i = 0; i < rows.rows; ++i) {
+    const double pair = scale * static_cast<double>(own.row(i)[0]);
+    total += (lse(rows.row(i)) - pair) + (lse(cols.row(i)) - pair);
+  }
+  loss.data[0] = static_cast<float>(total / (2.0 * static_cast<double>(rows.rows)));
+}
+CLIPX_INLINE void float_kernels::xent_tile_backward(int threads, mat<const float> cosines, mat<const float> log_scale,
+                                                    mat<const float> rows, mat<const float> cols, dim shift, dim N,
+                                                    mat<float> dcosines, mat<float> dlog_scale) {
+  const dim n = cosines.rows, m = cosines.cols;
+  float *sums = simd::shared_floats(n + m).data(), *across = sums + n;
+  for (dim i = 0; i < m; ++i) across[i] = cols.row(i)[0];  // a column of a wider matrix perhaps: here side by side
+  simd::share(threads, n, 4 * m, 1, [&](dim first, dim count) {
+    simd::best_of_floats().xent_backward(cosines.row_range(first, count), std::exp(log_scale.data[0]), first + shift, N,
+                                         rows.row_range(first, count), across, dcosines.row_range(first, count), sums + first);
   });
   dlog_scale.data[0] += static_cast<float>(std::accumulate(sums, sums + n, 0.0));
+}
+CLIPX_INLINE void float_kernels::sigmoid_xent_tile(int threads, mat<const float> cosines, mat<const float> log_scale,
+                                                   mat<const float> bias, dim shift, dim N, mat<float> loss, mat<float> dcosines,
+                                                   mat<float> dlog_scale, mat<float> dbias) {
+  const dim n = cosines.rows;
+  const mat<float> sums(simd::shared_floats(3 * n).data(), 3, n);
+  simd::share(threads, n, 4 * cosines.cols, 1, [&](dim first, dim count) {
+    simd::best_of_floats().sigmoid_rows(cosines.row_range(first, count), std::exp(log_scale.data[0]), bias.data[0], first + shift,
+                                        N, simd::row_part(dcosines, first, count), sums.col_range(first, count));
+  });
+  const auto total = [&](dim r) { return std::accumulate(sums.row(r), sums.row(r) + n, 0.0); };
+  loss.data[0] += static_cast<float>(total(0) / static_cast<double>(N));
+  if (dcosines) dlog_scale.data[0] += static_cast<float>(total(1)), dbias.data[0] += static_cast<float>(total(2));
 }
 
 template <class T>
@@ -174,6 +195,36 @@ template <class T>
 void kernels<T>::add(int threads, float alpha, mat<const T> x, float beta, mat<T> y) {
   simd::by_elements(
       threads, [&](mat<const T> a, mat<T> b) { simd::best<T>().add(alpha, a, beta, b); }, x, y);
+}
+template <class T>
+void kernels<T>::sum_squares(int threads, mat<const T> x, mat<float> y) {
+  constexpr dim piece = dim{1} << 16;  // summed by one thread, whatever their number
+  const dim pieces = (x.cols + piece - 1) / piece;
+  float* sums = simd::shared_floats(pieces).data();
+  simd::share(threads, pieces, piece, 1, [&](dim first, dim n) {
+    for (dim i = first; i < first + n; ++i)
+      sums[i] = simd::best<T>().sum_squares(x.data + i * piece, std::min(piece, x.cols - i * piece));
+  });
+  y.data[0] += static_cast<float>(std::accumulate(sums, sums + pieces, 0.0));
+}
+template <class T>
+void kernels<T>::adamw(int threads, const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m,
+                       mat<float> v, mat<T> copy) {
+  const double n = static_cast<double>(s.count), norm = squares ? std::sqrt(static_cast<double>(squares.data[0])) : 0;
+  const auto f = [](double x) { return static_cast<float>(x); };
+  const simd::adamw_numbers k{.b1 = f(s.beta1),
+                              .b2 = f(s.beta2),
+                              .rest1 = f(1 - s.beta1),
+                              .rest2 = f(1 - s.beta2),
+                              .rate = f(s.lr / (1 - std::pow(s.beta1, n))),
+                              .wide = f(1 / std::sqrt(1 - std::pow(s.beta2, n))),
+                              .eps = f(s.eps),
+                              .keep = f(1 - s.lr * s.decay),
+                              .clip = f(squares && s.max_norm > 0 ? std::min(1.0, s.max_norm / (norm + 1e-6)) : 1)};
+  const auto part = [](auto a, dim first, dim count) { return a ? a.col_range(first, count) : a; };
+  simd::share(threads, p.cols, 4, simd::line, [&](dim i, dim c) {
+    simd::best<T>().adamw(k, part(grad, i, c), part(p, i, c), part(m, i, c), part(v, i, c), part(copy, i, c));
+  });
 }
 template <class T>
 void kernels<T>::add_rows(int threads, mat<const T> x, mat<T> y) {

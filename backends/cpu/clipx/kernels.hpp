@@ -24,12 +24,21 @@ struct float_kernels {
   static void softmax(int threads, mat<float> x, bool causal);
   /// Probabilities and their gradient (overwritten by the scores' gradient): dp <- p (dp - sum p dp).
   static void softmax_backward(int threads, mat<const float> p, mat<float> dp);
-  /// S = exp(log_scale) cosines (N, N) -> log-sum-exp of its rows and columns (N, 1), and the symmetric loss (1, 1).
-  static void softmax_xent(int threads, mat<const float> cosines, mat<const float> log_scale, mat<float> rows, mat<float> cols,
-                           mat<float> loss);
-  /// dcosines (N, N) is written, dlog_scale (1, 1) accumulates.
-  static void softmax_xent_backward(int threads, mat<const float> cosines, mat<const float> log_scale, mat<const float> rows,
-                                    mat<const float> cols, mat<float> dcosines, mat<float> dlog_scale);
+  // The contrastive losses on a tile of cosines (I, J), S = exp(log_scale) cosines; the pair of row i is column i + shift, where it
+  // is in the tile.
+  /// Joins the largest of S and the sum of exp(S - largest) to rows (I, 2) and cols (J, 2), which begin as (-inf, 0); own (I, 1)
+  /// receives the pairs' cosines.
+  static void xent_tile(int threads, mat<const float> cosines, mat<const float> log_scale, dim shift, mat<float> rows,
+                        mat<float> cols, mat<float> own);
+  /// loss (1, 1) of N pairs; the first of rows and cols (N, 2) becomes the log-sum-exp.
+  static void xent_loss(int threads, mat<const float> log_scale, mat<float> rows, mat<float> cols, mat<const float> own,
+                        mat<float> loss);
+  /// dcosines is written (it may be the cosines), dlog_scale (1, 1) accumulates.
+  static void xent_tile_backward(int threads, mat<const float> cosines, mat<const float> log_scale, mat<const float> rows,
+                                 mat<const float> cols, dim shift, dim N, mat<float> dcosines, mat<float> dlog_scale);
+  /// S + bias; loss, dlog_scale and dbias accumulate. dcosines may be empty: the loss alone.
+  static void sigmoid_xent_tile(int threads, mat<const float> cosines, mat<const float> log_scale, mat<const float> bias, dim shift,
+                                dim N, mat<float> loss, mat<float> dcosines, mat<float> dlog_scale, mat<float> dbias);
 };
 
 template <class T>
@@ -87,6 +96,12 @@ struct kernels : float_kernels {
   /// Mean over windows, stride = kernel, clipped to the picture on each side.
   static void avgpool(int threads, mat<const T> x, const window& w, mat<T> y);
   static void avgpool_backward(int threads, mat<const T> dy, const window& w, mat<T> dx);
+
+  /// y (1, 1) += the sum of squares of x (1, n).
+  static void sum_squares(int threads, mat<const T> x, mat<float> y);
+  /// One step on (1, n); squares (1, 1), the squared norm of all gradients, and copy (receives the parameters) may be empty.
+  static void adamw(int threads, const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m,
+                    mat<float> v, mat<T> copy);
 
   /// softmax(q k^T / sqrt(d)) v by sequence and head, d = q.cols / heads. q, k, v may be column ranges of one matrix. causal
   /// asks for equal ranges. lse (rows of q, heads), log-sum-exp of the scaled scores, may be empty.

@@ -1,4 +1,4 @@
-// LayerNorm, BatchNorm, unit rows, softmax and the contrastive loss.
+// LayerNorm, BatchNorm, unit rows, softmax; the optimiser.
 #if defined(CLIPX_NORM_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef CLIPX_NORM_INL_H
 #undef CLIPX_NORM_INL_H
@@ -195,52 +195,22 @@ inline void softmax_backward(mat<const float> p, mat<float> dp) {
   }
 }
 
-inline void xent_rows(mat<const float> cosines, float scale, mat<float> lse) {
-  const auto s = set(scale);
-  for (dim r = 0; r < cosines.rows; ++r) {
-    const float* row = cosines.row(r);
-    const float high = row_top(cosines.cols, [&](auto at) CLIPX_LANES { return s * at.get(row); });
-    const auto h = set(high);
-    const float total = row_sum(cosines.cols, [&](auto at) CLIPX_LANES { return exp_down(hn::MulSub(s, at.get(row), h)); });
-    lse.row(r)[0] = high + std::log(total);
-  }
-}
-
-/// Down the columns with a running maximum: the sum so far is rescaled once a block of rows.
-inline void xent_columns(mat<const float> cosines, float scale, mat<float> lse) {
-  const auto s = set(scale);
-  const dim n = cosines.cols;
-  float *high = scratch(2 * n), *total = high + n;
-  std::fill_n(high, n, -std::numeric_limits<float>::infinity());
-  std::fill_n(total, n, 0.0f);
-  by_columns(cosines.rows, n, [&](auto at, dim begin, dim end) CLIPX_LANES {
-    const auto before = at.get(high);
-    auto now = before, block = zero();
-    for (dim r = begin; r < end; ++r) now = hn::Max(now, s * at.get(cosines.row(r)));
-    for (dim r = begin; r < end; ++r) block = block + exp_down(hn::MulSub(s, at.get(cosines.row(r)), now));
-    at.put(hn::MulAdd(at.get(total), exp_down(before - now), block), total);
-    at.put(now, high);
+/// X: the gradient's storage. copy (may be empty) receives the parameters as X.
+template <class X>
+void adamw(const simd::adamw_numbers& k, mat<const X> grad, mat<float> p, mat<float> m, mat<float> v, mat<X> copy) {
+  const auto b1 = set(k.b1), b2 = set(k.b2), rest1 = set(k.rest1), rest2 = set(k.rest2);
+  along(p.cols, [&](auto at) CLIPX_LANES {
+    const auto g = set(k.clip) * at.get(grad.data);
+    const auto m1 = hn::MulAdd(b1, at.get(m.data), rest1 * g), v1 = hn::MulAdd(b2, at.get(v.data), rest2 * g * g);
+    const auto step = set(k.rate) * m1 / hn::MulAdd(hn::Sqrt(v1), set(k.wide), set(k.eps));
+    const auto p1 = hn::MulSub(at.get(p.data), set(k.keep), step);
+    at.put(m1, m.data), at.put(v1, v.data), at.put(p1, p.data);
+    if (copy) at.put(p1, copy.data);
   });
-  for (dim c = 0; c < n; ++c) lse.row(c)[0] = high[c] + std::log(total[c]);
 }
-
-inline void xent_backward(mat<const float> cosines, float scale, dim first, mat<const float> rows, mat<const float> cols,
-                          mat<float> dcosines, float* sums) {
-  const auto s = set(scale), share = set(0.5f / static_cast<float>(cosines.cols));  // 1 / 2N
-  for (dim r = 0; r < cosines.rows; ++r) {
-    const float *row = cosines.row(r), lse = rows.row(r)[0];
-    const float own = scale * row[first + r];  // the matching pair's logit, and its -2 in G
-    float total = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
-      const auto logit = s * at.get(row);
-      const auto g =
-          share * (exp_down(hn::MulSub(s, at.get(row), set(lse))) + exp_down(hn::MulSub(s, at.get(row), at.get(cols.data))));
-      at.put(s * g, dcosines.row(r));
-      return g * logit;
-    });
-    dcosines.row(r)[first + r] -= scale / static_cast<float>(cosines.cols);
-    total -= own / static_cast<float>(cosines.cols);
-    sums[r] = total;
-  }
+template <class T>
+float sum_squares(const T* x, dim n) {
+  return row_sum(n, [&](auto at) CLIPX_LANES { return at.get(x) * at.get(x); });
 }
 
 }  // namespace clipx::simd::HWY_NAMESPACE

@@ -30,6 +30,11 @@ inline isa most_isa() {
   return most;
 }
 
+/// Numbers of one AdamW step, as the kernels want them: rest = 1 - beta, wide = 1 / sqrt(1 - beta2^count), keep = 1 - lr decay.
+struct adamw_numbers {
+  float b1, b2, rest1, rest2, rate, wide, eps, keep, clip;
+};
+
 template <class T>
 struct table {
   using in = mat<const T>;
@@ -62,6 +67,9 @@ struct table {
   void (*avgpool)(in x, const window& w, dim first, out y);  // rows first, first + 1, ... of the pooled picture rows
   void (*avgpool_backward)(in dy, const window& w, dim first, out dx);
 
+  float (*sum_squares)(const T* x, dim n);
+  void (*adamw)(const adamw_numbers& k, in grad, out_f p, out_f m, out_f v, out copy);
+
   // One sequence and head; lse (Lq, 1) may be empty.
   void (*attention)(in q, in k, in v, bool causal, out y, out_f lse);
   void (*attention_backward)(in q, in k, in v, bool causal, in y, in_f lse, in dy, out dq, out dk, out dv);
@@ -73,10 +81,10 @@ struct float_table {
   using out_f = mat<float>;
   void (*softmax)(out_f x, bool causal, dim first);
   void (*softmax_backward)(in_f p, out_f dp);
-  void (*xent_rows)(in_f cosines, float scale, out_f lse);     // lse (rows, 1)
-  void (*xent_columns)(in_f cosines, float scale, out_f lse);  // lse (cols, 1)
-  /// dcosines, and in `sums` each row's share of dlog_scale; rows first, first + 1, ... of all.
-  void (*xent_backward)(in_f cosines, float scale, dim first, in_f rows, in_f cols, out_f dcosines, float* sums);
+  void (*xent_rows)(in_f cosines, float scale, out_f so_far);     // (rows, 2)
+  void (*xent_columns)(in_f cosines, float scale, out_f so_far);  // (cols, 2)
+  void (*xent_backward)(in_f cosines, float scale, dim shift, dim N, in_f rows, const float* across, out_f dcosines, float* sums);
+  void (*sigmoid_rows)(in_f cosines, float scale, float bias, dim shift, dim N, out_f dcosines, out_f sums);
   decltype(resampler::horizontal) horizontal;
   decltype(resampler::vertical) vertical;
   const char* name;  // of the instruction set

@@ -3,16 +3,16 @@
 #include <bit>
 #include <clipx/sort.cuh>
 #include <cmath>
-#include <cstring>
 #include <type_traits>
-#include <vector>
 
 #include "attention_mma_launch.cuh"
 #include "kernels/columns.cuh"
 #include "kernels/conv.cuh"
 #include "kernels/norm.cuh"
+#include "kernels/optimizer.cuh"
 #include "kernels/scatter.cuh"
 #include "launch.cuh"
+#include "transfer.cuh"
 
 namespace clipx {
 namespace detail {
@@ -25,55 +25,6 @@ struct temporary {
   ~temporary() { memory.release(mark); }
 };
 
-/// Rows without gaps are one row.
-template <class E, class F>
-void for_lines(mat<E> x, bool no_gaps, F&& body) {
-  if (no_gaps) body(dim{1}, x.size());
-  else body(x.rows, x.cols);
-}
-/// Host rows to device rows, converted on the host where the types differ, a few MiB at a time.
-template <class From, class To>
-void to_device(cuda_engine& e, mat<const From> x, mat<To> y) {
-  constexpr dim piece = (dim{16} << 20) / static_cast<dim>(sizeof(To));  // values
-  if (x.size() == 0) return;
-  for_lines(x, x.ld == x.cols && y.ld == y.cols, [&](dim rows, dim cols) {
-    const dim width = std::min(cols, piece), height = std::min(rows, piece / width);
-    for (dim r = 0; r < rows; r += height)
-      for (dim c = 0; c < cols; c += width) {
-        const dim n = std::min(width, cols - c), lines = std::min(height, rows - r);
-        const auto row_bytes = static_cast<std::size_t>(n) * sizeof(To), step = static_cast<std::size_t>(y.ld) * sizeof(To);
-        e.get().upload(y.row(r) + c, step, row_bytes, static_cast<std::size_t>(lines), [&](char* pinned) {
-          for (dim i = r; i < r + lines; ++i, pinned += row_bytes)
-            if constexpr (std::is_same_v<From, To>) std::memcpy(pinned, x.row(i) + c, row_bytes);
-            else
-              std::transform(x.row(i) + c, x.row(i) + c + n, reinterpret_cast<To*>(pinned),
-                             [](From v) { return static_cast<To>(v); });
-        });
-      }
-  });
-}
-/// Device rows to host rows of the same type; waits.
-template <class E>
-void to_host(cuda_engine& e, mat<const E> x, mat<E> y) {
-  if (x.size() == 0) return;
-  auto& s = e.get();
-  for_lines(x, x.ld == x.cols && y.ld == y.cols, [&](dim rows, dim cols) {
-    const auto bytes = [](dim n) { return static_cast<std::size_t>(n) * sizeof(E); };
-    const auto code = rows == 1 ? cudaMemcpyAsync(y.data, x.data, bytes(cols), cudaMemcpyDeviceToHost, s.stream)
-                                : cudaMemcpy2DAsync(y.data, bytes(y.ld), x.data, bytes(x.ld), bytes(cols),
-                                                    static_cast<std::size_t>(rows), cudaMemcpyDeviceToHost, s.stream);
-    gpu::check(code, "copying from the device");
-  });
-  e.sync();
-}
-template <class E, class To>
-void download_converted(cuda_engine& e, mat<const E> x, mat<To> y) {
-  std::vector<E> values(static_cast<std::size_t>(x.size()));
-  to_host(e, x, mat<E>(values.data(), x.rows, x.cols));
-  for (dim r = 0; r < x.rows; ++r)
-    for (dim c = 0; c < x.cols; ++c) y.row(r)[c] = static_cast<To>(values[static_cast<std::size_t>(r * x.cols + c)]);
-}
-
 template <class A, class C>
 void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<const A> b, float beta, mat<C> c,
              const void* bias = nullptr) {
@@ -82,6 +33,24 @@ void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<cons
   const bool half = std::is_same_v<A, bf16>, half_c = std::is_same_v<C, bf16>;
   const gpu::product p{ta, tb, c.rows, c.cols, k, alpha, beta, a.data, b.data, c.data, bias, a.ld, b.ld, c.ld, half, half_c};
   e.get().blas->gemm(p, e.get().stream);
+}
+
+template <class E>
+void sum_squares(cuda_engine& e, arena& memory, mat<const E> x, mat<float> y) {
+  const temporary here(memory);
+  const unsigned blocks = std::min(1024u, gpu::blocks_for(x.cols, gpu::row_threads));
+  auto partial = memory.take<float>(1, blocks);
+  run(e, gpu::squares<E>, dim3(blocks), gpu::row_threads, x.data, x.cols, partial.data);
+  each_row(e, 1, gpu::add_total, static_cast<const float*>(partial.data), static_cast<dim>(blocks), y.data);
+}
+inline gpu::adamw_numbers numbers_of(const adamw_step& s) {
+  const auto f = [](double v) { return static_cast<float>(v); };
+  const double n = static_cast<double>(s.count);
+  gpu::adamw_numbers k;
+  k.b1 = f(s.beta1), k.b2 = f(s.beta2), k.rest1 = f(1 - s.beta1), k.rest2 = f(1 - s.beta2);
+  k.rate = f(s.lr / (1 - std::pow(s.beta1, n))), k.wide = f(1 / std::sqrt(1 - std::pow(s.beta2, n)));
+  k.eps = f(s.eps), k.keep = f(1 - s.lr * s.decay), k.max_norm = f(s.max_norm);
+  return k;
 }
 
 /// body(integral constant: output columns a thread) and the number of parts that the head's columns are cut into.
@@ -384,17 +353,54 @@ void cuda<T>::avgpool_backward(in dy, const window& w, out dx) {
       engine_, dx.rows, dx.cols, [](auto n) { return gpu::avgpool_backward<n(), T>; }, dy, gpu::pooling(w), dx);
 }
 template <class T>
-void cuda<T>::softmax_xent(in_f cosines, in_f log_scale, out_f rows, out_f cols, out_f loss) {
-  detail::each_row(engine_, cosines.rows, gpu::xent_lse, cosines, log_scale.data, false, rows);
-  detail::each_row(engine_, cosines.cols, gpu::xent_lse, cosines, log_scale.data, true, cols);
-  detail::each_row(engine_, 1, gpu::xent_loss, cosines, log_scale.data, in_f(rows), in_f(cols), loss.data);
+void cuda<T>::xent_tile(in_f cosines, in_f log_scale, dim shift, out_f rows, out_f cols, out_f own) {
+  detail::each_row(engine_, cosines.rows, gpu::xent_rows, cosines, log_scale.data, shift, rows, own);
+  detail::run(engine_, gpu::xent_columns, dim3(gpu::blocks_for(cosines.cols, 32)), 32 * gpu::column_warps, cosines, log_scale.data,
+              cols);
 }
 template <class T>
-void cuda<T>::softmax_xent_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, out_f dcosines, out_f dlog_scale) {
+void cuda<T>::xent_loss(in_f log_scale, out_f rows, out_f cols, in_f own, out_f loss) {
+  detail::each_row(engine_, 1, gpu::xent_loss, log_scale.data, rows, cols, own, loss.data);
+}
+template <class T>
+void cuda<T>::xent_tile_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, dim shift, dim N, out_f dcosines,
+                                 out_f dlog_scale) {
   const detail::temporary here(memory_);
   auto share = memory_.template take<float>(1, cosines.rows);
-  detail::each_row(engine_, cosines.rows, gpu::xent_backward, cosines, log_scale.data, rows, cols, dcosines, share.data);
+  detail::each_row(engine_, cosines.rows, gpu::xent_backward, cosines, log_scale.data, rows, cols, shift, static_cast<float>(N),
+                   dcosines, share.data);
   detail::each_row(engine_, 1, gpu::add_total, static_cast<const float*>(share.data), cosines.rows, dlog_scale.data);
+}
+template <class T>
+void cuda<T>::sigmoid_xent_tile(in_f cosines, in_f log_scale, in_f bias, dim shift, dim N, out_f loss, out_f dcosines,
+                                out_f dlog_scale, out_f dbias) {
+  const detail::temporary here(memory_);
+  auto shares = memory_.template take<float>(3, cosines.rows);
+  detail::each_row(engine_, cosines.rows, gpu::sigmoid_xent, cosines, log_scale.data, bias.data, shift, static_cast<float>(N),
+                   dcosines, shares);
+  for (dim what = 0; auto* to : {loss.data, dlog_scale.data, dbias.data}) {
+    if (to) detail::each_row(engine_, 1, gpu::add_total, static_cast<const float*>(shares.row(what)), cosines.rows, to);
+    ++what;
+  }
+}
+
+template <class T>
+void cuda<T>::sum_squares(in x, out_f y) {
+  detail::sum_squares(engine_, memory_, x, y);
+}
+template <class T>
+void cuda<T>::sum_squares(in_w x, out_w y) {
+  if constexpr (!wide) detail::sum_squares(engine_, memory_, x, y);
+}
+template <class T>
+void cuda<T>::adamw(const adamw_step& s, in_f squares, in grad, out_f p, out_f m, out_f v, out copy) {
+  detail::run(engine_, gpu::adamw<T>, dim3(gpu::blocks_for(p.cols, gpu::row_threads)), gpu::row_threads, detail::numbers_of(s),
+              squares.data, grad.data, p.cols, p.data, m.data, v.data, copy.data);
+}
+template <class T>
+void cuda<T>::adamw(const adamw_step& s, in_f squares, in_f grad, out_f p, out_f m, out_f v) {
+  detail::run(engine_, gpu::adamw<float>, dim3(gpu::blocks_for(p.cols, gpu::row_threads)), gpu::row_threads, detail::numbers_of(s),
+              squares.data, grad.data, p.cols, p.data, m.data, v.data, static_cast<float*>(nullptr));
 }
 
 template <class T>

@@ -120,8 +120,15 @@ class cuda {
   void col2im(in cols, const window& w, out x);
   void avgpool(in x, const window& w, out y);
   void avgpool_backward(in dy, const window& w, out dx);
-  void softmax_xent(in_f cosines, in_f log_scale, out_f rows, out_f cols, out_f loss);
-  void softmax_xent_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, out_f dcosines, out_f dlog_scale);
+  void xent_tile(in_f cosines, in_f log_scale, dim shift, out_f rows, out_f cols, out_f own);
+  void xent_loss(in_f log_scale, out_f rows, out_f cols, in_f own, out_f loss);
+  void xent_tile_backward(in_f cosines, in_f log_scale, in_f rows, in_f cols, dim shift, dim N, out_f dcosines, out_f dlog_scale);
+  void sigmoid_xent_tile(in_f cosines, in_f log_scale, in_f bias, dim shift, dim N, out_f loss, out_f dcosines, out_f dlog_scale,
+                         out_f dbias);
+  void sum_squares(in x, out_f y);
+  void sum_squares(in_w x, out_w y);
+  void adamw(const adamw_step& s, in_f squares, in grad, out_f p, out_f m, out_f v, out copy);
+  void adamw(const adamw_step& s, in_f squares, in_f grad, out_f p, out_f m, out_f v);
 
   // The fast paths.
 

@@ -304,37 +304,83 @@ void eigen<T>::avgpool_backward(mat<const T> dy, const window& w, mat<T> dx) {
   });
 }
 template <class T>
-void eigen<T>::softmax_xent(mat<const T> cosines, mat<const T> log_scale, mat<T> rows, mat<T> cols, mat<T> loss) {
-  const dim N = cosines.rows;
+void eigen<T>::xent_tile(mat<const T> cosines, mat<const T> log_scale, dim shift, mat<T> rows, mat<T> cols, mat<T> own) {
+  using detail::reference::real;
   const T s = std::exp(log_scale.data[0]);
-  auto lse = [&](auto at) {  // over k of s * at(k)
-    T top = s * at(dim{0}), sum(0);
-    for (dim k = 1; k < N; ++k)
-      if (detail::reference::real(s * at(k)) > detail::reference::real(top)) top = s * at(k);
-    for (dim k = 0; k < N; ++k) sum += std::exp(s * at(k) - top);
-    return top + std::log(sum);
+  const auto join = [&](T* so_far, dim n, auto at) {  // largest logit s at(k), and the sum of exp(logit - largest)
+    T &top = so_far[0], &sum = so_far[1];
+    const T before = top;
+    for (dim k = 0; k < n; ++k)
+      if (real(s * at(k)) > real(top)) top = s * at(k);
+    sum = sum == T(0) ? T(0) : sum * std::exp(before - top);
+    for (dim k = 0; k < n; ++k) sum += std::exp(s * at(k) - top);
   };
-  T total(0);
-  for (dim i = 0; i < N; ++i) {
-    rows.row(i)[0] = lse([&](dim k) { return cosines.row(i)[k]; });
-    cols.row(i)[0] = lse([&](dim k) { return cosines.row(k)[i]; });
-    total += rows.row(i)[0] + cols.row(i)[0] - T(2) * s * cosines.row(i)[i];
+  for (dim i = 0; i < cosines.rows; ++i) {
+    join(rows.row(i), cosines.cols, [&](dim k) { return cosines.row(i)[k]; });
+    if (const dim j = i + shift; j >= 0 && j < cosines.cols) own.row(i)[0] = cosines.row(i)[j];
   }
-  loss.data[0] = total / T(2.0 * static_cast<double>(N));
+  for (dim j = 0; j < cosines.cols; ++j) join(cols.row(j), cosines.rows, [&](dim k) { return cosines.row(k)[j]; });
 }
 template <class T>
-void eigen<T>::softmax_xent_backward(mat<const T> cosines, mat<const T> log_scale, mat<const T> rows, mat<const T> cols,
-                                     mat<T> dcosines, mat<T> dlog_scale) {
-  const dim N = cosines.rows;
+void eigen<T>::xent_loss(mat<const T> log_scale, mat<T> rows, mat<T> cols, mat<const T> own, mat<T> loss) {
   const T s = std::exp(log_scale.data[0]);
-  for (dim i = 0; i < N; ++i)
-    for (dim j = 0; j < N; ++j) {
+  T total(0);
+  for (dim i = 0; i < rows.rows; ++i) {
+    for (auto* side : {rows.row(i), cols.row(i)}) side[0] += std::log(side[1]);
+    total += rows.row(i)[0] + cols.row(i)[0] - T(2) * s * own.row(i)[0];
+  }
+  loss.data[0] = total / T(2.0 * static_cast<double>(rows.rows));
+}
+template <class T>
+void eigen<T>::xent_tile_backward(mat<const T> cosines, mat<const T> log_scale, mat<const T> rows, mat<const T> cols, dim shift,
+                                  dim N, mat<T> dcosines, mat<T> dlog_scale) {
+  const T s = std::exp(log_scale.data[0]);
+  for (dim i = 0; i < cosines.rows; ++i)
+    for (dim j = 0; j < cosines.cols; ++j) {
       const T logit = s * cosines.row(i)[j];
-      const T g = (std::exp(logit - rows.row(i)[0]) + std::exp(logit - cols.row(j)[0]) - T(i == j ? 2 : 0)) /
+      const T g = (std::exp(logit - rows.row(i)[0]) + std::exp(logit - cols.row(j)[0]) - T(j == i + shift ? 2 : 0)) /
                   T(2.0 * static_cast<double>(N));
       dcosines.row(i)[j] = s * g;
       dlog_scale.data[0] += g * logit;
     }
+}
+template <class T>
+void eigen<T>::sigmoid_xent_tile(mat<const T> cosines, mat<const T> log_scale, mat<const T> bias, dim shift, dim N, mat<T> loss,
+                                 mat<T> dcosines, mat<T> dlog_scale, mat<T> dbias) {
+  const T s = std::exp(log_scale.data[0]), n = T(static_cast<double>(N)), one = T(1);
+  for (dim i = 0; i < cosines.rows; ++i)
+    for (dim j = 0; j < cosines.cols; ++j) {
+      const T c = cosines.row(i)[j], z = j == i + shift ? one : -one, logit = z * (s * c + bias.data[0]);
+      const bool right = detail::reference::real(logit) > 0;
+      const T e = std::exp(right ? -logit : logit);
+      loss.data[0] += (std::log(one + e) - (right ? T(0) : logit)) / n;  // softplus(-z S)
+      if (!dcosines) continue;
+      const T g = -z * (right ? e : one) / (one + e) / n;  // -z sigma(-z S) / N
+      dcosines.row(i)[j] = s * g;
+      dlog_scale.data[0] += g * s * c, dbias.data[0] += g;
+    }
+}
+template <class T>
+void eigen<T>::sum_squares(mat<const T> x, mat<T> y) {
+  T sum(0);
+  for (dim c = 0; c < x.cols; ++c) sum += x.data[c] * x.data[c];
+  y.data[0] += sum;
+}
+template <class T>
+void eigen<T>::adamw(const adamw_step& s, mat<const T> squares, mat<const T> grad, mat<T> p, mat<T> m, mat<T> v, mat<T> copy) {
+  const double n = static_cast<double>(s.count);
+  const T b1 = T(s.beta1), b2 = T(s.beta2), rate = T(s.lr / (1 - std::pow(s.beta1, n))),
+          wide = T(1 / std::sqrt(1 - std::pow(s.beta2, n)));
+  T clip(1);
+  if (squares && s.max_norm > 0)
+    if (const T c = T(s.max_norm) / (std::sqrt(squares.data[0]) + T(1e-6)); detail::reference::real(c) < 1) clip = c;
+  for (dim i = 0; i < p.cols; ++i) {
+    const T g = clip * grad.data[i];
+    m.data[i] = b1 * m.data[i] + (T(1) - b1) * g;
+    v.data[i] = b2 * v.data[i] + (T(1) - b2) * g * g;
+    p.data[i] = p.data[i] * T(1 - s.lr * s.decay) - rate * m.data[i] / (std::sqrt(v.data[i]) * wide + T(s.eps));
+    if (copy) copy.data[i] = p.data[i];
+  }
 }
 
 }  // namespace clipx

@@ -61,9 +61,14 @@ class eigen {
   void col2im(mat<const T> cols, const window& w, mat<T> x);
   void avgpool(mat<const T> x, const window& w, mat<T> y);
   void avgpool_backward(mat<const T> dy, const window& w, mat<T> dx);
-  void softmax_xent(mat<const T> cosines, mat<const T> log_scale, mat<T> rows, mat<T> cols, mat<T> loss);
-  void softmax_xent_backward(mat<const T> cosines, mat<const T> log_scale, mat<const T> rows, mat<const T> cols, mat<T> dcosines,
-                             mat<T> dlog_scale);
+  void xent_tile(mat<const T> cosines, mat<const T> log_scale, dim shift, mat<T> rows, mat<T> cols, mat<T> own);
+  void xent_loss(mat<const T> log_scale, mat<T> rows, mat<T> cols, mat<const T> own, mat<T> loss);
+  void xent_tile_backward(mat<const T> cosines, mat<const T> log_scale, mat<const T> rows, mat<const T> cols, dim shift, dim N,
+                          mat<T> dcosines, mat<T> dlog_scale);
+  void sigmoid_xent_tile(mat<const T> cosines, mat<const T> log_scale, mat<const T> bias, dim shift, dim N, mat<T> loss,
+                         mat<T> dcosines, mat<T> dlog_scale, mat<T> dbias);
+  void sum_squares(mat<const T> x, mat<T> y);
+  void adamw(const adamw_step& s, mat<const T> squares, mat<const T> grad, mat<T> p, mat<T> m, mat<T> v, mat<T> copy = {});
 
  private:
   static void* zeroed(dim bytes);

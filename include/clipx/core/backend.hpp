@@ -35,6 +35,15 @@ struct window {
   constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
 };
 
+/// One step of AdamW (PyTorch's rule; spec section 9.2): g = min(1, max_norm / (norm + 1e-6)) gradient,
+/// p *= 1 - lr decay, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+/// p -= lr / (1 - beta1^count) m / (sqrt(v / (1 - beta2^count)) + eps).
+struct adamw_step {
+  double lr, beta1 = 0.9, beta2 = 0.98, eps = 1e-6, decay = 0;
+  double max_norm = 0;  // of all gradients; 0: they are not clipped
+  dim count = 1;        // of this step, the first is 1
+};
+
 /// What a backend fuses; an op asks before it composes verbs. Every declared path accepts every shape.
 struct nothing_fast {
   static constexpr bool linear = false;          // bias, activation and residual inside the matrix product
@@ -58,7 +67,7 @@ template <class B>
 concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_t<B> a, double eps, window w, row_ranges seq,
                            mat<scalar_t<B>> y, mat<const scalar_t<B>> x, mat<accum_t<B>> m, mat<const accum_t<B>> c,
                            mat<const std::int32_t> ids, mat<std::int32_t> new_ids, mat<float> host, mat<const float> from,
-                           mat<const std::uint8_t> rgb, mat<std::uint8_t> new_rgb, std::array<float, 3> rgb3) {
+                           mat<const std::uint8_t> rgb, mat<std::uint8_t> new_rgb, std::array<float, 3> rgb3, adamw_step adam) {
   typename B::scalar; typename B::accum; typename B::fast;
   { b.memory() } -> std::same_as<arena&>;             // the arena that steps take their memory from
   b.template alloc<scalar_t<B>>(n);                   // buffer<E>: move-only, aligned, zeroed
@@ -88,8 +97,15 @@ concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
   b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the picture on each side); adjoint
-  b.softmax_xent(c, c, m, m, m);                      // cosines (N, N), log scale -> row and column log-sum-exp (N, 1), loss (1, 1)
-  b.softmax_xent_backward(c, c, c, c, m, m);          // ..., row and column log-sum-exp -> dcosines, dlog-scale
+  // The contrastive losses on a tile (I, J) of the N x N cosines; column i + shift is the pair of row i, where it is in the tile.
+  b.xent_tile(c, c, n, m, m, m);                      // cosines, log scale, shift: joins largest logit and sum of exp(logit - largest) to rows (I, 2), columns (J, 2); pairs' cosines (I, 1)
+  b.xent_loss(c, m, m, c, m);                         // log scale, rows and columns (N, 2), whose first becomes log-sum-exp, pairs' cosines -> loss (1, 1)
+  b.xent_tile_backward(c, c, c, c, n, n, m, m);       // cosines, log scale, log-sum-exp of rows (I, 1) and columns (J, 1), shift, N -> dcosines (may be the cosines), dlog-scale
+  b.sigmoid_xent_tile(c, c, c, n, n, m, m, m, m);     // cosines, log scale, bias, shift, N: adds to loss, dlog-scale, dbias; dcosines, may be empty
+  // The optimiser, on (1, n).
+  b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
+  b.adamw(adam, c, c, m, m, m);                       // squared norm of all gradients (1, 1) or empty, gradient, parameters, m, v
+  b.adamw(adam, c, x, m, m, m, y);                    // the gradient as T, parameters in A, and their copy in T
 };
 // clang-format on
 

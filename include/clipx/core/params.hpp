@@ -77,7 +77,8 @@ struct flat {
   buffer<accum_t<B>> high;
 };
 
-/// Slices zeroed memory from the device for every tensor of the model and points its views there.
+/// Slices zeroed memory from the device for every tensor of the model and points its views there: matrices first, then vectors,
+/// then running statistics, so that what an optimiser treats alike lies together.
 template <backend B, class Model>
 flat<B> bind(B& device, Model& model) {
   using T = scalar_t<B>;
@@ -86,11 +87,13 @@ flat<B> bind(B& device, Model& model) {
   dim low = 0, high = 0;
   auto place = [&](auto&& put) {
     low = high = 0;
-    walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
-      dim& at = std::is_same_v<E, T> ? low : high;
-      put(m, at);
-      at += (s.count() + align - 1) / align * align;
-    });
+    for (int kind = 0; kind < 3; ++kind)
+      walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role r) {
+        if (kind != (r == role::buffer ? 2 : s.sizes.size() < 2 ? 1 : 0)) return;
+        dim& at = std::is_same_v<E, T> ? low : high;
+        put(m, at);
+        at += (s.count() + align - 1) / align * align;
+      });
   };
   place([](auto&, dim) {});
   flat<B> memory{device.template alloc<T>(low), device.template alloc<A>(high)};

@@ -47,8 +47,15 @@ class clip {
   };
 
   /// Normalised pixels (N n n, 3) -> features (N, D), not normalised. training: BatchNorm takes the batch's statistics.
-  mat<T> encode_image(step<B>& s, mat<const T> pixels, saved& k, bool training = false) const {
-    return visual.forward(s, pixels, k.visual, training);
+  /// chosen: tokens of a ViT that go on (see vit::tower::forward).
+  mat<T> encode_image(step<B>& s, mat<const T> pixels, saved& k, bool training = false,
+                      std::span<const std::int32_t> chosen = {}) const {
+    if constexpr (requires { visual.forward(s, pixels, k.visual, training, chosen); }) {
+      return visual.forward(s, pixels, k.visual, training, chosen);
+    } else {
+      expect(chosen.empty(), "patch dropout: a ModifiedResNet has no tokens to leave out");
+      return visual.forward(s, pixels, k.visual, training);
+    }
   }
   mat<T> encode_text(step<B>& s, const packed_texts& texts, saved& k) const { return text.forward(s, texts, k.text); }
 

@@ -39,7 +39,9 @@ struct no_device {
   void batchnorm(in, in, in, in, double, out), batchnorm_backward(in, in, in, double, bool, in, out, out, out);
   void normalize(in, out, out), normalize_backward(in, in, in, out), softmax(out, bool), softmax_backward(in, out);
   void im2col(in, window, out), col2im(in, window, out), avgpool(in, window, out), avgpool_backward(in, window, out);
-  void softmax_xent(in, in, out, out, out), softmax_xent_backward(in, in, in, in, out, out);
+  void xent_tile(in, in, dim, out, out, out), xent_loss(in, out, out, in, out);
+  void xent_tile_backward(in, in, in, in, dim, dim, out, out), sigmoid_xent_tile(in, in, in, dim, dim, out, out, out, out);
+  void sum_squares(in, out), adamw(adamw_step, in, in, out, out, out, out = {});
 };
 
 template <class Encoder>

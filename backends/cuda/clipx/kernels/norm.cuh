@@ -1,4 +1,4 @@
-// A block a row: LayerNorm, unit rows, softmax and the contrastive loss. Statistics in float.
+// A block a row: LayerNorm, unit rows and softmax. Statistics in float.
 #pragma once
 #include "columns.cuh"
 
@@ -150,59 +150,6 @@ __global__ void softmax_backward(mat<const float> p, mat<float> dp) {
   for (dim c = threadIdx.x; c < p.cols; c += blockDim.x) dot += p.row(r)[c] * dp.row(r)[c];
   dot = block_sum(dot, partial);
   for (dim c = threadIdx.x; c < p.cols; c += blockDim.x) dp.row(r)[c] = p.row(r)[c] * (dp.row(r)[c] - dot);
-}
-
-/// Log-sum-exp of row blockIdx.x of exp(t) cosines, or of its column (through_columns); t stays on the device.
-__global__ void xent_lse(mat<const float> cosines, const float* log_scale, bool through_columns, mat<float> lse) {
-  CLIPX_SHARED(float[33], partial);
-  const dim i = blockIdx.x, n = through_columns ? cosines.rows : cosines.cols;
-  const float scale = expf(*log_scale);
-  const auto logit = [&](dim k) { return scale * (through_columns ? cosines.row(k)[i] : cosines.row(i)[k]); };
-  float top = -INFINITY, total = 0;
-  for (dim k = threadIdx.x; k < n; k += blockDim.x) top = fmaxf(top, logit(k));
-  top = block_max(top, partial);
-  for (dim k = threadIdx.x; k < n; k += blockDim.x) total += expf(logit(k) - top);
-  total = block_sum(total, partial);
-  if (threadIdx.x == 0) lse.row(i)[0] = top + logf(total);
-}
-/// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block.
-__global__ void xent_loss(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
-                          float* loss) {
-  CLIPX_SHARED(float[33], partial);
-  const dim n = cosines.rows;
-  const float scale = expf(*log_scale);
-  float total = 0;
-  for (dim i = threadIdx.x; i < n; i += blockDim.x) {
-    const float own = scale * cosines.row(i)[i];
-    total += (rows.row(i)[0] - own) + (cols.row(i)[0] - own);
-  }
-  total = block_sum(total, partial);
-  if (threadIdx.x == 0) *loss = total / (2.0f * static_cast<float>(n));
-}
-/// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's share of dt = sum of G S.
-__global__ void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
-                              mat<float> dcosines, float* share) {
-  CLIPX_SHARED(float[33], partial);
-  const dim i = blockIdx.x, n = cosines.rows;
-  const float scale = expf(*log_scale);
-  float total = 0;
-  for (dim j = threadIdx.x; j < n; j += blockDim.x) {
-    const float logit = scale * cosines.row(i)[j];
-    const float g =
-        (expf(logit - rows.row(i)[0]) + expf(logit - cols.row(j)[0]) - (i == j ? 2.0f : 0.0f)) / (2.0f * static_cast<float>(n));
-    dcosines.row(i)[j] = scale * g;
-    total += g * logit;
-  }
-  total = block_sum(total, partial);
-  if (threadIdx.x == 0) share[i] = total;
-}
-/// *to += the sum of n values, by one block.
-__global__ void add_total(const float* values, dim n, float* to) {
-  CLIPX_SHARED(float[33], partial);
-  float total = 0;
-  for (dim i = threadIdx.x; i < n; i += blockDim.x) total += values[i];
-  total = block_sum(total, partial);
-  if (threadIdx.x == 0) *to += total;
 }
 
 }  // namespace clipx::gpu
