@@ -16,37 +16,35 @@ std::unique_ptr<engine> make_cuda(clipx::checkpoint c, const engine_options& o);
 std::string describe_cuda();
 #endif
 
-std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
-  const auto needs = [&](std::initializer_list<const char*> known) {
-    std::string names;
-    for (auto* p : known) {
-      if (o.precision == p) return;
-      names += clipx::cat(names.empty() ? "" : " or ", p);
-    }
-    clipx::fail(clipx::cat("--precision ", o.precision, ": expected ", names, " with --backend ", o.backend));
+std::string engine_usage(const engine_options& o) {
+  struct kind {
+    std::string name, precisions[2];
   };
-  if (o.backend == "eigen") {
-    needs({"f64", "f32"});
-    return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
-  }
+  const kind kinds[]{{"eigen", {"f64", "f32"}}, {"cpu", {"f32", "bf16"}}, {"cuda", {"f32", "bf16"}}};
+  for (auto& k : kinds)
+    if (o.backend == k.name) {
+      for (auto& p : k.precisions)
+        if (o.precision == p) return {};
+      return clipx::cat("--precision ", o.precision, ": expected ", k.precisions[0], " or ", k.precisions[1], " with --backend ",
+                        o.backend);
+    }
+  return clipx::cat("--backend ", o.backend, ": unknown; expected eigen, cpu or cuda");
+}
+
+std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
+  const auto wrong = engine_usage(o);
+  clipx::expect(wrong.empty(), wrong);
+  if (o.backend == "eigen") return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
   std::string built = "eigen";
 #ifdef CLIPX_HAS_CPU
-  if (o.backend == "cpu") {
-    needs({"f32", "bf16"});
-    return make_cpu(std::move(source), o);
-  }
+  if (o.backend == "cpu") return make_cpu(std::move(source), o);
   built += ", cpu";
 #endif
 #ifdef CLIPX_HAS_CUDA
-  if (o.backend == "cuda") {
-    needs({"f32", "bf16"});
-    return make_cuda(std::move(source), o);
-  }
+  if (o.backend == "cuda") return make_cuda(std::move(source), o);
   built += ", cuda";
 #endif
-  if (o.backend == "cuda" || o.backend == "cpu")
-    clipx::fail(clipx::cat("--backend ", o.backend, ": this program was built without it; it has: ", built));
-  clipx::fail(clipx::cat("--backend ", o.backend, ": unknown; this program has: ", built));
+  clipx::fail(clipx::cat("--backend ", o.backend, ": this program was built without it; it has: ", built));
 }
 
 clipx::resampler picture_loops() {

@@ -14,6 +14,8 @@ struct engine_options {
   std::string backend = "cpu", precision = "f32";
   int threads = 0;  // 0: all
   bool deterministic = false;
+  int gpu = 0;  // --device, and the next two: cuda
+  bool tf32 = false, autotune = false;
 };
 
 class engine {
@@ -34,7 +36,11 @@ class engine {
   clipx::checkpoint source_;
 };
 
-/// Loads the checkpoint's weights onto the chosen device. Errors: a backend or precision that is unknown or not built in.
+/// What is wrong with these options in every build: a backend that nobody knows, a precision that it does not have; empty: nothing.
+std::string engine_usage(const engine_options& options);
+
+/// Loads the checkpoint's weights onto the chosen device. Errors: engine_usage(), a backend that is not built in, a GPU that is not
+/// there.
 std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& options);
 
 /// The fastest loops for pictures in this build; all give the same pixels.
