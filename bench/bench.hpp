@@ -1,7 +1,6 @@
 // What the benches share: repeated timing, work counted, and one line of results.
 #pragma once
 #include <algorithm>
-#include <chrono>
 #include <clipx/image/preprocess.hpp>
 #include <clipx/model/config.hpp>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "machine.hpp"
 #include "peak.hpp"
 
 namespace CLI {
@@ -19,25 +19,6 @@ class App;
 namespace bench {
 
 using json = nlohmann::ordered_json;
-
-inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// Milliseconds of each of `runs` calls, after `warmup` calls that are not counted.
-template <class F>
-std::vector<double> time_runs(int warmup, int runs, F&& f) {
-  std::vector<double> ms;
-  for (int i = 0; i < warmup + runs; ++i) {
-    const double start = now();
-    f();
-    if (i >= warmup) ms.push_back((now() - start) * 1e3);
-  }
-  return ms;
-}
-
-inline double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
 
 /// min, median, all runs, and the process's peak memory.
 inline json result(const std::vector<double>& ms) {

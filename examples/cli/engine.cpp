@@ -14,6 +14,7 @@ clipx::resampler cpu_picture_loops();
 #ifdef CLIPX_HAS_CUDA
 std::unique_ptr<engine> make_cuda(clipx::checkpoint c, const engine_options& o);
 std::string describe_cuda();
+std::string gpu_missing();
 #endif
 
 std::string engine_usage(const engine_options& o) {
@@ -34,17 +35,28 @@ std::string engine_usage(const engine_options& o) {
 std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
   const auto wrong = engine_usage(o);
   clipx::expect(wrong.empty(), wrong);
-  if (o.backend == "eigen") return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
-  std::string built = "eigen";
+  const auto missing = backend_missing(o.backend);
+  clipx::expect(missing.empty(), [&] { return clipx::cat("--backend ", o.backend, ": ", missing); });
 #ifdef CLIPX_HAS_CPU
   if (o.backend == "cpu") return make_cpu(std::move(source), o);
-  built += ", cpu";
 #endif
 #ifdef CLIPX_HAS_CUDA
   if (o.backend == "cuda") return make_cuda(std::move(source), o);
+#endif
+  return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
+}
+
+std::string backend_missing(const std::string& backend) {
+  std::string built = "eigen";
+#ifdef CLIPX_HAS_CPU
+  if (backend == "cpu") return {};
+  built += ", cpu";
+#endif
+#ifdef CLIPX_HAS_CUDA
+  if (backend == "cuda") return gpu_missing();
   built += ", cuda";
 #endif
-  clipx::fail(clipx::cat("--backend ", o.backend, ": this program was built without it; it has: ", built));
+  return backend == "eigen" ? "" : clipx::cat("this program was built without it; it has: ", built);
 }
 
 clipx::resampler picture_loops() {
