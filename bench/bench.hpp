@@ -25,8 +25,10 @@ inline json result(const std::vector<double>& ms) {
   return {{"min_ms", *std::min_element(ms.begin(), ms.end())}, {"median_ms", median(ms)}, {"runs", ms}, {"peak_mib", peak_mib()}};
 }
 
-/// Adds GFLOP/s of `flops` in each run, and the ceiling of this precision, measured now: once peak_mib() was taken.
-void add_rate(json& facts, double flops, int threads, bool bf16);
+struct device_options;
+/// Adds GFLOP/s of `flops` in each run; but for a GPU, the ceiling of this precision too, measured at the first call, which comes
+/// once peak_mib() was taken.
+void add_rate(json& facts, double flops, const device_options& device);
 
 // Operations of the work that clipx does, a multiply-add as two: without the rows of the last block that nothing reads.
 double image_flops(const clipx::clip_config& c);                     // one picture
@@ -45,11 +47,21 @@ std::vector<std::string> lines_of(const std::string& path);
 /// One JSON line, or the same facts a line each.
 void print(const json& facts, bool as_json);
 
+/// How often a command calls what it times, and how it says so.
+struct timing {
+  int runs = 10, warmup = 2;
+  bool serve = false, json_output = false;
+  void add(CLI::App& verb);
+  /// Calls `work`, and prints facts, result() and what `add` adds: once, or for every request.
+  void report(const json& facts, const std::function<void()>& work, const std::function<void(json&)>& add) const;
+};
+
 void add_peak(CLI::App& app, std::function<void()>& run);
 void add_encode(CLI::App& app, std::function<void()>& run);
 void add_tokenize(CLI::App& app, std::function<void()>& run);
 void add_preprocess(CLI::App& app, std::function<void()>& run);
 void add_ends(CLI::App& app, std::function<void()>& run);
 void add_ops(CLI::App& app, std::function<void()>& run);
+void add_loss(CLI::App& app, std::function<void()>& run);
 
 }  // namespace bench
