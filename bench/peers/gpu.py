@@ -4,11 +4,10 @@
 
 Before a row is timed its results are compared with PyTorch's in f32: the least cosine must reach 0.9995, a loss be within 1e-3. A ratio
 is the best PyTorch mode's p50 over an arm's: above 1 is faster. `--device cpu` runs all of this on tiny models, to try it where there
-is no GPU: its times mean nothing. Exit status: 1 if an arm failed or clipx disagreed; what does not fit, what was left out and a mode of PyTorch that is less
-exact (it is marked, and no rival) change nothing.
+is no GPU: its times mean nothing. Exit status: 1 if an arm failed or clipx disagreed; what does not fit, what was left out and
+a mode of PyTorch that is less exact (it is marked, and no rival) change nothing.
 """
 import argparse
-import contextlib
 import copy
 import dataclasses
 import datetime
@@ -17,7 +16,6 @@ import json
 import math
 import pathlib
 import shlex
-import signal
 import statistics
 import subprocess
 import sys
@@ -32,6 +30,7 @@ try:
     from torch.nn import functional as F
 
     import gpu_models
+    from gpu_arms import clipx_arm, gpu, left_out, said, torch_arm
 except ImportError as missing:
     sys.exit(f"gpu.py: {missing}; it needs torch, transformers, safetensors and numpy, as bench/peers/setup.sh installs them")
 
@@ -39,160 +38,8 @@ COSINE, LOSS = 0.9995, 1e-3
 MODES = ["autocast", "bf16", "compile", "max-autotune"]
 
 
-class left_out(Exception):
-    """An arm that has no numbers, and is not wrong: it does not fit, or took too long to compile."""
-
-
 def say(*words):
     print(*words, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def at_most(seconds, what):
-    def stop(*_):
-        raise left_out(f"{what} took more than {seconds:.0f} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-class gpu:
-    """What differs between a GPU and the dry run on a CPU."""
-
-    def __init__(self, o):
-        self.dry, self.device = o.device == "cpu", torch.device(o.device)
-
-    def sync(self):
-        if not self.dry:
-            torch.cuda.synchronize()
-
-    def allocated(self):
-        return 0 if self.dry else torch.cuda.memory_allocated()
-
-    def peak(self):
-        return 0 if self.dry else torch.cuda.max_memory_allocated()
-
-    def reset(self):
-        if not self.dry:
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-
-    def name(self):
-        return "CPU, dry run: these times mean nothing" if self.dry else torch.cuda.get_device_name()
-
-    def time(self, work):
-        self.sync()
-        start = time.perf_counter()
-        work()
-        self.sync()
-        return (time.perf_counter() - start) * 1e3
-
-    def ceilings(self):
-        """bf16 product of random matrices, TFLOP/s; copying on the device, GB/s read and written."""
-        n, count = (256, 1 << 22) if self.dry else (8192, 1 << 30)
-        a, b = (torch.randn(n, n, device=self.device, dtype=torch.bfloat16) for _ in range(2))
-        ms = [self.time(lambda: a @ b) for _ in range(13)][3:]
-        x = torch.randn(count, device=self.device)
-        y = torch.empty_like(x)
-        copies = [self.time(lambda: y.copy_(x)) for _ in range(8)][3:]
-        return {"bf16_tflops": 2 * n**3 / statistics.median(ms) * 1e-9, "copy_gbs": 8 * count / statistics.median(copies) * 1e-6}
-
-
-class torch_arm:
-    """make() gives a function of a turn; it is made, compiled and called for the first time in start()."""
-
-    def __init__(self, g, name, make, weights=0, seconds=0.0):
-        self.g, self.name, self.make, self.weights, self.seconds = g, name, make, weights, seconds
-        self.work, self.turn, self.peak_mib = None, 0, None
-
-    def call(self):
-        self.turn += 1
-        return self.work(self.turn)
-
-    def start(self):
-        self.g.reset()
-        before = self.g.allocated()
-        try:
-            with at_most(self.seconds, "compiling") if self.seconds else contextlib.nullcontext():
-                self.work = self.make()
-                for _ in range(3):
-                    self.call()
-                self.g.reset()  # what compiling took is not counted
-                out = self.call()
-                self.g.sync()
-        except torch.OutOfMemoryError as e:
-            raise left_out("does not fit: " + str(e).split(". ")[0]) from None
-        if not self.g.dry:
-            self.peak_mib = (self.g.peak() - before + self.weights) / 2**20
-        return out
-
-    def run(self, calls):
-        return [self.g.time(self.call) for _ in range(calls)]
-
-    def pause(self):
-        self.g.reset()
-
-    def stop(self):
-        self.work = None
-        self.g.reset()
-
-
-class clipx_arm:
-    """clipx-bench as a server: a line when it is ready, then one for each number of calls that it is sent."""
-
-    def __init__(self, name, command, out=None):
-        self.name, self.out, self.facts, self.peak_mib = name, out, {}, None
-        self.command = [*map(str, command), "--serve"]
-        self.process = None
-
-    def hear(self):
-        line = self.process.stdout.readline()
-        if line:
-            return json.loads(line)
-        message = (self.process.stderr.read().strip() or f"status {self.process.wait()}").splitlines()[-1]
-        if "out of memory" in message:
-            raise left_out("does not fit: " + message)
-        raise RuntimeError(message)
-
-    def open(self, more=()):
-        self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
-        return self.hear()
-
-    def start(self):
-        self.facts = self.open(["--out", str(self.out)] if self.out else [])
-        self.run(3)
-        return self.facts
-
-    def run(self, calls):
-        if not self.process:
-            self.open()
-            self.ask(1)
-        return self.ask(calls)
-
-    def ask(self, calls):
-        try:
-            print(calls, file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            pass
-        line = self.hear()
-        self.facts |= line
-        self.peak_mib = line["weights_mib"] + line["activations_peak_mib"]
-        return line["runs"]
-
-    def pause(self):
-        """Gives its memory back until the next run."""
-        self.stop()
-
-    def stop(self):
-        if self.process:
-            self.process.communicate()
-            self.process = None
 
 
 @dataclasses.dataclass
@@ -208,7 +55,7 @@ class result:
 
 @dataclasses.dataclass
 class row:
-    """arms(): torch's and clipx's; judge(what start() gave, arm) -> (agreement, agrees)."""
+    """make() -> arms, judge; judge(arm, what its start() gave) -> (agreement, agrees)."""
     name: str
     make: object
     apart: bool = False  # arms must not hold memory while another runs
@@ -221,7 +68,7 @@ def least_cosine(a, b):
 
 class bench:
     def __init__(self, o):
-        self.o, self.g, self.began = o, gpu(o), time.monotonic()
+        self.o, self.g, self.began = o, gpu(o.device), time.monotonic()
         self.folder = tempfile.TemporaryDirectory(prefix="clipx-gpu-", dir=o.work)
         self.work = pathlib.Path(self.folder.name)
         self.models = {}
@@ -231,7 +78,9 @@ class bench:
         return self.o.seconds - (time.monotonic() - self.began)
 
     def compile_seconds(self, mode):
-        """What a compiler may take: never what the rows to come need without one."""
+        """What a compiler may take, where there is one: never what the rows to come need without."""
+        if mode in ("autocast", "bf16"):
+            return None
         return min(self.o.tune_seconds if mode == "max-autotune" else self.o.compile_seconds, self.left() - 12 * self.rows_left)
 
     def model(self, name):
@@ -274,7 +123,7 @@ class bench:
                     return work
                 size = sum(p.numel() * p.element_size() for p in model.parameters())
                 arms.append(torch_arm(self.g, f"torch {mode}{suffix}", make, size,
-                                      0 if mode in ("autocast", "bf16") else self.compile_seconds(mode)))
+                                      self.compile_seconds(mode)))
 
         def judge(arm, got):
             rows = torch.from_numpy(np.load(out)) if isinstance(arm, clipx_arm) else got.float()
@@ -373,7 +222,7 @@ class bench:
                     return out
                 return work
             arms.append(torch_arm(self.g, "torch " + mode, make, 0,
-                                  0 if mode in ("autocast", "bf16") else self.compile_seconds(mode)))
+                                  self.compile_seconds(mode)))
 
         def judge(arm, got):
             error = abs((got["loss"] if isinstance(arm, clipx_arm) else float(got.detach())) - want) / want
@@ -393,7 +242,10 @@ class bench:
 
     def measure(self, r):
         """All rounds of a row: its results, and the floating-point operations of the work as clipx does it."""
-        arms, judge = r.make()
+        try:
+            arms, judge = r.make()
+        except Exception as e:
+            return [result("-", note=said(e), failed=True)], None
         results, running = [], []
         for arm in arms:
             one = result(arm.name)
@@ -410,7 +262,7 @@ class bench:
                 one.note = str(e)
                 arm.stop()
             except Exception as e:  # an arm that fails is a line of the table
-                one.note, one.failed = (str(e).strip() or type(e).__name__).splitlines()[0], True
+                one.note, one.failed = said(e), True
                 arm.stop()
             say(f"{r.name}: {arm.name}:", one.note or f"agreement {one.agreement:.7f}{'' if one.agrees else ' DISAGREES'}")
         for _ in range(self.o.rounds):
@@ -423,7 +275,7 @@ class bench:
                     if r.apart:
                         arm.pause()
                 except Exception as e:
-                    one.note, one.failed = (str(e).strip() or type(e).__name__).splitlines()[0], True
+                    one.note, one.failed = said(e), True
                     running.remove(item)
         flops = next((a.facts["gflops"] * a.facts["median_ms"] * 1e6 for a in arms if isinstance(a, clipx_arm) and "gflops" in a.facts),
                      None)
@@ -460,8 +312,11 @@ def table(rows):
                     number(a.get("percent"), 1), number(a["peak_mib"], 0), agreement]
             lines.append([r["row"], a["arm"], *cells] if not a["note"] else [r["row"], a["arm"], a["note"]])
     widths = [max(len(c[i]) for c in lines if len(c) > 3) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(c.ljust(w) if i < 2 or len(cells) == 3 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))).rstrip()
-                     for cells in lines)
+
+    def padded(cells):
+        left = 2 if len(cells) > 3 else 3
+        return "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))).rstrip()
+    return "\n".join(map(padded, lines))
 
 
 def options():
@@ -502,7 +357,11 @@ def main():
         sys.exit(f"gpu.py: {o.bench} is missing: cmake --preset cuda && cmake --build --preset cuda --target clipx-bench")
     facts = {"date": datetime.datetime.now().isoformat(" ", "seconds"), "device": b.g.name(), "torch": torch.__version__,
              "command": shlex.join(["bench/peers/gpu.py", *sys.argv[1:]]), **b.g.ceilings()}
-    say(f"{facts['device']}: {facts['bf16_tflops']:.1f} TFLOP/s bf16, copy {facts['copy_gbs']:.0f} GB/s; torch {torch.__version__}")
+    ceilings = (f"{facts['device']}: product {facts['bf16_tflops']:.1f} TFLOP/s in bf16, copy {facts['copy_gbs']:.0f} GB/s; "
+                f"torch {torch.__version__}")
+    say(ceilings)
+    if {"compile", "max-autotune"} & set(o.modes):
+        b.g.load_compiler()
     done = []
     for i, r in enumerate(chosen):
         b.rows_left = len(chosen) - i - 1
@@ -514,7 +373,7 @@ def main():
         done.append(facts_of(r.name, *b.measure(r), facts["bf16_tflops"]))
         o.json.parent.mkdir(parents=True, exist_ok=True)
         o.json.write_text(json.dumps(facts | {"rows": done}, indent=1) + "\n")
-    print(f"{facts['device']}; bf16 product {facts['bf16_tflops']:.1f} TFLOP/s, copy {facts['copy_gbs']:.0f} GB/s; torch {torch.__version__}")
+    print(ceilings)
     print(table(done))
     say("written:", o.json)
     return 1 if any(a["failed"] or not a["agrees"] and a["arm"].startswith("clipx") for r in done for a in r["arms"]) else 0
