@@ -88,8 +88,7 @@ std::function<void()> resident(B& device, const clipx::clip<Encoder, B>& model,
 }
 
 template <class Encoder, class B>
-void encode(B& device, const options& o, clipx::checkpoint source) {
-  const double start = now();
+void encode(B& device, const options& o, clipx::checkpoint source, double start) {
   const auto model = clipx::load<Encoder>(device, std::move(source));
   const auto& config = model.source().config();
   const double loaded = now();
@@ -141,10 +140,11 @@ void add_encode(CLI::App& app, std::function<void()>& run) {
   verb->callback([=, &run] {
     if (o->tower == "text" && texts->count() + tokens->count() != 1) throw CLI::RequiredError("one of --texts and --tokens");
     run = [=] {
+      const double start = now();
       auto source = clipx::checkpoint::open(o->model);
       with_device(o->device, [&](auto& device) {
-        if (source.config().vision.is_resnet()) encode<clipx::modified_resnet>(device, *o, std::move(source));
-        else encode<clipx::vit>(device, *o, std::move(source));
+        if (source.config().vision.is_resnet()) encode<clipx::modified_resnet>(device, *o, std::move(source), start);
+        else encode<clipx::vit>(device, *o, std::move(source), start);
       });
     };
   });

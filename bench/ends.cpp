@@ -77,8 +77,7 @@ json texts(const Model& model, const options& o) {
 }
 
 template <class Encoder, class B>
-void ends(B& device, const options& o, clipx::checkpoint source) {
-  const double start = now();
+void ends(B& device, const options& o, clipx::checkpoint source, double start) {
   const auto model = clipx::load<Encoder>(device, std::move(source));
   const double loaded = now();
   std::vector<json> sides;
@@ -109,10 +108,11 @@ void add_ends(CLI::App& app, std::function<void()>& run) {
   verb->callback([=, &run] {
     if (files->count() + lines->count() == 0) throw CLI::RequiredError("pictures or --texts");
     run = [=] {
+      const double start = now();
       auto source = clipx::checkpoint::open(o->model);
       with_device(o->device, [&](auto& device) {
-        if (source.config().vision.is_resnet()) ends<clipx::modified_resnet>(device, *o, std::move(source));
-        else ends<clipx::vit>(device, *o, std::move(source));
+        if (source.config().vision.is_resnet()) ends<clipx::modified_resnet>(device, *o, std::move(source), start);
+        else ends<clipx::vit>(device, *o, std::move(source), start);
       });
     };
   });

@@ -106,11 +106,12 @@ macro(clipx_tests)
   if(clipx_emulation)
     clipx_test(emulation tests/emulation/emulation.cpp BACKENDS emulation)
   endif()
-  if(clipx_emulation AND TARGET clipx-program)  # the program whose GPU is the emulated one
-    get_target_property(sources clipx-program SOURCES)
+  if(clipx_emulation AND TARGET clipx-program)  # the program whose GPU is the emulated one: only these two units know
     set(others ${clipx_backends})
     list(REMOVE_ITEM others cuda)
-    add_executable(clipx-emulated ${sources})
+    add_executable(clipx-emulated examples/cli/engine.cpp examples/cli/engine_cuda.cpp
+                   "$<FILTER:$<TARGET_OBJECTS:clipx-program>,EXCLUDE,/engine(_cuda)?[.]cpp>")
+    add_dependencies(clipx-emulated clipx-program)
     clipx_link(clipx-emulated ${others})
     target_link_libraries(clipx-emulated PRIVATE clipx-emulation-compiled CLI11::CLI11)
     target_compile_definitions(clipx-emulated PRIVATE CLIPX_VERSION="${PROJECT_VERSION}" CLIPX_HAS_CUDA=1)

@@ -65,7 +65,7 @@ done
 logs=${OUT:-$root/build/device}
 mkdir -p "$logs" || exit 1
 (cd "$logs" && rm -f build.log cases.log sanitizer.log eval.log bench.txt bench.json summary.txt)
-for place in /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer; do
+for place in /usr/local/cuda/bin /usr/local/cuda/compute-sanitizer /usr/local/nvidia/bin; do
   [ ! -d $place ] || PATH=$PATH:$place
 done
 : > "$logs/steps.tmp"
