@@ -194,17 +194,13 @@ for t in f32 bf16; do step "cases, $kind $t" cases.log 120 $build/tests/test-${k
 # something, the test's that a case failed.
 if command -v compute-sanitizer > /dev/null 2>&1; then
   sanitize() {  # tool limit type cases
-    step "$1, $3: $4" "$1.log" "$2" compute-sanitizer --tool "$1" --error-exitcode 9 $build/tests/test-${kind}_"$3" "$4"
+    step "$1, $3: $4" sanitizer.log "$2" compute-sanitizer --tool "$1" --error-exitcode 9 $build/tests/test-${kind}_"$3" "$4"
   }
   for t in f32 bf16; do
     sanitize memcheck 90 $t "ops against*"
     sanitize racecheck 60 $t "contrastive loss against*"
     sanitize initcheck 60 $t "pruned and packed*"
     sanitize synccheck 60 $t "contrastive loss against*"
-  done
-  # One log for all of the tools: few files come back from a machine that is lent.
-  for tool in memcheck racecheck initcheck synccheck; do
-    [ ! -f "$logs/$tool.log" ] || { cat "$logs/$tool.log" >> "$logs/sanitizer.log"; rm "$logs/$tool.log"; }
   done
 else
   for tool in memcheck racecheck initcheck synccheck; do record $tool skipped 0 "compute-sanitizer is not on PATH"; done
