@@ -1,7 +1,6 @@
 // What the benches share: repeated timing, work counted, and one line of results.
 #pragma once
 #include <algorithm>
-#include <chrono>
 #include <clipx/image/preprocess.hpp>
 #include <clipx/model/config.hpp>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "machine.hpp"
 #include "peak.hpp"
 
 namespace CLI {
@@ -20,32 +20,15 @@ namespace bench {
 
 using json = nlohmann::ordered_json;
 
-inline double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// Milliseconds of each of `runs` calls, after `warmup` calls that are not counted.
-template <class F>
-std::vector<double> time_runs(int warmup, int runs, F&& f) {
-  std::vector<double> ms;
-  for (int i = 0; i < warmup + runs; ++i) {
-    const double start = now();
-    f();
-    if (i >= warmup) ms.push_back((now() - start) * 1e3);
-  }
-  return ms;
-}
-
-inline double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
-
 /// min, median, all runs, and the process's peak memory.
 inline json result(const std::vector<double>& ms) {
   return {{"min_ms", *std::min_element(ms.begin(), ms.end())}, {"median_ms", median(ms)}, {"runs", ms}, {"peak_mib", peak_mib()}};
 }
 
-/// Adds GFLOP/s of `flops` in each run, and the ceiling of this precision, measured now: once peak_mib() was taken.
-void add_rate(json& facts, double flops, int threads, bool bf16);
+struct device_options;
+/// Adds GFLOP/s of `flops` in each run; but for a GPU, the ceiling of this precision too, measured at the first call, which comes
+/// once peak_mib() was taken.
+void add_rate(json& facts, double flops, const device_options& device);
 
 // Operations of the work that clipx does, a multiply-add as two: without the rows of the last block that nothing reads.
 double image_flops(const clipx::clip_config& c);                     // one picture
@@ -64,11 +47,21 @@ std::vector<std::string> lines_of(const std::string& path);
 /// One JSON line, or the same facts a line each.
 void print(const json& facts, bool as_json);
 
+/// How often a command calls what it times, and how it says so.
+struct timing {
+  int runs = 10, warmup = 2;
+  bool serve = false, json_output = false;
+  void add(CLI::App& verb);
+  /// Calls `work`, and prints facts, result() and what `add` adds: once, or for every request.
+  void report(const json& facts, const std::function<void()>& work, const std::function<void(json&)>& add) const;
+};
+
 void add_peak(CLI::App& app, std::function<void()>& run);
 void add_encode(CLI::App& app, std::function<void()>& run);
 void add_tokenize(CLI::App& app, std::function<void()>& run);
 void add_preprocess(CLI::App& app, std::function<void()>& run);
 void add_ends(CLI::App& app, std::function<void()>& run);
 void add_ops(CLI::App& app, std::function<void()>& run);
+void add_loss(CLI::App& app, std::function<void()>& run);
 
 }  // namespace bench

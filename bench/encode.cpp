@@ -1,78 +1,127 @@
-// clipx-bench encode: a tower of a checkpoint on the cpu (or eigen) backend, end to end from pixels or texts to unit rows.
+// clipx-bench encode: a tower of a checkpoint, end to end from pixels or texts to unit rows, or from device memory to device
+// memory.
 #include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
-#include <clipx/cpu.hpp>
 #include <cstdio>
 #include <random>
 
-#include "bench.hpp"
+#include "devices.hpp"
 
 namespace bench {
 namespace {
+using clipx::dim;
+using clipx::mat;
 
 struct options {
-  std::string model, tower = "image", precision = "f32", input, texts, out;
-  int batch = 1, threads = 2, runs = 10, warmup = 2;
-  bool deterministic = false, json_output = false;
+  device_options device;
+  timing time;
+  std::string model, tower = "image", input, texts, tokens, out;
+  int batch = 1;
+  bool resident = false;
 };
 
-template <class Encoder, class T>
-void encode(const options& o) {
-  const double start = now();
-  clipx::cpu<T> device({.threads = o.threads, .deterministic = o.deterministic});
-  const auto model = clipx::load<Encoder>(device, o.model);
+/// (batch, n n 3) normalised, from (N, 3, n, n); or drawn.
+std::vector<float> pixels(const options& o, dim n) {
+  std::vector<float> values(static_cast<std::size_t>(o.batch * n * n * 3));
+  if (o.input.empty()) {
+    std::mt19937 bits(1);
+    std::normal_distribution<float> normal;
+    for (auto& v : values) v = normal(bits);
+    return values;
+  }
+  const auto array = clipx::read_npy(o.input);
+  clipx::expect(array.shape.size() == 4 && array.shape[0] >= o.batch && array.shape[1] == 3 && array.shape[2] == n,
+                [&] { return clipx::cat(o.input, ": expected ", o.batch, " pictures of 3 x ", n, " x ", n); });
+  for (dim i = 0; i < o.batch; ++i)
+    for (dim c = 0; c < 3; ++c)
+      for (dim p = 0; p < n * n; ++p)
+        values[static_cast<std::size_t>((i * n * n + p) * 3 + c)] = array.values[static_cast<std::size_t>((i * 3 + c) * n * n + p)];
+  return values;
+}
+
+/// Rows of ids: of a file of texts, again from its start where it is too short, or of one of ids.
+std::vector<std::vector<std::int32_t>> ids(const options& o, const clipx::checkpoint& source) {
+  std::vector<std::vector<std::int32_t>> rows;
+  if (o.tokens.empty()) {
+    const auto lines = lines_of(o.texts);
+    for (int i = 0; i < o.batch; ++i) rows.push_back(source.text()(lines[static_cast<std::size_t>(i) % lines.size()]));
+    return rows;
+  }
+  const auto array = clipx::read_npy(o.tokens);
+  clipx::expect(array.shape.size() == 2 && array.shape[0] >= o.batch,
+                [&] { return clipx::cat(o.tokens, ": expected ", o.batch, " rows of ids"); });
+  for (dim i = 0; i < o.batch; ++i) {
+    const auto* row = array.values.data() + i * array.shape[1];
+    rows.emplace_back(row, row + array.shape[1]);
+  }
+  return rows;
+}
+
+/// The tower alone: what goes in is in device memory, in four copies that take turns so that no cache holds it, and what comes out
+/// stays there.
+template <class Encoder, class B>
+std::function<void()> resident(B& device, const clipx::clip<Encoder, B>& model, const std::vector<float>& values) {
+  using T = clipx::scalar_t<B>;
+  const dim rows = static_cast<dim>(values.size()) / 3;
+  auto copies = std::make_shared<std::vector<clipx::buffer<T>>>();
+  for (int i = 0; i < 4; ++i) {
+    copies->push_back(device.template alloc<T>(rows * 3));
+    device.upload(mat<const float>(values.data(), rows, 3), copies->back().as_mat(rows, 3));
+  }
+  device.sync();
+  return [&, rows, copies, turn = std::size_t{0}]() mutable {
+    clipx::step<B> s(device);
+    typename clipx::clip<Encoder, B>::saved k;
+    model.encode_image(s, mat<const T>(copies->at(turn++ % copies->size()).as_mat(rows, 3)), k);
+    device.sync();
+  };
+}
+template <class Encoder, class B>
+std::function<void()> resident(B& device, const clipx::clip<Encoder, B>& model,
+                               const std::vector<std::vector<std::int32_t>>& tokens) {
+  return [&, packed = clipx::packed_texts::pack(tokens, model.config().text)] {
+    clipx::step<B> s(device);
+    typename clipx::clip<Encoder, B>::saved k;
+    model.encode_text(s, packed, k);
+    device.sync();
+  };
+}
+
+template <class Encoder, class B>
+void encode(B& device, const options& o, clipx::checkpoint source, double start) {
+  const auto model = clipx::load<Encoder>(device, std::move(source));
   const auto& config = model.source().config();
   const double loaded = now();
   clipx::embeddings<float> rows;
-  std::function<void()> work;
-  std::vector<std::uint8_t> rgb;
-  std::vector<float> pixels;
-  std::vector<std::vector<std::int32_t>> tokens;
+  std::function<void()> work, tower;
   double flops = 0;
   if (o.tower == "text") {
-    const auto lines = lines_of(o.texts);
-    for (int i = 0; i < o.batch; ++i) {
-      tokens.push_back(model.source().text()(lines[static_cast<std::size_t>(i) % lines.size()]));
-      flops += text_flops(config, tokens.back().size());
-    }
-    work = [&] { rows = clipx::embed_tokens(model.model(), tokens, clipx::dim{1} << 20); };
+    const auto tokens = ids(o, model.source());
+    for (auto& row : tokens) flops += text_flops(config, clipx::packed_texts::pooled(row, config.text) + 1);
+    work = [&, tokens] { rows = clipx::embed_tokens(model.model(), tokens, dim{1} << 20); };
+    if (o.resident) tower = resident(device, model.model(), tokens);
   } else {
-    const auto n = config.vision.image_size;
-    if (!o.input.empty()) {
-      auto array = clipx::read_npy(o.input);  // (N, 3, n, n) float32, as the peers take it
-      clipx::expect(array.shape.size() == 4 && array.shape[1] == 3 && array.shape[2] == n && array.shape[0] >= o.batch,
-                    [&] { return clipx::cat(o.input, ": expected ", o.batch, " pictures of 3 x ", n, " x ", n); });
-      pixels.resize(static_cast<std::size_t>(o.batch * n * n * 3));
-      for (clipx::dim i = 0; i < o.batch; ++i)
-        for (clipx::dim c = 0; c < 3; ++c)
-          for (clipx::dim p = 0; p < n * n; ++p)
-            pixels[static_cast<std::size_t>((i * n * n + p) * 3 + c)] =
-                array.values[static_cast<std::size_t>((i * 3 + c) * n * n + p)];
-    } else {
-      std::mt19937 bits(1);
-      rgb.resize(static_cast<std::size_t>(o.batch * n * n * 3));
-      for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
-    }
     flops = image_flops(config) * o.batch;
-    work = [&] {
-      rows = rgb.empty() ? clipx::embed_normalized(model.model(), std::span<const float>(pixels)) : model.encode_pixels(rgb);
-    };
+    if (o.input.empty() && !o.resident) {
+      std::mt19937 bits(1);
+      const dim n = config.vision.image_size;
+      std::vector<std::uint8_t> rgb(static_cast<std::size_t>(o.batch * n * n * 3));
+      for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
+      work = [&, rgb] { rows = model.encode_pixels(rgb); };
+    } else {
+      const auto values = pixels(o, config.vision.image_size);
+      work = [&, values] { rows = clipx::embed_normalized(model.model(), std::span<const float>(values)); };
+      if (o.resident) tower = resident(device, model.model(), values);
+    }
   }
+  const double ready = now();
   work();
-  const double first = now();
-  const auto ms = time_runs(o.warmup, o.runs, work);
-  auto facts = result(ms);
-  facts["load_ms"] = (loaded - start) * 1e3;
-  facts["first_ms"] = (first - loaded) * 1e3;
-  add_rate(facts, flops, o.threads, o.precision == "bf16");
+  const json facts{{"load_ms", (loaded - start) * 1e3}, {"first_ms", (now() - ready) * 1e3}};
   if (!o.out.empty()) clipx::write_npy(o.out, rows.values, {rows.rows(), rows.cols});
-  print(facts, o.json_output);
-}
-
-template <class T>
-void encode_any(const options& o) {
-  if (clipx::checkpoint::open(o.model).config().vision.is_resnet()) encode<clipx::modified_resnet, T>(o);
-  else encode<clipx::vit, T>(o);
+  o.time.report(facts, o.resident ? tower : work, [&](json& line) {
+    add_memory(line, device, model.bytes());
+    add_rate(line, flops, o.device);
+  });
 }
 }  // namespace
 
@@ -81,48 +130,24 @@ void add_encode(CLI::App& app, std::function<void()>& run) {
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->model)->required();
   verb->add_option("--tower", o->tower)->check(CLI::IsMember({"image", "text"}));
-  verb->add_option("--precision", o->precision)->check(CLI::IsMember({"f32", "bf16"}));
-  verb->add_option("--batch", o->batch);
-  verb->add_option("--threads", o->threads);
-  verb->add_option("--runs", o->runs);
-  verb->add_option("--warmup", o->warmup);
+  verb->add_option("--batch", o->batch)->check(CLI::PositiveNumber);
   verb->add_option("--input", o->input, "pixels, (N, 3, n, n) float32 .npy (default: random)");
-  verb->add_option("--texts", o->texts, "file, a text a line");
+  auto* texts = verb->add_option("--texts", o->texts, "file, a text a line");
+  auto* tokens = verb->add_option("--tokens", o->tokens, "instead: rows of ids as .npy, padded behind the end token");
   verb->add_option("--out", o->out, "unit rows as .npy");
-  verb->add_flag("--deterministic", o->deterministic);
-  verb->add_flag("--json", o->json_output);
-  verb->callback([=, &run] { run = [=] { o->precision == "bf16" ? encode_any<clipx::bf16>(*o) : encode_any<float>(*o); }; });
-}
-
-void add_peak(CLI::App& app, std::function<void()>& run) {
-  auto* verb = app.add_subcommand("peak", "The machine's ceilings.");
-  auto threads = std::make_shared<int>(2);
-  auto as_json = std::make_shared<bool>(false);
-  verb->add_option("--threads", *threads);
-  verb->add_flag("--json", *as_json);
+  verb->add_flag("--resident", o->resident, "only the tower is timed, from device memory to device memory");
+  o->device.add(*verb), o->time.add(*verb);
   verb->callback([=, &run] {
+    if (o->tower == "text" && texts->count() + tokens->count() != 1) throw CLI::RequiredError("one of --texts and --tokens");
     run = [=] {
-      const auto c = measure_ceilings(*threads);
-      print({{"cpu", cpu_name()},
-             {"flags", cpu_flags()},
-             {"threads", *threads},
-             {"f32_gflops", c.f32_gflops},
-             {"bf16_gflops", c.bf16_gflops},
-             {"bf16_unit", c.bf16_unit},
-             {"read_gbs", measure_reading(*threads)}},
-            *as_json);
+      const double start = now();
+      auto source = clipx::checkpoint::open(o->model);
+      with_device(o->device, [&](auto& device) {
+        if (source.config().vision.is_resnet()) encode<clipx::modified_resnet>(device, *o, std::move(source), start);
+        else encode<clipx::vit>(device, *o, std::move(source), start);
+      });
     };
   });
-}
-
-void print(const json& facts, bool as_json) {
-  if (as_json) {
-    std::printf("%s\n", facts.dump().c_str());
-    return;
-  }
-  for (auto& [key, value] : facts.items())
-    if (!value.is_array())
-      std::printf("%-12s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
 }
 
 }  // namespace bench

@@ -1,18 +1,18 @@
 // clipx-bench ends: from files and texts to unit rows, and what each step of the way takes.
 #include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
-#include <clipx/cpu.hpp>
 #include <memory>
 
-#include "bench.hpp"
+#include "devices.hpp"
 
 namespace bench {
 namespace {
 
 struct options {
-  std::string model, precision = "f32", texts;
+  device_options device;
+  std::string model, texts;
   std::vector<std::string> files;
-  int threads = 2, runs = 7, warmup = 1;
+  int runs = 7, warmup = 1;
   std::size_t batch = 16;
   bool json_output = false;
 };
@@ -28,7 +28,7 @@ json pictures(const Model& model, const options& o) {
     for (std::size_t from = 0; from < o.files.size(); from += o.batch) {
       const auto part = std::span(o.files).subspan(from, std::min(o.batch, o.files.size() - from));
       rgb.resize(part.size() * one);
-      const auto t = each_picture(part, config, o.threads, [&](std::size_t i, const clipx::image& pixels) {
+      const auto t = each_picture(part, config, o.device.threads, [&](std::size_t i, const clipx::image& pixels) {
         std::copy(pixels.data.begin(), pixels.data.end(), rgb.begin() + static_cast<std::ptrdiff_t>(i * one));
       });
       const double start = now();
@@ -76,11 +76,9 @@ json texts(const Model& model, const options& o) {
   return facts;
 }
 
-template <class Encoder, class T>
-void ends(const options& o) {
-  const double start = now();
-  clipx::cpu<T> device({.threads = o.threads});
-  const auto model = clipx::load<Encoder>(device, o.model);
+template <class Encoder, class B>
+void ends(B& device, const options& o, clipx::checkpoint source, double start) {
+  const auto model = clipx::load<Encoder>(device, std::move(source));
   const double loaded = now();
   std::vector<json> sides;
   if (!o.files.empty()) sides.push_back(pictures(model, o));
@@ -89,15 +87,9 @@ void ends(const options& o) {
     facts["load_ms"] = (loaded - start) * 1e3;
     const double flops = facts["flops"];
     facts.erase("flops");
-    add_rate(facts, flops, o.threads, o.precision == "bf16");
+    add_rate(facts, flops, o.device);
     print(facts, o.json_output);
   }
-}
-
-template <class T>
-void ends_any(const options& o) {
-  if (clipx::checkpoint::open(o.model).config().vision.is_resnet()) ends<clipx::modified_resnet, T>(o);
-  else ends<clipx::vit, T>(o);
 }
 }  // namespace
 
@@ -106,17 +98,23 @@ void add_ends(CLI::App& app, std::function<void()>& run) {
       app.add_subcommand("ends", "From picture files, or texts, to unit rows: decode, resize, tokenize, encode. A line each.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->model)->required();
-  verb->add_option("--precision", o->precision)->check(CLI::IsMember({"f32", "bf16"}));
   auto* files = verb->add_option("files", o->files, "pictures");
   auto* lines = verb->add_option("--texts", o->texts, "file, a text a line");
   verb->add_option("--batch", o->batch, "pictures encoded at once")->check(CLI::PositiveNumber);
-  verb->add_option("--threads", o->threads)->check(CLI::PositiveNumber);
   verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--json", o->json_output);
+  o->device.add(*verb);
   verb->callback([=, &run] {
     if (files->count() + lines->count() == 0) throw CLI::RequiredError("pictures or --texts");
-    run = [=] { o->precision == "bf16" ? ends_any<clipx::bf16>(*o) : ends_any<float>(*o); };
+    run = [=] {
+      const double start = now();
+      auto source = clipx::checkpoint::open(o->model);
+      with_device(o->device, [&](auto& device) {
+        if (source.config().vision.is_resnet()) ends<clipx::modified_resnet>(device, *o, std::move(source), start);
+        else ends<clipx::vit>(device, *o, std::move(source), start);
+      });
+    };
   });
 }
 

@@ -2,22 +2,19 @@
 #include <CLI/CLI.hpp>
 #include <cases/models.hpp>
 #include <cases/ops.hpp>
-#include <clipx/cpu.hpp>
 #include <cstdio>
 #include <memory>
-#ifdef CLIPX_HAS_EIGEN
-#include <clipx/eigen.hpp>
-#endif
 
-#include "bench.hpp"
+#include "devices.hpp"
 
 namespace bench {
 namespace {
 using clipx::dim;
 
 struct options {
-  std::string backend = "cpu", precision = "f32", filter;
-  int threads = 2, runs = 20, warmup = 3;
+  device_options device;
+  std::string filter;
+  int runs = 20, warmup = 3;
   dim pictures = 1;
   bool in_place = false, json_output = false;
 };
@@ -89,12 +86,13 @@ void time_case(B& device, const Case& c, const options& o, double peak, json& li
 
 template <class B>
 void ops(B& device, const options& o) {
-  const auto ceiling = measure_ceilings(o.threads);
-  const bool low = o.precision == "bf16";
+  const int threads = o.device.backend == "eigen" ? 1 : o.device.threads;
+  const bool low = o.device.precision == "bf16", gpu = o.device.backend == "cuda";
+  const auto ceiling = gpu ? ceilings{} : measure_ceilings(threads);
   const double peak = low ? ceiling.bf16_gflops : ceiling.f32_gflops;
   json lines = json::array();
   if (!o.json_output) {
-    std::printf("peak %.0f GF/s %s, %d threads\n", peak, low ? ("bf16, " + ceiling.bf16_unit).c_str() : "f32", o.threads);
+    if (!gpu) std::printf("peak %.0f GF/s %s, %d threads\n", peak, low ? ("bf16, " + ceiling.bf16_unit).c_str() : "f32", threads);
     std::printf("%-44s %-10s %9s %9s\n", "case", "part", "median ms", "min ms");
   }
   each_case(o.pictures, [&](const auto& c) {
@@ -102,43 +100,26 @@ void ops(B& device, const options& o) {
   });
   clipx::expect(!lines.empty(), [&] { return clipx::cat("no case has \"", o.filter, "\" in its name"); });
   if (o.json_output)
-    print({{"backend", o.backend}, {"precision", o.precision}, {"threads", o.threads}, {"peak_gflops", peak}, {"ops", lines}},
+    print({{"backend", o.device.backend},
+           {"precision", o.device.precision},
+           {"threads", threads},
+           {"peak_gflops", peak},
+           {"ops", lines}},
           true);
-}
-
-void run_ops(options o) {
-  if (o.backend == "eigen") {
-    clipx::expect(o.precision == "f32", "ops: eigen is timed in f32 alone");
-#ifdef CLIPX_HAS_EIGEN
-    o.threads = 1;
-    clipx::eigen<float> device;
-    return ops(device, o);
-#else
-    clipx::fail("ops: the eigen backend was not built");
-#endif
-  }
-  if (o.precision == "bf16") {
-    clipx::cpu<clipx::bf16> device({.threads = o.threads});
-    return ops(device, o);
-  }
-  clipx::cpu<float> device({.threads = o.threads});
-  ops(device, o);
 }
 }  // namespace
 
 void add_ops(CLI::App& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("ops", "Single ops, forward and backward: the tests' cases at the sizes of real models.");
   auto o = std::make_shared<options>();
-  verb->add_option("--backend", o->backend)->check(CLI::IsMember({"cpu", "eigen"}));
-  verb->add_option("--precision", o->precision)->check(CLI::IsMember({"f32", "bf16"}));
   verb->add_option("--filter", o->filter, "only cases with this in their name");
   verb->add_option("--pictures", o->pictures, "batch size of the convolutions")->check(CLI::PositiveNumber);
-  verb->add_option("--threads", o->threads)->check(CLI::PositiveNumber);
   verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--in-place", o->in_place, "weights that may change, as in training: none is packed");
   verb->add_flag("--json", o->json_output);
-  verb->callback([=, &run] { run = [=] { run_ops(*o); }; });
+  o->device.add(*verb);
+  verb->callback([=, &run] { run = [=] { with_device(o->device, [&](auto& device) { ops(device, *o); }); }; });
 }
 
 }  // namespace bench

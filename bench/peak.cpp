@@ -1,14 +1,11 @@
 #include "peak.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdint>
-#include <fstream>
-#include <sstream>
 #include <vector>
+
+#include "machine.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -149,26 +146,6 @@ double measure_reading(int threads) {
   return best;
 }
 
-namespace {
-std::string cpu_line(const std::string& key) {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with(key)) return line.substr(std::min(line.find(':') + 2, line.size()));
-  return {};
-}
-}  // namespace
-
-std::string cpu_name() { return cpu_line("model name"); }
-
-std::string cpu_flags() {
-  constexpr std::array wanted{"avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16"};
-  std::istringstream all(cpu_line("flags"));
-  std::string out;
-  for (std::string flag; all >> flag;)
-    if (std::find(wanted.begin(), wanted.end(), flag) != wanted.end()) out.append(out.empty() ? "" : " ").append(flag);
-  return out;
-}
-
 std::string bf16_unit() {
 #if defined(__x86_64__)
   const auto flags = cpu_flags();
@@ -176,12 +153,6 @@ std::string bf16_unit() {
   if (flags.find("avx512_bf16") != std::string::npos) return "avx512_bf16";
 #endif
   return "none";
-}
-
-double peak_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 }  // namespace bench

@@ -17,11 +17,4 @@ double measure_reading(int threads);
 /// "amx" where the processor has tiles and the system grants them to this process, else "avx512_bf16" (vdpbf16ps) or "none".
 std::string bf16_unit();
 
-/// CPU model and the instruction sets that matter here.
-std::string cpu_name();
-std::string cpu_flags();
-
-/// Largest resident memory of this process, MiB.
-double peak_mib();
-
 }  // namespace bench

@@ -1,12 +1,11 @@
 // What several benches need: the work of a tower, pictures in threads, lines.
 #include <atomic>
 #include <clipx/clipx.hpp>
-#include <clipx/cpu.hpp>
 #include <exception>
 #include <mutex>
 #include <thread>
 
-#include "bench.hpp"
+#include "devices.hpp"
 
 namespace bench {
 namespace {
@@ -52,17 +51,25 @@ double text_flops(const clipx::clip_config& c, std::size_t tokens) {
   return blocks_flops(t.width, t.mlp_width, t.layers, L, L * (L + 1) / 2) + 2 * static_cast<double>(t.width * c.embed_dim);
 }
 
-void add_rate(json& facts, double flops, int threads, bool bf16) {
-  const auto c = measure_ceilings(threads);
-  const double rate = flops / (facts["median_ms"].get<double>() * 1e6), peak = bf16 ? c.bf16_gflops : c.f32_gflops;
-  facts["gflops"] = rate, facts["peak_gflops"] = peak;
+void add_rate(json& facts, double flops, const device_options& device) {
+  const double rate = flops / (facts["median_ms"].get<double>() * 1e6);
+  facts["gflops"] = rate;
+  if (device.backend == "cuda") return;
+  static const auto c = measure_ceilings(device.backend == "eigen" ? 1 : device.threads);
+  const bool bf16 = device.precision == "bf16";
+  const double peak = bf16 ? c.bf16_gflops : c.f32_gflops;
+  facts["peak_gflops"] = peak;
   if (bf16) facts["bf16_unit"] = c.bf16_unit;
   if (peak > 0) facts["percent"] = 100 * rate / peak;
 }
 
 picture_times each_picture(std::span<const std::string> files, const clipx::preprocess_config& config, int threads,
                            const std::function<void(std::size_t, const clipx::image&)>& use) {
+#ifdef CLIPX_HAS_CPU
   const auto loops = clipx::cpu<float>::pixels_resampler();
+#else
+  const auto loops = clipx::plain_resampler();
+#endif
   std::atomic<std::size_t> next{0};
   std::mutex guard;  // of `sum` and `failure`
   picture_times sum;

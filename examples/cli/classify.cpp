@@ -86,6 +86,7 @@ void add_classify(CLI::App& app, action& run) {
   verb->callback([=, &run] {
     if (labels->count() && classes->count()) throw CLI::ExcludesError("--labels", "--classes");
     if (labels->count() + classes->count() == 0) throw CLI::RequiredError("--labels or --classes");
+    o->model.check_engine();
     run = [=] { return classify(*o); };
   });
 }

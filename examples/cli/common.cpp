@@ -47,6 +47,23 @@ void model_options::add_engine(CLI::App& app) {
   app.add_flag("--deterministic", device.deterministic,
                "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)")
       ->group("Device");
+  add_gpu(app);
+}
+void model_options::add_gpu(CLI::App& app) {
+  const auto add = [&](CLI::Option* option) { gpu.push_back(option->group("Device")); };
+  add(app.add_option("--device", device.gpu, "which GPU, from 0 (cuda)")
+          ->check(CLI::Range(0, 1023).description(""))
+          ->type_name("N")
+          ->capture_default_str());
+  add(app.add_flag("--tf32", device.tf32, "f32 products with 10 bits of mantissa: faster, less exact (cuda)"));
+  add(app.add_flag("--autotune", device.autotune, "times several ways of each product at its first use (cuda)"));
+}
+void model_options::check_engine() const {
+  const auto wrong = engine_usage(device);
+  if (!wrong.empty()) throw CLI::ValidationError(wrong);
+  for (auto* o : gpu)
+    if (o->count() && device.backend != "cuda")
+      throw CLI::ValidationError(clipx::cat(o->get_name(), ": only --backend cuda has it; this is --backend ", device.backend));
 }
 void model_options::add_json(CLI::App& app) { app.add_flag("--json", json_output, "JSON instead of text"); }
 

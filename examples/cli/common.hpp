@@ -22,11 +22,14 @@ struct model_options {
   engine_options device;
   std::size_t batch_size = 32;
   bool json_output = false;
+  std::vector<CLI::Option*> gpu;  // what add_gpu() added
 
   void add_model(CLI::App& app);    // --model, --tokenizer, --activation, --eos-id, --head-width
-  void add_engine(CLI::App& app);   // --backend, --precision, --threads, --batch-size, --deterministic
+  void add_engine(CLI::App& app);   // --backend, --precision, --threads, --batch-size, --deterministic, and add_gpu()
   void add_threads(CLI::App& app);  // --threads
+  void add_gpu(CLI::App& app);      // --device, --tf32, --autotune
   void add_json(CLI::App& app);     // --json
+  void check_engine() const;        // bad usage: a backend or precision that no program has, a GPU's option without a GPU
   clipx::checkpoint open() const;   // the folder given, or the default model
   std::unique_ptr<engine> load() const;
 };
@@ -67,5 +70,6 @@ void add_preprocess(CLI::App& app, action& run);
 void add_inspect(CLI::App& app, action& run);
 void add_convert(CLI::App& app, action& run);
 void add_eval(CLI::App& app, action& run);
+void add_bench(CLI::App& app, action& run);
 
 }  // namespace cli

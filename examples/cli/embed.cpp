@@ -102,6 +102,7 @@ void add_embed(CLI::App& app, action& run) {
   verb->callback([=, &run] {
     if (images->count() && texts->count()) throw CLI::ExcludesError("--images", "--texts");
     if (images->count() + texts->count() == 0) throw CLI::RequiredError("--images or --texts");
+    o->model.check_engine();
     run = [=] { return embed(*o); };
   });
 }

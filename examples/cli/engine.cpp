@@ -14,39 +14,49 @@ clipx::resampler cpu_picture_loops();
 #ifdef CLIPX_HAS_CUDA
 std::unique_ptr<engine> make_cuda(clipx::checkpoint c, const engine_options& o);
 std::string describe_cuda();
+std::string gpu_missing();
 #endif
 
-std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
-  const auto needs = [&](std::initializer_list<const char*> known) {
-    std::string names;
-    for (auto* p : known) {
-      if (o.precision == p) return;
-      names += clipx::cat(names.empty() ? "" : " or ", p);
-    }
-    clipx::fail(clipx::cat("--precision ", o.precision, ": expected ", names, " with --backend ", o.backend));
+std::string engine_usage(const engine_options& o) {
+  struct kind {
+    std::string name, precisions[2];
   };
-  if (o.backend == "eigen") {
-    needs({"f64", "f32"});
-    return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
-  }
+  const kind kinds[]{{"eigen", {"f64", "f32"}}, {"cpu", {"f32", "bf16"}}, {"cuda", {"f32", "bf16"}}};
+  for (auto& k : kinds)
+    if (o.backend == k.name) {
+      for (auto& p : k.precisions)
+        if (o.precision == p) return {};
+      return clipx::cat("--precision ", o.precision, ": expected ", k.precisions[0], " or ", k.precisions[1], " with --backend ",
+                        o.backend);
+    }
+  return clipx::cat("--backend ", o.backend, ": unknown; expected eigen, cpu or cuda");
+}
+
+std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
+  const auto wrong = engine_usage(o);
+  clipx::expect(wrong.empty(), wrong);
+  const auto missing = backend_missing(o.backend);
+  clipx::expect(missing.empty(), [&] { return clipx::cat("--backend ", o.backend, ": ", missing); });
+#ifdef CLIPX_HAS_CPU
+  if (o.backend == "cpu") return make_cpu(std::move(source), o);
+#endif
+#ifdef CLIPX_HAS_CUDA
+  if (o.backend == "cuda") return make_cuda(std::move(source), o);
+#endif
+  return o.precision == "f64" ? make_eigen_f64(std::move(source)) : make_eigen_f32(std::move(source));
+}
+
+std::string backend_missing(const std::string& backend) {
   std::string built = "eigen";
 #ifdef CLIPX_HAS_CPU
-  if (o.backend == "cpu") {
-    needs({"f32", "bf16"});
-    return make_cpu(std::move(source), o);
-  }
+  if (backend == "cpu") return {};
   built += ", cpu";
 #endif
 #ifdef CLIPX_HAS_CUDA
-  if (o.backend == "cuda") {
-    needs({"f32", "bf16"});
-    return make_cuda(std::move(source), o);
-  }
+  if (backend == "cuda") return gpu_missing();
   built += ", cuda";
 #endif
-  if (o.backend == "cuda" || o.backend == "cpu")
-    clipx::fail(clipx::cat("--backend ", o.backend, ": this program was built without it; it has: ", built));
-  clipx::fail(clipx::cat("--backend ", o.backend, ": unknown; this program has: ", built));
+  return backend == "eigen" ? "" : clipx::cat("this program was built without it; it has: ", built);
 }
 
 clipx::resampler picture_loops() {

@@ -14,6 +14,13 @@ struct engine_options {
   std::string backend = "cpu", precision = "f32";
   int threads = 0;  // 0: all
   bool deterministic = false;
+  int gpu = 0;  // --device, and the next two: cuda
+  bool tf32 = false, autotune = false;
+};
+
+/// Bytes on the device: weights, the most that a call took beside them, and what is held for the next one.
+struct engine_memory {
+  clipx::dim weights = 0, activations = 0, held = 0;
 };
 
 class engine {
@@ -25,8 +32,7 @@ class engine {
   /// (x.rows, y.rows), computed in the backend's precision.
   virtual std::vector<double> cosines(const clipx::embeddings<double>& x, const clipx::embeddings<double>& y) = 0;
   virtual double log_scale() = 0;
-  /// Bytes of activations held.
-  virtual clipx::dim workspace() = 0;
+  virtual engine_memory memory() = 0;
   const clipx::checkpoint& source() const { return source_; }
 
  protected:
@@ -34,7 +40,14 @@ class engine {
   clipx::checkpoint source_;
 };
 
-/// Loads the checkpoint's weights onto the chosen device. Errors: a backend or precision that is unknown or not built in.
+/// What is wrong with these options in every build: a backend that nobody knows, a precision that it does not have; empty: nothing.
+std::string engine_usage(const engine_options& options);
+
+/// Why this backend cannot be used here: it is not built in, or there is no GPU; empty: it can. Asking for cuda starts the driver.
+std::string backend_missing(const std::string& backend);
+
+/// Loads the checkpoint's weights onto the chosen device. Errors: engine_usage(), a backend that is not built in, a GPU that is not
+/// there.
 std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& options);
 
 /// The fastest loops for pictures in this build; all give the same pixels.

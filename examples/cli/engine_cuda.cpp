@@ -1,17 +1,16 @@
 // Built only where the cuda backend is.
 #ifdef CLIPX_HAS_CUDA
-#include <clipx/core/error.hpp>
 #include <clipx/cuda.hpp>
 
 #include "engine_of.hpp"
 
 namespace cli {
 std::unique_ptr<engine> make_cuda(clipx::checkpoint c, const engine_options& o) {
-  const auto missing = clipx::cuda_missing();
-  clipx::expect(missing.empty(), [&] { return clipx::cat("--backend cuda: ", missing, "; --backend cpu needs none"); });
-  if (o.precision == "bf16") return make<clipx::cuda<clipx::bf16>>(std::move(c));
-  return make<clipx::cuda<float>>(std::move(c));
+  const clipx::cuda_options device{.device = o.gpu, .tf32 = o.tf32, .autotune = o.autotune};
+  if (o.precision == "bf16") return make<clipx::cuda<clipx::bf16>>(std::move(c), device);
+  return make<clipx::cuda<float>>(std::move(c), device);
 }
+std::string gpu_missing() { return clipx::cuda_missing(); }
 std::string describe_cuda() {
   const auto missing = clipx::cuda_missing();
   return missing.empty() ? clipx::cuda<float>().describe() : missing;

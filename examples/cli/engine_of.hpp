@@ -21,7 +21,7 @@ class engine_of final : public engine {
     return {c.begin(), c.end()};
   }
   double log_scale() override { return model_.log_scale(); }
-  clipx::dim workspace() override { return device_.memory().capacity(); }
+  engine_memory memory() override { return {model_.bytes(), device_.memory().peak(), device_.memory().capacity()}; }
 
  private:
   static clipx::embeddings<double> widen(const clipx::embeddings<A>& e) { return {{e.values.begin(), e.values.end()}, e.cols}; }

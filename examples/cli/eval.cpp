@@ -170,7 +170,10 @@ void add_eval(CLI::App& app, action& run) {
   const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);
     task->add_option("--data", o->data, data)->required()->type_name("PATH");
-    task->callback([o, what, &run] { run = [o, what] { return what(*o); }; });
+    task->callback([o, what, &run] {
+      o->model.check_engine();
+      run = [o, what] { return what(*o); };
+    });
     return task;
   };
   auto* task = add("zeroshot", "Right pictures at 1 and at 5, and the mean per class.",

@@ -8,7 +8,7 @@ using namespace program;
 using Catch::Matchers::StartsWith;
 
 namespace {
-const list verbs{"classify", "embed", "tokenize", "preprocess", "inspect", "convert", "eval"};
+const list verbs{"classify", "embed", "tokenize", "preprocess", "inspect", "convert", "eval", "bench"};
 }  // namespace
 
 TEST_CASE("clipx: help, version and usage") {
@@ -49,6 +49,45 @@ TEST_CASE("clipx: help, version and usage") {
     CHECK(r.out.empty());
     CHECK_FALSE(r.err.empty());
   }
+}
+
+TEST_CASE("clipx: device options") {
+  const workplace w;
+  const auto wrong = [&](list more) {
+    std::string all;
+    for (auto& a : more) all += a + " ";
+    INFO(all);
+    std::string message;
+    for (const list& verb : {list{"classify", "--labels", "a", w.pictures[0]}, list{"embed", "--images", "a", "--out", "b"},
+                             list{"eval", "zeroshot", "--data", "d", "--classes", "c"}, list{"eval", "retrieval", "--data", "d"}}) {
+      list arguments = w.with_model(verb);
+      arguments.insert(arguments.end(), more.begin(), more.end());
+      const auto r = w.run(arguments);
+      INFO(verb[0]);
+      CHECK(r.code == 2);
+      CHECK(r.out.empty());
+      message = r.err;
+    }
+    return message;
+  };
+  CHECK_THAT(wrong({"--backend", "tpu"}), Contains("--backend tpu: unknown") && Contains("eigen, cpu or cuda"));
+  CHECK_THAT(wrong({"--backend", "cpu", "--precision", "f64"}), Contains("--precision f64") && Contains("f32 or bf16"));
+  CHECK_THAT(wrong({"--backend", "eigen", "--precision", "bf16"}), Contains("--precision bf16") && Contains("f64 or f32"));
+  CHECK_THAT(wrong({"--backend", "cuda", "--precision", "f16"}), Contains("--precision f16") && Contains("f32 or bf16"));
+  CHECK_THAT(wrong({"--backend", "eigen", "--device", "0"}), Contains("--device") && Contains("--backend cuda"));
+  CHECK_THAT(wrong({"--backend", "cpu", "--tf32"}), Contains("--tf32") && Contains("--backend cuda"));
+  CHECK_THAT(wrong({"--backend", "eigen", "--autotune"}), Contains("--autotune") && Contains("--backend cuda"));
+  CHECK_THAT(wrong({"--backend", "cuda", "--device", "-1"}), Contains("--device"));
+#ifndef CLIPX_HAS_CUDA
+  // Right usage of what is not there: said in one sentence.
+  for (const list& more : {list{}, list{"--device", "1"}, list{"--tf32", "--precision", "bf16"}, list{"--autotune"}}) {
+    list arguments = w.with_model({"classify", "--labels", "a", w.pictures[0], "--backend", "cuda"});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto said = w.refusal(arguments);
+    CHECK_THAT(said, Contains("cuda") && Contains("built without it"));
+    CHECK(std::count(said.begin(), said.end(), '\n') == 1);
+  }
+#endif
 }
 
 TEST_CASE("clipx classify") {
@@ -154,12 +193,6 @@ TEST_CASE("clipx classify") {
     CHECK_THAT(refusal({"--labels", "a", "--templates", w.dir / "no-classes", p}), Contains("template"));
     fs::create_directory(w.dir.path / "empty");
     CHECK_THAT(refusal({"--labels", "a", w.dir / "empty"}), Contains("empty") && Contains("expected pictures"));
-    CHECK_THAT(refusal({"--labels", "a", p, "--backend", "tpu"}), Contains("tpu") && Contains("eigen"));
-    CHECK_THAT(refusal({"--labels", "a", p, "--backend", "eigen", "--precision", "bf16"}),
-               Contains("bf16") && Contains("f64 or f32"));
-#ifndef CLIPX_HAS_CUDA
-    CHECK_THAT(refusal({"--labels", "a", p, "--backend", "cuda"}), Contains("cuda") && Contains("built without it"));
-#endif
   }
 }
 

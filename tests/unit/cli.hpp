@@ -41,7 +41,7 @@ struct workplace {
   temporary_folder dir;
   std::string model = dir / "m";
   list pictures{dir / "p/apple.png", dir / "p/clock.png", dir / "p/sun.png"};
-  std::string broken = dir / "broken.png";
+  std::string broken = dir / "broken.png", program = CLIPX_PROGRAM;
 
   workplace() {
     tiny::write_folder(model);
@@ -53,7 +53,7 @@ struct workplace {
   result run(const list& arguments, const std::string& input = "", const std::string& shell = "",
              const std::string& to = "") const {
     write_file(dir / "in", input);
-    std::string command = shell + " " + quoted(CLIPX_PROGRAM);
+    std::string command = shell + " " + quoted(program);
     for (auto& a : arguments) command += " " + quoted(a);
     command = "unset CLIPX_MODEL; export OMP_NUM_THREADS=2; " + command + " < " + quoted(dir / "in") + " > " +
               quoted(to.empty() ? dir / "out" : to) + " 2> " + quoted(dir / "err");

@@ -120,11 +120,15 @@ class pretrained {
     device.download(mat<const A>(model_.logit_scale), mat<A>(&t, 1, 1));
     device.sync();
     log_scale_ = static_cast<double>(t);
+    walk(model_,
+         [&]<class E>(const std::string&, mat<E>&, const shape& s, role) { bytes_ += s.count() * static_cast<dim>(sizeof(E)); });
   }
 
   const clip<Encoder, B>& model() const { return model_; }
   const checkpoint& source() const { return source_; }
   double log_scale() const { return log_scale_; }
+  /// Of the weights in the device's memory, or where the file is mapped.
+  dim bytes() const { return bytes_; }
 
   /// Texts to unit rows (N, D).
   embeddings<A> encode_text(std::span<const std::string> texts) const {
@@ -151,6 +155,7 @@ class pretrained {
   detail::frozen_memory<B> frozen_;
   flat<B> memory_;
   double log_scale_ = 0;
+  dim bytes_ = 0;
   mutable detail::replays<Encoder, B> replays_;
 };
 

@@ -1,0 +1,98 @@
+// clipx-bench loss: the contrastive loss of N matching pairs and its gradients, features and gradients in the device's memory.
+#include <clipx/clipx.hpp>
+#include <cmath>
+#include <memory>
+#include <random>
+
+#include "devices.hpp"
+
+namespace bench {
+namespace {
+using clipx::dim;
+using clipx::mat;
+
+struct options {
+  device_options device;
+  timing time;
+  dim n = 1024, width = 512;
+  bool forward = false;
+  std::string input, out;
+};
+
+/// Pictures' features, then texts': (2n, width).
+std::vector<float> features(const options& o) {
+  std::vector<float> values(static_cast<std::size_t>(2 * o.n * o.width));
+  if (o.input.empty()) {
+    std::mt19937 bits(1);
+    std::normal_distribution<float> normal;
+    for (auto& v : values) v = normal(bits);
+    return values;
+  }
+  auto array = clipx::read_npy(o.input);
+  clipx::expect(array.shape == std::vector<dim>{2 * o.n, o.width},
+                [&] { return clipx::cat(o.input, ": expected shape (", 2 * o.n, ", ", o.width, ")"); });
+  return std::move(array.values);
+}
+
+template <class B>
+void loss(B& device, const options& o) {
+  using T = clipx::scalar_t<B>;
+  using A = clipx::accum_t<B>;
+  const auto rows = device.template alloc<T>(2 * o.n * o.width);
+  const auto scales = device.template alloc<A>(2);  // log scale, and its gradient
+  const mat<T> x(rows.data(), 2 * o.n, o.width);
+  const mat<A> scale(scales.data(), 1, 1), d_scale(scales.data() + 1, 1, 1);
+  {
+    const auto values = features(o);
+    const float start = std::log(1 / 0.07f);
+    device.upload(mat<const float>(values.data(), 2 * o.n, o.width), x);
+    device.upload(mat<const float>(&start, 1, 1), scale);
+    device.sync();
+  }
+  float value = 0;
+  const auto work = [&] {
+    clipx::step<B> s(device);
+    return clipx::contrastive<B>(s, mat<const T>(x.row_range(0, o.n)), mat<const T>(x.row_range(o.n, o.n)), mat<const A>(scale),
+                                 o.forward ? mat<A>() : d_scale);
+  };
+  const double start = now();
+  {
+    const auto result = work();  // its memory is read before another step takes it
+    device.download(mat<const A>(result.loss), mat<float>(&value, 1, 1));
+    device.sync();
+    if (!o.out.empty() && !o.forward) {
+      std::vector<float> gradient(static_cast<std::size_t>(o.n * o.width));
+      device.download(mat<const T>(result.d_image), mat<float>(gradient.data(), o.n, o.width));
+      device.sync();
+      clipx::write_npy(o.out, gradient, {o.n, o.width});
+    }
+  }
+  const json facts{{"n", o.n}, {"width", o.width}, {"loss", value}, {"first_ms", (now() - start) * 1e3}};
+  const double flops =
+      2.0 * static_cast<double>(o.n) * static_cast<double>(o.n) * static_cast<double>(o.width) * (o.forward ? 1 : 3);
+  o.time.report(
+      facts,
+      [&] {
+        work();
+        device.sync();
+      },
+      [&](json& line) {
+        add_memory(line, device, 0);
+        add_rate(line, flops, o.device);
+      });
+}
+}  // namespace
+
+void add_loss(CLI::App& app, std::function<void()>& run) {
+  auto* verb = app.add_subcommand("loss", "The contrastive loss and its gradients.");
+  auto o = std::make_shared<options>();
+  verb->add_option("--n", o->n, "pairs")->check(CLI::PositiveNumber);
+  verb->add_option("--dim", o->width, "width of the features")->check(CLI::PositiveNumber);
+  verb->add_flag("--forward", o->forward, "without the gradients");
+  verb->add_option("--input", o->input, "features, (2 n, dim) .npy: pictures', then texts' (default: random)");
+  verb->add_option("--out", o->out, "gradient of the pictures' features as .npy");
+  o->device.add(*verb), o->time.add(*verb);
+  verb->callback([=, &run] { run = [=] { with_device(o->device, [&](auto& device) { loss(device, *o); }); }; });
+}
+
+}  // namespace bench
