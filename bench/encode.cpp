@@ -69,12 +69,19 @@ std::function<void()> resident(B& device, const clipx::clip<Encoder, B>& model, 
     device.upload(mat<const float>(values.data(), rows, 3), copies->back().as_mat(rows, 3));
   }
   device.sync();
-  return [&, rows, copies, turn = std::size_t{0}]() mutable {
+  const auto forward = [&, rows, copies](std::size_t i) {
     clipx::step<B> s(device);
     typename clipx::clip<Encoder, B>::saved k;
-    model.encode_image(s, mat<const T>(copies->at(turn++ % copies->size()).as_mat(rows, 3)), k);
-    device.sync();
+    model.encode_image(s, mat<const T>(copies->at(i).as_mat(rows, 3)), k);
   };
+  if constexpr (B::fast::replay) {  // as encode_pixels does
+    auto recorded = std::make_shared<std::vector<typename B::recording>>();
+    for (std::size_t i = 0; i < copies->size(); ++i) recorded->push_back(device.record([&] { forward(i); }));
+    return
+        [&, recorded, turn = std::size_t{0}]() mutable { device.replay(recorded->at(turn++ % recorded->size())), device.sync(); };
+  } else {
+    return [&, forward, turn = std::size_t{0}]() mutable { forward(turn++ % 4), device.sync(); };
+  }
 }
 template <class Encoder, class B>
 std::function<void()> resident(B& device, const clipx::clip<Encoder, B>& model,

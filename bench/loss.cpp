@@ -14,7 +14,7 @@ using clipx::mat;
 struct options {
   device_options device;
   timing time;
-  dim n = 1024, width = 512;
+  dim n = 1024, width = 512, tile = 0;
   bool forward = false;
   std::string input, out;
 };
@@ -53,7 +53,7 @@ void loss(B& device, const options& o) {
   const auto work = [&] {
     clipx::step<B> s(device);
     return clipx::contrastive<B>(s, mat<const T>(x.row_range(0, o.n)), mat<const T>(x.row_range(o.n, o.n)), mat<const A>(scale),
-                                 o.forward ? mat<A>() : d_scale);
+                                 o.forward ? mat<A>() : d_scale, o.tile);
   };
   const double start = now();
   {
@@ -67,9 +67,11 @@ void loss(B& device, const options& o) {
       clipx::write_npy(o.out, gradient, {o.n, o.width});
     }
   }
-  const json facts{{"n", o.n}, {"width", o.width}, {"loss", value}, {"first_ms", (now() - start) * 1e3}};
-  const double flops =
-      2.0 * static_cast<double>(o.n) * static_cast<double>(o.n) * static_cast<double>(o.width) * (o.forward ? 1 : 3);
+  const json facts{{"n", o.n}, {"width", o.width}, {"tile", o.tile}, {"loss", value}, {"first_ms", (now() - start) * 1e3}};
+  const double flops = 2.0 * static_cast<double>(o.n) * static_cast<double>(o.n) * static_cast<double>(o.width) *
+                       (o.forward                    ? 1
+                        : o.tile > 0 && o.tile < o.n ? 4
+                                                     : 3);
   o.time.report(
       facts,
       [&] {
@@ -88,6 +90,7 @@ void add_loss(CLI::App& app, std::function<void()>& run) {
   auto o = std::make_shared<options>();
   verb->add_option("--n", o->n, "pairs")->check(CLI::PositiveNumber);
   verb->add_option("--dim", o->width, "width of the features")->check(CLI::PositiveNumber);
+  verb->add_option("--tile", o->tile, "rows and columns of the logits that exist at once; 0: all")->check(CLI::NonNegativeNumber);
   verb->add_flag("--forward", o->forward, "without the gradients");
   verb->add_option("--input", o->input, "features, (2 n, dim) .npy: pictures', then texts' (default: random)");
   verb->add_option("--out", o->out, "gradient of the pictures' features as .npy");

@@ -204,6 +204,8 @@ class bench:
         say(f"  loss {want:.6f}; gradient of {min(n, 1024)} pairs, least cosine with f64: {cosine:.6f}")
         size = ["--n", n, "--dim", width, "--precision", "bf16", "--input", path]
         arms = [self.clipx("clipx bf16", "loss", *size)]
+        if n > 4096:
+            arms.append(self.clipx("clipx bf16, in tiles", "loss", *size, "--tile", 4096))
         if self.o.backend == "cuda":
             arms.append(self.clipx("clipx bf16, tf32", "loss", *size, "--tf32"))
         for mode in self.o.modes:
