@@ -348,17 +348,21 @@ template <class T>
 void eigen<T>::sigmoid_xent_tile(mat<const T> cosines, mat<const T> log_scale, mat<const T> bias, dim shift, dim N, mat<T> loss,
                                  mat<T> dcosines, mat<T> dlog_scale, mat<T> dbias) {
   const T s = std::exp(log_scale.data[0]), n = T(static_cast<double>(N)), one = T(1);
-  for (dim i = 0; i < cosines.rows; ++i)
+  for (dim i = 0; i < cosines.rows; ++i) {
+    T row(0), dt(0), db(0);  // a row's sums first: float would lose a sum of N^2 terms
     for (dim j = 0; j < cosines.cols; ++j) {
       const T c = cosines.row(i)[j], z = j == i + shift ? one : -one, logit = z * (s * c + bias.data[0]);
       const bool right = detail::reference::real(logit) > 0;
       const T e = std::exp(right ? -logit : logit);
-      loss.data[0] += (std::log(one + e) - (right ? T(0) : logit)) / n;  // softplus(-z S)
+      row += (std::log(one + e) - (right ? T(0) : logit)) / n;  // softplus(-z S)
       if (!dcosines) continue;
       const T g = -z * (right ? e : one) / (one + e) / n;  // -z sigma(-z S) / N
       dcosines.row(i)[j] = s * g;
-      dlog_scale.data[0] += g * s * c, dbias.data[0] += g;
+      dt += g * s * c, db += g;
     }
+    loss.data[0] += row;
+    if (dcosines) dlog_scale.data[0] += dt, dbias.data[0] += db;
+  }
 }
 template <class T>
 void eigen<T>::sum_squares(mat<const T> x, mat<T> y) {

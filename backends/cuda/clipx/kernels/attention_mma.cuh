@@ -83,7 +83,7 @@ __device__ void put_row(const float (&sums)[2 * Steps][4], int half, float scale
     const dim c = 8 * n + 2 * t;
     const float low = scale * sums[n][2 * half], high = scale * sums[n][2 * half + 1];
     if (c >= d) continue;
-    if (wide) *reinterpret_cast<unsigned*>(row + c) = pair(low, high);  // d is even then
+    if (wide) *reinterpret_cast<unsigned*>(row + c) = word(low, high);  // d is even then
     else {
       row[c] = stored<bf16>(low);
       if (c + 1 < d) row[c + 1] = stored<bf16>(high);

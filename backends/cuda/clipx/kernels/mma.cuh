@@ -1,7 +1,7 @@
 // Tensor cores: products of bf16 fragments with float sums, and how fragments come out of shared memory. Each has a portable twin,
 // which is what the emulation runs and what it means.
 #pragma once
-#include "../runtime.cuh"
+#include "elementwise.cuh"
 
 namespace clipx::gpu {
 
@@ -44,16 +44,7 @@ __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], const unsigned
 #endif
 }
 
-/// Two neighbours as a word, rounded to nearest even.
-__device__ inline unsigned pair(float low, float high) {
-#ifdef CLIPX_CUDA_EMULATION
-  return stored<bf16>(low).bits | static_cast<unsigned>(stored<bf16>(high).bits) << 16;
-#else
-  unsigned out;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
-  return out;
-#endif
-}
+/// Two neighbours as a word, the first in the lower half.
 __device__ inline unsigned pair(bf16 low, bf16 high) { return low.bits | static_cast<unsigned>(high.bits) << 16; }
 
 /// A 16 x 16 block of shared memory, rows ld apart and on 16 bytes, as four words a lane. With (r, c) a quarter of 8 x 8, the word
@@ -98,8 +89,8 @@ __device__ inline void load_b(unsigned (&b)[2][2], const bf16* block, int ld) {
 }
 /// Two neighbouring C (16, 8), rounded, as A (16, 16).
 __device__ inline void as_a(unsigned (&a)[4], const float (&left)[4], const float (&right)[4]) {
-  a[0] = pair(left[0], left[1]), a[1] = pair(left[2], left[3]);
-  a[2] = pair(right[0], right[1]), a[3] = pair(right[2], right[3]);
+  a[0] = word(left[0], left[1]), a[1] = word(left[2], left[3]);
+  a[2] = word(right[0], right[1]), a[3] = word(right[2], right[3]);
 }
 
 }  // namespace clipx::gpu
