@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/attention.cuh"
+#include "kernels/attention_one.cuh"
 #include "kernels/columns.cuh"
 #include "kernels/conv.cuh"
 #include "kernels/norm.cuh"
@@ -396,6 +397,13 @@ void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_r
   const dim d = q.cols / heads, tiles = (queries.longest + gpu::tile - 1) / gpu::tile;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first};
+  if (const auto bytes = gpu::one_bytes(keys.longest, d, false); queries.longest == 1 && !causal && bytes <= gpu::one_most_bytes) {
+    const auto go = [&](auto n) {
+      gpu::launch(gpu::attention_one<n(), T>, static_cast<unsigned>(queries.count * heads), gpu::one_threads, bytes,
+                  engine_.get().stream, hq, hk, hv, heads, d, scale, y, lse);
+    };
+    return detail::by_width(d, go, k.col_range(0, d), v.col_range(0, d));
+  }
   detail::for_head_width(d, [&](auto columns, unsigned parts) {
     detail::run(engine_, gpu::attention<T, columns()>,
                 dim3(static_cast<unsigned>(queries.count * tiles), static_cast<unsigned>(heads), parts), gpu::attention_threads, hq,
@@ -409,6 +417,13 @@ void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, co
             of_keys = (keys.longest + gpu::tile - 1) / gpu::tile;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
   const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first}, hdy{dy, queries.first};
+  if (const auto bytes = gpu::one_bytes(keys.longest, d, true); queries.longest == 1 && !causal && bytes <= gpu::one_most_bytes) {
+    const auto go = [&](auto n) {
+      gpu::launch(gpu::attention_one_backward<n(), T>, static_cast<unsigned>(queries.count * heads), gpu::one_threads, bytes,
+                  engine_.get().stream, hq, hk, hv, hdy, heads, d, scale, lse, dq, dk, dv);
+    };
+    return detail::by_width(d, go, k.col_range(0, d), v.col_range(0, d), dk.col_range(0, d), dv.col_range(0, d));
+  }
   const detail::temporary here(memory_);
   auto delta = memory_.template take<float>(q.rows, heads);
   detail::run(engine_, gpu::attention_delta<T>,
