@@ -267,6 +267,7 @@ void each_op(F&& f) {
   f(attention_case{{257}, 1, 128, false, true}), f(attention_case{{7, 50}, 3, 5, false, true});
   f(attention_case{{6, 4}, 2, 5, true, true}), f(attention_case{{6200}, 1, 4, false, true});  // more keys than scores have room
   f(attention_case{{9}, 1, 112}), f(attention_case{{6, 4}, 2, 5, true}), f(attention_case{{77, 20}, 1, 64, true});
+  f(attention_case{{40, 70}, 1, 130, true}), f(attention_case{{9, 33}, 2, 136});
   f(conv_case{2, 7, 9, 5, 6, 3, 1, true, false, true}), f(conv_case{1, 8, 8, 3, 16, 3, 2, true, false, false});
   f(conv_case{2, 4, 4, 32, 33, 1, 1, false, false, false}), f(conv_case{3, 6, 6, 8, 16, 3, 1, true, true, true});
   f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true}), f(conv_case{2, 6, 6, 16, 40, 1, 1, true, true, true});

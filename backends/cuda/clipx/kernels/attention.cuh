@@ -14,6 +14,7 @@ inline constexpr int strip = 32 / across * square;  // rows a warp
 // Rows a block: what two blocks on a multiprocessor have shared memory for, and at most what 99 KiB hold (8.9).
 inline constexpr int forward_rows = 64;
 constexpr int backward_rows(int width) { return width > 96 ? 32 : 64; }
+constexpr int blocks_wanted(int rows, int width) { return rows == 32 || width <= 64 ? 3 : 2; }
 
 /// One head's part of the operands; sequence s is rows first[s] .. first[s + 1] - 1.
 template <class T>
@@ -36,32 +37,59 @@ struct sequence_rows {
   __device__ const T* at(int row, int column) const { return data + static_cast<dim>(row) * ld + column; }
 };
 
+/// N values to shared memory as floats, or zeros. Floats need no registers on their way: they are there after arrive() and a
+/// barrier.
+template <int N, class T>
+__device__ void send(float* to, const T* from, bool exist) {
+  if constexpr (emulated || !std::is_same_v<T, float>) {
+    store(to, exist ? load<N>(from) : floats<N>{});
+  } else {
+#ifndef CLIPX_CUDA_EMULATION
+    const auto place = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    const int bytes = exist ? 4 * N : 0;  // the rest is filled with zeros
+    if constexpr (N == 4)
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+                   : "memory");
+    else
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(place), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+                   : "memory");
+#endif
+  }
+}
+__device__ inline void arrive() {
+#ifndef CLIPX_CUDA_EMULATION
+  asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+  __syncthreads();
+}
+
 /// Rows `row` .. of a sequence, columns `column` .. of the head's d, zeros beyond either. The gap of 16 bytes puts eight
 /// neighbouring rows on different banks.
 template <int Rows, int Width>
 struct panel {
   float x[Rows][Width + 4];
-  template <int Warps, class T>
+  template <int Threads, class T>
   __device__ void fill(const sequence_rows<T>& from, int row, int column, int d) {
-    if (from.wide) {
-      constexpr int n = 16 / sizeof(T), packs = Width / n, threads = 32 * Warps;
-#pragma unroll 4
-      for (int i = static_cast<int>(threadIdx.x); i < Rows * packs; i += threads) {
-        const int r = i / packs, c = i % packs * n;
-        store(&x[r][c], row + r < from.rows && column + c < d ? load<n>(from.at(row + r, column + c)) : floats<n>{});
-      }
-    } else {
-#pragma unroll 1
-      for (int r = static_cast<int>(threadIdx.x) / 32; r < Rows; r += Warps)
-        for (int c = static_cast<int>(threadIdx.x) % 32; c < Width; c += 32)
-          x[r][c] = row + r < from.rows && column + c < d ? value(*from.at(row + r, column + c)) : 0.0f;
+    if (from.wide) fill_by<Threads, 16 / sizeof(T)>(from, row, column, d);
+    else fill_by<Threads, 1>(from, row, column, d);
+  }
+
+ private:
+  template <int Threads, int N, class T>
+  __device__ void fill_by(const sequence_rows<T>& from, int row, int column, int d) {
+    constexpr int packs = Width / N;
+#pragma unroll 2
+    for (int i = static_cast<int>(threadIdx.x); i < Rows * packs; i += Threads) {
+      const int r = i / packs, c = i % packs * N;
+      const bool exist = row + r < from.rows && column + c < d;
+      send<N>(&x[r][c], exist ? from.at(row + r, column + c) : from.data, exist);
     }
   }
 };
 /// A block's shared memory: Pairs operands of its own rows (q; or two, for dP as well), two of the other side, and weights.
 template <int Rows, int Width, int Pairs>
 struct panels {
-  static constexpr int warps = Rows / strip;
+  static constexpr int threads = Rows / strip * 32;
   panel<Rows, Width> mine[Pairs];
   panel<tile, Width> others[2];
   float weights[Rows][tile + 8];  // a warp writes four rows of eight at once, on different banks
@@ -100,7 +128,7 @@ template <bool Sliced, int Rows, int Width, int Pairs, class T>
 __device__ void dots(panels<Rows, Width, Pairs>& m, const sequence_rows<T> (&mine)[Pairs], int from,
                      const sequence_rows<T> (&others)[2], int row, bool again, int d, int column, bool works,
                      float (&s)[Pairs][square][square]) {
-  constexpr int warps = panels<Rows, Width, Pairs>::warps;
+  constexpr int threads = panels<Rows, Width, Pairs>::threads;
   const auto clear = [&] {
 #pragma unroll
     for (int p = 0; p < Pairs; ++p)
@@ -111,10 +139,10 @@ __device__ void dots(panels<Rows, Width, Pairs>& m, const sequence_rows<T> (&min
     __syncthreads();
 #pragma unroll
     for (int p = 0; p < Pairs; ++p)
-      if (anew) m.mine[p].template fill<warps>(mine[p], from, c, d);
+      if (anew) m.mine[p].template fill<threads>(mine[p], from, c, d);
 #pragma unroll
-    for (int p = 0; p < 2; ++p) m.others[p].template fill<warps>(others[p], row, c, d);
-    __syncthreads();
+    for (int p = 0; p < 2; ++p) m.others[p].template fill<threads>(others[p], row, c, d);
+    arrive();
     if constexpr (!Sliced) clear();
     if (!works) return;
 #pragma unroll
@@ -125,8 +153,8 @@ __device__ void dots(panels<Rows, Width, Pairs>& m, const sequence_rows<T> (&min
     for (int c = 0; c < d; c += Width) add_slice(c, true);
     __syncthreads();
 #pragma unroll
-    for (int p = 0; p < 2; ++p) m.others[p].template fill<warps>(others[p], row, column, d);
-    __syncthreads();
+    for (int p = 0; p < 2; ++p) m.others[p].template fill<threads>(others[p], row, column, d);
+    arrive();
   } else {
     add_slice(0, !again);
   }
@@ -196,8 +224,9 @@ struct block_place {
 
 /// y = softmax(q k^T / sqrt(d)) v; lse (rows of q, heads) may be empty. Causal: row i of a sequence sees its rows <= i.
 template <class T, int Rows, int Width, bool Sliced>
-__global__ void __launch_bounds__(2 * Rows, 2) attention(head_rows<T> q, head_rows<T> k, head_rows<T> v, int blocks_each, int d,
-                                                         float scale, bool causal, mat<T> y, mat<float> lse) {
+__global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
+    attention(head_rows<T> q, head_rows<T> k, head_rows<T> v, int blocks_each, int d, float scale, bool causal, mat<T> y,
+              mat<float> lse) {
   auto& m = *shared_memory<panels<Rows, Width, 1>>();
   const block_place at(blocks_each, Rows, Width);
   const thread_place me;
@@ -250,7 +279,7 @@ __global__ void __launch_bounds__(2 * Rows, 2) attention(head_rows<T> q, head_ro
 /// delta (rows of q, heads) is left for attention_dkv. It is not taken as the sum of dy y, which it equals but for rounding: the
 /// sum of dS over keys must cancel.
 template <class T, int Rows, int Width, bool Sliced>
-__global__ void __launch_bounds__(2 * Rows, 2)
+__global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
     attention_dq(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, int blocks_each, int d, float scale, bool causal,
                  mat<const float> lse, mat<float> delta, mat<T> dq) {
   auto& m = *shared_memory<panels<Rows, Width, 2>>();
@@ -303,7 +332,7 @@ __global__ void __launch_bounds__(2 * Rows, 2)
 
 /// dv = P^T dy, dk = dS^T q / sqrt(d), a block its keys.
 template <class T, int Rows, int Width, bool Sliced>
-__global__ void __launch_bounds__(2 * Rows, 2)
+__global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
     attention_dkv(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, int blocks_each, int d, float scale, bool causal,
                   mat<const float> lse, mat<const float> delta, mat<T> dk, mat<T> dv) {
   auto& m = *shared_memory<panels<Rows, Width, 2>>();
@@ -314,6 +343,7 @@ __global__ void __launch_bounds__(2 * Rows, 2)
   const int keys = mine[0].rows, queries = others[0].rows;
   if (at.from >= keys) return;
   const int begin = causal ? at.from : 0, first = at.from + me.strip_row;
+  const float *norms = lse.row(q.first[at.sequence]) + at.head, *means = delta.row(q.first[at.sequence]) + at.head;
   row_sums<Width> of_k = {}, of_v = {};
   for (int query = begin; query < queries; query += tile) {
     float s[2][square][square];
@@ -323,8 +353,7 @@ __global__ void __launch_bounds__(2 * Rows, 2)
 #pragma unroll
     for (int j = 0; j < square; ++j) {
       const int n = query + me.other(j);
-      const dim row = q.first[at.sequence] + n;
-      const float norm = n < queries ? lse.row(row)[at.head] : 0.0f, mean = n < queries ? delta.row(row)[at.head] : 0.0f;
+      const float norm = n < queries ? norms[n * lse.ld] : 0.0f, mean = n < queries ? means[n * delta.ld] : 0.0f;
 #pragma unroll
       for (int i = 0; i < square; ++i) {
         const bool sees = n < queries && (!causal || at.from + me.row(i) <= n);
