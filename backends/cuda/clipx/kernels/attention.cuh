@@ -11,7 +11,7 @@ inline constexpr int square = 4;                    // rows of either side a thr
 inline constexpr int across = tile / square;        // lanes that share rows
 inline constexpr int strip = 32 / across * square;  // rows a warp
 
-// Rows a block: what two blocks on a multiprocessor have shared memory for, and at most what 99 KiB hold (8.9).
+// Rows a block, as many as 99 KiB hold (8.9), and blocks a multiprocessor that registers must suffice for.
 inline constexpr int forward_rows = 64;
 constexpr int backward_rows(int width) { return width > 96 ? 32 : 64; }
 constexpr int blocks_wanted(int rows, int width) { return rows == 32 || width <= 64 ? 3 : 2; }
@@ -37,8 +37,7 @@ struct sequence_rows {
   __device__ const T* at(int row, int column) const { return data + static_cast<dim>(row) * ld + column; }
 };
 
-/// N values to shared memory as floats, or zeros. Floats need no registers on their way: they are there after arrive() and a
-/// barrier.
+/// N values to shared memory as floats, or zeros. Floats go by themselves, without registers: all threads have them after arrive().
 template <int N, class T>
 __device__ void send(float* to, const T* from, bool exist) {
   if constexpr (emulated || !std::is_same_v<T, float>) {
@@ -94,6 +93,8 @@ struct panels {
   panel<tile, Width> others[2];
   float weights[Rows][tile + 8];  // a warp writes four rows of eight at once, on different banks
 };
+static_assert(sizeof(panels<forward_rows, 128, 1>) <= 99 * 1024 && sizeof(panels<backward_rows(128), 128, 2>) <= 99 * 1024 &&
+              sizeof(panels<backward_rows(96), 96, 2>) <= 99 * 1024);
 
 /// A thread's rows of the block's, and of a tile of the other side.
 struct thread_place {

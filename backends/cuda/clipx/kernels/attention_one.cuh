@@ -111,7 +111,7 @@ __device__ void one_sum(const one_query& at, float* sums, float scale, mat<T> y,
 #pragma unroll
     for (int i = 0; i < N; ++i)
       for (int step = one_lanes; step < 32; step *= 2) sum.at[i] += __shfl_xor_sync(all_lanes, sum.at[i], step);
-    if (at.group % (32 / one_lanes) == 0 && c < at.d) store(sums + threadIdx.x / 32 * one_padded(at.d) + c, sum);
+    if (at.group % (32 / one_lanes) == 0 && c < at.d) store(sums + at.group * one_lanes / 32 * one_padded(at.d) + c, sum);
   }
   __syncthreads();
   one_each(at.asked ? at.d : 0, [&](int c) {
