@@ -1,4 +1,5 @@
-// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together and single ops, beside the machine's ceilings.
+// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together, training's data and single ops, beside the
+// machine's ceilings.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -9,8 +10,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Times clipx. Every command prints one JSON line with --json."};
   app.require_subcommand(1);
   std::function<void()> run;
-  for (auto* add :
-       {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_ends, bench::add_ops})
+  for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_loader,
+                    bench::add_ends, bench::add_ops})
     add(app, run);
   try {
     app.parse(argc, argv);

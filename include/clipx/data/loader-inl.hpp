@@ -59,7 +59,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   }
   w.captions.clear();
   if (raw.json) json_captions(text, name, c.caption_field, w.captions);
-  else if (const auto one = trimmed(text); !one.empty()) w.captions.emplace_back(one);
+  else if (const auto one = caption_of(text); !one.empty()) w.captions.emplace_back(one);
   expect(!w.captions.empty(), [&] { return cat(name, ": expected a caption, got an empty text"); });
   s.key = raw.key;
   s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);
@@ -318,7 +318,7 @@ CLIPX_INLINE loader::loader(loader_config c) {
   expect(c.shuffle <= detail::max_shuffle,
          [&] { return cat("loader: shuffle: expected at most ", detail::max_shuffle, ", got ", c.shuffle); });
   expect(!c.held_out || c.hold_out > 1, "loader: held_out: expected hold_out of 2 or more, of which one sample is held out");
-  if (c.augment) check(*c.augment);
+  if (c.augment) check_augmentation(*c.augment);
   state_ = std::make_unique<state>(std::move(c));
 }
 CLIPX_INLINE loader::~loader() = default;
