@@ -2,9 +2,7 @@
 #pragma once
 #include "core/backend.hpp"
 #include "core/error.hpp"
-#include "data/loader.hpp"
 #include "data/shards.hpp"
-#include "image/augment.hpp"
 #include "image/decode.hpp"
 #include "image/preprocess.hpp"
 #include "io/npy.hpp"
