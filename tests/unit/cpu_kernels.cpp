@@ -1,68 +1,12 @@
 // Every CPU kernel against plain loops in double, at odd sizes, float and bf16, strided. Bounds are derived: u(T) for the stored
 // result, and u(float) times the length of the longest chain times the sum of the terms' magnitudes for what came before.
-#include <clipx/kernels.hpp>
-#include <cmath>
-#include <cstring>
+#include "cpu_kernels.hpp"
+
 #include <functional>
-#include <random>
-#include <vector>
 
-#include "catch.hpp"
-
-using namespace clipx;
+using namespace cpu_kernels;
 
 namespace {
-
-constexpr double u32 = 0x1p-24;
-template <class T>
-constexpr double unit = std::is_same_v<T, bf16> ? 0x1p-8 : u32;  // bf16: one bit to spare for values next to a power of 2
-const dim sizes[] = {1, 7, 31, 33, 257};
-
-/// A matrix inside wider rows; what lies between the rows must not change.
-template <class E>
-struct grid {
-  dim rows, cols, ld;
-  std::vector<E> data;
-  grid(dim r, dim c, double scale = 1, double mean = 0, dim gap = 3) : rows(r), cols(c), ld(c + gap) {
-    static std::mt19937 bits(7);
-    std::normal_distribution<double> normal(mean, scale);
-    data.assign(static_cast<std::size_t>(rows * ld), E(77.0f));
-    for (dim i = 0; i < rows; ++i)
-      for (dim j = 0; j < cols; ++j) view().row(i)[j] = E(static_cast<float>(scale > 0 ? normal(bits) : mean));
-  }
-  mat<E> view() { return {data.data(), rows, cols, ld}; }
-  mat<const E> in() const { return {data.data(), rows, cols, ld}; }
-  double operator()(dim r, dim c) const { return static_cast<double>(static_cast<float>(in().row(r)[c])); }
-  bool gaps_kept() const {
-    for (dim i = 0; i < rows; ++i)
-      for (dim j = cols; j < ld; ++j)
-        if (static_cast<float>(in().data[i * ld + j]) != 77.0f) return false;
-    return true;
-  }
-};
-
-/// |got - want| <= u(T) |want| + u32 * slack everywhere; want(r, c) gives both.
-struct expected {
-  double value, slack;
-};
-template <class E, class F>
-void check(const grid<E>& got, F&& want) {
-  double worst = 0;
-  dim at_row = 0, at_col = 0;
-  for (dim r = 0; r < got.rows; ++r)
-    for (dim c = 0; c < got.cols; ++c) {
-      const expected e = want(r, c);
-      const double error = std::abs(got(r, c) - e.value) / (unit<E> * std::abs(e.value) + u32 * e.slack + 1e-37);
-      if (!(error <= worst)) worst = error, at_row = r, at_col = c;
-    }
-  INFO("(" << at_row << ", " << at_col << "): got " << got(at_row, at_col) << ", want " << want(at_row, at_col).value);
-  CHECK(worst <= 1);
-  CHECK(got.gaps_kept());
-}
-template <class E>
-bool same_bits(const grid<E>& a, const grid<E>& b) {
-  return std::memcmp(a.data.data(), b.data.data(), a.data.size() * sizeof(E)) == 0;
-}
 
 double activate(activation f, double x) {
   if (f == activation::relu) return x > 0 ? x : 0;
@@ -376,83 +320,6 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
   grid<float> x(3, 5, 2), y = x;
   float_kernels::clamp(1, y.view(), -1.0f, 0.5f);
   check(y, [&](dim r, dim c) { return expected{std::min(0.5, std::max(-1.0, x(r, c))), 0}; });
-}
-
-TEST_CASE("cpu kernels: contrastive losses, in four tiles", "[cpu]") {
-  for (dim n : sizes)
-    for (const float t : {0.5f, 4.6f}) {
-      grid<float> x(n, n, 0.3), scale(1, 1, 0, static_cast<double>(t)), bias(1, 1, 0, -3), r(n, 2), c(n, 2), own(n, 1),
-          loss(1, 1, 0), dx = x, sx = x, dt(1, 1, 0), st(1, 1, 0), sb(1, 1, 0), sloss(1, 1, 0), only(1, 1, 0);
-      const double s = std::exp(static_cast<double>(t)), N = static_cast<double>(n), size = 10 * s + 20;  // logits up to s
-      for (auto* side : {&r, &c})
-        for (dim i = 0; i < n; ++i) side->view().row(i)[0] = -INFINITY, side->view().row(i)[1] = 0;
-      const auto tiles = [&](auto&& use) {  // rows and columns before and from a third
-        const std::vector<std::pair<dim, dim>> parts =
-            n < 3 ? std::vector<std::pair<dim, dim>>{{0, n}} : std::vector<std::pair<dim, dim>>{{0, n / 3}, {n / 3, n - n / 3}};
-        for (auto [i, h] : parts)
-          for (auto [j, w] : parts)
-            use(i - j, i, h, j, w, [i = i, h = h, j = j, w = w](auto m) { return m.row_range(i, h).col_range(j, w); });
-      };
-      tiles([&](dim shift, dim i, dim h, dim j, dim w, auto part) {
-        float_kernels::xent_tile(2, part(x.in()), scale.in(), shift, r.view().row_range(i, h), c.view().row_range(j, w),
-                                 own.view().row_range(i, h));
-      });
-      float_kernels::xent_loss(2, scale.in(), r.view(), c.view(), own.in(), loss.view());
-      tiles([&](dim shift, dim i, dim h, dim j, dim w, auto part) {
-        float_kernels::xent_tile_backward(2, part(dx.in()), scale.in(), r.in().row_range(i, h), c.in().row_range(j, w), shift, n,
-                                          part(dx.view()), dt.view());
-        float_kernels::sigmoid_xent_tile(2, part(sx.in()), scale.in(), bias.in(), shift, n, sloss.view(), part(sx.view()),
-                                         st.view(), sb.view());
-        float_kernels::sigmoid_xent_tile(2, part(x.in()), scale.in(), bias.in(), shift, n, only.view(), {}, {}, {});
-      });
-
-      const auto lse = [&](dim i, bool row) {
-        double high = -1e300, total = 0;
-        for (dim j = 0; j < n; ++j) high = std::max(high, s * (row ? x(i, j) : x(j, i)));
-        for (dim j = 0; j < n; ++j) total += std::exp(s * (row ? x(i, j) : x(j, i)) - high);
-        return high + std::log(total);
-      };
-      std::vector<double> rows, cols;
-      for (dim i = 0; i < n; ++i) rows.push_back(lse(i, true)), cols.push_back(lse(i, false));
-      const auto at = [](const std::vector<double>& v, dim i) { return v[static_cast<std::size_t>(i)]; };
-      for (dim i = 0; i < n; ++i) CHECK(std::abs(r(i, 0) - at(rows, i)) <= 0x1p-24 * (std::abs(at(rows, i)) + size));
-      for (dim i = 0; i < n; ++i) CHECK(std::abs(c(i, 0) - at(cols, i)) <= 0x1p-24 * (std::abs(at(cols, i)) + size));
-      check(own, [&](dim i, dim) { return expected{x(i, i), 0}; });
-      double want = 0, dt_want = 0, dt_size = 0, s_want = 0, s_size = 0, st_want = 0, sb_want = 0, st_size = 0;
-      for (dim i = 0; i < n; ++i) want += (at(rows, i) + at(cols, i) - 2 * s * x(i, i)) / (2 * N);
-      check(loss, [&](dim, dim) { return expected{want, size}; });
-      const auto g = [&](dim i, dim j) {
-        const double z = s * x(i, j);
-        return std::pair((std::exp(z - at(rows, i)) + std::exp(z - at(cols, j))) / (2 * N), i == j ? 1 / N : 0.0);
-      };
-      const auto sigmoid = [&](dim i, dim j) {  // logit, softplus(-z logit), -z sigma(-z logit)
-        const double z = i == j ? 1 : -1, logit = s * x(i, j) - 3;
-        return std::array{logit, std::max(0.0, -z * logit) + std::log1p(std::exp(-std::abs(logit))),
-                          -z / (1 + std::exp(z * logit))};
-      };
-      for (dim i = 0; i < n; ++i)
-        for (dim j = 0; j < n; ++j) {
-          const auto [soft, pair] = g(i, j);
-          dt_want += (soft - pair) * s * x(i, j), dt_size += (soft + pair) * std::abs(s * x(i, j));
-          const auto [logit, l, sg] = sigmoid(i, j);
-          s_want += l / N, s_size += (l + (std::abs(sg) + (i == j)) * (std::abs(logit) + 3)) / N;
-          st_want += sg * s * x(i, j) / N, sb_want += sg / N, st_size += (std::abs(sg) + (i == j)) * std::abs(s * x(i, j)) / N;
-        }
-      check(dx, [&](dim i, dim j) {
-        const auto [soft, pair] = g(i, j);
-        return expected{s * (soft - pair), 2 * size * s * (soft + pair)};
-      });
-      check(dt, [&](dim, dim) { return expected{dt_want, 4 * size * dt_size + 1}; });
-      check(sx, [&](dim i, dim j) {
-        const auto [logit, l, sg] = sigmoid(i, j);
-        return expected{s * sg / N, s / N * (16 + size * (std::abs(sg) + (i == j)))};
-      });
-      const double terms = std::sqrt(N * N) + 16;  // roundings of sums
-      check(sloss, [&](dim, dim) { return expected{s_want, terms * s_size + size}; });
-      check(only, [&](dim, dim) { return expected{s_want, terms * s_size + size}; });
-      check(st, [&](dim, dim) { return expected{st_want, (terms + size) * (st_size + 1)}; });
-      check(sb, [&](dim, dim) { return expected{sb_want, (terms + size) * 2 * N}; });
-    }
 }
 
 TEMPLATE_TEST_CASE("cpu kernels: pictures", "[cpu]", float, bf16) {

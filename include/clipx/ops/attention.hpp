@@ -29,6 +29,7 @@ struct attention {
     expect(queries.count == keys.count && q.cols == k.cols && q.cols % heads == 0, [&] {
       return cat("attention: ", q.cols, " columns and ", heads, " heads, ", queries.count, " against ", keys.count, " sequences");
     });
+    expect(!causal || queries.rows() == keys.rows(), "attention: causal asks for the same ranges of queries and keys");
     if constexpr (B::fast::attention) {
       s.device.attention(q, k, v, queries, keys, heads, causal, y, kept.lse);
     } else {

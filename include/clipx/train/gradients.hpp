@@ -1,5 +1,6 @@
 // Gradients of one batch of pairs, whole or in chunks: gradient caching (Gao et al. 2021; spec section 8.4).
 #pragma once
+#include <array>
 #include <span>
 #include <vector>
 

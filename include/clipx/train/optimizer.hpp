@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "../core/function_ref.hpp"
+#include "../core/params.hpp"
 #include "../core/step.hpp"
 #include "../loss/contrastive.hpp"
 
