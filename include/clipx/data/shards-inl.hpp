@@ -257,6 +257,42 @@ CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::s
   return true;
 }
 
+/// The samples of an archive, one after another.
+class sample_reader {
+ public:
+  sample_reader(std::span<const std::byte> tar, const std::string& name) : tar_(tar), name_(name), reader_(tar, name) {
+    expect(!tar.empty(), [&] { return cat(name, ": expected a tar file, got an empty one"); });
+  }
+  /// False at the end.
+  bool next(sample& out) {
+    std::swap(out, ahead_);
+    ahead_.members.clear();
+    std::span<const std::byte> data;
+    while (reader_.next(path_, data)) {
+      std::string_view key, rest;
+      if (!split_key(path_, key, rest)) continue;
+      std::string suffix = lower_ascii(rest);
+      const bool another = !out.members.empty() && (out.key != key || out.find(suffix));
+      sample& to = another ? ahead_ : out;
+      expect(to.members.size() < max_sample_members, [&] {
+        return cat(name_, ": byte ", data.data() - tar_.data(), ": expected at most ", max_sample_members,
+                   " members with the key \"", key, "\"");
+      });
+      to.key = key;
+      to.members.emplace_back(std::move(suffix), data);
+      if (another) return true;
+    }
+    return !out.members.empty();
+  }
+
+ private:
+  std::span<const std::byte> tar_;
+  const std::string& name_;
+  tar_reader reader_;
+  sample ahead_;  // the first member of the sample after
+  std::string path_;
+};
+
 }  // namespace detail
 
 CLIPX_INLINE std::vector<std::string> expand_braces(const std::string& pattern) {
@@ -287,27 +323,8 @@ CLIPX_INLINE std::optional<std::span<const std::byte>> sample::image() const {
 }
 
 CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f) {
-  expect(!tar.empty(), [&] { return cat(name, ": expected a tar file, got an empty one"); });
-  detail::tar_reader reader(tar, name);
-  sample now;
-  std::string path;
-  std::span<const std::byte> data;
-  while (reader.next(path, data)) {
-    std::string_view key, rest;
-    if (!detail::split_key(path, key, rest)) continue;
-    std::string suffix = detail::lower_ascii(rest);
-    if (!now.members.empty() && (now.key != key || now.find(suffix))) {
-      f(now);
-      now.members.clear();
-    }
-    expect(now.members.size() < detail::max_sample_members, [&] {
-      return cat(name, ": byte ", data.data() - tar.data(), ": expected at most ", detail::max_sample_members,
-                 " members with the key \"", key, "\"");
-    });
-    now.key = key;
-    now.members.emplace_back(std::move(suffix), data);
-  }
-  if (!now.members.empty()) f(now);
+  detail::sample_reader reader(tar, name);
+  for (sample now; reader.next(now);) f(now);
 }
 
 CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {

@@ -75,13 +75,13 @@ inline bool starts_with(std::span<const std::byte> file, std::string_view magic)
 }
 }  // namespace detail
 
-CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name) {
+CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name, image memory) {
   constexpr dim most_pixels = 178'956'970;
   expect(!file.empty(), [&] { return cat(name, ": expected a picture, got an empty file"); });
-  if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels);
+  if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels, std::move(memory));
   if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
 #ifdef CLIPX_HAS_JPEG
-  if (detail::starts_with(file, "\xff\xd8")) return detail::decode_jpeg(file, name, most_pixels);
+  if (detail::starts_with(file, "\xff\xd8")) return detail::decode_jpeg(file, name, most_pixels, std::move(memory));
 #endif
   if (detail::starts_with(file, "RIFF") && file.size() > 12 && std::memcmp(file.data() + 8, "WEBP", 4) == 0)
     fail(cat(name, ": WebP pictures are not read; convert it to PNG or JPEG"));

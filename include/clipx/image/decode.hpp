@@ -10,8 +10,9 @@
 namespace clipx {
 
 /// A picture from the bytes of its file, in the file's own mode. Errors, with `name`: not a picture, a format that is not read,
-/// damaged or cut short, more than 178,956,970 pixels (Pillow's own limit).
-image decode_image(std::span<const std::byte> file, const std::string& name);
+/// damaged or cut short, more than 178,956,970 pixels (Pillow's own limit). `memory`: a picture no longer needed, whose memory JPEG
+/// and PNG pictures may take.
+image decode_image(std::span<const std::byte> file, const std::string& name, image memory = {});
 
 /// The same from a path. Errors: no such file, a folder, and those of decode_image.
 image read_image(const std::string& path);

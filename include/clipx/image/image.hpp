@@ -32,10 +32,9 @@ struct image {
   std::uint8_t* row(dim y) { return data.data() + y * width * bands(); }
 };
 
-/// An image without pixel values yet.
-inline image make_image(pixel_mode mode, dim width, dim height) {
-  image out;
-  out.mode = mode, out.width = width, out.height = height;
+/// An image without pixel values yet, in the memory of one that is no longer needed.
+inline image make_image(pixel_mode mode, dim width, dim height, image out = {}) {
+  out.mode = mode, out.width = width, out.height = height, out.transparency = false;
   out.data.resize(static_cast<std::size_t>(width * height * out.bands()));
   return out;
 }

@@ -70,7 +70,7 @@ struct jpeg_reader {
   std::span<const std::byte> bytes;
 };
 
-inline image decode_jpeg(std::span<const std::byte> file, const std::string& name, dim most_pixels) {
+inline image decode_jpeg(std::span<const std::byte> file, const std::string& name, dim most_pixels, image memory) {
   jpeg_reader reader(file);
   const auto bad = [&] { fail(cat(name, ": damaged JPEG: ", reader.message)); };
   if (!reader.start()) bad();
@@ -81,7 +81,8 @@ inline image decode_jpeg(std::span<const std::byte> file, const std::string& nam
   expect(w * h <= static_cast<dim>(file.size()) * 1024 + 65536,
          [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
   const auto space = reader.info.out_color_space;
-  image out = make_image(space == JCS_GRAYSCALE ? pixel_mode::gray : space == JCS_CMYK ? pixel_mode::cmyk : pixel_mode::rgb, w, h);
+  const auto mode = space == JCS_GRAYSCALE ? pixel_mode::gray : space == JCS_CMYK ? pixel_mode::cmyk : pixel_mode::rgb;
+  image out = make_image(mode, w, h, std::move(memory));
   if (!reader.read(out.data.data(), static_cast<std::size_t>(w * out.bands()))) bad();
   if (out.mode == pixel_mode::cmyk)
     for (auto& v : out.data) v = static_cast<std::uint8_t>(255 - v);

@@ -153,7 +153,7 @@ struct png {
       out.key[i] = colour == 2 ? low_byte(i) : depth == 1 ? static_cast<std::uint8_t>(set ? 255 : 0) : low_byte(0);
   }
 
-  image decode(std::span<const std::byte> file, dim most_pixels) {
+  image decode(std::span<const std::byte> file, dim most_pixels, image memory) {
     read_chunks(file);
     expect(width <= most_pixels / height,
            [&] { return cat(name, ": ", width, " x ", height, " pixels are more than ", most_pixels); });
@@ -176,7 +176,7 @@ struct png {
     const int got = stbi_zlib_decode_buffer(reinterpret_cast<char*>(raw.data()), static_cast<int>(total), packed.data(),
                                             static_cast<int>(packed.size()));
     if (got != total) bad(cat("expected ", total, " bytes of pixels, got ", got < 0 ? "a broken or too long stream" : cat(got)));
-    image out = make_image(mode(), width, height);
+    image out = make_image(mode(), width, height, std::move(memory));
     out.palette = palette;
     if (colour == 3 && !has_palette) bad("a palette picture without a palette");
     std::uint8_t* at = raw.data();

@@ -75,14 +75,6 @@ inline std::pair<dim, dim> range_of(const resample_taps& t) {
   return {lo, hi};
 }
 
-/// The window of one axis that is not resampled.
-inline image crop(const image& p, const window_of& win) {
-  image out = make_image(p.mode, win.w, win.h);
-  const dim b = p.bands();
-  for (dim y = 0; y < win.h; ++y) std::copy_n(p.row(win.y + y) + win.x * b, win.w * b, out.row(y));
-  return out;
-}
-
 /// 16-bit gray: weights in double, rounded and clamped after each axis.
 inline void resample_16(const std::uint8_t* in, dim stride, dim step, dim n, const resample_taps& t, std::uint8_t* out,
                         dim out_stride, dim out_step) {
@@ -100,21 +92,18 @@ inline void resample_16(const std::uint8_t* in, dim stride, dim step, dim n, con
     }
 }
 
-/// One axis of the picture; `window` is along that axis. The other axis is cut to [from, to).
-inline image resample_rows(const image& p, const resample_taps& t, dim from, dim to, const resampler& loops) {
-  image out = make_image(p.mode, t.size(), to - from);
-  const dim b = p.bands();
-  if (p.mode == pixel_mode::gray16) resample_16(p.row(from), p.width * 2, 2, to - from, t, out.data.data(), out.width * 2, 2);
-  else loops.horizontal(p.row(from), p.width * b, to - from, b, t, out.data.data());
-  return out;
+inline pixel_view part(const pixel_view& p, dim x, dim y, dim w, dim h) {
+  return {p.data + y * p.stride + x * p.bands, w, h, p.bands, p.stride, p.wide};
 }
-inline image resample_columns(const image& p, const resample_taps& t, dim origin, dim from, dim to, const resampler& loops) {
-  image out = make_image(p.mode, to - from, t.size());
-  const dim b = p.bands(), stride = p.width * b;
-  if (p.mode == pixel_mode::gray16)
-    resample_16(p.data.data() + from * 2 - origin * stride, 2, stride, to - from, t, out.data.data(), 2, out.width * 2);
-  else loops.vertical(p.data.data() + from * b, stride, origin, (to - from) * b, t, out.data.data());
-  return out;
+/// Every row of a picture, resampled along itself.
+inline void resample_rows(const pixel_view& p, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
+  if (p.wide) resample_16(p.data, p.stride, 2, p.height, t, out, t.size() * 2, 2);
+  else loops.horizontal(p.data, p.stride, p.height, p.bands, t, out);
+}
+/// Every column of a picture, whose first row counts as row `origin`.
+inline void resample_columns(const pixel_view& p, dim origin, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
+  if (p.wide) resample_16(p.data - origin * p.stride, 2, p.stride, p.width, t, out, 2, p.width * 2);
+  else loops.vertical(p.data, p.stride, origin, p.width * p.bands, t, out);
 }
 
 inline image multiply_alpha(const image& p) {
@@ -134,13 +123,13 @@ inline void divide_alpha(image& p) {
 
 CLIPX_INLINE resampler plain_resampler() { return {detail::plain_horizontal, detail::plain_vertical}; }
 
-CLIPX_INLINE resample_taps make_taps(filter f, dim in, dim out, dim first, dim count) {
-  resample_taps t;
+CLIPX_INLINE void make_taps(filter f, dim in, dim out, dim first, dim count, resample_taps& t) {
   const double scale = static_cast<double>(in) / static_cast<double>(out), wide = std::max(scale, 1.0);
   const double support = (f == filter::bicubic ? 2.0 : 1.0) * wide;
   t.width = static_cast<dim>(std::ceil(support)) * 2 + 1;
-  t.k.resize(static_cast<std::size_t>(count * t.width));
-  t.w.resize(t.k.size());
+  t.lo.clear(), t.n.clear();
+  t.k.assign(static_cast<std::size_t>(count * t.width), 0);
+  t.w.assign(t.k.size(), 0);
   for (dim i = 0; i < count; ++i) {
     const double centre = (static_cast<double>(first + i) + 0.5) * scale;
     const dim lo = std::max<dim>(0, static_cast<dim>(centre - support + 0.5));
@@ -157,47 +146,56 @@ CLIPX_INLINE resample_taps make_taps(filter f, dim in, dim out, dim first, dim c
     t.lo.push_back(static_cast<std::int32_t>(lo));
     t.n.push_back(static_cast<std::int32_t>(hi - lo));
   }
-  return t;
+}
+
+CLIPX_INLINE void resize(const pixel_view& in, dim width, dim height, filter f, const window_of& win, std::uint8_t* out,
+                         resize_scratch& scratch, const resampler& loops) {
+  expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
+  expect(in.width <= longest_side && in.height <= longest_side,
+         [&] { return cat("resize: ", in.width, " x ", in.height, " pixels; expected sides of at most ", longest_side); });
+  auto &columns = scratch.columns, &rows = scratch.rows;
+  if (width != in.width) make_taps(f, in.width, width, win.x, win.w, columns);
+  if (height != in.height) make_taps(f, in.height, height, win.y, win.h, rows);
+  const auto half = [&](dim w, dim h) {
+    scratch.half.resize(static_cast<std::size_t>(w * h * in.bands));
+    return pixel_view{scratch.half.data(), w, h, in.bands, w * in.bands, in.wide};
+  };
+  if (width == in.width && height == in.height) {
+    for (dim y = 0; y < win.h; ++y)
+      std::copy_n(in.data + (win.y + y) * in.stride + win.x * in.bands, win.w * in.bands, out + y * win.w * in.bands);
+  } else if (width == in.width) {
+    detail::resample_columns(detail::part(in, win.x, 0, win.w, in.height), 0, rows, loops, out);
+  } else if (height == in.height) {
+    detail::resample_rows(detail::part(in, 0, win.y, in.width, win.h), columns, loops, out);
+  } else if (vertical_first(in.width, in.height, width, height)) {
+    const auto [from, to] = detail::range_of(columns);
+    const auto between = half(to - from, win.h);
+    detail::resample_columns(detail::part(in, from, 0, to - from, in.height), 0, rows, loops, scratch.half.data());
+    for (auto& lo : columns.lo) lo -= static_cast<std::int32_t>(from);
+    detail::resample_rows(between, columns, loops, out);
+  } else {
+    const auto [from, to] = detail::range_of(rows);
+    const auto between = half(win.w, to - from);
+    detail::resample_rows(detail::part(in, 0, from, in.width, to - from), columns, loops, scratch.half.data());
+    detail::resample_columns(between, from, rows, loops, out);
+  }
 }
 
 CLIPX_INLINE image resize(const image& p, dim width, dim height, filter f, const window_of& win, const resampler& loops) {
-  expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
-  expect(p.width <= longest_side && p.height <= longest_side,
-         [&] { return cat("resize: ", p.width, " x ", p.height, " pixels; expected sides of at most ", longest_side); });
-  if (width == p.width && height == p.height) {
-    image out = detail::crop(p, win);
-    out.palette = p.palette;
-    return out;
-  }
-  if (p.mode == pixel_mode::palette || p.mode == pixel_mode::bit) {
+  if ((p.mode == pixel_mode::palette || p.mode == pixel_mode::bit) && (width != p.width || height != p.height)) {
+    expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
     image out = detail::resize_nearest(p, width, height, win);
     out.palette = p.palette;
     return out;
   }
-  const bool alpha = p.mode == pixel_mode::rgba || p.mode == pixel_mode::gray_alpha;
+  const bool alpha = (p.mode == pixel_mode::rgba || p.mode == pixel_mode::gray_alpha) && (width != p.width || height != p.height);
   const image multiplied = alpha ? detail::multiply_alpha(p) : image{};
   const image& in = alpha ? multiplied : p;
-  image out;
-  if (width == p.width) {
-    const auto rows = make_taps(f, p.height, height, win.y, win.h);
-    out = detail::resample_columns(in, rows, 0, win.x, win.x + win.w, loops);
-  } else if (height == p.height) {
-    const auto columns = make_taps(f, p.width, width, win.x, win.w);
-    out = detail::resample_rows(in, columns, win.y, win.y + win.h, loops);
-  } else {
-    const auto columns = make_taps(f, p.width, width, win.x, win.w), rows = make_taps(f, p.height, height, win.y, win.h);
-    if (vertical_first(p.width, p.height, width, height)) {
-      auto [from, to] = detail::range_of(columns);
-      const image half = detail::resample_columns(in, rows, 0, from, to, loops);
-      auto shifted = columns;
-      for (auto& lo : shifted.lo) lo -= static_cast<std::int32_t>(from);
-      out = detail::resample_rows(half, shifted, 0, half.height, loops);
-    } else {
-      auto [from, to] = detail::range_of(rows);
-      const image half = detail::resample_rows(in, columns, from, to, loops);
-      out = detail::resample_columns(half, rows, from, 0, half.width, loops);
-    }
-  }
+  image out = make_image(p.mode, win.w, win.h);
+  resize_scratch scratch;
+  resize({in.data.data(), p.width, p.height, p.bands(), p.width * p.bands(), p.mode == pixel_mode::gray16}, width, height, f, win,
+         out.data.data(), scratch, loops);
+  out.palette = p.palette;
   if (alpha) detail::divide_alpha(out);
   return out;
 }

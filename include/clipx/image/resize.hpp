@@ -11,8 +11,8 @@ enum class filter { bicubic, bilinear };
 /// A picture is resized from sides of at most that: weights take 48 bytes for each row and column.
 constexpr dim longest_side = 1 << 20;
 
-/// Weights of the outputs [first, first + count) of an axis.
-resample_taps make_taps(filter f, dim in, dim out, dim first, dim count);
+/// Weights of the outputs [first, first + count) of an axis, in place of what `taps` held.
+void make_taps(filter f, dim in, dim out, dim first, dim count, resample_taps& taps);
 
 /// Plain loops: what every other resampler is compared with.
 resampler plain_resampler();
@@ -22,6 +22,18 @@ constexpr bool vertical_first(dim in_width, dim in_height, dim out_width, dim ou
   return out_height < in_height && in_height - out_height > 2 * (in_width - out_width);
 }
 
+/// Pixels that lie somewhere, in a picture perhaps that they are a part of.
+struct pixel_view {
+  const std::uint8_t* data;
+  dim width, height, bands, stride;  // bands: bytes of a pixel, stride: bytes from one row to the next
+  bool wide = false;                 // gray16
+};
+/// What a resize needs on the way: kept by the caller, it is taken from the heap once.
+struct resize_scratch {
+  resample_taps columns, rows;
+  std::vector<std::uint8_t> half;
+};
+
 /// The window (x, y, w, h) of the picture resized to width x height, in its own mode: nearest for palettes and 1-bit pictures,
 /// alpha multiplied in and out again, 16-bit gray in double.
 struct window_of {
@@ -29,6 +41,9 @@ struct window_of {
 };
 image resize(const image& picture, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
+/// The same for bands that are resampled each by itself (no palette, no alpha), to out: rows without gaps.
+void resize(const pixel_view& picture, dim width, dim height, filter f, const window_of& window, std::uint8_t* out,
+            resize_scratch& scratch, const resampler& loops = plain_resampler());
 
 }  // namespace clipx
 

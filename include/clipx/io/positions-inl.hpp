@@ -9,7 +9,8 @@
 namespace clipx {
 
 CLIPX_INLINE std::vector<float> resize_image_positions(std::span<const float> table, dim from, dim to, dim width) {
-  const auto taps = make_taps(filter::bicubic, from, to, 0, to);
+  resample_taps taps;
+  make_taps(filter::bicubic, from, to, 0, to, taps);
   const auto weight = [&](dim i, dim j) { return taps.w[static_cast<std::size_t>(i * taps.width + j)]; };
   const auto lo = [&](dim i) { return static_cast<dim>(taps.lo[static_cast<std::size_t>(i)]); };
   const auto n = [&](dim i) { return static_cast<dim>(taps.n[static_cast<std::size_t>(i)]); };

@@ -1,0 +1,360 @@
+// Definitions of loader.hpp.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "../core/error.hpp"
+#include "../image/decode-inl.hpp"
+#include "../image/preprocess-inl.hpp"
+#include "loader.hpp"
+#include "pairs-inl.hpp"
+
+namespace clipx {
+namespace detail {
+
+/// Of the shuffle buffer; draws::below needs 2^32 at most.
+inline constexpr std::size_t max_shuffle = 100'000'000;
+
+inline double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// A sample on its way: taken in order, decoded in any order, put into a batch in order.
+struct pair_slot {
+  enum state { empty, busy, good, bad, epoch_end } now = empty;
+  raw_pair raw;
+  std::uint64_t epoch = 0, place = 0;
+  std::vector<std::uint8_t> pixels;  // (n n, 3)
+  std::string key, caption, problem;
+};
+
+/// What a thread keeps from picture to picture.
+struct pair_worker {
+  image picture;
+  resize_scratch scratch;
+  std::vector<std::string> captions;
+  double read = 0, caption = 0, decode = 0, augment = 0;  // seconds of this sample
+};
+
+/// A slot's sample to pixels and a caption. Errors: whatever makes it a bad one.
+inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
+  const raw_pair& raw = s.raw;
+  if (!raw.problem.empty()) fail(cat(raw.name(), ": ", raw.problem));
+  const std::string name = raw.name();
+  const draws draw(c.seed, s.epoch, s.place, 'a');
+  double at = seconds_now();
+  const auto lap = [&](double& sum) {
+    const double then = std::exchange(at, seconds_now());
+    sum += at - then;
+  };
+  std::string_view text = raw.caption;
+  const auto text_file = raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path);
+  if (raw.picture_path.empty() || !raw.text_path.empty()) {
+    const std::span<const std::byte> bytes = raw.text_path.empty() ? raw.text : text_file.bytes();
+    text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  w.captions.clear();
+  if (raw.json) json_captions(text, name, c.caption_field, w.captions);
+  else if (const auto one = trimmed(text); !one.empty()) w.captions.emplace_back(one);
+  expect(!w.captions.empty(), [&] { return cat(name, ": expected a caption, got an empty text"); });
+  s.key = raw.key;
+  s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);
+  lap(w.caption);
+  const auto picture_file = raw.picture_path.empty() ? mapped_file() : mapped_file::open(raw.picture_path);
+  lap(w.read);
+  w.picture = decode_image(raw.picture_path.empty() ? raw.picture : std::span<const std::byte>(picture_file.bytes()), name,
+                           std::move(w.picture));
+  lap(w.decode);
+  const dim n = c.preprocess.size;
+  if (c.augment) {
+    if (w.picture.mode != pixel_mode::rgb) w.picture = to_rgb(w.picture);
+    const auto plan = plan_augment(*c.augment, w.picture.width, w.picture.height, draw);
+    augment(w.picture, plan, n, c.preprocess.interpolation, s.pixels.data(), w.scratch, c.loops);
+  } else {
+    try {
+      const image out = to_pixels(w.picture, c.preprocess, c.loops);
+      std::copy(out.data.begin(), out.data.end(), s.pixels.begin());
+    } catch (const error& e) { fail(cat(name, ": ", e.what()), e.at()); }
+  }
+  lap(w.augment);
+}
+
+/// The threads, from a position on. Two tasks have an order and are done by one thread at a time, whichever is free: taking the
+/// next sample, and putting the oldest one into its batch.
+class pair_pipeline {
+ public:
+  pair_pipeline(const loader_config& c, const pair_sources& sources, const loader_position& from, loader_report& report)
+      : config_(c), sources_(sources), report_(report), taking_at_(from), batch_(from.batch), whole_epoch_(from.place == 0) {
+    taken_all_ = c.epochs != 0 && from.epoch >= c.epochs;
+    const auto threads = c.threads > 0 ? static_cast<std::size_t>(c.threads) : std::max(1u, std::thread::hardware_concurrency());
+    slots_.resize(16 * threads);
+    for (auto& s : slots_) s.pixels.resize(picture_bytes());
+    free_.resize(static_cast<std::size_t>(c.prefetch) + 1);
+    try {
+      for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (...) {  // no more threads to be had
+      stop();
+      throw;
+    }
+  }
+  ~pair_pipeline() { stop(); }
+  pair_pipeline(const pair_pipeline&) = delete;
+
+  /// A batch, or false at an epoch's end; `position` is where things stand then.
+  bool next(pair_batch& out, loader_position& position) {
+    std::unique_lock lock(mutex_);
+    to_consumer_.wait(lock, [&] { return !ready_.empty() || failure_ || (taken_all_ && put_ == taken_); });
+    if (ready_.empty()) {
+      if (failure_) std::rethrow_exception(failure_);
+      return false;
+    }
+    auto [batch, skipped, problems] = std::move(ready_.front());
+    ready_.pop_front();
+    report_.skipped += skipped;
+    for (auto& p : problems)
+      if (report_.first_skipped.size() < most_problems) report_.first_skipped.push_back(std::move(p));
+    position = batch.next;
+    if (batch.captions.empty()) return false;
+    report_.batches += 1, report_.pairs += batch.captions.size();
+    std::swap(out, batch);
+    free_.push_back(std::move(batch));
+    to_workers_.notify_one();
+    return true;
+  }
+  loader_report report() const {
+    const std::lock_guard lock(mutex_);
+    return report_;
+  }
+
+ private:
+  /// A batch that waits for the consumer, with what was skipped on its way; one without captions is an epoch's end.
+  struct ready {
+    pair_batch batch;
+    std::uint64_t skipped = 0;
+    std::vector<std::string> problems;
+  };
+  static constexpr std::size_t most_problems = 8;
+
+  std::size_t picture_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size * config_.preprocess.size); }
+  pair_slot& slot(std::uint64_t number) { return slots_[number % slots_.size()]; }
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    to_workers_.notify_all();
+    for (auto& t : threads_) t.join();
+    threads_.clear();
+  }
+
+  bool can_take() const { return !taking_ && !taken_all_ && taken_ - put_ < slots_.size(); }
+  bool can_put() {
+    if (putting_ || put_ == taken_ || slot(put_).now == pair_slot::busy) return false;
+    return slot(put_).now != pair_slot::good || filled_ > 0 || !free_.empty();
+  }
+
+  void work() {
+    pair_worker mine;
+    std::unique_lock lock(mutex_);
+    try {
+      for (;;) {
+        to_workers_.wait(lock, [&] { return stopping_ || can_put() || can_take(); });
+        if (stopping_) return;
+        if (can_put()) put(lock);
+        else take(lock, mine);
+      }
+    } catch (...) {
+      if (!lock) lock.lock();
+      if (!failure_) failure_ = std::current_exception();
+      stopping_ = true;
+      to_workers_.notify_all(), to_consumer_.notify_all();
+    }
+  }
+
+  /// Reads the next sample and decodes it.
+  void take(std::unique_lock<std::mutex>& lock, pair_worker& mine) {
+    auto& s = slot(taken_);
+    taking_ = true;
+    lock.unlock();
+    mine.read = mine.caption = mine.decode = mine.augment = 0;
+    const double start = seconds_now();
+    if (!stream_) open_stream();
+    const bool there = stream_->next(s.raw);
+    s.epoch = taking_at_.epoch, s.place = taking_at_.place++;
+    if (!there) {
+      stream_.reset();
+      taking_at_ = {s.epoch + 1, 0, 0};
+    }
+    mine.read = seconds_now() - start;
+    lock.lock();
+    s.now = there ? pair_slot::busy : pair_slot::epoch_end;
+    taken_all_ = config_.epochs != 0 && taking_at_.epoch >= config_.epochs;
+    ++taken_;
+    taking_ = false;
+    to_workers_.notify_one();  // to take the sample after
+    if (!there) return;
+    lock.unlock();
+    s.problem.clear();
+    try {
+      prepare_pair(config_, s, mine);
+    } catch (const error& e) { s.problem = e.what(); }
+    s.raw = {};  // and with the last sample of a shard its mapping
+    lock.lock();
+    s.now = s.problem.empty() ? pair_slot::good : pair_slot::bad;
+    report_.read_seconds += mine.read, report_.caption_seconds += mine.caption;
+    report_.decode_seconds += mine.decode, report_.augment_seconds += mine.augment;
+  }
+  void open_stream() {
+    stream_.emplace(sources_, taking_at_.epoch);
+    raw_pair skipped;
+    for (std::uint64_t i = 0; i < taking_at_.place && !stopping_; ++i)
+      expect(stream_->next(skipped), [&] {
+        return cat("loader: expected to go on after ", taking_at_.place, " samples of epoch ", taking_at_.epoch, ", it has ", i);
+      });
+  }
+
+  /// The oldest sample into its batch, or out of the way.
+  void put(std::unique_lock<std::mutex>& lock) {
+    auto& s = slot(put_);
+    if (s.now == pair_slot::good) {
+      if (filled_ == 0) filling_.batch = std::move(free_.back()), free_.pop_back();
+      putting_ = true;
+      lock.unlock();
+      auto& b = filling_.batch;
+      const auto rows = static_cast<std::size_t>(config_.batch);
+      b.pixels.resize(rows * picture_bytes()), b.captions.resize(rows), b.keys.resize(rows);
+      std::copy(s.pixels.begin(), s.pixels.end(), b.pixels.begin() + static_cast<std::ptrdiff_t>(filled_ * picture_bytes()));
+      b.captions[filled_] = s.caption, b.keys[filled_] = s.key;
+      b.next = {s.epoch, s.place + 1, batch_ + 1};
+      lock.lock();
+      putting_ = false;
+      if (++filled_ == rows) batch_done();
+    } else if (s.now == pair_slot::bad) {
+      ++filling_.skipped;
+      if (filling_.problems.size() < most_problems) filling_.problems.push_back(s.problem);
+    } else {
+      epoch_done(s.epoch);
+    }
+    s.now = pair_slot::empty;
+    ++put_;
+    to_workers_.notify_one();
+  }
+  void batch_done() {
+    ++batch_;
+    ready_.push_back(std::exchange(filling_, {}));
+    filled_ = 0;
+    to_consumer_.notify_one();
+  }
+  void epoch_done(std::uint64_t epoch) {
+    const auto usable = batch_ * static_cast<std::uint64_t>(config_.batch) + filled_;
+    if (filled_ > 0 && config_.keep_last) {
+      auto& b = filling_.batch;
+      b.pixels.resize(filled_ * picture_bytes()), b.captions.resize(filled_), b.keys.resize(filled_);
+      batch_done();
+    } else if (filled_ > 0) {
+      free_.push_back(std::exchange(filling_.batch, {}));
+      filled_ = 0;
+    }
+    if (whole_epoch_ && batch_ == 0) {
+      std::string why = cat("loader: expected ", config_.keep_last ? dim{1} : config_.batch,
+                            " or more samples that can be used, got ", usable, " and ", filling_.skipped, " others");
+      for (auto& p : filling_.problems) why += cat("\n  ", p);
+      fail(why);
+    }
+    filling_.batch.next = {epoch + 1, 0, 0};
+    filling_.batch.captions.clear();
+    batch_ = 0, whole_epoch_ = true;
+    ready_.push_back(std::exchange(filling_, {}));
+    to_consumer_.notify_one();
+  }
+
+  const loader_config& config_;
+  const pair_sources& sources_;
+  mutable std::mutex mutex_;  // of all below, but for what the thread that takes or puts has to itself
+  std::condition_variable to_workers_, to_consumer_;
+  std::vector<std::thread> threads_;
+  loader_report& report_;
+  std::exception_ptr failure_;
+  std::atomic<bool> stopping_{false};
+
+  std::vector<pair_slot> slots_;  // sample number i of the run is in slot i mod size
+  std::uint64_t taken_ = 0, put_ = 0;
+  bool taking_ = false, putting_ = false, taken_all_ = false;
+
+  std::optional<pair_stream> stream_;  // of the thread that takes
+  loader_position taking_at_;
+
+  ready filling_;  // of the thread that puts
+  std::size_t filled_ = 0;
+  std::uint64_t batch_;      // of the epoch
+  bool whole_epoch_;         // from its beginning
+  std::deque<ready> ready_;  // for the consumer
+  std::vector<pair_batch> free_;
+};
+
+}  // namespace detail
+
+struct loader::state {
+  loader_config config;
+  detail::pair_sources sources;
+  loader_position position;
+  loader_report report;
+  double waited = 0, began = 0;  // when the first batch was asked for
+  std::unique_ptr<detail::pair_pipeline> pipeline;
+
+  explicit state(loader_config c) : config(std::move(c)), sources(config) {}
+};
+
+CLIPX_INLINE loader::loader(loader_config c) {
+  expect(c.batch > 0 && c.prefetch > 0 && c.preprocess.size > 0 && c.threads >= 0, [&] {
+    return cat("loader: expected batch, prefetch and size above 0, and threads of 0 or more; got ", c.batch, ", ", c.prefetch, ", ",
+               c.preprocess.size, ", ", c.threads);
+  });
+  expect(c.shuffle <= detail::max_shuffle,
+         [&] { return cat("loader: shuffle: expected at most ", detail::max_shuffle, ", got ", c.shuffle); });
+  expect(!c.held_out || c.hold_out > 1, "loader: held_out: expected hold_out of 2 or more, of which one sample is held out");
+  if (c.augment) check(*c.augment);
+  state_ = std::make_unique<state>(std::move(c));
+}
+CLIPX_INLINE loader::~loader() = default;
+CLIPX_INLINE loader::loader(loader&&) noexcept = default;
+CLIPX_INLINE loader& loader::operator=(loader&&) noexcept = default;
+
+CLIPX_INLINE bool loader::next(pair_batch& batch) {
+  auto& s = *state_;
+  const double asked = detail::seconds_now();
+  if (s.began == 0) s.began = asked;
+  if (!s.pipeline) s.pipeline = std::make_unique<detail::pair_pipeline>(s.config, s.sources, s.position, s.report);
+  const bool there = s.pipeline->next(batch, s.position);
+  s.waited += detail::seconds_now() - asked;
+  return there;
+}
+CLIPX_INLINE void loader::seek(const loader_position& position) {
+  state_->pipeline.reset();
+  state_->position = position;
+}
+CLIPX_INLINE const loader_position& loader::position() const { return state_->position; }
+CLIPX_INLINE const loader_config& loader::config() const { return state_->config; }
+CLIPX_INLINE loader_report loader::report() const {
+  auto out = state_->pipeline ? state_->pipeline->report() : state_->report;
+  out.waited = state_->waited;
+  if (state_->began != 0) out.seconds = detail::seconds_now() - state_->began;
+  return out;
+}
+
+CLIPX_INLINE std::uint64_t count_pairs(const loader_config& config) {
+  loader_config c = config;
+  c.shuffle = 0;
+  const detail::pair_sources sources(c);
+  detail::pair_stream stream(sources, 0);
+  std::uint64_t n = 0;
+  for (detail::raw_pair p; stream.next(p);) n += p.problem.empty();
+  return n;
+}
+
+}  // namespace clipx

@@ -1,0 +1,229 @@
+// The samples of shards, tables and folders in an epoch's order, not yet decoded: what loader.hpp reads from.
+#pragma once
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+
+#include "../core/error.hpp"
+#include "../core/json-inl.hpp"
+#include "../core/random.hpp"
+#include "loader.hpp"
+#include "shards-inl.hpp"
+#include "table-inl.hpp"
+
+namespace clipx::detail {
+
+/// One sample as it stands in its file.
+struct raw_pair {
+  std::string key;
+  std::shared_ptr<const mapped_file> shard;      // of the spans
+  std::span<const std::byte> picture, text;      // text: the caption, or JSON that holds it
+  std::string picture_path, text_path, caption;  // of a folder (the first two) or a table instead
+  bool json = false;                             // that text is JSON
+  const std::string* origin = nullptr;           // the shard, table or folder, for messages
+  std::string problem;                           // why it is none
+
+  std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
+};
+
+inline std::uint64_t hash_of(std::string_view s) {
+  std::uint64_t h = 0xcbf29ce484222325u;  // FNV-1a
+  for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return draws::mix(h);
+}
+
+/// Space at both ends left out.
+inline std::string_view trimmed(std::string_view s) {
+  constexpr std::string_view space = " \t\r\n\v\f";
+  const auto from = s.find_first_not_of(space);
+  return from == std::string_view::npos ? std::string_view() : s.substr(from, s.find_last_not_of(space) - from + 1);
+}
+
+/// Everything that the entries of loader_config::data name. A part is a shard, a row of a table or a picture of a folder.
+class pair_sources {
+ public:
+  explicit pair_sources(const loader_config& c) : config_(c) {
+    expect(!c.data.empty(), "loader: expected data (shards, tables or folders), got none");
+    for (auto& entry : c.data)
+      for (auto& path : expand_braces(entry)) add(path);
+  }
+
+  struct part {
+    enum kind { shard, row, picture } what;
+    std::uint32_t source;  // index into shards_, tables_ or folders_
+    std::uint64_t index;   // of a row or a picture
+  };
+  std::span<const part> parts() const { return parts_; }
+  const std::string& shard(const part& p) const { return shards_[p.source]; }
+  const loader_config& config() const { return config_; }
+
+  /// A sample of a shard.
+  raw_pair make(const part& p, const std::shared_ptr<const mapped_file>& file, const sample& s) const {
+    raw_pair out;
+    out.key = s.key, out.shard = file, out.origin = &shards_[p.source], out.json = !config_.caption_field.empty();
+    const auto picture = s.image(), text = s.find(out.json ? "json" : "txt");
+    if (!picture) out.problem = "expected a picture (jpg, png, jpeg or webp), got none";
+    else if (!text) out.problem = cat("expected a caption (", out.json ? "json" : "txt", "), got none");
+    else out.picture = *picture, out.text = *text;
+    return out;
+  }
+  /// A row, or a picture of a folder.
+  raw_pair make(const part& p, std::vector<std::string>& fields) const {
+    namespace fs = std::filesystem;
+    raw_pair out;
+    if (p.what == part::row) {
+      const auto& t = tables_[p.source];
+      t.row(p.index, fields, out.key, out.caption);
+      out.origin = &t.path();
+      if (out.key.empty()) out.problem = cat("row ", p.index + 2, ": expected the path of a picture, got none");
+      out.picture_path = (fs::path(t.path()).parent_path() / out.key).string();
+    } else {
+      const auto& f = folders_[p.source];
+      out.origin = &f.path, out.json = !config_.caption_field.empty();
+      out.picture_path = f.pictures[p.index];
+      out.key = fs::path(out.picture_path).lexically_relative(f.path).generic_string();
+      out.text_path = fs::path(out.picture_path).replace_extension(out.json ? ".json" : ".txt").string();
+    }
+    return out;
+  }
+
+ private:
+  struct folder {
+    std::string path;
+    std::vector<std::string> pictures;
+  };
+
+  void add(const std::string& path) {
+    namespace fs = std::filesystem;
+    std::error_code problem;
+    expect(fs::exists(path, problem), [&] { return cat(path, ": expected a shard, a table or a folder, there is none"); });
+    if (fs::is_directory(path, problem)) return add_folder(path);
+    const auto ending = lower_ascii(fs::path(path).extension().string());
+    if (ending == ".csv" || ending == ".tsv") {
+      const char separator = config_.separator ? config_.separator : ending == ".csv" ? ',' : '\t';
+      add_parts(part::row, tables_, table(path, separator, config_.image_column, config_.caption_column),
+                [](const table& t) { return t.size(); });
+    } else {
+      add_parts(part::shard, shards_, std::string(path), [](const std::string&) { return std::size_t{1}; });
+    }
+  }
+  void add_folder(const std::string& path) {
+    std::vector<std::string> tars;
+    std::error_code problem;
+    for (std::filesystem::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
+      if (lower_ascii(at->path().extension().string()) == ".tar") tars.push_back(at->path().string());
+    expect(!problem, [&] { return cat(path, ": cannot be listed: ", problem.message()); });
+    std::sort(tars.begin(), tars.end());
+    for (auto& tar : tars) add(tar);
+    if (tars.empty())
+      add_parts(part::picture, folders_, folder{path, list_images(path)}, [](const folder& f) { return f.pictures.size(); });
+  }
+  template <class Source, class Size>
+  void add_parts(part::kind what, std::vector<Source>& sources, Source source, Size size) {
+    const std::size_t n = size(source);
+    for (std::size_t i = 0; i < n; ++i) parts_.push_back({what, static_cast<std::uint32_t>(sources.size()), i});
+    sources.push_back(std::move(source));
+  }
+
+  const loader_config& config_;
+  std::vector<std::string> shards_;
+  std::vector<table> tables_;
+  std::vector<folder> folders_;
+  std::vector<part> parts_;
+};
+
+/// One epoch of them: parts in the epoch's order, and of their samples, through the shuffle buffer, those of this side of the
+/// split.
+class pair_stream {
+ public:
+  pair_stream(const pair_sources& sources, std::uint64_t epoch)
+      : sources_(sources), order_(sources.parts().size()), draw_(sources.config().seed, epoch, 's') {
+    std::iota(order_.begin(), order_.end(), std::uint64_t{0});
+    if (sources.config().shuffle == 0) return;
+    const draws draw(sources.config().seed, epoch, 'p');
+    for (std::size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[draw.below(i, i)]);
+  }
+  /// False at the end.
+  bool next(raw_pair& out) {
+    const std::size_t wanted = std::max<std::size_t>(sources_.config().shuffle, 1);
+    while (!ended_ && waiting_.size() < wanted) {
+      raw_pair more;
+      if (read(more)) waiting_.push_back(std::move(more));
+      else ended_ = true;
+    }
+    if (waiting_.empty()) return false;
+    auto& chosen = waiting_[draw_.below(given_++, waiting_.size())];
+    out = std::move(chosen);
+    if (&chosen != &waiting_.back()) chosen = std::move(waiting_.back());
+    waiting_.pop_back();
+    return true;
+  }
+
+ private:
+  bool wanted(const raw_pair& p) const {
+    const auto& c = sources_.config();
+    return c.hold_out == 0 || (hash_of(p.key) % c.hold_out == 0) == c.held_out;
+  }
+  bool read(raw_pair& out) {
+    for (;;) {
+      if (reader_) {
+        try {
+          while (reader_->next(sample_)) {
+            out = sources_.make(*part_, file_, sample_);
+            if (wanted(out)) return true;
+          }
+          reader_.reset();
+        } catch (const error& e) { return damaged(out, e); }
+      }
+      if (at_ == order_.size()) return false;
+      part_ = &sources_.parts()[order_[at_++]];
+      if (part_->what == pair_sources::part::shard) {
+        try {
+          file_ = std::make_shared<const mapped_file>(mapped_file::open(sources_.shard(*part_)));
+          reader_.emplace(file_->bytes(), sources_.shard(*part_));
+        } catch (const error& e) { return damaged(out, e); }
+      } else {
+        out = sources_.make(*part_, fields_);
+        if (wanted(out)) return true;
+      }
+    }
+  }
+  /// The rest of a shard is one sample that cannot be used.
+  bool damaged(raw_pair& out, const error& e) {
+    reader_.reset();
+    out = {};
+    out.origin = &sources_.shard(*part_);
+    out.problem = cat(e.what(), "; the rest of the shard is left out");
+    return true;
+  }
+
+  const pair_sources& sources_;
+  std::vector<std::uint64_t> order_;
+  std::size_t at_ = 0;  // in order_
+  const pair_sources::part* part_ = nullptr;
+  std::shared_ptr<const mapped_file> file_;
+  std::optional<sample_reader> reader_;  // of file_
+  sample sample_;
+  std::vector<std::string> fields_;
+
+  draws draw_;
+  std::vector<raw_pair> waiting_;
+  std::uint64_t given_ = 0;
+  bool ended_ = false;
+};
+
+/// The captions that a JSON text has in a field.
+inline void json_captions(std::string_view text, const std::string& name, const std::string& field, std::vector<std::string>& out) {
+  const auto value = parse_json(text, name, 64);
+  const auto found = value.is_object() ? value.find(field) : value.end();
+  const auto add = [&](const json& one) {
+    expect(one.is_string(), [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
+    if (const auto caption = trimmed(one.get_ref<const std::string&>()); !caption.empty()) out.emplace_back(caption);
+  };
+  expect(value.is_object() && found != value.end(), [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
+  if (found->is_array()) std::for_each(found->begin(), found->end(), add);
+  else add(*found);
+}
+
+}  // namespace clipx::detail

@@ -1,0 +1,100 @@
+// Tables of pictures and captions as text: fields between separators, quoted where they must be (RFC 4180).
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../core/error.hpp"
+#include "../io/file.hpp"
+
+namespace clipx::detail {
+
+/// Reads the record at `at`: its fields, without quotes, and where the next one begins. A quote counts where it begins a field;
+/// inside such a field it is written twice. False where one is not closed.
+inline bool read_record(std::string_view text, std::size_t& at, char separator, std::vector<std::string>& fields) {
+  std::size_t n = 0;
+  const auto field = [&]() -> std::string& {
+    if (n == fields.size()) fields.emplace_back();
+    fields[n].clear();
+    return fields[n++];
+  };
+  for (std::string* out = &field();; out = &field()) {
+    if (at < text.size() && text[at] == '"') {
+      for (++at;; ++at) {
+        const auto quote = text.find('"', at);
+        if (quote == std::string_view::npos) return false;
+        out->append(text, at, quote - at);
+        at = quote + 1;
+        if (at == text.size() || text[at] != '"') break;
+        *out += '"';
+      }
+    }
+    const std::size_t from = at;
+    while (at < text.size() && text[at] != separator && text[at] != '\n') ++at;
+    out->append(text, from, at - from);
+    if (at < text.size() && text[at] == separator) {
+      ++at;
+      continue;
+    }
+    if (at > from && text[at - 1] == '\r') out->pop_back();
+    if (at < text.size()) ++at;
+    fields.resize(n);
+    return true;
+  }
+}
+
+/// A mapped table and where its rows begin.
+class table {
+ public:
+  table(const std::string& path, char separator, const std::string& image_column, const std::string& caption_column)
+      : file_(mapped_file::open(path)), separator_(separator) {
+    std::size_t at = text().starts_with("\xef\xbb\xbf") ? 3 : 0;
+    std::vector<std::string> fields;
+    std::size_t row = 0;
+    const auto read = [&] {
+      ++row;
+      expect(read_record(text(), at, separator_, fields),
+             [&] { return cat(path, ": row ", row, ": expected a closing quote, got the end of the file"); });
+    };
+    expect(at < text().size(), [&] { return cat(path, ": expected a table, got an empty file"); });
+    read();
+    const auto column = [&](const std::string& name) {
+      const auto found = std::find(fields.begin(), fields.end(), name);
+      expect(found != fields.end(), [&] {
+        std::string there;
+        for (auto& f : fields) there += cat(there.empty() ? "" : ", ", "\"", f, "\"");
+        return cat(path, ": expected a column \"", name, "\", got ", there, " (separated by ",
+                   separator_ == '\t' ? std::string("tabs") : cat("\"", separator_, "\""), ")");
+      });
+      return static_cast<std::size_t>(found - fields.begin());
+    };
+    image_ = column(image_column), caption_ = column(caption_column);
+    while (at < text().size()) {
+      const std::size_t begin = at;
+      read();
+      if (fields.size() > 1 || !fields[0].empty()) rows_.push_back(begin);
+      else --row;  // an empty line
+    }
+  }
+  const std::string& path() const { return file_.path(); }
+  std::size_t size() const { return rows_.size(); }
+  /// Picture and caption of row i, read again from the file; what the row lacks is empty. Overwrites `fields`.
+  void row(std::size_t i, std::vector<std::string>& fields, std::string& picture, std::string& caption) const {
+    std::size_t at = rows_[i];
+    read_record(text(), at, separator_, fields);
+    const auto take = [&](std::size_t column) { return column < fields.size() ? fields[column] : std::string(); };
+    picture = take(image_), caption = take(caption_);
+  }
+
+ private:
+  std::string_view text() const { return {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()}; }
+
+  mapped_file file_;
+  char separator_;
+  std::size_t image_ = 0, caption_ = 0;
+  std::vector<std::uint64_t> rows_;
+};
+
+}  // namespace clipx::detail

@@ -1,0 +1,447 @@
+// The loader: the same batches for any number of threads, exact resumption, damaged members, every kind of data.
+#include <clipx/core/error.hpp>
+#include <clipx/data/loader.hpp>
+#include <clipx/data/shards.hpp>
+#include <clipx/image/decode.hpp>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "catch.hpp"
+#include "tar.hpp"
+#include "temporary.hpp"
+
+using namespace clipx;
+using list = std::vector<std::string>;
+
+namespace {
+
+/// A PPM picture that its number tells from the others.
+std::string ppm(int number, int w = 12, int h = 9) {
+  std::string out = cat("P6 ", w, " ", h, " 255\n");
+  for (int i = 0; i < w * h * 3; ++i) out += static_cast<char>(number * 31 + i * (1 + number % 5));
+  return out;
+}
+std::string picture_sample(const std::string& key, int number, const std::string& caption) {
+  return member(key + ".jpg", ppm(number)) + member(key + ".txt", caption);
+}
+
+/// `count` samples in shards of `each`: keys 0000, 0001, ...
+void write_shards(const temporary_folder& dir, int count, int each) {
+  for (int first = 0, shard = 0; first < count; first += each, ++shard) {
+    std::string tar;
+    for (int i = first; i < std::min(count, first + each); ++i)
+      tar += picture_sample(octal(static_cast<std::uint64_t>(i), 4), i, cat("caption ", i));
+    write_file(dir / cat("s-", shard, ".tar"), tar + end_of_tar);
+  }
+}
+
+loader_config small(const list& data, dim batch = 4) {
+  loader_config c;
+  c.data = data, c.batch = batch, c.shuffle = 8, c.seed = 5, c.threads = 2, c.epochs = 1;
+  c.preprocess.size = 6;
+  return c;
+}
+
+/// All that a loader gives from where it stands to its end, a line for each batch; epochs end with "--".
+struct stream {
+  list lines, keys;
+  std::vector<loader_position> next;
+  std::string refused;
+};
+stream all_of(loader& l, std::size_t most_batches = 1000) {
+  stream out;
+  pair_batch b;
+  try {
+    for (std::uint64_t epoch = l.position().epoch; out.lines.size() < most_batches;) {
+      if (!l.next(b)) {
+        out.lines.push_back("--");
+        if (++epoch == l.config().epochs) break;
+        continue;
+      }
+      std::uint64_t pixels = b.pixels.size();
+      for (auto p : b.pixels) pixels = draws::mix(pixels + p);
+      std::string line;
+      for (std::size_t i = 0; i < b.keys.size(); ++i)
+        line += cat(b.keys[i], "=", b.captions[i], " "), out.keys.push_back(b.keys[i]);
+      out.lines.push_back(cat(line, pixels));
+      out.next.push_back(b.next);
+      CHECK(l.position() == b.next);
+    }
+  } catch (const error& e) { out.refused = e.what(); }
+  return out;
+}
+stream all_of(const loader_config& c) {
+  loader l(c);
+  return all_of(l);
+}
+std::set<std::string> unique(const list& l) { return {l.begin(), l.end()}; }
+
+}  // namespace
+
+TEST_CASE("loader: any number of threads gives the same bytes") {
+  const temporary_folder dir;
+  write_shards(dir, 50, 7);
+  auto c = small({dir / "s-{0..7}.tar"});
+  c.epochs = 3;
+  c.augment->scale_min = 0.3, c.augment->flip = c.augment->jitter = 0.5, c.augment->brightness = c.augment->hue = 0.3;
+  c.threads = 1;
+  const auto one = all_of(c);
+  CHECK(one.refused == "");
+  CHECK(one.lines.size() == 3 * (50 / 4 + 1));
+  for (int threads : {2, 5, 40})  // more than shards
+    for (dim prefetch : {1, 3}) {
+      CAPTURE(threads, prefetch);
+      c.threads = threads, c.prefetch = prefetch;
+      CHECK(all_of(c).lines == one.lines);
+    }
+  c.seed = 6;
+  CHECK(all_of(c).lines != one.lines);
+}
+
+TEST_CASE("loader: an epoch has each sample once, in an order of its own") {
+  const temporary_folder dir;
+  write_shards(dir, 50, 7);
+  auto c = small({dir.path.string()});
+  c.keep_last = true, c.epochs = 2;
+  loader l(c);
+  CHECK(count_pairs(c) == 50);
+  const auto all = all_of(l);
+  REQUIRE(all.keys.size() == 100);
+  const list first(all.keys.begin(), all.keys.begin() + 50), second(all.keys.begin() + 50, all.keys.end());
+  CHECK(unique(first).size() == 50);
+  CHECK(unique(second).size() == 50);
+  CHECK(first != second);
+  CHECK(std::find(all.lines.begin(), all.lines.end(), "--") - all.lines.begin() == 13);  // twelve batches of 4, one of 2
+  CHECK(l.report().pairs == 100);
+  CHECK(l.report().batches == 26);
+  CHECK(l.report().skipped == 0);
+  CHECK(l.report().seconds >= l.report().waited);
+  pair_batch b;
+  CHECK_FALSE(l.next(b));  // no third epoch
+
+  // Without a shuffle everything comes as it stands; with one, no sample before it can.
+  c.shuffle = 0, c.epochs = 1;
+  auto sorted = first;
+  std::sort(sorted.begin(), sorted.end());
+  CHECK(all_of(c).keys == sorted);
+  // A buffer of everything draws from everything: sample 0 comes late too.
+  c.shuffle = 1000, c.epochs = 40;
+  const auto many = all_of(c).keys;
+  dim late = 0;
+  for (std::size_t i = 0; i < many.size(); ++i) late += many[i] == "0000" && i % 50 >= 25;
+  CHECK(std::abs(late - 20) <= 15);  // 4.7 standard deviations
+}
+
+TEST_CASE("loader: it goes on in the middle of an epoch as if never stopped") {
+  const temporary_folder dir;
+  write_shards(dir, 40, 9);
+  std::string damaged;
+  for (int i = 0; i < 20; ++i)
+    damaged += i % 3 ? picture_sample(cat("d", i), i, "damaged shard")
+                     : member(cat("d", i, ".jpg"), "no picture") + member(cat("d", i, ".txt"), "x");
+  write_file(dir / "s-5.tar", damaged + end_of_tar);
+  auto c = small({dir.path.string()});
+  c.epochs = 2;
+  const auto whole = all_of(c);
+  REQUIRE(whole.refused == "");
+  for (std::size_t i = 0; i < whole.next.size(); i += 3) {
+    loader l(c);
+    l.seek(whole.next[i]);
+    const auto rest = all_of(l).lines;
+    CAPTURE(i, whole.next[i].place);
+    std::size_t from = 0;  // after batch i
+    for (std::size_t batches = 0; batches <= i; ++from) batches += whole.lines[from] != "--";
+    CHECK(rest == list(whole.lines.begin() + static_cast<std::ptrdiff_t>(from), whole.lines.end()));
+  }
+  // Forwards and back with one loader, threads in the middle of their work.
+  loader l(c);
+  pair_batch b;
+  REQUIRE(l.next(b));
+  l.seek(whole.next[4]);
+  REQUIRE(l.next(b));
+  CHECK(b.next == whole.next[5]);
+  l.seek({});
+  CHECK(all_of(l).lines == whole.lines);
+  l.seek({1, 0, 0});
+  CHECK(all_of(l).lines.size() == whole.lines.size() / 2);
+  l.seek({2, 0, 0});
+  CHECK_FALSE(l.next(b));
+  l.seek({0, 1000, 0});
+  CHECK_THAT(message([&] { l.next(b); }), Contains("go on after 1000 samples of epoch 0, it has 60"));
+}
+
+TEST_CASE("loader: what cannot be used is counted, named and left out") {
+  const temporary_folder dir;
+  const std::string good = ppm(1);
+  write_file(dir / "a.tar", picture_sample("a0", 0, "zero") + member("a1.jpg", "not a picture") + member("a1.txt", "one") +
+                                member("a2.jpg", good) + member("a3.jpg", good) + member("a3.txt", " \n") +
+                                member("a4.txt", "four") + member("a5.webp", "RIFF....WEBP....") + member("a5.txt", "five") +
+                                picture_sample("a6", 6, " six \n") + member("a7.jpg", good.substr(0, 50)) +
+                                member("a7.txt", "seven") + picture_sample("a8", 8, "eight") + end_of_tar);
+  std::string cut = picture_sample("b0", 1, "b zero") + picture_sample("b1", 2, "b one");
+  write_file(dir / "b.tar", cut.substr(0, cut.size() - 512));
+  write_file(dir / "empty.tar", "");
+  write_file(dir / "nothing.tar", end_of_tar);
+  auto c = small({dir.path.string()}, 2);
+  c.shuffle = 0;
+  list first;
+  for (int threads : {1, 3, 8}) {
+    c.threads = threads;
+    loader l(c);
+    const auto all = all_of(l);
+    CHECK(all.refused == "");
+    CHECK(all.keys == list{"a0", "a6", "a8", "b0"});
+    CHECK(l.report().skipped == 8);
+    const auto why = l.report().first_skipped;
+    REQUIRE(why.size() == 8);
+    CHECK_THAT(why[0], Contains("a.tar: a1: damaged picture"));
+    CHECK_THAT(why[1], Contains("a.tar: a2: expected a caption (txt), got none"));
+    CHECK_THAT(why[2], Contains("a.tar: a3: expected a caption, got an empty text"));
+    CHECK_THAT(why[3], Contains("a.tar: a4: expected a picture"));
+    CHECK_THAT(why[4], Contains("a.tar: a5: WebP"));
+    CHECK_THAT(why[5], Contains("a.tar: a7"));
+    CHECK_THAT(why[6], Contains("b.tar: byte") && Contains("rest of the shard"));
+    CHECK_THAT(why[7], Contains("empty.tar") && Contains("expected a tar file, got an empty one"));
+    if (first.empty()) first = all.lines;
+    CHECK(all.lines == first);
+  }
+  CHECK(first[0].starts_with("a0=zero a6=six "));
+  CHECK(count_pairs(c) == 8);  // not decoded: a1, a3, a5 and a7 count; a2, a4, b1 and the empty shard do not
+
+  // Three samples in four damaged, many threads: holes are closed in order.
+  std::string tar;
+  for (int i = 0; i < 400; ++i)
+    tar += i % 4 == 1 ? picture_sample(cat("k", i), i, "good")
+                      : member(cat("k", i, ".png"), "\x89PNG") + member(cat("k", i, ".txt"), "bad");
+  write_file(dir / "holes.tar", tar + end_of_tar);
+  c.data = {dir / "holes.tar"}, c.batch = 7, c.shuffle = 50, c.threads = 1;
+  const auto one = all_of(c);
+  CHECK(one.lines.size() == 100 / 7 + 1);
+  c.threads = 9;
+  CHECK(all_of(c).lines == one.lines);
+}
+
+TEST_CASE("loader: data that gives no batch is an error, not an endless search") {
+  const temporary_folder dir;
+  const auto refusal = [&](loader_config c) {
+    c.epochs = 0;
+    for (int threads : {1, 6}) {
+      c.threads = threads;
+      CHECK(all_of(c).refused != "");
+    }
+    loader l(c);
+    pair_batch b;
+    const auto first = message([&] { l.next(b); });
+    CHECK(message([&] { l.next(b); }) == first);  // and again
+    return first;
+  };
+  write_file(dir / "nothing.tar", end_of_tar);
+  CHECK_THAT(refusal(small({dir / "nothing.tar"})), Contains("expected 4 or more samples that can be used, got 0 and 0 others"));
+  std::string tar;
+  for (int i = 0; i < 30; ++i) tar += member(cat("k", i, ".jpg"), "x") + member(cat("k", i, ".txt"), "bad");
+  write_file(dir / "bad.tar", tar + end_of_tar);
+  CHECK_THAT(refusal(small({dir / "bad.tar"})), Contains("got 0 and 30 others") && Contains("bad.tar: k"));
+  write_shards(dir, 3, 3);
+  CHECK_THAT(refusal(small({dir / "s-0.tar"})), Contains("expected 4 or more") && Contains("got 3"));
+  auto c = small({dir / "s-0.tar"});
+  c.keep_last = true;
+  CHECK(all_of(c).keys.size() == 3);
+  c.hold_out = 1'000'000, c.held_out = true;
+  CHECK_THAT(refusal(c), Contains("got 0"));
+
+  const auto bad = [&](auto change) {
+    auto config = small({dir / "s-0.tar"});
+    change(config);
+    return message([&] { loader l(config); });
+  };
+  CHECK(bad([](loader_config&) {}) == "no error");
+  CHECK_THAT(bad([](loader_config& o) { o.data.clear(); }), Contains("expected data"));
+  CHECK_THAT(bad([&](loader_config& o) { o.data = {dir / "none-{0..3}.tar"}; }),
+             Contains("none-0.tar") && Contains("there is none"));
+  CHECK_THAT(bad([](loader_config& o) { o.batch = 0; }), Contains("batch"));
+  CHECK_THAT(bad([](loader_config& o) { o.threads = -1; }), Contains("threads"));
+  CHECK_THAT(bad([](loader_config& o) { o.augment->scale_min = 2; }), Contains("scale"));
+  CHECK_THAT(bad([](loader_config& o) { o.held_out = true; }), Contains("hold_out"));
+  CHECK_THAT(bad([](loader_config& o) { o.shuffle = std::size_t(1) << 40; }), Contains("shuffle"));
+  std::filesystem::create_directory(dir / "bare");
+  CHECK_THAT(bad([&](loader_config& o) { o.data = {dir / "bare"}; }), Contains("bare") && Contains("expected pictures"));
+}
+
+TEST_CASE("loader: what a thread throws comes to the caller; a loader dropped at any time ends") {
+  const temporary_folder dir;
+  write_shards(dir, 40, 9);
+  auto c = small({dir.path.string()}, 1);
+  c.epochs = 0, c.threads = 4;
+  c.augment.reset();
+  c.loops.horizontal = [](const std::uint8_t*, dim, dim, dim, const resample_taps&, std::uint8_t*) {
+    throw std::logic_error("from the loops");
+  };
+  {
+    loader l(c);
+    pair_batch b;
+    for (int i = 0; i < 2; ++i) CHECK_THROWS_WITH(l.next(b), "from the loops");
+  }
+  c.loops = plain_resampler();
+  for (int i = 0; i < 200; ++i) {
+    loader l(c);
+    pair_batch b;
+    for (int k = 0; k < i % 4; ++k) l.next(b);
+    if (i % 7 == 0) std::this_thread::yield();
+    loader moved = std::move(l);
+    if (i % 3 == 0) moved.next(b);
+  }
+}
+
+TEST_CASE("loader: captions in JSON, one drawn in each epoch") {
+  const temporary_folder dir;
+  const auto sample_of = [](const std::string& key, const std::string& json) {
+    return member(key + ".png", ppm(3)) + member(key + ".json", json);
+  };
+  write_file(dir / "j.tar", sample_of("a", R"({"captions": ["one", " two ", "three", ""], "caption": "only", "n": 3})") +
+                                sample_of("b", R"({"captions": []})") + sample_of("c", R"({"other": 1})") + sample_of("d", "{") +
+                                sample_of("e", R"({"captions": [1]})") + sample_of("f", "[1]") + end_of_tar);
+  auto c = small({dir / "j.tar"}, 1);
+  c.shuffle = 0, c.epochs = 60, c.caption_field = "captions";
+  loader l(c);
+  std::map<std::string, int> seen;
+  pair_batch b;
+  for (int i = 0; i < 60; ++i) {
+    REQUIRE(l.next(b));
+    CHECK(b.keys[0] == "a");
+    ++seen[b.captions[0]];
+    REQUIRE_FALSE(l.next(b));
+  }
+  CHECK(seen.size() == 3);
+  for (auto& text : {"one", "two", "three"}) CHECK(std::abs(seen[text] - 20) <= 16);  // 4.4 standard deviations
+  const auto report = l.report();
+  CHECK(report.skipped == 5 * 60);
+  REQUIRE(report.first_skipped.size() == 8);
+  CHECK_THAT(report.first_skipped[0], Contains("b: expected a caption"));
+  CHECK_THAT(report.first_skipped[1], Contains("c: expected a field \"captions\""));
+  CHECK_THAT(report.first_skipped[2], Contains("d: not valid JSON"));
+  CHECK_THAT(report.first_skipped[3], Contains("e: \"captions\": expected a text or a list"));
+  CHECK_THAT(report.first_skipped[4], Contains("f: expected a field"));
+  c.draw_captions = false, c.epochs = 3;
+  for (auto& line : all_of(c).lines) CHECK((line == "--" || line.starts_with("a=one ")));
+  c.caption_field = "caption", c.draw_captions = true;
+  CHECK(all_of(c).lines[0].starts_with("a=only "));
+}
+
+TEST_CASE("loader: tables") {
+  const temporary_folder dir;
+  std::filesystem::create_directory(dir / "img");
+  for (int i = 0; i < 6; ++i) write_file(dir / cat("img/", i, ".ppm"), ppm(i));
+  write_file(dir / "t.csv",
+             "\xef\xbb\xbfid,title,filepath\r\n1,\"a \"\"quoted\"\" cat, black\",img/0.ppm\r\n\r\n2,\"two\nlines\",img/1.ppm\n3,a "
+             "12\" pizza,\"img/2.ppm\"\n"
+             "4,none,img/none.ppm\n5,short row\n6,,img/3.ppm\n7,absolute," +
+                 (dir / "img/4.ppm"));
+  auto c = small({dir / "t.csv"}, 1);
+  c.shuffle = 0;
+  {
+    loader l(c);
+    const auto all = all_of(l);
+    CHECK(all.refused == "");
+    REQUIRE(all.lines.size() == 5);
+    CHECK(all.lines[0].starts_with("img/0.ppm=a \"quoted\" cat, black "));
+    CHECK(all.lines[1].starts_with("img/1.ppm=two\nlines "));
+    CHECK(all.lines[2].starts_with("img/2.ppm=a 12\" pizza "));
+    CHECK(all.lines[3].starts_with((dir / "img/4.ppm") + "=absolute "));
+    const auto why = l.report().first_skipped;
+    REQUIRE(why.size() == 3);
+    CHECK_THAT(why[0], Contains("none.ppm: cannot be opened"));
+    CHECK_THAT(why[1], Contains("row 6: expected the path of a picture"));
+    CHECK_THAT(why[2], Contains("img/3.ppm: expected a caption"));
+  }
+  c.shuffle = 2, c.epochs = 30;  // rows are permuted whole, however small the buffer
+  std::set<std::string> firsts;
+  const auto lines = all_of(c).lines;
+  for (std::size_t i = 0; i < lines.size(); i += 5) firsts.insert(lines[i]);
+  CHECK(firsts.size() >= 4);
+
+  write_file(dir / "t.tsv", "filepath\ttitle\nimg/0.ppm\ta, b\nimg/1.ppm\tc\n");
+  c = small({dir / "t.tsv"}, 1), c.shuffle = 0;
+  CHECK(all_of(c).lines[0].starts_with("img/0.ppm=a, b "));
+  write_file(dir / "semi.csv", "where;what\nimg/5.ppm;five");
+  c.data = {dir / "semi.csv"}, c.separator = ';', c.image_column = "where", c.caption_column = "what";
+  CHECK(all_of(c).lines[0].starts_with("img/5.ppm=five "));
+
+  const auto refused = [&](const std::string& text) {
+    write_file(dir / "x.csv", text);
+    return message([&] { loader l(small({dir / "x.csv"})); });
+  };
+  CHECK_THAT(refused(""), Contains("x.csv: expected a table, got an empty file"));
+  CHECK_THAT(refused("a,title\n"), Contains("expected a column \"filepath\", got \"a\", \"title\" (separated by \",\")"));
+  CHECK_THAT(refused("filepath,title\n1,2\n\"3,4\n5,6"), Contains("row 3: expected a closing quote"));
+  CHECK(refused("filepath,title\n") == "no error");
+}
+
+TEST_CASE("loader: folders of pictures with texts") {
+  const temporary_folder dir;
+  std::filesystem::create_directory(dir / "b.d");
+  write_file(dir / "1.ppm", ppm(1)), write_file(dir / "1.txt", "one\n");
+  write_file(dir / "b.d/2.x.ppm", ppm(2)), write_file(dir / "b.d/2.x.txt", "two");
+  write_file(dir / "3.ppm", ppm(3));
+  write_file(dir / "1.json", R"({"alt": ["eins"]})");
+  auto c = small({dir.path.string()}, 1);
+  c.shuffle = 0;
+  loader l(c);
+  const auto all = all_of(l);
+  REQUIRE(all.lines.size() == 3);
+  CHECK(all.lines[0].starts_with("1.ppm=one "));
+  CHECK(all.lines[1].starts_with("b.d/2.x.ppm=two "));
+  REQUIRE(l.report().first_skipped.size() == 1);
+  CHECK_THAT(l.report().first_skipped[0], Contains("3.txt: cannot be opened"));
+  c.caption_field = "alt";
+  CHECK(all_of(c).keys == list{"1.ppm"});
+  write_shards(dir, 4, 4);  // a folder with shards is a folder of shards
+  c.caption_field = "";
+  CHECK(all_of(c).keys == list{"0000", "0001", "0002", "0003"});
+  c.data = {dir / "s-0.tar", dir / "b.d"};  // several kinds at once
+  CHECK(all_of(c).keys == list{"0000", "0001", "0002", "0003", "2.x.ppm"});
+}
+
+TEST_CASE("loader: a part is held out by key") {
+  const temporary_folder dir;
+  write_shards(dir, 200, 30);
+  auto c = small({dir.path.string()}, 1);
+  const auto everything = unique(all_of(c).keys);
+  c.hold_out = 10;
+  const auto rest = unique(all_of(c).keys);
+  c.seed = 99, c.shuffle = 0, c.held_out = true;
+  const auto held = unique(all_of(c).keys);
+  CHECK(count_pairs(c) == held.size());
+  CHECK(everything.size() == 200);
+  CHECK((held.size() > 5 && held.size() < 40));
+  CHECK(rest.size() + held.size() == 200);
+  for (auto& k : held) CHECK(rest.count(k) == 0);
+}
+
+TEST_CASE("loader: without augmentation pictures are those of evaluation") {
+  const temporary_folder dir;
+  write_file(dir / "1.ppm", ppm(1, 30, 17)), write_file(dir / "1.txt", "one");
+  auto c = small({dir.path.string()}, 1);
+  c.augment.reset();
+  loader l(c);
+  pair_batch b;
+  REQUIRE(l.next(b));
+  CHECK(b.pixels == to_pixels(read_image(dir / "1.ppm"), c.preprocess).data);
+}
+
+TEST_CASE("loader: the training pairs, if they are at hand") {
+  const std::string folder = std::string(CLIPX_SOURCE_DIR) + "/../shared/data/pairs";
+  if (!std::filesystem::exists(folder)) {
+    WARN("skipped: no ../shared/data/pairs");
+    return;
+  }
+  auto c = small({folder + "/train-{0000..0008}.tar"}, 256);
+  c.preprocess.size = 32, c.shuffle = 2000, c.caption_field = "captions", c.keep_last = true, c.threads = 0;
+  CHECK(count_pairs(c) == 16'261);
+  loader l(c);
+  const auto all = all_of(l);
+  CHECK(all.refused == "");
+  CHECK(unique(all.keys).size() == 16'261);
+  CHECK(l.report().pairs == 16'261);
+  CHECK(l.report().skipped == 0);
+}
