@@ -87,7 +87,7 @@ struct attention_case {
   bool causal = false, pooled = false;
   std::string name() const {
     return clipx::cat("attention ", lengths.size(), " of ", lengths[0], ", ", heads, " heads of ", head_width,
-                      causal ? " causal" : "");
+                      causal ? " causal" : "", pooled ? " pooled" : "");
   }
   double reduction() const {
     return static_cast<double>(std::max<dim>(*std::max_element(lengths.begin(), lengths.end()), head_width));
@@ -263,8 +263,13 @@ void each_op(F&& f) {
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   for (dim d : {32, 33, 64, 80, 88, 104, 112}) f(attention_case{{17, 1, 33}, 2, d, d % 3 == 0});  // every width of a kernel
-  f(attention_case{{15, 16}, 1, 120, true}), f(attention_case{{40}, 1, 130}), f(attention_case{{577}, 1, 64});
+  f(attention_case{{15, 16}, 1, 120, true}), f(attention_case{{577}, 1, 64});
+  f(attention_case{{1, 1}, 3, 32, false, true}), f(attention_case{{50}, 3, 64, false, true});
+  f(attention_case{{257, 20}, 1, 64, false, true}), f(attention_case{{50, 1, 33}, 3, 80, false, true});
+  f(attention_case{{257}, 1, 128, false, true}), f(attention_case{{7, 50}, 3, 5, false, true});
+  f(attention_case{{6, 4}, 2, 5, true, true}), f(attention_case{{6200}, 1, 4, false, true});  // more keys than scores have room
   f(attention_case{{9}, 1, 112}), f(attention_case{{6, 4}, 2, 5, true}), f(attention_case{{77, 20}, 1, 64, true});
+  f(attention_case{{40, 70}, 1, 130, true}), f(attention_case{{9, 33}, 2, 136});
   f(conv_case{2, 7, 9, 5, 6, 3, 1, true, false, true}), f(conv_case{1, 8, 8, 3, 16, 3, 2, true, false, false});
   f(conv_case{2, 4, 4, 32, 33, 1, 1, false, false, false}), f(conv_case{3, 6, 6, 8, 16, 3, 1, true, true, true});
   f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true}), f(conv_case{2, 6, 6, 16, 40, 1, 1, true, true, true});

@@ -99,7 +99,8 @@ struct trainee {
   }
 };
 
-/// In chunks of any size the gradients are those of the whole batch: the same sums, in another order.
+/// In chunks of any size the gradients are those of the whole batch: the same sums in another order, so the two are as far apart as
+/// two results within a whole model's bar (test_model). In bf16 every chunk's sum is rounded as it is added: norms are compared.
 template <class Encoder, class Backend>
 void chunks_equal_whole(Backend& d, const clipx::clip_config& c, dim patches) {
   using T = clipx::scalar_t<Backend>;
@@ -121,7 +122,13 @@ void chunks_equal_whole(Backend& d, const clipx::clip_config& c, dim patches) {
       INFO("chunks of " << chunk);
       const auto [again, parts] = gradients({.chunk = chunk, .loss_tile = 2, .kept = kept, .batch_statistics = false});
       CHECK(std::abs(again - loss) <= 64 * epsilon<T>() * std::abs(loss));
-      for (auto& [name, values] : whole) compare("d " + name, parts.at(name), values, 256 * epsilon<T>(), 1e-2 * largest);
+      for (auto& [name, values] : whole) {
+        const double n = static_cast<double>(values.size());
+        INFO(name);
+        if constexpr (std::is_same_v<T, clipx::bf16>)
+          CHECK(distance(parts.at(name), values) <= 64 * epsilon<T>() * std::max(norm(values), 1e-3 * largest * std::sqrt(n)));
+        else compare("d " + name, parts.at(name), values, 2 * std::min(1e-4, 2000 * epsilon<T>()), 1e-3 * largest);
+      }
     }
 }
 

@@ -33,10 +33,10 @@ void fit_rows(mma_launch& l, const cuda_engine::state& s, dim other, dim own, di
   l.shape.chunk = std::min(whole, std::max(sweep, room / sweep * sweep));
   l.bytes = static_cast<std::size_t>(sides * own * row + 2 * l.shape.chunk * (row + extra));
 }
-/// Views whose heads start on 16 bytes.
+/// Whether every head of the results starts on 16 bytes.
 template <class... M>
-bool wide_heads(dim d, const M&... m) {
-  return d % 8 == 0 && ((reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0 && m.ld % 8 == 0) && ...);
+bool wide_heads(dim d, const M&... results) {
+  return (gpu::wide<8>(d, results.col_range(0, d)) && ...);
 }
 
 inline void attention_by_mma(cuda_engine& e, gpu::head_rows<bf16> q, gpu::head_rows<bf16> k, gpu::head_rows<bf16> v,
@@ -56,7 +56,7 @@ inline void attention_by_mma(cuda_engine& e, gpu::head_rows<bf16> q, gpu::head_r
     }
     l.shape.blocks_each = (tiles + span - 1) / span, l.shape.span = span * gpu::warp_rows, l.shape.d = d;
     l.shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))), l.shape.causal = causal;
-    l.shape.wide = wide_heads(d, q.x, k.x, v.x, y);
+    l.shape.wide = wide_heads(d, y);
     gpu::launch(gpu::attention_mma<steps()>,
                 dim3(static_cast<unsigned>(queries.count * l.shape.blocks_each), static_cast<unsigned>(heads)), 32 * l.warps,
                 l.bytes, s.stream, q, k, v, l.shape, y, lse);
@@ -72,7 +72,7 @@ inline void attention_backward_by_mma(cuda_engine& e, gpu::head_rows<bf16> q, gp
   for_head_steps(d, [&](auto steps) {
     mma_launch l{};
     l.shape.span = rows, l.shape.d = d, l.shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
-    l.shape.causal = causal, l.shape.wide = wide_heads(d, q.x, k.x, v.x, dy.x, dq, dk, dv);
+    l.shape.causal = causal, l.shape.wide = wide_heads(d, dq, dk, dv);
     const auto go = [&](auto kernel, const row_ranges& own, const row_ranges& other, auto... results) {
       fit_rows<steps()>(l, s, other.longest, rows, 2);
       l.shape.blocks_each = (own.longest + rows - 1) / rows;

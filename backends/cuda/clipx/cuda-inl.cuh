@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "attention_mma_launch.cuh"
+#include "kernels/attention_one.cuh"
 #include "kernels/columns.cuh"
 #include "kernels/conv.cuh"
 #include "kernels/norm.cuh"
@@ -53,15 +54,28 @@ inline gpu::adamw_numbers numbers_of(const adamw_step& s) {
   return k;
 }
 
-/// body(integral constant: output columns a thread) and the number of parts that the head's columns are cut into.
+/// body(columns of a head that a block of attention has, whether the head may have more): integral constants.
 template <class F>
 void for_head_width(dim d, F&& body) {
-  const auto parts = [&](dim columns) { return static_cast<unsigned>((d + columns - 1) / columns); };
-  if (d <= 32) body(std::integral_constant<int, 8>(), 1u);
-  else if (d <= 64) body(std::integral_constant<int, 16>(), 1u);
-  else if (d <= 96) body(std::integral_constant<int, 24>(), 1u);
-  else body(std::integral_constant<int, 32>(), parts(128));
+  if (d <= 32) body(std::integral_constant<int, 32>(), std::false_type());
+  else if (d <= 64) body(std::integral_constant<int, 64>(), std::false_type());
+  else if (d <= 96) body(std::integral_constant<int, 96>(), std::false_type());
+  else if (d <= 128) body(std::integral_constant<int, 128>(), std::false_type());
+  else body(std::integral_constant<int, 128>(), std::true_type());
 }
+/// A head's rows as kernels take them.
+template <class T>
+gpu::head_rows<T> head_rows(mat<const T> x, const row_ranges& r, dim d) {
+  return {x, r.first, gpu::wide<16 / sizeof(T)>(d, x.col_range(0, d))};
+}
+/// Attention's grid: rows of the longest sequence, `rows` a block, and the columns of a head, `width` a block.
+struct attention_grid {
+  dim blocks_each;
+  dim3 grid;
+  attention_grid(const row_ranges& r, int rows, dim heads, dim d, int width)
+      : blocks_each((r.longest + rows - 1) / rows),
+        grid(static_cast<unsigned>(r.count * blocks_each), static_cast<unsigned>(heads), gpu::blocks_for(d, width)) {}
+};
 }  // namespace detail
 
 template <class T>
@@ -418,40 +432,53 @@ void cuda<T>::linear(in x, in w, in b, const activation* f, in residual, out pre
 template <class T>
 void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, out y,
                         out_f lse) {
-  const dim d = q.cols / heads, tiles = (queries.longest + gpu::tile - 1) / gpu::tile;
+  const dim d = q.cols / heads;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
-  const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first};
+  const auto rows_of = [&](in x, const row_ranges& r) { return detail::head_rows(x, r, d); };
+  const auto hq = rows_of(q, queries), hk = rows_of(k, keys), hv = rows_of(v, keys);
+  if (const auto bytes = gpu::one_bytes(keys.longest, d, false); queries.longest == 1 && !causal && bytes <= gpu::one_most_bytes) {
+    const auto go = [&](auto n) {
+      gpu::launch(gpu::attention_one<n(), T>, static_cast<unsigned>(queries.count * heads), gpu::one_threads, bytes,
+                  engine_.get().stream, hq, hk, hv, heads, d, scale, y, lse);
+    };
+    return detail::by_width(d, go, k.col_range(0, d), v.col_range(0, d));
+  }
   if constexpr (std::is_same_v<T, bf16>)
     if (d <= detail::widest_mma) return detail::attention_by_mma(engine_, hq, hk, hv, queries, keys, d, causal, y, lse);
-  detail::for_head_width(d, [&](auto columns, unsigned parts) {
-    detail::run(engine_, gpu::attention<T, columns()>,
-                dim3(static_cast<unsigned>(queries.count * tiles), static_cast<unsigned>(heads), parts), gpu::attention_threads, hq,
-                hk, hv, tiles, d, scale, causal, y, lse);
+  detail::for_head_width(d, [&](auto width, auto sliced) {
+    constexpr int rows = gpu::forward_rows;
+    const detail::attention_grid g(queries, rows, heads, d, width());
+    gpu::launch(gpu::attention<T, rows, width(), sliced()>, g.grid, 2 * rows, sizeof(gpu::panels<rows, width(), 1>),
+                engine_.get().stream, hq, hk, hv, g.blocks_each, d, scale, causal, y, lse);
   });
 }
 template <class T>
 void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal,
                                  in /*y*/, in_f lse, in dy, out dq, out dk, out dv) {
-  const dim d = q.cols / heads, of_queries = (queries.longest + gpu::tile - 1) / gpu::tile,
-            of_keys = (keys.longest + gpu::tile - 1) / gpu::tile;
+  const dim d = q.cols / heads;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
-  const gpu::head_rows<T> hq{q, queries.first}, hk{k, keys.first}, hv{v, keys.first}, hdy{dy, queries.first};
+  const auto rows_of = [&](in x, const row_ranges& r) { return detail::head_rows(x, r, d); };
+  const auto hq = rows_of(q, queries), hk = rows_of(k, keys), hv = rows_of(v, keys), hdy = rows_of(dy, queries);
+  if (const auto bytes = gpu::one_bytes(keys.longest, d, true); queries.longest == 1 && !causal && bytes <= gpu::one_most_bytes) {
+    const auto go = [&](auto n) {
+      gpu::launch(gpu::attention_one_backward<n(), T>, static_cast<unsigned>(queries.count * heads), gpu::one_threads, bytes,
+                  engine_.get().stream, hq, hk, hv, hdy, heads, d, scale, lse, dq, dk, dv);
+    };
+    return detail::by_width(d, go, k.col_range(0, d), v.col_range(0, d), dk.col_range(0, d), dv.col_range(0, d));
+  }
   const detail::temporary here(memory_);
   auto delta = memory_.template take<float>(q.rows, heads);
   if constexpr (std::is_same_v<T, bf16>)
     if (d <= detail::widest_mma)
       return detail::attention_backward_by_mma(engine_, hq, hk, hv, hdy, queries, keys, d, causal, lse, delta, dq, dk, dv);
-  detail::run(engine_, gpu::attention_delta<T>,
-              dim3(static_cast<unsigned>(queries.count * of_queries), static_cast<unsigned>(heads)), gpu::attention_threads, hq, hk,
-              hv, hdy, of_queries, d, scale, causal, lse, delta);
-  detail::for_head_width(d, [&](auto columns, unsigned parts) {
-    const auto grid = [&](dim count, dim tiles) {
-      return dim3(static_cast<unsigned>(count * tiles), static_cast<unsigned>(heads), parts);
-    };
-    detail::run(engine_, gpu::attention_dq<T, columns()>, grid(queries.count, of_queries), gpu::attention_threads, hq, hk, hv, hdy,
-                of_queries, d, scale, causal, lse, in_f(delta), dq);
-    detail::run(engine_, gpu::attention_dkv<T, columns()>, grid(keys.count, of_keys), gpu::attention_threads, hq, hk, hv, hdy,
-                of_keys, d, scale, causal, lse, in_f(delta), dk, dv);
+  detail::for_head_width(d, [&](auto width, auto sliced) {
+    constexpr int rows = gpu::backward_rows(width());
+    constexpr auto bytes = sizeof(gpu::panels<rows, width(), 2>);
+    const detail::attention_grid of_queries(queries, rows, heads, d, width()), of_keys(keys, rows, heads, d, width());
+    gpu::launch(gpu::attention_dq<T, rows, width(), sliced()>, of_queries.grid, 2 * rows, bytes, engine_.get().stream, hq, hk, hv,
+                hdy, of_queries.blocks_each, d, scale, causal, lse, delta, dq);
+    gpu::launch(gpu::attention_dkv<T, rows, width(), sliced()>, of_keys.grid, 2 * rows, bytes, engine_.get().stream, hq, hk, hv,
+                hdy, of_keys.blocks_each, d, scale, causal, lse, in_f(delta), dk, dv);
   });
 }
 

@@ -10,23 +10,22 @@ inline constexpr int warp_rows = 16;   // of its side
 inline constexpr int sweep = 32;       // rows of the other side that a warp takes at a time
 inline constexpr int block_warps = 4;  // backward; forward has up to most_warps
 inline constexpr int most_warps = 8;
-inline constexpr float log2_e = 1.44269504f, ln_2 = 0.69314718f;
 
 /// Rows of a head in shared memory, on 16 bytes; the gap keeps the eight rows of a quarter on different banks.
 template <int Steps>  // of 16 columns, the head's width rounded up
 inline constexpr int shared_ld = 16 * Steps + 8;
 
-/// One sequence's part of a head: its rows begin at `data`. wide: rows start on 16 bytes and d is a multiple of 8.
+/// One sequence's part of a head: its rows begin at `data`.
 struct head_part {
   const bf16* data;
   dim ld, rows, d;
   bool wide;
-  __device__ head_part(const head_rows<bf16>& h, dim sequence, dim head, dim width, bool w)
+  __device__ head_part(const head_rows<bf16>& h, dim sequence, dim head, dim width)
       : data(h.x.row(h.first[sequence]) + head * width),
         ld(h.x.ld),
         rows(h.first[sequence + 1] - h.first[sequence]),
         d(width),
-        wide(w) {}
+        wide(h.wide) {}
   /// Columns c .. c + 7 of row r; zeros beyond the ends.
   __device__ uint4 eight(dim r, dim c) const {
     uint4 v = make_uint4(0, 0, 0, 0);
@@ -108,7 +107,7 @@ __device__ void each_product(F&& f) {
 }
 
 /// What all three kernels are given. A block has `span` rows of one sequence and head, blocks_each of them a sequence; `chunk` rows
-/// of the other side are in shared memory at a time.
+/// of the other side are in shared memory at a time. wide: heads of the results start on 16 bytes, and d is a multiple of 8.
 struct mma_shape {
   dim blocks_each, span, d;
   dim chunk;
@@ -122,12 +121,11 @@ __global__ void __launch_bounds__(32 * most_warps, Steps > 6 ? 1 : 2)
     attention_mma(head_rows<bf16> q, head_rows<bf16> k, head_rows<bf16> v, mma_shape s, mat<bf16> y, mat<float> lse) {
   constexpr int ld = shared_ld<Steps>;
   const dim sequence = blockIdx.x / s.blocks_each, head = blockIdx.y, from = blockIdx.x % s.blocks_each * s.span;
-  const head_part mq(q, sequence, head, s.d, s.wide), mk(k, sequence, head, s.d, s.wide), mv(v, sequence, head, s.d, s.wide);
+  const head_part mq(q, sequence, head, s.d), mk(k, sequence, head, s.d), mv(v, sequence, head, s.d);
   if (from >= mq.rows) return;
   const int warp = static_cast<int>(threadIdx.x / 32), warps = static_cast<int>(blockDim.x / 32),
             g = static_cast<int>(threadIdx.x % 32) / 4;
   bf16 *const sq = shared_memory<bf16>(), *const sk = sq + warps * warp_rows * ld, *const sv = sk + s.chunk * ld;
-  const float scale = s.scale * log2_e;  // exponents of 2
   const dim end = min(from + s.span, mq.rows), seen = s.causal ? min(mk.rows, end) : mk.rows;
   for (dim row = from; row < end; row += warps * warp_rows) {
     const dim first = row + warp * warp_rows;  // of the warp's queries
@@ -151,11 +149,11 @@ __global__ void __launch_bounds__(32 * most_warps, Steps > 6 ? 1 : 2)
         });
 #pragma unroll
         for (int half = 0; half < 2; ++half) {  // every query sees row 0
-          const float now = fmaxf(top[half], scale * row_max(high[half]));
-          shrink[half] = exp2f(top[half] - now), top[half] = now, total[half] *= shrink[half];
+          const float now = fmaxf(top[half], s.scale * quad_max(high[half]));
+          shrink[half] = expf(top[half] - now), top[half] = now, total[half] *= shrink[half];
         }
-        each_product([&](int m, int i, int half, int) {
-          p[m][i] = exp2f(fmaf(p[m][i], scale, -top[half]));
+        each_product([&](int m, int i, int half, int) {  // one rounding in the exponent: gradients cancel
+          p[m][i] = expf(fmaf(p[m][i], s.scale, -top[half]));
           total[half] += p[m][i];
         });
 #pragma unroll
@@ -168,12 +166,12 @@ __global__ void __launch_bounds__(32 * most_warps, Steps > 6 ? 1 : 2)
     if (first >= end) continue;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float whole = row_sum(total[half]);
+      const float whole = quad_sum(total[half]);
       const dim query = first + g + 8 * half;
       if (query >= end) continue;
       const dim out = q.first[sequence] + query;
       put_row<Steps>(sums, half, 1.0f / whole, y.row(out) + head * s.d, s.d, s.wide);
-      if (lse.data && threadIdx.x % 4 == 0) lse.row(out)[head] = ln_2 * (top[half] + log2f(whole));
+      if (lse.data && threadIdx.x % 4 == 0) lse.row(out)[head] = top[half] + logf(whole);
     }
   }
 }
@@ -186,19 +184,17 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
                      mat<float> delta, mat<bf16> dq) {
   constexpr int ld = shared_ld<Steps>, rows = block_warps * warp_rows;
   const dim sequence = blockIdx.x / s.blocks_each, head = blockIdx.y, from = blockIdx.x % s.blocks_each * rows;
-  const head_part mq(q, sequence, head, s.d, s.wide), mk(k, sequence, head, s.d, s.wide), mv(v, sequence, head, s.d, s.wide),
-      mdy(dy, sequence, head, s.d, s.wide);
+  const head_part mq(q, sequence, head, s.d), mk(k, sequence, head, s.d), mv(v, sequence, head, s.d), mdy(dy, sequence, head, s.d);
   if (from >= mq.rows) return;
   const int warp = static_cast<int>(threadIdx.x / 32), g = static_cast<int>(threadIdx.x % 32) / 4;
   bf16 *const sq = shared_memory<bf16>(), *const sdy = sq + rows * ld, *const sk = sdy + rows * ld, *const sv = sk + s.chunk * ld;
-  const float scale = s.scale * log2_e;
   const dim first = from + warp * warp_rows, end = min(from + rows, mq.rows), seen = s.causal ? min(mk.rows, end) : mk.rows;
   float norm[2], mean[2] = {0, 0}, sums[2 * Steps][4];
   clear(sums);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const dim query = first + g + 8 * half;
-    norm[half] = query < mq.rows ? log2_e * lse.row(q.first[sequence] + query)[head] : 0.0f;
+    norm[half] = query < mq.rows ? lse.row(q.first[sequence] + query)[head] : 0.0f;
   }
   stage<Steps>(sq, mq, from, rows), stage<Steps>(sdy, mdy, from, rows);
   for (int pass = 0; pass < 2; ++pass) {
@@ -216,14 +212,14 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
         each_product([&](int m, int i, int half, int col) {
           const dim key = at + j + col;
           const bool sees = key < mk.rows && (!s.causal || key <= first + g + 8 * half);
-          p[m][i] = sees ? exp2f(fmaf(p[m][i], scale, -norm[half])) : 0.0f;
+          p[m][i] = sees ? expf(fmaf(p[m][i], s.scale, -norm[half])) : 0.0f;
           if (pass == 0) mean[half] = fmaf(p[m][i], ds[m][i], mean[half]);
           else ds[m][i] = p[m][i] * (ds[m][i] - mean[half]);
         });
         if (pass == 1) weigh<Steps>(sums, ds, sk + j * ld);
       }
     }
-    if (pass == 0) mean[0] = row_sum(mean[0]), mean[1] = row_sum(mean[1]);
+    if (pass == 0) mean[0] = quad_sum(mean[0]), mean[1] = quad_sum(mean[1]);
   }
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -241,13 +237,11 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
                       mat<const float> lse, mat<const float> delta, mat<bf16> dk, mat<bf16> dv) {
   constexpr int ld = shared_ld<Steps>, rows = block_warps * warp_rows;
   const dim sequence = blockIdx.x / s.blocks_each, head = blockIdx.y, from = blockIdx.x % s.blocks_each * rows;
-  const head_part mq(q, sequence, head, s.d, s.wide), mk(k, sequence, head, s.d, s.wide), mv(v, sequence, head, s.d, s.wide),
-      mdy(dy, sequence, head, s.d, s.wide);
+  const head_part mq(q, sequence, head, s.d), mk(k, sequence, head, s.d), mv(v, sequence, head, s.d), mdy(dy, sequence, head, s.d);
   if (from >= mk.rows) return;
   const int warp = static_cast<int>(threadIdx.x / 32), g = static_cast<int>(threadIdx.x % 32) / 4;
   bf16 *const sk = shared_memory<bf16>(), *const sv = sk + rows * ld, *const sq = sv + rows * ld, *const sdy = sq + s.chunk * ld;
   float *const norms = reinterpret_cast<float*>(sdy + s.chunk * ld), *const means = norms + s.chunk;  // of the queries there
-  const float scale = s.scale * log2_e;
   const dim first = from + warp * warp_rows;
   float of_k[2 * Steps][4], of_v[2 * Steps][4];
   clear(of_k), clear(of_v);
@@ -258,7 +252,7 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
     stage<Steps>(sq, mq, at, n), stage<Steps>(sdy, mdy, at, n);
     for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) {
       const dim query = at + i, out = q.first[sequence] + query;
-      norms[i] = query < mq.rows ? log2_e * lse.row(out)[head] : 0.0f, means[i] = query < mq.rows ? delta.row(out)[head] : 0.0f;
+      norms[i] = query < mq.rows ? lse.row(out)[head] : 0.0f, means[i] = query < mq.rows ? delta.row(out)[head] : 0.0f;
     }
     __syncthreads();
     if (first >= mk.rows) continue;
@@ -271,7 +265,7 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
       each_product([&](int m, int i, int half, int col) {
         const dim query = at + j + col;
         const bool sees = query < mq.rows && (!s.causal || first + g + 8 * half <= query);
-        p[m][i] = sees ? exp2f(fmaf(p[m][i], scale, -norms[j + col])) : 0.0f;
+        p[m][i] = sees ? expf(fmaf(p[m][i], s.scale, -norms[j + col])) : 0.0f;
         ds[m][i] = p[m][i] * (ds[m][i] - means[j + col]);
       });
       weigh<Steps>(of_v, p, sdy + j * ld);

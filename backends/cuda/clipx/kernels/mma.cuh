@@ -87,6 +87,15 @@ __device__ inline void load_b(unsigned (&b)[2][2], const bf16* block, int ld) {
   quarters<true, false>(w, block, ld);
   b[0][0] = w[0], b[0][1] = w[1], b[1][0] = w[2], b[1][1] = w[3];
 }
+/// Sum and largest over the four lanes that share a row of C.
+__device__ inline float quad_sum(float v) {
+  v += __shfl_xor_sync(all_lanes, v, 1);
+  return v + __shfl_xor_sync(all_lanes, v, 2);
+}
+__device__ inline float quad_max(float v) {
+  v = fmaxf(v, __shfl_xor_sync(all_lanes, v, 1));
+  return fmaxf(v, __shfl_xor_sync(all_lanes, v, 2));
+}
 /// Two neighbouring C (16, 8), rounded, as A (16, 16).
 __device__ inline void as_a(unsigned (&a)[4], const float (&left)[4], const float (&right)[4]) {
   a[0] = word(left[0], left[1]), a[1] = word(left[2], left[3]);
