@@ -59,7 +59,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   }
   w.captions.clear();
   if (raw.json) json_captions(text, name, c.caption_field, w.captions);
-  else if (const auto one = trimmed(text); !one.empty()) w.captions.emplace_back(one);
+  else if (const auto one = caption_of(text); !one.empty()) w.captions.emplace_back(one);
   expect(!w.captions.empty(), [&] { return cat(name, ": expected a caption, got an empty text"); });
   s.key = raw.key;
   s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);

@@ -33,8 +33,8 @@ inline std::uint64_t hash_of(std::string_view s) {
   return draws::mix(h);
 }
 
-/// Space at both ends left out.
-inline std::string_view trimmed(std::string_view s) {
+/// A caption as it stands in its file, without the space at both ends.
+inline std::string_view caption_of(std::string_view s) {
   constexpr std::string_view space = " \t\r\n\v\f";
   const auto from = s.find_first_not_of(space);
   return from == std::string_view::npos ? std::string_view() : s.substr(from, s.find_last_not_of(space) - from + 1);
@@ -219,7 +219,7 @@ inline void json_captions(std::string_view text, const std::string& name, const 
   const auto found = value.is_object() ? value.find(field) : value.end();
   const auto add = [&](const json& one) {
     expect(one.is_string(), [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
-    if (const auto caption = trimmed(one.get_ref<const std::string&>()); !caption.empty()) out.emplace_back(caption);
+    if (const auto caption = caption_of(one.get_ref<const std::string&>()); !caption.empty()) out.emplace_back(caption);
   };
   expect(value.is_object() && found != value.end(), [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
   if (found->is_array()) std::for_each(found->begin(), found->end(), add);

@@ -1,0 +1,74 @@
+#pragma once
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "captions.hpp"
+#include "loader.hpp"
+#include "pairs-inl.hpp"
+#include "shards.hpp"
+#include "table-inl.hpp"
+
+namespace clipx {
+namespace detail {
+
+inline constexpr std::size_t longest_line = std::size_t(1) << 20;
+
+/// Lines of a file that may be a pipe. What is kept in memory is a line and a block.
+CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::string_view)> f) {
+  const auto close = [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path == "-" ? stdin : std::fopen(path.c_str(), "rb"), close);
+  expect(file != nullptr, [&] { return cat(path, ": cannot be opened: ", std::strerror(errno)); });
+  std::vector<char> block(1 << 16);
+  std::string rest;  // of a line that began in blocks before
+  std::size_t line = 1;
+  for (bool first = true;; first = false) {
+    const std::size_t n = std::fread(block.data(), 1, block.size(), file.get());
+    expect(std::ferror(file.get()) == 0, [&] { return cat(path, ": cannot be read: ", std::strerror(errno)); });
+    if (n == 0) break;
+    std::string_view text(block.data(), n);
+    if (first && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    for (std::size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++line) {
+      if (rest.empty()) f(text.substr(0, end));
+      else f(rest.append(text, 0, end)), rest.clear();
+    }
+    rest += text;
+    expect(rest.size() <= longest_line, [&] {
+      return cat(path, ": line ", line, ": expected a caption of at most ", longest_line, " bytes, got ", rest.size(), " and more");
+    });
+  }
+  if (!rest.empty()) f(rest);
+}
+
+}  // namespace detail
+
+CLIPX_INLINE void for_each_caption(const std::string& file, const caption_config& c, function_ref<void(std::string_view)> f) {
+  const auto ending = detail::lower_ascii(std::filesystem::path(file).extension().string());
+  const auto give = [&](std::string_view text) {
+    if (const auto caption = detail::caption_of(text); !caption.empty()) f(caption);
+  };
+  if (ending == ".csv" || ending == ".tsv") {
+    const detail::table rows(file, c.separator ? c.separator : ending == ".csv" ? ',' : '\t', c.column, c.column);
+    std::vector<std::string> fields;
+    std::string same, caption;
+    for (std::size_t i = 0; i < rows.size(); ++i) rows.row(i, fields, same, caption), give(caption);
+  } else if (ending == ".tar") {
+    std::vector<std::string> captions;
+    for_each_sample(file, [&](const sample& s) {
+      const auto bytes = s.find(c.field.empty() ? "txt" : "json");
+      if (!bytes) return;
+      const std::string_view text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+      if (c.field.empty()) return give(text);
+      captions.clear();
+      detail::json_captions(text, cat(file, ": ", s.key), c.field, captions);
+      for (auto& caption : captions) give(caption);
+    });
+  } else {
+    detail::for_each_line(file, give);
+  }
+}
+
+}  // namespace clipx
