@@ -25,6 +25,11 @@ CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::
   std::vector<char> block(1 << 16);
   std::string rest;  // of a line that began in blocks before
   std::size_t line = 1;
+  const auto hold = [&](std::string_view part) {
+    rest += part;
+    expect(rest.size() <= longest_line,
+           [&] { return cat(path, ": line ", line, ": expected a caption of at most ", longest_line, " bytes, got more"); });
+  };
   for (bool first = true;; first = false) {
     const std::size_t n = std::fread(block.data(), 1, block.size(), file.get());
     expect(std::ferror(file.get()) == 0, [&] { return cat(path, ": cannot be read: ", std::strerror(errno)); });
@@ -33,12 +38,9 @@ CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::
     if (first && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     for (std::size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++line) {
       if (rest.empty()) f(text.substr(0, end));
-      else f(rest.append(text, 0, end)), rest.clear();
+      else hold(text.substr(0, end)), f(rest), rest.clear();
     }
-    rest += text;
-    expect(rest.size() <= longest_line, [&] {
-      return cat(path, ": line ", line, ": expected a caption of at most ", longest_line, " bytes, got ", rest.size(), " and more");
-    });
+    hold(text);
   }
   if (!rest.empty()) f(rest);
 }
