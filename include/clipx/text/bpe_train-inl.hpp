@@ -6,6 +6,7 @@
 #include <queue>
 #include <thread>
 
+#include "../core/random.hpp"
 #include "../io/file.hpp"
 #include "bpe_train.hpp"
 #include "gunzip.hpp"
@@ -15,11 +16,6 @@ namespace clipx {
 namespace detail {
 
 inline constexpr std::size_t longest_symbol = 256;  // bytes
-
-inline std::uint64_t spread(std::uint64_t key) {
-  key *= 0x9E3779B97F4A7C15U;
-  return key ^ key >> 32;
-}
 
 /// Words and how often each came, by open addressing. A byte of a word is its place in CLIP's alphabet.
 class word_counts {
@@ -56,11 +52,11 @@ class word_counts {
     for (; word.size() >= 8; word.remove_prefix(8)) {
       std::uint64_t part = 0;
       std::memcpy(&part, word.data(), 8);
-      h = spread(h ^ part);
+      h = draws::mix(h ^ part);
     }
     std::uint64_t part = 0;
     std::memcpy(&part, word.data(), word.size());
-    return spread(spread(h ^ part));
+    return draws::mix(draws::mix(h ^ part));
   }
   void grow() {
     std::vector<slot> old(slots_.size() * 2);
@@ -152,7 +148,7 @@ class bpe_learner {
 
   slot& slot_of(std::int32_t left, std::int32_t right) {
     const auto key = std::uint64_t(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
-    std::size_t i = spread(key) & (index_.size() - 1);
+    std::size_t i = draws::mix(key) & (index_.size() - 1);
     while (index_[i].pair != none && index_[i].key != key) i = (i + 1) & (index_.size() - 1);
     index_[i].key = key;
     return index_[i];
