@@ -60,6 +60,7 @@ void add_peak(CLI::App& app, std::function<void()>& run);
 void add_encode(CLI::App& app, std::function<void()>& run);
 void add_tokenize(CLI::App& app, std::function<void()>& run);
 void add_preprocess(CLI::App& app, std::function<void()>& run);
+void add_loader(CLI::App& app, std::function<void()>& run);
 void add_ends(CLI::App& app, std::function<void()>& run);
 void add_ops(CLI::App& app, std::function<void()>& run);
 void add_loss(CLI::App& app, std::function<void()>& run);

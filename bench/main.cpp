@@ -1,5 +1,5 @@
-// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together, single ops and the loss, beside the machine's
-// ceilings.
+// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together, training's data, single ops and the loss, beside
+// the machine's ceilings.
 #include <CLI/CLI.hpp>
 #include <clipx/core/error.hpp>
 #include <cstdio>
@@ -70,8 +70,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Times clipx. Every command prints one JSON line with --json."};
   app.require_subcommand(1);
   std::function<void()> run;
-  for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_ends, bench::add_ops,
-                    bench::add_loss})
+  for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_loader,
+                    bench::add_ends, bench::add_ops, bench::add_loss})
     add(app, run);
   try {
     app.parse(argc, argv);

@@ -37,9 +37,11 @@ complain() { echo "$1"; bad=1; }
 spilling=$(awk '$(NF - 1) > 0 || $NF > 0' build/cuda-kernels.txt)
 [ -z "$spilling" ] || complain "spills, or arrays in local memory (sm, kernel, registers, shared, stack, spilled):
 $spilling"
-# In PTX a load of 16 bytes is ld.global[.nc].v4.b32 (or .f32, .u32) or .v2.b64.
-for kernel in ${CLIPX_WIDE_KERNELS-}; do
-  awk -v name="$kernel" '/^\t*\.?(visible )?\.?entry|\.entry/ { inside = index($0, name) > 0; if (inside) any = 1 }
+# In PTX a load of 16 bytes is ld.global[.nc].v4 of 32 bits or .v2 of 64. ILi8E: eight bf16 at once.
+for kernel in convertILi8E 3addILi8E act_addILi8E unaryILi8E add_rowsILi8E gather_rowsILi8E 9layernormILi8E layernorm_backwardILi8E \
+  9batchnormILi8E batchnorm_columnsILi8E batchnorm_backwardILi8E avgpoolILi8E attention_oneILi8E attention_one_backwardILi8E \
+  attention_mmaILi4E attention_mma_dqILi4E attention_mma_dkvILi4E; do
+  awk -v name="$kernel" '/\.entry/ { inside = index($0, name) > 0; any = any || inside }
                          inside && /ld\.global(\.nc)?\.(v4\.[bfu]32|v2\.[bfu]64)/ { wide = 1 }
                          END { exit !(any && wide) }' "$keep"/cuda.compute_90a.ptx || complain "$kernel: no 16-byte load"
 done
@@ -47,5 +49,10 @@ done
 echo "$kernels kernels (3 architectures): no spills, no local arrays; wide loads where expected"
 
 # Everything links, one program holds cpu and cuda, and where there is no device that is what they say.
-cmake --build --preset cuda >> build/cuda.log 2>&1 || { grep -E 'error|warning' build/cuda.log | head -20; exit 1; }
-ctest --preset cuda -R '^(cuda_|project: (two units|downstream by package))' || exit 1
+cmake --build --preset cuda --target clipx-program clipx-eigen-compiled clipx-cpu-compiled test-cuda_f32 test-cuda_bf16 \
+  test-odr-header-only test-odr-compiled >> build/cuda.log 2>&1 || { grep -E 'error|warning' build/cuda.log | head -20; exit 1; }
+ctest --preset cuda -R '^(cuda_|project: (two units|downstream by package))' > build/cuda-tests.log 2>&1 || { tail -60 build/cuda-tests.log; exit 1; }
+grep -E 'tests passed|tests failed' build/cuda-tests.log
+if ! build/cuda/clipx --version -v | grep '^cuda: no'; then build/cuda/clipx --version -v; exit 0; fi  # a device is there
+build/cuda/clipx classify examples/images/clock.png --labels 'a clock,an apple' --backend cuda && { echo "--backend cuda: no error"; exit 1; }
+[ $? = 1 ]

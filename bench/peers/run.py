@@ -168,6 +168,14 @@ def preprocess(s):
                    group="torchvision")]
 
 
+def loader(s):
+    shards, pairs = sorted(map(str, s.o.shards.glob("*.tar"))), ["--size", 112, "--batch", 256, "--pairs", 15360, "--threads", s.o.threads]
+    return [s.clipx("clipx", "loader", *pairs, "--data", *shards),
+            s.peer("Pillow, DataLoader", "loader", *pairs, "--shards", *shards, needs=("torch", "torchvision", "PIL")),
+            s.peer("torchvision uint8", "loader", *pairs, "--library", "torchvision", "--shards", *shards, needs=("torch", "torchvision"),
+                   group="torchvision")]
+
+
 def rows(s):
     wide, wide_bf16 = "avx512f" in s.flags, "avx512_bf16" in s.flags
     vit = [("vit_b32", "ViT-B-32", 1, 1.15), ("vit_b32", "ViT-B-32", 16, 1.05), ("vit_l14", "ViT-L-14", 1, 1.15 if wide else 1.05),
@@ -180,6 +188,8 @@ def rows(s):
                        [("own f32", "own f32", 1.8 if wide_bf16 else 0.95), ("best peer in bf16", "peer", None)]))
     out.append(row("tokenize", tokenize, [("HF tokenizers", "peer", 20), ("open_clip", "open_clip", None)]))
     out.append(row("preprocess", preprocess, [("Pillow", "peer", 2), ("torchvision's decoder", "torchvision", None)]))
+    if s.o.shards:
+        out.append(row("loader", loader, [("Pillow in a DataLoader", "peer", 1.5), ("torchvision's decoder", "torchvision", None)]))
     return out
 
 
@@ -258,7 +268,7 @@ def measure(r, s):
         if missing:
             a.error = "skipped, not there: " + ", ".join(missing)
             say(f"{r.name}: {a.name} {a.error}")
-        if r.name not in ("tokenize", "preprocess"):
+        if r.name not in ("tokenize", "preprocess", "loader"):
             a.out = s.work / "out" / f"{r.name}-{a.name.replace(' ', '-')}.npy"
     (s.work / "out").mkdir(exist_ok=True)
     for turn in range(s.o.rounds):
@@ -352,7 +362,7 @@ def options():
     p.add_argument("--timeout", type=int, default=1200, help="seconds that a process may take")
     p.add_argument("--prepare", action="store_true", help="make the inputs of the rows and stop")
     p.add_argument("--markdown", action="store_true", help="print a section for bench/RESULTS.md in place of the table")
-    p.add_argument("--shards", type=pathlib.Path, help="folder of .tar shards to take captions from (default: made up)")
+    p.add_argument("--shards", type=pathlib.Path, help="folder of .tar shards: captions come from it (default: made up), and the row `loader`")
     p.add_argument("--bench", type=pathlib.Path, default=ROOT / "build/release/clipx-bench")
     p.add_argument("--work", type=pathlib.Path, default=ROOT / "build/peers-work", help="inputs and results")
     o = p.parse_args()

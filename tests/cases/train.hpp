@@ -85,7 +85,7 @@ struct trainee {
   void walk(F&& f) {
     clipx::walk(model, f);
   }
-  clipx::pair_batch batch(std::span<const std::int32_t> chosen = {}) const { return {rgb, texts, chosen}; }
+  clipx::pair_view batch(std::span<const std::int32_t> chosen = {}) const { return {rgb, texts, chosen}; }
   /// Every parameter of a model, by name.
   std::map<std::string, host> values(clipx::clip<Encoder, Backend>& of) {
     std::map<std::string, host> out;

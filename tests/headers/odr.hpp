@@ -1,5 +1,6 @@
 #pragma once
 #include <clipx/clipx.hpp>
+#include <clipx/data/loader.hpp>
 #ifdef CLIPX_HAS_EIGEN
 #include <clipx/eigen.hpp>
 #endif

@@ -201,7 +201,7 @@ TEST_CASE("augment: what is refused", "[image]") {
   const auto refused = [](auto change) {
     augmentation o;
     change(o);
-    return message([&] { check(o); });
+    return message([&] { check_augmentation(o); });
   };
   CHECK(refused([](augmentation&) {}) == "no error");
   CHECK_THAT(refused([](augmentation& o) { o.scale_min = 0; }), Contains("scale") && Contains("got 0 and 1"));

@@ -54,10 +54,12 @@ inline gpu::adamw_numbers numbers_of(const adamw_step& s) {
   return k;
 }
 
-/// body(columns of a head that a block of attention has, whether the head may have more): integral constants.
-template <class F>
+/// body(columns of a head that a block of attention has, whether the head may have more): integral constants. In bf16 only heads
+/// that are too wide for tensor cores come here.
+template <class T, class F>
 void for_head_width(dim d, F&& body) {
-  if (d <= 32) body(std::integral_constant<int, 32>(), std::false_type());
+  if constexpr (std::is_same_v<T, bf16>) body(std::integral_constant<int, 128>(), std::true_type());
+  else if (d <= 32) body(std::integral_constant<int, 32>(), std::false_type());
   else if (d <= 64) body(std::integral_constant<int, 64>(), std::false_type());
   else if (d <= 96) body(std::integral_constant<int, 96>(), std::false_type());
   else if (d <= 128) body(std::integral_constant<int, 128>(), std::false_type());
@@ -445,7 +447,7 @@ void cuda<T>::attention(in q, in k, in v, const row_ranges& queries, const row_r
   }
   if constexpr (std::is_same_v<T, bf16>)
     if (d <= detail::widest_mma) return detail::attention_by_mma(engine_, hq, hk, hv, queries, keys, d, causal, y, lse);
-  detail::for_head_width(d, [&](auto width, auto sliced) {
+  detail::for_head_width<T>(d, [&](auto width, auto sliced) {
     constexpr int rows = gpu::forward_rows;
     const detail::attention_grid g(queries, rows, heads, d, width());
     gpu::launch(gpu::attention<T, rows, width(), sliced()>, g.grid, 2 * rows, sizeof(gpu::panels<rows, width(), 1>),
@@ -471,7 +473,7 @@ void cuda<T>::attention_backward(in q, in k, in v, const row_ranges& queries, co
   if constexpr (std::is_same_v<T, bf16>)
     if (d <= detail::widest_mma)
       return detail::attention_backward_by_mma(engine_, hq, hk, hv, hdy, queries, keys, d, causal, lse, delta, dq, dk, dv);
-  detail::for_head_width(d, [&](auto width, auto sliced) {
+  detail::for_head_width<T>(d, [&](auto width, auto sliced) {
     constexpr int rows = gpu::backward_rows(width());
     constexpr auto bytes = sizeof(gpu::panels<rows, width(), 2>);
     const detail::attention_grid of_queries(queries, rows, heads, d, width()), of_keys(keys, rows, heads, d, width());

@@ -1,19 +1,40 @@
 #pragma once
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "../core/json-inl.hpp"
 #include "captions.hpp"
-#include "loader.hpp"
-#include "pairs-inl.hpp"
-#include "shards.hpp"
+#include "shards-inl.hpp"
 #include "table-inl.hpp"
 
 namespace clipx {
 namespace detail {
+
+/// A caption as it stands in its file, without the space at both ends.
+inline std::string_view caption_of(std::string_view s) {
+  constexpr std::string_view space = " \t\r\n\v\f";
+  const auto from = s.find_first_not_of(space);
+  return from == std::string_view::npos ? std::string_view() : s.substr(from, s.find_last_not_of(space) - from + 1);
+}
+
+/// The captions that a JSON text has in a field.
+inline void json_captions(std::string_view text, const std::string& name, const std::string& field, std::vector<std::string>& out) {
+  const auto value = parse_json(text, name, 64);
+  const auto found = value.is_object() ? value.find(field) : value.end();
+  const auto add = [&](const json& one) {
+    expect(one.is_string(), [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
+    if (const auto caption = caption_of(one.get_ref<const std::string&>()); !caption.empty()) out.emplace_back(caption);
+  };
+  expect(value.is_object() && found != value.end(), [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
+  if (found->is_array()) std::for_each(found->begin(), found->end(), add);
+  else add(*found);
+}
 
 inline constexpr std::size_t longest_line = std::size_t(1) << 20;
 

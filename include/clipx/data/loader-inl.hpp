@@ -318,7 +318,7 @@ CLIPX_INLINE loader::loader(loader_config c) {
   expect(c.shuffle <= detail::max_shuffle,
          [&] { return cat("loader: shuffle: expected at most ", detail::max_shuffle, ", got ", c.shuffle); });
   expect(!c.held_out || c.hold_out > 1, "loader: held_out: expected hold_out of 2 or more, of which one sample is held out");
-  if (c.augment) check(*c.augment);
+  if (c.augment) check_augmentation(*c.augment);
   state_ = std::make_unique<state>(std::move(c));
 }
 CLIPX_INLINE loader::~loader() = default;

@@ -127,12 +127,16 @@ class hue_turner {
     if (rgb[0] == high) hue = below(2) - below(1);
     else if (rgb[1] == high) hue = static_cast<float>(2.0 + below(0) - below(2));
     else hue = static_cast<float>(4.0 + below(1) - below(0));
-    hue = static_cast<float>(std::fmod(hue / 6.0 + 1.0, 1.0));
+    const double around = hue / 6.0 + 1.0;  // below 2
+    hue = static_cast<float>(around < 1 ? around : around - 1);
     const auto h = static_cast<std::uint8_t>(static_cast<int>(hue * 255.0) + shift_);
 
     const float s = static_cast<float>(saturation) / 255.0f, f = within_[h];
     const double v = high;
-    const auto level = [](double x) { return static_cast<std::uint8_t>(std::clamp(static_cast<int>(std::round(x)), 0, 255)); };
+    const auto level = [](double x) {  // rounded, half up; x is from 0 to 255
+      const int down = static_cast<int>(x);
+      return static_cast<std::uint8_t>(down + (x - down >= 0.5));
+    };
     const std::uint8_t top = static_cast<std::uint8_t>(high), p = level(v * (1.0 - s));
     const double fs = s * f;
     const std::uint8_t q = level(v * (1.0 - fs)), t = level(v * (1.0 - s * (1.0 - f)));
@@ -163,7 +167,7 @@ inline void change_colour(std::uint8_t* rgb, dim n, const colour_step& step) {
 
 }  // namespace detail
 
-CLIPX_INLINE void check(const augmentation& o) {
+CLIPX_INLINE void check_augmentation(const augmentation& o) {
   const auto within = [](double low, double x, double high) { return low <= x && x <= high; };
   const auto need = [](bool ok, const char* what, const char* expected, double got, double other) {
     expect(ok, [&] { return cat("augmentation: ", what, ": expected ", expected, ", got ", got, " and ", other); });

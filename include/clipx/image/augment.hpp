@@ -24,7 +24,7 @@ struct augmentation {
 
 /// Errors: a scale outside (0, 1], a ratio outside [1/64, 64], ends in the wrong order, no probability, a factor above 64, a hue
 /// above 1/2.
-void check(const augmentation& options);
+void check_augmentation(const augmentation& options);
 
 struct colour_step {
   enum kind { brightness, contrast, saturation, hue } what = brightness;

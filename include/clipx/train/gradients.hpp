@@ -18,7 +18,7 @@ struct gradient_options {
 };
 
 /// A batch on the host: N pictures (N, n n 3) of 8-bit RGB, N texts, and for patch dropout the rows that go on (N, L').
-struct pair_batch {
+struct pair_view {
   std::span<const std::uint8_t> rgb;
   std::span<const std::vector<std::int32_t>> texts;
   std::span<const std::int32_t> chosen;
@@ -36,7 +36,7 @@ class pair_gradients {
   /// Adds the gradients of the mean loss of the batch to grad. In chunks the towers run twice: once for the features, which the
   /// loss needs all of, once for the gradients; the result is that of the whole batch, to rounding. Errors: BatchNorm over chunks,
   /// whose statistics would not be the batch's.
-  void operator()(const pair_batch& b, Model& grad) {
+  void operator()(const pair_view& b, Model& grad) {
     const dim N = static_cast<dim>(b.texts.size()), D = model_->config().embed_dim;
     const dim n = model_->config().vision.image_size, chunk = options_.chunk > 0 && options_.chunk < N ? options_.chunk : N;
     expect(N > 0 && static_cast<dim>(b.rgb.size()) == N * n * n * 3, [&] {
@@ -80,7 +80,7 @@ class pair_gradients {
 
  private:
   using saved = typename Model::saved;
-  void encode(step<B>& s, const pair_batch& b, dim first, dim n, saved& k, keep kept, bool statistics, mat<T> image, mat<T> text) {
+  void encode(step<B>& s, const pair_view& b, dim first, dim n, saved& k, keep kept, bool statistics, mat<T> image, mat<T> text) {
     const dim side = model_->config().vision.image_size, pixels_each = side * side;
     const dim tokens = static_cast<dim>(b.chosen.size()) / static_cast<dim>(b.texts.size());
     k = {};
