@@ -56,14 +56,14 @@ TEST_CASE("clipx tokenizer train") {
           list{"--captions", w.tsv, "--column", "words"}, list{"--captions", w.odd, "--column", "caption", "--separator", ";"},
           list{"--shards", shards}, list{"--shards", w.other, "--field", "captions", "--threads", "3"}}) {
       INFO(from[1]);
-      const auto r = w.run(w.train(from, w.dir / "out"), contents(w.text));
+      const auto r = w.run(w.train(from, w.dir / "made"), contents(w.text));
       INFO(r.err);
       REQUIRE(r.code == 0);
       CHECK(r.err.empty());
       CHECK_THAT(r.out,
                  Contains("vocab_size           520") && Contains("captions             5\n") && Contains("tokens_per_caption"));
-      CHECK(contents(w.dir / "out/merges.txt") == want.merges);
-      fs::remove_all(w.dir.path / "out");
+      CHECK(contents(w.dir / "made/merges.txt") == want.merges);
+      fs::remove_all(w.dir.path / "made");
     }
   }
   SECTION("JSON, the files, and what reads them") {
@@ -83,15 +83,15 @@ TEST_CASE("clipx tokenizer train") {
     CHECK(tokenizer::from_folder(w.dir / "new/out", tokenizer_options::openai()).encode("the red cat") == t.encode("the red cat"));
   }
   SECTION("fewer pairs than asked for") {
-    const auto r = w.run(w.train({"--captions", w.text, "--min-frequency", "3", "--json"}, w.dir / "out", "4096"));
+    const auto r = w.run(w.train({"--captions", w.text, "--min-frequency", "3", "--json"}, w.dir / "made", "4096"));
     CHECK(r.code == 0);
     const auto learnt = expected_bpe(4096, 3);
     CHECK_THAT(r.err, Contains("3 times") && Contains(cat(learnt.vocab_size, " ids instead of 4096")));
     CHECK(json::parse(r.out)["vocab_size"] == learnt.vocab_size);
-    CHECK(fs::exists(w.dir / cat("out/bpe_", learnt.vocab_size, ".txt.gz")));
+    CHECK(fs::exists(w.dir / cat("made/bpe_", learnt.vocab_size, ".txt.gz")));
   }
   SECTION("errors name the place; nothing is written") {
-    const auto refused = [&](const list& from) { return w.refusal(w.train(from, w.dir / "out")); };
+    const auto refused = [&](const list& from) { return w.refusal(w.train(from, w.dir / "made")); };
     CHECK_THAT(refused({"--captions", w.dir / "none"}), Contains("none: cannot be opened"));
     CHECK_THAT(refused({"--captions", w.dir.path.string()}), Contains("cannot be read"));
     CHECK_THAT(refused({"--captions", w.tar}), Contains("--shards"));
@@ -108,9 +108,9 @@ TEST_CASE("clipx tokenizer train") {
     CHECK_THAT(refused({"--captions", w.dir / "long.txt"}), Contains("long.txt: line 2") && Contains("1048576"));
     write_file(w.dir / "empty", "\n \n");
     CHECK_THAT(refused({"--captions", w.dir / "empty"}), Contains("expected captions"));
-    CHECK_FALSE(fs::exists(w.dir / "out"));
-    write_file(w.dir / "out", "x");
-    CHECK_THAT(refused({"--captions", w.text}), Contains("out: cannot be made a folder"));
+    CHECK_FALSE(fs::exists(w.dir / "made"));
+    write_file(w.dir / "made", "x");
+    CHECK_THAT(refused({"--captions", w.text}), Contains("made: cannot be made a folder"));
   }
   SECTION("usage") {
     CHECK_THAT(w.run({"tokenizer", "train", "--help"}).out,

@@ -279,10 +279,10 @@ CLIPX_INLINE void bpe_trainer::add(std::span<const std::string> captions) {
       for (std::size_t i = k; i < captions.size(); i += counters.size()) counters[k].add(*state_->bytes, captions[i]);
     } catch (...) { failed[k] = std::current_exception(); }
   };
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (std::size_t k = 1; k < std::min(counters.size(), captions.size()); ++k) threads.emplace_back(work, k);
   work(0);
-  for (auto& t : threads) t.join();
+  threads.clear();  // joins
   for (auto& f : failed)
     if (f) std::rethrow_exception(f);
 }
