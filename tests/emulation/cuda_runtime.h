@@ -114,9 +114,9 @@ struct cudaDeviceProp {
   std::size_t totalGlobalMem;
 };
 
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount, cudaDevAttrMaxSharedMemoryPerBlockOptin };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount, cudaDevAttrMaxSharedMemoryPerMultiprocessor };
 namespace emulation {
-inline int shared_bytes = 227 * 1024;  // the most of a block, as devices made from now on have it
+inline int shared_bytes = 228 * 1024;  // of a multiprocessor, as devices made from now on have it
 }
 inline cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr what, int) {
   return *v = what == cudaDevAttrMultiProcessorCount ? 4 : emulation::shared_bytes, cudaSuccess;

@@ -1,7 +1,7 @@
-// The machine that kernels run on where there is no device. Blocks run one after another; a block's threads are fibres, which run
-// in the order that emulation::threads names until they meet a barrier: the whole block's (__syncthreads), or their warp's
-// (shuffles and votes). Shared memory holds NaN (all bits set) when a block starts. A barrier that not all threads reach fails the
-// launch.
+// The machine that kernels run on where there is no device. Blocks run one after another, the last first where threads run
+// backward; a block's threads are fibres, which run in the order that emulation::threads names until they meet a barrier: the whole
+// block's (__syncthreads), or their warp's (shuffles and votes). Shared memory holds NaN (all bits set) when a block starts. A
+// barrier that not all threads reach fails the launch.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -57,13 +57,13 @@ class fibre_machine {
     order_.resize(n);
     dynamic_.reset(new std::byte[shared_bytes]);  // of this size and no more, for the address sanitizer
     failure_.clear();
-    for (unsigned z = 0; z < grid.z; ++z)
-      for (unsigned y = 0; y < grid.y; ++y)
-        for (unsigned x = 0; x < grid.x; ++x) {
-          here_ = {x, y, z};
-          if (shared_bytes) std::memset(dynamic_.get(), 0xff, shared_bytes);
-          if (!run_block()) return false;
-        }
+    const std::size_t blocks = std::size_t{grid.x} * grid.y * grid.z;
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const auto at = threads == order::backward ? blocks - 1 - i : i, row = at / grid.x;
+      here_ = {static_cast<unsigned>(at % grid.x), static_cast<unsigned>(row % grid.y), static_cast<unsigned>(row / grid.y)};
+      if (shared_bytes) std::memset(dynamic_.get(), 0xff, shared_bytes);
+      if (!run_block()) return false;
+    }
     return true;
   }
   const char* failure() const { return failure_.c_str(); }
@@ -72,10 +72,18 @@ class fibre_machine {
   /// v of the lane that source(own lane) names.
   template <class V, class F>
   V exchange(unsigned mask, V v, F&& source) {
-    static_assert(sizeof(V) <= 8 && std::is_trivially_copyable_v<V>);
-    const auto& values = meet(mask, &v, sizeof v);
-    std::memcpy(&v, &values[source(static_cast<unsigned>(current_ % 32))], sizeof v);
-    return v;
+    static_assert(sizeof(V) <= 8);
+    return everyone(mask, v)(source(static_cast<unsigned>(current_ % 32)));
+  }
+  /// What each lane brings, by lane; until the caller's next meeting.
+  template <class V>
+  auto everyone(unsigned mask, V v) {
+    static_assert(sizeof(V) <= sizeof(lanes::value_type) && std::is_trivially_copyable_v<V>);
+    return [&values = meet(mask, &v, sizeof v)](unsigned lane) {
+      V theirs;
+      std::memcpy(&theirs, &values[lane], sizeof theirs);
+      return theirs;
+    };
   }
   unsigned vote(unsigned mask, bool v) {
     const auto& values = meet(mask, &v, sizeof v);
@@ -93,7 +101,7 @@ class fibre_machine {
 
  private:
   using context = boost::context::detail::fcontext_t;
-  using lanes = std::array<std::uint64_t, 32>;
+  using lanes = std::array<std::array<std::uint64_t, 3>, 32>;
   enum class status : char { unstarted, runnable, at_block, at_warp, done, stuck };
   struct fibre {
     std::unique_ptr<std::byte[]> stack{new std::byte[stack_bytes]};

@@ -28,8 +28,10 @@ struct mma_launch {
 /// fit on a multiprocessor, else as many as do.
 template <int Steps>
 void fit_rows(mma_launch& l, const cuda_engine::state& s, dim other, dim own, dim sides) {
-  constexpr dim row = gpu::shared_ld<Steps> * static_cast<dim>(sizeof(bf16)), sweep = gpu::sweep, extra = 4;  // two floats a row
-  const dim whole = (other + sweep - 1) / sweep * sweep, room = (s.shared_bytes / 2 - sides * own * row) / (2 * (row + extra));
+  constexpr dim row = gpu::shared_ld<Steps> * static_cast<dim>(sizeof(bf16)), sweep = gpu::sweep, extra = 4,  // two floats a row
+      reserved = 1024;  // by the system, a block
+  const dim whole = (other + sweep - 1) / sweep * sweep,
+            room = (s.shared_bytes / 2 - reserved - sides * own * row) / (2 * (row + extra));
   l.shape.chunk = std::min(whole, std::max(sweep, room / sweep * sweep));
   l.bytes = static_cast<std::size_t>(sides * own * row + 2 * l.shape.chunk * (row + extra));
 }

@@ -15,7 +15,7 @@ struct cuda_engine::state {
   cudaStream_t stream = nullptr;
   void* workspace = nullptr;
   std::optional<gpu::lt> blas;
-  int processors = 1, shared_bytes = 48 << 10;  // streaming multiprocessors; the most shared memory of a block
+  int processors = 1, shared_bytes = 48 << 10;  // multiprocessors; the shared memory of one
 
   /// Pinned buffers that take turns: while the device reads one the host fills another. Pictures have two; ids and row ranges, of
   /// which a step has a few, have enough that no step waits for the device to reach the copies of the one before.
@@ -105,7 +105,7 @@ CLIPX_CUDA_INLINE cuda_engine::cuda_engine(const cuda_options& o) : state_(std::
   const auto ask = [&](int& to, cudaDeviceAttr what) {
     gpu::check(cudaDeviceGetAttribute(&to, what, o.device), "asking for the device");
   };
-  ask(s.processors, cudaDevAttrMultiProcessorCount), ask(s.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  ask(s.processors, cudaDevAttrMultiProcessorCount), ask(s.shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
   cudaMemPool_t pool;
   std::uint64_t keep = ~std::uint64_t{0};  // freed memory stays in the pool
   gpu::check(cudaDeviceGetDefaultMemPool(&pool, o.device), "the memory pool");

@@ -9,30 +9,35 @@ namespace clipx::gpu {
 ///   A (16, 16)  a[0] row g, columns 2t, 2t + 1; a[1] row g + 8; a[2] and a[3] the same with columns 2t + 8, 2t + 9
 ///   B (16, 8)   b[0] rows 2t, 2t + 1 of column g; b[1] rows 2t + 8, 2t + 9
 ///   C (16, 8)   c[0], c[1] row g, columns 2t, 2t + 1; c[2], c[3] row g + 8
+struct fragments {
+  unsigned a[4], b[2];
+};
+/// of(lane): another lane's fragments. In the emulation all lanes meet once for it, on a device for every word.
+__device__ inline auto every_lane(const fragments& own) {
+#ifdef CLIPX_CUDA_EMULATION
+  return [all = ::emulation::machine().everyone(all_lanes, own)](int lane) { return all(static_cast<unsigned>(lane)); };
+#else
+  return [own](int lane) {
+    fragments other;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) other.a[i] = __shfl_sync(all_lanes, own.a[i], lane);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) other.b[i] = __shfl_sync(all_lanes, own.b[i], lane);
+    return other;
+  };
+#endif
+}
 /// C += A B.
 __device__ inline void mma_twin(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
   const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
-  const auto low = [](unsigned w) { return __uint_as_float(w << 16); };
-  const auto high = [](unsigned w) { return __uint_as_float(w & 0xffff0000u); };
-  float rows[2][16], cols[2][16];  // rows g, g + 8 of A; columns 2t, 2t + 1 of B
+  const auto of = every_lane({{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
 #pragma unroll
-  for (int s = 0; s < 4; ++s) {
+  for (int k = 0; k < 16; ++k) {  // what row or column r has of this term is in lane 4 r + k % 8 / 2
+    const auto at = [&](unsigned w) { return __uint_as_float(k % 2 ? w & 0xffff0000u : w << 16); };
+    const auto row = of(4 * g + k % 8 / 2), even = of(8 * t + k % 8 / 2), odd = of(8 * t + 4 + k % 8 / 2);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {  // k = 2s + 8 half, and the next
-      const int k = 2 * s + 8 * half;
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        const unsigned of_a = __shfl_sync(all_lanes, a[2 * half + r], 4 * g + s);
-        const unsigned of_b = __shfl_sync(all_lanes, b[half], 4 * (2 * t + r) + s);
-        rows[r][k] = low(of_a), rows[r][k + 1] = high(of_a);
-        cols[r][k] = low(of_b), cols[r][k + 1] = high(of_b);
-      }
-    }
+    for (int i = 0; i < 4; ++i) c[i] = fmaf(at(row.a[i / 2 + k / 8 * 2]), at((i % 2 ? odd : even).b[k / 8]), c[i]);
   }
-#pragma unroll
-  for (int k = 0; k < 16; ++k)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) c[i] = fmaf(rows[i / 2][k], cols[i % 2][k], c[i]);
 }
 __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #ifdef CLIPX_CUDA_EMULATION
