@@ -1,4 +1,5 @@
-// clipx: classify, embed, tokenize, preprocess, inspect, convert, eval, tokenizer, bench. Exit codes: 0 done, 1 bad input, 2 bad usage.
+// clipx: classify, embed, tokenize, preprocess, inspect, convert, eval, tokenizer, bench. Exit codes: 0 done, 1 bad input, 2 bad
+// usage.
 #include <cstdio>
 #include <exception>
 #include <iostream>
