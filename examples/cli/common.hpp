@@ -70,6 +70,7 @@ void add_preprocess(CLI::App& app, action& run);
 void add_inspect(CLI::App& app, action& run);
 void add_convert(CLI::App& app, action& run);
 void add_eval(CLI::App& app, action& run);
+void add_tokenizer(CLI::App& app, action& run);
 void add_bench(CLI::App& app, action& run);
 
 }  // namespace cli

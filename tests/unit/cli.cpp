@@ -8,7 +8,7 @@ using namespace program;
 using Catch::Matchers::StartsWith;
 
 namespace {
-const list verbs{"classify", "embed", "tokenize", "preprocess", "inspect", "convert", "eval", "bench"};
+const list verbs{"classify", "embed", "tokenize", "preprocess", "inspect", "convert", "eval", "tokenizer", "bench"};
 }  // namespace
 
 TEST_CASE("clipx: help, version and usage") {

@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "../core/error.hpp"
-#include "../core/json-inl.hpp"
 #include "../core/random.hpp"
+#include "captions-inl.hpp"
 #include "loader.hpp"
 #include "shards-inl.hpp"
 #include "table-inl.hpp"
@@ -31,13 +31,6 @@ inline std::uint64_t hash_of(std::string_view s) {
   std::uint64_t h = 0xcbf29ce484222325u;  // FNV-1a
   for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   return draws::mix(h);
-}
-
-/// A caption as it stands in its file, without the space at both ends.
-inline std::string_view caption_of(std::string_view s) {
-  constexpr std::string_view space = " \t\r\n\v\f";
-  const auto from = s.find_first_not_of(space);
-  return from == std::string_view::npos ? std::string_view() : s.substr(from, s.find_last_not_of(space) - from + 1);
 }
 
 /// Everything that the entries of loader_config::data name. A part is a shard, a row of a table or a picture of a folder.
@@ -212,18 +205,5 @@ class pair_stream {
   std::uint64_t given_ = 0;
   bool ended_ = false;
 };
-
-/// The captions that a JSON text has in a field.
-inline void json_captions(std::string_view text, const std::string& name, const std::string& field, std::vector<std::string>& out) {
-  const auto value = parse_json(text, name, 64);
-  const auto found = value.is_object() ? value.find(field) : value.end();
-  const auto add = [&](const json& one) {
-    expect(one.is_string(), [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
-    if (const auto caption = caption_of(one.get_ref<const std::string&>()); !caption.empty()) out.emplace_back(caption);
-  };
-  expect(value.is_object() && found != value.end(), [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
-  if (found->is_array()) std::for_each(found->begin(), found->end(), add);
-  else add(*found);
-}
 
 }  // namespace clipx::detail

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <queue>
 
+#include "../core/json-inl.hpp"
 #include "bpe.hpp"
 #include "gunzip.hpp"
 #include "unicode.hpp"
@@ -298,6 +299,15 @@ CLIPX_INLINE std::string tokenizer::merges_text() const {
   std::string out = "#version: 0.2\n";
   for (const auto& m : tables_->merges.ranked()) out += cat(symbol(m.left), " ", symbol(m.right), "\n");
   return out;
+}
+
+CLIPX_INLINE std::string tokenizer::vocab_text() const {
+  auto out = detail::json::object();
+  for (std::int32_t id = 0; id < vocab_size(); ++id) {
+    const auto name = id == sot() ? "<|startoftext|>" : id == eot() ? "<|endoftext|>" : symbol(id);
+    if (!name.empty()) out[name] = id;
+  }
+  return out.dump();
 }
 
 CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) const {

@@ -54,6 +54,8 @@ class tokenizer {
   const std::string& symbol(std::int32_t id) const;
   /// merges.txt as transformers saves it: a header, then a pair of symbols a line, by rank.
   std::string merges_text() const;
+  /// vocab.json as transformers reads it: symbol -> id, start and end under the names that it takes them by.
+  std::string vocab_text() const;
   const tokenizer_options& options() const { return tables_->options; }
 
  private:

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -89,6 +90,21 @@ CLIPX_INLINE std::string gunzip(std::string_view bytes, const std::string& name,
   out.resize(static_cast<std::size_t>(got));
   if (out.size() != size) bad(cat("expected ", size, " bytes, got ", out.size(), " (several members are not supported)"));
   if (crc32(out) != word(end)) bad("its checksum does not match");
+  return out;
+}
+
+CLIPX_INLINE std::string gzip_stored(std::string_view text) {
+  std::string out("\x1F\x8B\x08\0\0\0\0\0\0\xFF", 10);  // deflate, no flags, no time, no system
+  const auto put = [&](std::size_t n, int bytes) {
+    for (; bytes > 0; --bytes, n >>= 8) out += static_cast<char>(static_cast<unsigned char>(n & 0xFF));
+  };
+  for (std::size_t at = 0, n; at < text.size() || at == 0; at += n) {
+    n = std::min<std::size_t>(text.size() - at, 0xFFFF);
+    put(at + n == text.size(), 1), put(n, 2), put(~n, 2);
+    out.append(text, at, n);
+    if (n == 0) break;
+  }
+  put(crc32(text), 4), put(text.size(), 4);
   return out;
 }
 

@@ -53,7 +53,6 @@ CLIPX_INLINE std::vector<merge_table::entry> merge_table::ranked() const {
 }
 
 using symbol_ids = std::unordered_map<std::string_view, std::int32_t>;
-using symbol_pair = std::pair<std::string_view, std::string_view>;
 
 // The parts of a vocabulary that follow from its symbols and options.
 CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector<symbol_pair>& merges, const std::string& name) {
@@ -136,10 +135,7 @@ CLIPX_INLINE std::vector<symbol_pair> split_merges(std::string_view text, const 
   return out;
 }
 
-CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o) {
-  const std::string text = gunzip(bytes, name);
-  const auto merges = split_merges(text, name, 1, 49152 - 256 - 2);
-  expect(!merges.empty(), [&] { return cat(name, ": no merges: expected a header line, then two symbols a line"); });
+CLIPX_INLINE vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merges, const std::string& name, tokenizer_options o) {
   auto v = std::make_shared<vocabulary>();
   v->symbols.reserve(512 + merges.size() + 2);
   for (const char* end : {"", "</w>"})
@@ -160,6 +156,13 @@ CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::strin
   for (std::size_t i = 0; i < v->symbols.size(); ++i) ids[v->symbols[i]] = static_cast<std::int32_t>(i);
   finish(*v, ids, merges, name);
   return v;
+}
+
+CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o) {
+  const std::string text = gunzip(bytes, name);
+  const auto merges = split_merges(text, name, 1, most_merges);
+  expect(!merges.empty(), [&] { return cat(name, ": no merges: expected a header line, then two symbols a line"); });
+  return make_vocabulary(merges, name, std::move(o));
 }
 
 inline constexpr std::int64_t most_ids = 1 << 20;  // a vocabulary beyond that is a damaged file

@@ -107,6 +107,9 @@ struct vocabulary {
   std::unique_ptr<word_cache> cache;
 };
 
+/// Appends the ids of a text until there are `limit`, cleaned and cut into words as v.options says.
+void encode_text(const vocabulary& v, std::string_view text, std::vector<std::int32_t>& out, std::size_t limit);
+
 /// What merge_word does with words of more than 64 bytes: merges `symbols` in place in O(n log n).
 void merge_long(const vocabulary& v, std::vector<std::int32_t>& symbols);
 
@@ -118,7 +121,12 @@ struct byte_alphabet {
 };
 const byte_alphabet& alphabet();
 
+inline constexpr std::size_t most_merges = 49152 - 256 - 2;  // what openai/CLIP and open_clip read of a merges file
+
+using symbol_pair = std::pair<std::string_view, std::string_view>;
 using vocabulary_ptr = std::shared_ptr<const vocabulary>;
+/// The 512 byte symbols, then a symbol a merge, then start and end.
+vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merges, const std::string& name, tokenizer_options o);
 vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o);
 /// tokenizer_config.json and special_tokens_map.json, where a folder has them (transformers alone reads them).
 struct folder_config {

@@ -64,16 +64,6 @@ inline std::string file_text(const std::string& path) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-/// vocab.json as transformers reads it: symbol -> id, start and end under the names that it takes them by.
-inline std::string vocab_text(const tokenizer& t) {
-  json out = json::object();
-  for (std::int32_t id = 0; id < t.vocab_size(); ++id) {
-    const auto name = id == t.sot() ? "<|startoftext|>" : id == t.eot() ? "<|endoftext|>" : t.symbol(id);
-    if (!name.empty()) out[name] = id;
-  }
-  return out.dump();
-}
-
 inline bool is_image_table(std::string_view name) { return name == "visual.positional_embedding"; }
 inline bool is_text_table(std::string_view name) { return name == "positional_embedding"; }
 
@@ -425,7 +415,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
       whole = whole || vocabulary;
     }
   if (tokenizer_->named || (keys == layout::hf && !whole)) {
-    texts.emplace_back("vocab.json", detail::vocab_text(text()));
+    texts.emplace_back("vocab.json", text().vocab_text());
     texts.emplace_back("merges.txt", text().merges_text());
   }
   for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model

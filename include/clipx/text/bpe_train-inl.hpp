@@ -1,0 +1,336 @@
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <queue>
+#include <thread>
+
+#include "../core/random.hpp"
+#include "../io/file.hpp"
+#include "bpe_train.hpp"
+#include "gunzip.hpp"
+#include "vocabulary.hpp"
+
+namespace clipx {
+namespace detail {
+
+inline constexpr std::size_t longest_symbol = 256;  // bytes
+
+/// Words and how often each came, by open addressing. A byte of a word is its place in CLIP's alphabet.
+class word_counts {
+ public:
+  void add(std::string_view word, std::uint64_t times) {
+    if (4 * (used_ + 1) > 3 * slots_.size()) grow();
+    const std::uint64_t hash = hash_of(word);
+    std::size_t i = hash & (slots_.size() - 1);
+    for (; slots_[i].times > 0; i = (i + 1) & (slots_.size() - 1))
+      if (slots_[i].hash == hash && view(slots_[i]) == word) {
+        slots_[i].times += times;
+        return;
+      }
+    slots_[i] = {hash, times, bytes_.size(), word.size()};
+    bytes_ += word;
+    ++used_;
+  }
+  template <class F>
+  void for_each(F&& f) const {
+    for (const auto& s : slots_)
+      if (s.times > 0) f(view(s), s.times);
+  }
+  std::size_t size() const { return used_; }
+  std::size_t bytes() const { return bytes_.size(); }
+
+ private:
+  struct slot {
+    std::uint64_t hash = 0, times = 0;
+    std::size_t at = 0, size = 0;
+  };
+  std::string_view view(const slot& s) const { return std::string_view(bytes_).substr(s.at, s.size); }
+  static std::uint64_t hash_of(std::string_view word) {
+    std::uint64_t h = word.size();
+    for (; word.size() >= 8; word.remove_prefix(8)) {
+      std::uint64_t part = 0;
+      std::memcpy(&part, word.data(), 8);
+      h = draws::mix(h ^ part);
+    }
+    std::uint64_t part = 0;
+    std::memcpy(&part, word.data(), word.size());
+    return draws::mix(draws::mix(h ^ part));
+  }
+  void grow() {
+    std::vector<slot> old(slots_.size() * 2);
+    old.swap(slots_);
+    for (const auto& s : old) {
+      if (s.times == 0) continue;
+      std::size_t i = s.hash & (slots_.size() - 1);
+      while (slots_[i].times > 0) i = (i + 1) & (slots_.size() - 1);
+      slots_[i] = s;
+    }
+  }
+  std::vector<slot> slots_ = std::vector<slot>(1024);
+  std::string bytes_;
+  std::size_t used_ = 0;
+};
+
+/// All distinct words as one list of symbols, and of every pair of neighbours how often it occurs and where.
+///
+/// A pair's occurrences are made in the step that makes its newer symbol, in the order of the text; later steps only break some.
+/// So the queue may be lazy: what comes first is put back where its count has fallen meanwhile. No string is made of two different
+/// pairs: where a string has become one symbol, all merges before happened inside it, hence in the same way everywhere.
+class bpe_learner {
+ public:
+  bpe_learner(const word_counts& words, std::uint64_t min_frequency) : least_(min_frequency) {
+    const std::size_t n = words.bytes();
+    expect(n < none, [&] { return cat("tokenizer: expected distinct words of less than 4 GiB in all, got ", n, " bytes"); });
+    symbol_.reserve(n), next_.reserve(n), previous_.reserve(n), word_.reserve(n), times_.reserve(words.size());
+    lengths_.assign(512, 1);
+    words.for_each([&](std::string_view word, std::uint64_t times) {
+      const auto id = static_cast<std::uint32_t>(times_.size());
+      times_.push_back(times);
+      for (std::size_t i = 0; i < word.size(); ++i) {
+        const auto at = static_cast<std::uint32_t>(symbol_.size());
+        const bool last = i + 1 == word.size();
+        symbol_.push_back(static_cast<unsigned char>(word[i]) + (last ? 256 : 0));
+        previous_.push_back(i == 0 ? none : at - 1), next_.push_back(last ? none : at + 1), word_.push_back(id);
+        if (i > 0) occurs(at - 1, symbol_[at - 1], symbol_[at], times);
+      }
+    });
+    offer_from(0);
+  }
+
+  struct merge {
+    std::int32_t left, right;
+  };
+  const std::vector<merge>& merges() const { return merges_; }
+
+  /// Merges the pair that is first in order; false where none is frequent enough.
+  bool step() {
+    while (!queue_.empty()) {
+      const candidate top = queue_.top();
+      queue_.pop();
+      const auto times = pairs_[top.pair].times;
+      if (times == top.times) return merge_all(top.pair), true;
+      if (times >= least_) queue_.push({times, top.left, top.right, top.pair});
+      else pairs_[top.pair].places = place_list();
+    }
+    return false;
+  }
+
+  /// Symbols of all words now.
+  std::uint64_t tokens() const {
+    std::uint64_t n = 0;
+    for (std::size_t i = 0; i < symbol_.size(); ++i) n += symbol_[i] >= 0 ? times_[word_[i]] : 0;
+    return n;
+  }
+
+ private:
+  static constexpr std::uint32_t none = 0xFFFFFFFFU;
+  using place_list = std::vector<std::uint32_t>;
+
+  struct pair {
+    std::int32_t left, right;
+    std::uint64_t times;
+    place_list places;  // of the left symbol, ascending; those where it is broken since are among them
+  };
+  struct candidate {
+    std::uint64_t times;
+    std::int32_t left, right;
+    std::uint32_t pair;
+    bool operator<(const candidate& o) const {
+      return times != o.times ? times < o.times : left != o.left ? left > o.left : right > o.right;
+    }
+  };
+  struct slot {
+    std::uint64_t key = 0;
+    std::uint32_t pair = none;
+  };
+
+  slot& slot_of(std::int32_t left, std::int32_t right) {
+    const auto key = std::uint64_t(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
+    std::size_t i = draws::mix(key) & (index_.size() - 1);
+    while (index_[i].pair != none && index_[i].key != key) i = (i + 1) & (index_.size() - 1);
+    index_[i].key = key;
+    return index_[i];
+  }
+  void occurs(std::uint32_t place, std::int32_t left, std::int32_t right, std::uint64_t times) {
+    slot* s = &slot_of(left, right);
+    if (s->pair == none) {
+      if (2 * (pairs_.size() + 1) > index_.size()) {
+        index_.assign(index_.size() * 2, {});
+        for (std::size_t i = 0; i < pairs_.size(); ++i)
+          slot_of(pairs_[i].left, pairs_[i].right).pair = static_cast<std::uint32_t>(i);
+        s = &slot_of(left, right);
+      }
+      s->pair = static_cast<std::uint32_t>(pairs_.size());
+      pairs_.push_back({left, right, 0, {}});
+    }
+    pairs_[s->pair].times += times;
+    pairs_[s->pair].places.push_back(place);
+  }
+  void breaks(std::int32_t left, std::int32_t right, std::uint64_t times) { pairs_[slot_of(left, right).pair].times -= times; }
+
+  /// Puts the pairs from this one on into the queue. The places of those that can never be merged are forgotten.
+  void offer_from(std::size_t first) {
+    for (std::size_t i = first; i < pairs_.size(); ++i) {
+      auto& p = pairs_[i];
+      const auto length = lengths_[static_cast<std::size_t>(p.left)] + lengths_[static_cast<std::size_t>(p.right)];
+      if (p.times >= least_ && length <= longest_symbol) queue_.push({p.times, p.left, p.right, static_cast<std::uint32_t>(i)});
+      else p.places = place_list();
+    }
+  }
+
+  void merge_all(std::uint32_t merged) {
+    const auto [left, right] = std::pair(pairs_[merged].left, pairs_[merged].right);
+    const auto places = std::move(pairs_[merged].places);
+    const auto made = static_cast<std::int32_t>(lengths_.size());
+    merges_.push_back({left, right});
+    lengths_.push_back(lengths_[static_cast<std::size_t>(left)] + lengths_[static_cast<std::size_t>(right)]);
+    const std::size_t first = pairs_.size();
+    for (const auto p : places) {
+      const auto q = next_[p];
+      if (symbol_[p] != left || q == none || symbol_[q] != right) continue;
+      const auto before = previous_[p], after = next_[q];
+      const auto times = times_[word_[p]];
+      if (before != none) breaks(symbol_[before], left, times);
+      if (after != none) breaks(right, symbol_[after], times);
+      symbol_[p] = made, symbol_[q] = -1, next_[p] = after;
+      if (before != none) occurs(before, symbol_[before], made, times);
+      if (after != none) previous_[after] = p, occurs(p, made, symbol_[after], times);
+    }
+    pairs_[merged].times = 0;
+    offer_from(first);
+  }
+
+  std::uint64_t least_;
+  std::vector<std::int32_t> symbol_;  // at each place, -1 where it has become part of the one before
+  place_list next_, previous_, word_;
+  std::vector<std::uint64_t> times_;  // of a word
+  std::vector<std::size_t> lengths_;  // of a symbol, in bytes
+  std::vector<pair> pairs_;           // all that ever were
+  std::vector<slot> index_ = std::vector<slot>(4096);
+  std::priority_queue<candidate> queue_;
+  std::vector<merge> merges_;
+};
+
+/// A thread's share of the counting.
+struct word_counter {
+  word_counts counts;
+  std::uint64_t captions = 0, words = 0, bytes = 0;
+  std::vector<std::int32_t> ids;
+  std::string word;
+
+  /// `v` has no merges: an id is a byte, and one from 256 on ends its word.
+  void add(const vocabulary& v, std::string_view caption) {
+    ids.clear();
+    encode_text(v, caption, ids, ids.max_size());
+    word.clear();
+    for (const auto id : ids) {
+      if (id >= 512) continue;  // start or end, spelt out
+      word += static_cast<char>(static_cast<unsigned char>(id & 0xFF));
+      if (id < 256) continue;
+      counts.add(word, 1);
+      ++words, bytes += word.size();
+      word.clear();
+    }
+    ++captions;
+  }
+  void take(word_counter& o) {
+    o.counts.for_each([&](std::string_view w, std::uint64_t times) { counts.add(w, times); });
+    captions += o.captions, words += o.words, bytes += o.bytes;
+    o = {};
+  }
+};
+
+}  // namespace detail
+
+struct bpe_trainer::state {
+  bpe_options options;
+  detail::vocabulary_ptr bytes;
+  std::vector<detail::word_counter> counters;  // one a thread
+};
+
+CLIPX_INLINE bpe_trainer::bpe_trainer(const bpe_options& o) {
+  constexpr dim most = static_cast<dim>(detail::most_merges) + 514;
+  expect(o.vocab_size >= 515, [&] {
+    return cat("tokenizer: vocabulary of ", o.vocab_size, ": expected 515 at least (512 bytes, start, end and a merge)");
+  });
+  expect(o.vocab_size <= most, [&] {
+    return cat("tokenizer: vocabulary of ", o.vocab_size, ": expected ", most, " at most, as many as CLIP's readers take");
+  });
+  expect(o.min_frequency >= 1, "tokenizer: expected a frequency of 1 at least, got 0");
+  expect(o.threads >= 1 && o.threads <= 256, [&] { return cat("tokenizer: expected 1 to 256 threads, got ", o.threads); });
+  auto text = o.text;
+  text.cache_words = 0;
+  state_ = std::make_unique<state>(state{o, detail::make_vocabulary({}, "bytes", text), {}});
+  state_->counters.resize(static_cast<std::size_t>(o.threads));
+}
+CLIPX_INLINE bpe_trainer::~bpe_trainer() = default;
+CLIPX_INLINE bpe_trainer::bpe_trainer(bpe_trainer&&) noexcept = default;
+CLIPX_INLINE bpe_trainer& bpe_trainer::operator=(bpe_trainer&&) noexcept = default;
+
+CLIPX_INLINE void bpe_trainer::add(std::string_view caption) { state_->counters[0].add(*state_->bytes, caption); }
+
+CLIPX_INLINE void bpe_trainer::add(std::span<const std::string> captions) {
+  auto& counters = state_->counters;
+  std::vector<std::exception_ptr> failed(counters.size());
+  const auto work = [&](std::size_t k) {
+    try {
+      for (std::size_t i = k; i < captions.size(); i += counters.size()) counters[k].add(*state_->bytes, captions[i]);
+    } catch (...) { failed[k] = std::current_exception(); }
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t k = 1; k < std::min(counters.size(), captions.size()); ++k) threads.emplace_back(work, k);
+  work(0);
+  threads.clear();  // joins
+  for (auto& f : failed)
+    if (f) std::rethrow_exception(f);
+}
+
+CLIPX_INLINE learnt_bpe bpe_trainer::learn(function_ref<void(dim)> progress) {
+  auto& all = state_->counters[0];
+  for (std::size_t k = 1; k < state_->counters.size(); ++k) all.take(state_->counters[k]);
+  expect(all.captions > 0, "tokenizer: expected captions to learn from, got none");
+  expect(all.words > 0,
+         [&] { return cat("tokenizer: expected words to learn from, got ", all.captions, " captions without any"); });
+  const auto least = state_->options.min_frequency;
+  const auto wanted = static_cast<std::size_t>(state_->options.vocab_size) - 514;
+  detail::bpe_learner learner(all.counts, least);
+  while (learner.merges().size() < wanted && learner.step()) progress(static_cast<dim>(learner.merges().size()));
+  const std::size_t n = learner.merges().size();
+  expect(n > 0, [&] {
+    return cat("tokenizer: expected a pair of neighbouring bytes that occurs ", least, " times, got none in ", all.words, " words");
+  });
+  learnt_bpe out;
+  out.vocab_size = static_cast<dim>(n) + 514, out.missing = static_cast<dim>(wanted - n);
+  out.captions = all.captions, out.words = all.words, out.distinct_words = all.counts.size();
+  out.bytes = all.bytes, out.tokens = learner.tokens();
+  std::vector<std::string> names(state_->bytes->symbols.begin(), state_->bytes->symbols.begin() + 512);
+  out.merges = "#version: 0.2\n";
+  for (const auto& m : learner.merges()) {
+    const auto& left = names[static_cast<std::size_t>(m.left)];
+    const auto& right = names[static_cast<std::size_t>(m.right)];
+    out.merges += cat(left, " ", right, "\n");
+    names.push_back(left + right);
+  }
+  return out;
+}
+
+CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& learnt) {
+  namespace fs = std::filesystem;
+  std::error_code none;
+  fs::create_directories(folder, none);
+  expect(fs::is_directory(folder, none),
+         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
+  const auto in = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
+  expect(!fs::exists(in("tokenizer.json"), none),
+         [&] { return cat(folder, ": holds a tokenizer.json, which readers take before vocab.json: expected another folder"); });
+  const auto made = learnt.tokenizer();
+  const auto lines =
+      std::string_view(learnt.merges).substr(0, learnt.merges.size() - 1);  // open_clip counts an empty line as a merge
+  write_file(in(cat("bpe_", learnt.vocab_size, ".txt.gz")), detail::gzip_stored(lines));
+  write_file(in("merges.txt"), learnt.merges);
+  write_file(in("vocab.json"), made.vocab_text());
+}
+
+}  // namespace clipx
