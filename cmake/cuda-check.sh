@@ -29,6 +29,31 @@ if [ "${1-}" = --table ]; then
        END { for (k = 1; k <= count; k++) { x = order[k]
                print "| `" x "` | " used[x, "sm_80"] " / " used[x, "sm_89"] " / " used[x, "sm_90a"] " | " shared[x] " |" } }' build/cuda-kernels.txt |
     sort
+  # Dynamic shared memory of attention on tensor cores, as it is launched for many heads: needs tests/emulation (Boost.Context).
+  cat > build/cuda-shared.cpp <<'END'
+#include <clipx/attention_mma_launch.cuh>
+#include <cstdio>
+using namespace clipx;
+int main() {
+  constexpr dim lengths[] = {50, 77, 197, 257, 577, 730}, processors = 132, bytes = 228 << 10;
+  std::printf("\n| width of a head |");
+  for (dim n : lengths) std::printf(" %td rows |", n);
+  std::printf("\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+  for (dim d : {64, 80, 88, 104, 112}) {
+    std::printf("| %td |", d);
+    for (dim n : lengths)
+      detail::for_head_steps(d, [&](auto steps) {
+        const auto forward = detail::forward_by_mma<steps()>(processors, bytes, 4096, n, n);
+        detail::mma_launch backward{};
+        detail::fit_rows<steps()>(backward, bytes, n, gpu::block_warps * gpu::warp_rows, 2);
+        std::printf(" %td, %zu / %td, %zu |", forward.shape.chunk, forward.bytes >> 10, backward.shape.chunk, backward.bytes >> 10);
+      });
+    std::printf("\n");
+  }
+}
+END
+  "${CXX:-c++}" -std=c++20 -w -DCLIPX_CUDA_EMULATION -DCLIPX_CUDA_INLINE=inline -Itests/emulation -Iinclude -Ibackends/cuda build/cuda-shared.cpp \
+    -o build/cuda-shared -lboost_context && build/cuda-shared
   exit
 fi
 

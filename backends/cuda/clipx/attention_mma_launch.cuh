@@ -27,13 +27,31 @@ struct mma_launch {
 /// `own` rows of a block's side lie in shared memory `sides` times, those of the other side twice: all of them if two blocks then
 /// fit on a multiprocessor, else as many as do.
 template <int Steps>
-void fit_rows(mma_launch& l, const cuda_engine::state& s, dim other, dim own, dim sides) {
+void fit_rows(mma_launch& l, dim shared_bytes, dim other, dim own, dim sides) {
   constexpr dim row = gpu::shared_ld<Steps> * static_cast<dim>(sizeof(bf16)), sweep = gpu::sweep, extra = 4,  // two floats a row
       reserved = 1024;  // by the system, a block
   const dim whole = (other + sweep - 1) / sweep * sweep,
-            room = (s.shared_bytes / 2 - reserved - sides * own * row) / (2 * (row + extra));
+            room = (shared_bytes / 2 - reserved - sides * own * row) / (2 * (row + extra));
   l.shape.chunk = std::min(whole, std::max(sweep, room / sweep * sweep));
   l.bytes = static_cast<std::size_t>(sides * own * row + 2 * l.shape.chunk * (row + extra));
+}
+/// Forward: a block takes all queries of a head, in rounds, unless two blocks a multiprocessor need more blocks than there are
+/// heads.
+template <int Steps>
+mma_launch forward_by_mma(dim processors, dim shared_bytes, dim heads_in_all, dim queries, dim keys) {
+  const dim tiles = (queries + gpu::warp_rows - 1) / gpu::warp_rows;
+  const dim spread = std::clamp<dim>(2 * processors / std::max<dim>(1, heads_in_all), 1, tiles);
+  dim span = (tiles + spread - 1) / spread;
+  const dim rounds = (span + gpu::most_warps - 1) / gpu::most_warps;
+  mma_launch l{};
+  l.warps = static_cast<unsigned>((span + rounds - 1) / rounds);
+  fit_rows<Steps>(l, shared_bytes, keys, l.warps * gpu::warp_rows, 1);
+  if (l.shape.chunk < keys && rounds > 1) {  // in rounds the chunks would be loaded again and again
+    span = l.warps = gpu::most_warps;
+    fit_rows<Steps>(l, shared_bytes, keys, l.warps * gpu::warp_rows, 1);
+  }
+  l.shape.blocks_each = (tiles + span - 1) / span, l.shape.span = span * gpu::warp_rows;
+  return l;
 }
 /// Whether every head of the results starts on 16 bytes.
 template <class... M>
@@ -44,19 +62,10 @@ bool wide_heads(dim d, const M&... results) {
 inline void attention_by_mma(cuda_engine& e, gpu::head_rows<bf16> q, gpu::head_rows<bf16> k, gpu::head_rows<bf16> v,
                              const row_ranges& queries, const row_ranges& keys, dim d, bool causal, mat<bf16> y, mat<float> lse) {
   const auto& s = e.get();
-  const dim heads = q.x.cols / d, tiles = (queries.longest + gpu::warp_rows - 1) / gpu::warp_rows;
+  const dim heads = q.x.cols / d;
   for_head_steps(d, [&](auto steps) {
-    // A block takes all queries of a head, in rounds, unless two blocks a multiprocessor need more blocks than there are heads.
-    const dim spread = std::clamp<dim>(2 * s.processors / std::max<dim>(1, queries.count * heads), 1, tiles);
-    dim span = (tiles + spread - 1) / spread, rounds = (span + gpu::most_warps - 1) / gpu::most_warps;
-    mma_launch l{};
-    l.warps = static_cast<unsigned>((span + rounds - 1) / rounds);
-    fit_rows<steps()>(l, s, keys.longest, l.warps * gpu::warp_rows, 1);
-    if (l.shape.chunk < keys.longest && rounds > 1) {  // in rounds the chunks would be loaded again and again
-      span = l.warps = gpu::most_warps;
-      fit_rows<steps()>(l, s, keys.longest, l.warps * gpu::warp_rows, 1);
-    }
-    l.shape.blocks_each = (tiles + span - 1) / span, l.shape.span = span * gpu::warp_rows, l.shape.d = d;
+    auto l = forward_by_mma<steps()>(s.processors, s.shared_bytes, queries.count * heads, queries.longest, keys.longest);
+    l.shape.d = d;
     l.shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))), l.shape.causal = causal;
     l.shape.wide = wide_heads(d, y);
     gpu::launch(gpu::attention_mma<steps()>,
@@ -76,7 +85,7 @@ inline void attention_backward_by_mma(cuda_engine& e, gpu::head_rows<bf16> q, gp
     l.shape.span = rows, l.shape.d = d, l.shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)));
     l.shape.causal = causal, l.shape.wide = wide_heads(d, dq, dk, dv);
     const auto go = [&](auto kernel, const row_ranges& own, const row_ranges& other, auto... results) {
-      fit_rows<steps()>(l, s, other.longest, rows, 2);
+      fit_rows<steps()>(l, s.shared_bytes, other.longest, rows, 2);
       l.shape.blocks_each = (own.longest + rows - 1) / rows;
       gpu::launch(kernel, dim3(static_cast<unsigned>(own.count * l.shape.blocks_each), static_cast<unsigned>(heads)),
                   32 * gpu::block_warps, l.bytes, s.stream, q, k, v, dy, l.shape, lse, results...);

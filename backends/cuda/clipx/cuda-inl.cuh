@@ -33,7 +33,8 @@ void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<cons
   const dim k = ta == op::none ? a.cols : a.rows;
   const bool half = std::is_same_v<A, bf16>, half_c = std::is_same_v<C, bf16>;
   const gpu::product p{ta, tb, c.rows, c.cols, k, alpha, beta, a.data, b.data, c.data, bias, a.ld, b.ld, c.ld, half, half_c};
-  e.get().blas->gemm(p, e.get().stream);
+  auto& s = e.get();
+  s.blas->gemm(p, s.stream);
 }
 
 template <class E>

@@ -63,19 +63,17 @@ struct pair_tiles {
   template <class Use>
   void backward(mat<T> d_image, mat<T> d_text, bool cosines_are_there, Use&& use) {
     auto dy = s.make_accum(N, D), dx = s.make_accum(tile, D);  // (N, D), (tile, D)
+    const auto add = [&](dim i, dim n, dim j, dim m, mat<A> c) {
+      use(i, n, j, m, c);
+      s.device.gemm(op::none, op::none, A(1), mat<const A>(c), mat<const A>(y.row_range(j, m)), A(j > 0), dx.row_range(0, n));
+      s.device.gemm(op::transpose, op::none, A(1), mat<const A>(c), mat<const A>(x.row_range(0, n)), A(i > 0), dy.row_range(j, m));
+    };
     for (dim i = 0; i < N; i += tile) {
       const dim n = part(i);
-      auto dxi = dx.row_range(0, n);
-      const auto step_of = [&](dim, dim, dim j, dim m, mat<A> c) {
-        use(i, n, j, m, c);
-        s.device.gemm(op::none, op::none, A(1), mat<const A>(c), mat<const A>(y.row_range(j, m)), A(j > 0), dxi);
-        s.device.gemm(op::transpose, op::none, A(1), mat<const A>(c), mat<const A>(x.row_range(0, n)), A(i > 0),
-                      dy.row_range(j, m));
-      };
-      if (cosines_are_there) step_of(i, n, dim{0}, N, cosines);
-      else unit_rows(i), each(i, step_of);
-      s.device.normalize_backward(mat<const A>(x.row_range(0, n)), mat<const A>(x_norm.row_range(0, n)), mat<const A>(dxi),
-                                  d_image.row_range(i, n));
+      if (cosines_are_there) add(i, n, dim{0}, N, cosines);
+      else unit_rows(i), each(i, add);
+      s.device.normalize_backward(mat<const A>(x.row_range(0, n)), mat<const A>(x_norm.row_range(0, n)),
+                                  mat<const A>(dx.row_range(0, n)), d_image.row_range(i, n));
     }
     s.device.normalize_backward(mat<const A>(y), mat<const A>(y_norm), mat<const A>(dy), d_text);
   }

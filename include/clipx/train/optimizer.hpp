@@ -107,8 +107,7 @@ class optimizer {
   }
   /// The averaged weights into another model of the same shape.
   void average(Model& to) {
-    const auto& from = options_.average > 0;
-    expect(from, "optimizer: no average is kept");
+    expect(options_.average > 0, "optimizer: no average is kept");
     device_->copy(mat<const A>(low_.mean.as_mat(1, low_.mean.size())), to.memory().low.as_mat(1, low_.mean.size()));
     if (high_.mean.size() > 0)
       device_->copy(mat<const A>(high_.mean.as_mat(1, high_.mean.size())), to.memory().high.as_mat(1, high_.mean.size()));
