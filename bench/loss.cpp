@@ -50,34 +50,29 @@ void loss(B& device, const options& o) {
     device.sync();
   }
   float value = 0;
-  const auto work = [&] {
+  // use(result) while the step that holds its memory is there
+  const auto work = [&](auto&& use) {
     clipx::step<B> s(device);
-    return clipx::contrastive<B>(s, mat<const T>(x.row_range(0, o.n)), mat<const T>(x.row_range(o.n, o.n)), mat<const A>(scale),
-                                 o.forward ? mat<A>() : d_scale, o.tile);
+    use(clipx::contrastive<B>(s, mat<const T>(x.row_range(0, o.n)), mat<const T>(x.row_range(o.n, o.n)), mat<const A>(scale),
+                              o.forward ? mat<A>() : d_scale, o.tile));
+    device.sync();
   };
   const double start = now();
-  {
-    const auto result = work();  // its memory is read before another step takes it
+  std::vector<float> gradient;
+  work([&](const auto& result) {
     device.download(mat<const A>(result.loss), mat<float>(&value, 1, 1));
-    device.sync();
-    if (!o.out.empty() && !o.forward) {
-      std::vector<float> gradient(static_cast<std::size_t>(o.n * o.width));
-      device.download(mat<const T>(result.d_image), mat<float>(gradient.data(), o.n, o.width));
-      device.sync();
-      clipx::write_npy(o.out, gradient, {o.n, o.width});
-    }
-  }
+    if (o.out.empty() || o.forward) return;
+    gradient.resize(static_cast<std::size_t>(o.n * o.width));
+    device.download(mat<const T>(result.d_image), mat<float>(gradient.data(), o.n, o.width));
+  });
+  if (!gradient.empty()) clipx::write_npy(o.out, gradient, {o.n, o.width});
   const json facts{{"n", o.n}, {"width", o.width}, {"tile", o.tile}, {"loss", value}, {"first_ms", (now() - start) * 1e3}};
   const double flops = 2.0 * static_cast<double>(o.n) * static_cast<double>(o.n) * static_cast<double>(o.width) *
                        (o.forward                    ? 1
                         : o.tile > 0 && o.tile < o.n ? 4
                                                      : 3);
   o.time.report(
-      facts,
-      [&] {
-        work();
-        device.sync();
-      },
+      facts, [&] { work([](const auto&) {}); },
       [&](json& line) {
         add_memory(line, device, 0);
         add_rate(line, flops, o.device);

@@ -190,6 +190,13 @@ macro(clipx_tests)
     clipx_check("eval counts what PyTorch counts" sh ${here}/tests/eval.sh $<TARGET_FILE:clipx-program> ${here})
     set_tests_properties("project: eval counts what PyTorch counts" PROPERTIES TIMEOUT 1800)  # two minutes of one core
   endif()
+  if(TARGET clipx-bench)
+    foreach(tile 0 256)  # the same loss, whose memory is many blocks of the arena at first
+      clipx_check("bench of the loss, tile ${tile}" $<TARGET_FILE:clipx-bench> loss --n 600 --dim 512 --tile ${tile} --runs 1 --warmup 0
+                  --backend eigen --json)
+      set_tests_properties("project: bench of the loss, tile ${tile}" PROPERTIES PASS_REGULAR_EXPRESSION "\"loss\":6\\.62")
+    endforeach()
+  endif()
   foreach(example zero_shot swap_backend)
     if(TARGET ${example})
       clipx_check("example ${example}" $<TARGET_FILE:${example}> ${here}/models/default ${here}/examples/images/clock.png
