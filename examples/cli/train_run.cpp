@@ -1,5 +1,7 @@
 #include "train_run.hpp"
 
+#include <clipx/train/metrics.hpp>
+#include <clipx/train/report.hpp>
 #include <clipx/zero_shot/pairs.hpp>
 #include <csignal>
 #include <filesystem>
@@ -80,10 +82,8 @@ class run {
                    " (bpe_simple_vocab_16e6.txt.gz, or a folder), got none");
       });
     }
-    auto options = clipx::tokenizer_options::open_clip();
-    options.context_length = config_.model.text.context_length;
-    text_.emplace(fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, options)
-                                                 : clipx::tokenizer::from_merges(tokens, options));
+    text_.emplace(fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, config_.text)
+                                                 : clipx::tokenizer::from_merges(tokens, config_.text));
     clipx::expect(text_->vocab_size() == config_.model.text.vocab_size, [&] {
       return cat(tokens, ": expected a vocabulary of ", config_.model.text.vocab_size, " ids, as the model has, got ",
                  text_->vocab_size());
@@ -153,6 +153,7 @@ class run {
       fs::create_directories(f, failed);
       clipx::expect(fs::is_directory(f), [&] { return cat(f.string(), ": cannot be made a folder: ", failed.message()); });
     }
+    log_.emplace(folder_.string(), trainer_->count(), o_.tensorboard);
   }
 
   /// What decides the weights, and nothing else.
@@ -291,18 +292,19 @@ class run {
     return clipx::evaluate_pairs<double>(e.cosines(images, texts), captions, e.log_scale(), static_cast<dim>(o_.model.batch_size));
   }
 
-  void write(std::initializer_list<std::pair<const char*, double>> values) {
-    json line{{"step", trainer_->count()}};
-    for (auto& [name, value] : values) line[name] = value;
-    std::FILE* f = std::fopen((folder_ / "metrics.jsonl").c_str(), "a");
-    clipx::expect(f, "metrics");
-    std::fprintf(f, "%s\n", line.dump().c_str());
-    std::fclose(f);
+  void write(std::initializer_list<clipx::metric> values) { log_->write(trainer_->count(), {values.begin(), values.size()}); }
+
+  void write_report() {
+    std::vector<std::pair<std::string, std::string>> facts{{"parameters", cat(trainer_->parameters())}};
+    for (auto& [name, value] : settings().items())
+      facts.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+    clipx::write_training_report(folder_.string(), o_.name, facts);
   }
 
   int finish() {
     save();
     trainer_->write_model(model_folder(), config_, *text_);
+    write_report();
     const auto report = loader_->report();
     if (report.skipped > 0) {
       std::fprintf(stderr, "clipx: %llu samples could not be used:\n", static_cast<unsigned long long>(report.skipped));
@@ -324,6 +326,7 @@ class run {
   std::unique_ptr<trainee> trainer_;
   clipx::loader_position position_;
   clipx::loader_report reported_;
+  std::optional<clipx::metrics_log> log_;
   double losses_ = 0, noted_ = 0;
   std::string note_;
 };
