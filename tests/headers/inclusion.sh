@@ -32,7 +32,7 @@ allow core "core"
 allow ops "core ops"
 allow model "core ops model"
 allow loss "core ops model loss"
-allow train "core ops model loss train"
+allow train "core ops model loss train file"
 allow zero_shot "core ops model loss zero_shot image text io file"
 allow image "core image file"
 allow text "core image text file"  # image: the one stb_image, whose zlib decoder reads .gz
