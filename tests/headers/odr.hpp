@@ -1,6 +1,8 @@
 #pragma once
 #include <clipx/clipx.hpp>
 #include <clipx/data/loader.hpp>
+#include <clipx/train/metrics.hpp>
+#include <clipx/train/report.hpp>
 #ifdef CLIPX_HAS_EIGEN
 #include <clipx/eigen.hpp>
 #endif
