@@ -16,17 +16,24 @@ int main(int argc, char** argv) try {
 
   clipx::checkpoint_config config;  // sizes are values
   config.model.embed_dim = 256;
-  config.model.vision = {.image_size = 112, .patch_size = 14, .width = 192, .heads = 3, .mlp_width = 768, .layers = 6};
-  config.model.text = {.context_length = 32, .vocab_size = 0, .width = 192, .heads = 3, .layers = 4, .mlp_width = 768};
-  config.pixels.size = 112;
-  config.text.context_length = 32;
+  auto& image = config.model.vision;
+  image.image_size = config.pixels.size = 112, image.patch_size = 14;
+  image.width = 192, image.layers = 6, image.heads = 3, image.mlp_width = 768;
+  auto& words = config.model.text;
+  words.context_length = config.text.context_length = 32;
+  words.width = 192, words.layers = 4, words.heads = 3, words.mlp_width = 768;
   const auto text = clipx::tokenizer::from_folder(argv[2], config.text);
-  config.model.text.vocab_size = text.vocab_size();
+  words.vocab_size = text.vocab_size();
 
-  clipx::loader pairs({.data = {argv[1]}, .batch = 32, .preprocess = config.pixels});
+  clipx::loader_config data;
+  data.data = {argv[1]}, data.batch = 32, data.preprocess = config.pixels;
+  clipx::loader pairs(data);
+
+  clipx::trainer_options options;
+  options.schedule = {1e-3, steps / 10, steps};
+  options.optimizer.max_norm = 1;
   clipx::cpu<float> device;  // the only line that changes with the backend
-  clipx::trainer<clipx::vit, clipx::cpu<float>> trainer(
-      device, config.model, {.optimizer = {.max_norm = 1}, .schedule = {.peak = 1e-3, .warmup = steps / 10, .total = steps}});
+  clipx::trainer<clipx::vit, clipx::cpu<float>> trainer(device, config.model, options);
 
   clipx::pair_batch batch;
   while (trainer.count() < steps) {

@@ -4,6 +4,7 @@
 #include <clipx/train/report.hpp>
 #include <clipx/zero_shot/pairs.hpp>
 #include <csignal>
+#include <ctime>
 #include <filesystem>
 #include <thread>
 
@@ -16,10 +17,16 @@ using clipx::cat;
 using clipx::dim;
 
 volatile std::sig_atomic_t told_to_stop = 0;
-/// The first signal asks the run to save and end; the second one ends it at once.
+volatile std::time_t told_at = 0;
+/// The first signal asks the run to save and end; one that comes seconds later ends it at once (timeout(1) sends two together).
 void on_signal(int number) {
+  const auto now = ::time(nullptr);
+  if (told_to_stop && now > told_at + 1) {
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  if (!told_to_stop) told_at = now;
   told_to_stop = number;
-  std::signal(number, SIG_DFL);
 }
 
 /// A folder's checkpoints by step, oldest first.
@@ -48,6 +55,7 @@ class run {
   explicit run(train_options o) : o_(std::move(o)), folder_(fs::path(o_.logs) / o_.name) {}
 
   int operator()() {
+    std::signal(SIGINT, on_signal), std::signal(SIGTERM, on_signal);
     open_model();
     open_data();
     make_trainer();
@@ -153,6 +161,8 @@ class run {
       fs::create_directories(f, failed);
       clipx::expect(fs::is_directory(f), [&] { return cat(f.string(), ": cannot be made a folder: ", failed.message()); });
     }
+    for (auto& entry : fs::directory_iterator(checkpoints()))  // what a kill left of a checkpoint
+      if (entry.path().filename().string().find(".safetensors.tmp.") != std::string::npos) fs::remove(entry.path(), failed);
     log_.emplace(folder_.string(), trainer_->count(), o_.tensorboard);
   }
 
@@ -213,7 +223,6 @@ class run {
   void train() {
     const auto total = steps_an_epoch_ * static_cast<dim>(epochs());
     progress bar("step", static_cast<std::size_t>(std::max<dim>(total - trainer_->count(), 0)));
-    std::signal(SIGINT, on_signal), std::signal(SIGTERM, on_signal);
     clipx::pair_batch batch;
     std::vector<std::vector<std::int32_t>> texts;
     while (position_.epoch < epochs() && !told_to_stop) {
@@ -296,8 +305,8 @@ class run {
 
   void write_report() {
     std::vector<std::pair<std::string, std::string>> facts{{"parameters", cat(trainer_->parameters())}};
-    for (auto& [name, value] : settings().items())
-      facts.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+    const auto used = settings();
+    for (auto& [name, value] : used.items()) facts.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
     clipx::write_training_report(folder_.string(), o_.name, facts);
   }
 

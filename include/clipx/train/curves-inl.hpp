@@ -89,7 +89,7 @@ CLIPX_INLINE series smoothed(const series& all, double reach) {
 /// Digits in groups of three: 12,500.
 CLIPX_INLINE std::string grouped(std::string digits) {
   const auto dot = std::min(digits.find('.'), digits.size()), first = static_cast<std::size_t>(digits[0] == '-');
-  for (auto at = dot; at > first + 3;) digits.insert(at -= 3, ",");
+  for (auto at = dot; at > first + 3;) digits.insert(at -= 3, 1, ',');
   return digits;
 }
 
@@ -225,8 +225,10 @@ CLIPX_INLINE std::string draw(const chart& c, bool alone) {
   std::vector<series> drawn;
   double x0 = HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
   for (const auto& one : c.curves)
-    for (const auto& p : drawn.emplace_back(thin(one.points)))
+    for (auto& p : drawn.emplace_back(thin(one.points))) {
+      if (std::abs(p.y) < 1e-100) p.y = 0;
       if (drawable(p.y)) x0 = std::min(x0, p.x), x1 = std::max(x1, p.x), y0 = std::min(y0, p.y), y1 = std::max(y1, p.y);
+    }
   const double left = c.y_label.empty() ? 64 : 78, top = c.curves.size() > 1 ? 70 : 50, wide = c.width - left - 34,
                tall = c.height - top - 52, middle = top + tall / 2;
   const plane paper{axis(x0, x1, std::max(2, static_cast<int>(wide / 85)), false),
