@@ -136,6 +136,7 @@ void add_train(CLI::App& app, action& run) {
   add("--pretrained", o->pretrained, "PATH", "begin from a trained model instead of random weights");
   verb->add_flag("--lock-image", o->lock_image, "the image tower stays as it is")->group(group);
   verb->add_flag("--lock-text", o->lock_text, "the text tower stays as it is")->group(group);
+  verb->add_flag("--freeze-bn-stats", o->freeze_statistics, "BatchNorm keeps its running statistics and uses them")->group(group);
   verb->add_flag("--grad-checkpointing", o->checkpointing, "less memory: activations are computed a second time")->group(group);
 
   group = "Run";

@@ -130,6 +130,7 @@ class run {
     t.gradients.chunk = o_.accum_freq > 1 ? static_cast<dim>(o_.model.batch_size) : 0;
     t.gradients.kept = o_.checkpointing ? clipx::keep::inputs : clipx::keep::selective;
     t.gradients.train_image = !o_.lock_image, t.gradients.train_text = !o_.lock_text;
+    t.gradients.batch_statistics = !o_.freeze_statistics;
     t.gradients.mean = config_.pixels.mean, t.gradients.std = config_.pixels.std;
     trainer_ = make_trainee(config_.model, t, o_.model.device);
     if (!o_.pretrained.empty()) trainer_->start_from(clipx::checkpoint::open(o_.pretrained));
@@ -191,6 +192,7 @@ class run {
            {"pretrained", o_.pretrained},
            {"lock_image", o_.lock_image},
            {"lock_text", o_.lock_text},
+           {"freeze_bn_stats", o_.freeze_statistics},
            {"backend", o_.model.device.backend},
            {"precision", o_.model.device.precision}};
     if (auto& a = o_.data.augment)

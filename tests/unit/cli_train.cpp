@@ -161,6 +161,21 @@ TEST_CASE("clipx train") {
   }
 }
 
+#ifdef CLIPX_EMULATED
+TEST_CASE("clipx train on the emulated GPU") {
+  corpus w;
+  REQUIRE(w.run(w.train("here", {}, "1")).code == 0);
+  w.program = CLIPX_EMULATED;
+  const auto r = w.run(w.train("there", {"--backend", "cuda"}, "1"));
+  INFO(r.err);
+  REQUIRE(r.code == 0);
+  const auto a = w.metrics("here"), b = w.metrics("there");
+  REQUIRE(a.size() == 5);
+  REQUIRE(b.size() == 5);
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i]["loss"].get<double>() - b[i]["loss"].get<double>()) < 1e-4);
+}
+#endif
+
 TEST_CASE("clipx train refuses") {
   const corpus w;
   const auto said = [&](list more) { return w.refusal(w.train("x", more)); };
