@@ -1,9 +1,11 @@
-// clipx-bench train: steps of training (the gradients of a batch of pairs, AdamW) on pictures and texts that are drawn.
+// clipx-bench train: steps of training (the gradients of a batch of pairs, AdamW), on pictures and texts that are drawn, or on the
+// first pairs of shards by a model in a folder.
 #include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
-#include <clipx/train/gradients.hpp>
-#include <clipx/train/optimizer.hpp>
+#include <clipx/data/loader.hpp>
+#include <clipx/train/state.hpp>
 #include <memory>
+#include <optional>
 #include <random>
 
 #include "devices.hpp"
@@ -16,7 +18,8 @@ using clipx::mat;
 struct options {
   device_options device;
   timing time;
-  std::string preset;
+  std::string preset, folder;
+  std::vector<std::string> shards;
   dim image_size = 96, patch = 14, width = 0, layers = 6, heads = 0, embed = 256, batch = 128, chunk = 0, tokens = 12;
   dim text_width = 192, text_layers = 4, text_heads = 3, context = 32, vocabulary = 4096;
   std::vector<dim> stages;
@@ -42,34 +45,63 @@ struct options {
   }
 };
 
-template <class Encoder, class B>
-void train(B& device, const options& o) {
-  using T = clipx::scalar_t<B>;
-  const auto config = o.config();
+/// A batch in memory.
+struct pairs {
+  std::vector<std::uint8_t> rgb;
+  std::vector<std::vector<std::int32_t>> texts;
+  dim tokens() const {
+    dim all = 0;
+    for (auto& text : texts) all += static_cast<dim>(text.size());
+    return all;
+  }
+};
+pairs drawn(const options& o, const clipx::clip_config& config) {
   const dim n = config.vision.image_size;
   clipx::expect(o.tokens > 0 && o.tokens <= config.text.context_length, "--tokens: more than the context holds");
-  clipx::clip<Encoder, B> model(device, config), grad(device, config);
-  clipx::initialise(model, 1);
+  pairs out;
   std::mt19937 bits(1);
-  std::vector<std::uint8_t> rgb(static_cast<std::size_t>(o.batch * n * n * 3));
-  for (auto& v : rgb) v = static_cast<std::uint8_t>(bits());
+  out.rgb.resize(static_cast<std::size_t>(o.batch * n * n * 3));
+  for (auto& v : out.rgb) v = static_cast<std::uint8_t>(bits());
   const auto end = static_cast<std::int32_t>(config.text.vocab_size - 1);
-  std::vector<std::vector<std::int32_t>> texts(static_cast<std::size_t>(o.batch));
-  for (auto& text : texts) {
+  out.texts.resize(static_cast<std::size_t>(o.batch));
+  for (auto& text : out.texts) {
     for (dim i = 1; i < o.tokens; ++i) text.push_back(static_cast<std::int32_t>(bits() % static_cast<std::uint32_t>(end)));
     text.push_back(end);
   }
-  clipx::optimizer optimizer(model);
+  return out;
+}
+pairs read(const options& o, const clipx::checkpoint& from) {
+  clipx::loader_config c;
+  c.data = o.shards, c.batch = o.batch, c.shuffle = 0, c.draw_captions = false, c.augment.reset(), c.preprocess = from.pixels();
+  c.epochs = 1, c.prefetch = 1;
+  clipx::pair_batch batch;
+  clipx::loader(c).next(batch);
+  pairs out{batch.pixels, {}};
+  for (auto& caption : batch.captions) out.texts.push_back(from.text()(caption));
+  return out;
+}
+
+template <class Encoder, class B>
+void train(B& device, const options& o, const clipx::checkpoint* from) {
+  using T = clipx::scalar_t<B>;
+  const auto config = from ? from->config() : o.config();
+  const dim n = config.vision.image_size;
+  const auto batch = from ? read(o, *from) : drawn(o, config);
+  clipx::trainer<Encoder, B> trainer(device, config, {});
+  if (from) clipx::read_weights(*from, trainer);
+  auto& model = trainer.model();
+  auto grad = model.zeros_like();
+  auto& optimizer = trainer.optimizer();
   const clipx::gradient_options how{.chunk = o.chunk};
   clipx::pair_gradients gradients(model, how);
 
   // The forward pass once more and alone, to know its share: of a batch as in pair_gradients.
   const auto pixels = device.template alloc<T>(o.batch * n * n * 3);
   {
-    const std::vector<float> values(rgb.begin(), rgb.end());
+    const std::vector<float> values(batch.rgb.begin(), batch.rgb.end());
     device.upload(mat<const float>(values.data(), o.batch * n * n, 3), mat<T>(pixels.data(), o.batch * n * n, 3));
   }
-  const auto packed = clipx::packed_texts::pack(texts, config.text);
+  const auto packed = clipx::packed_texts::pack(batch.texts, config.text);
   const auto forward = [&] {
     clipx::step<B> s(device, how.kept);
     typename clipx::clip<Encoder, B>::saved k;
@@ -77,7 +109,7 @@ void train(B& device, const options& o) {
     model.encode_text(s, packed, k);
     device.sync();
   };
-  std::vector<double> forwards, both, updates;
+  std::vector<double> forwards, both, updates, losses;
   const auto time = [&](std::vector<double>& ms, const auto& work) {
     const double start = now();
     work();
@@ -94,9 +126,10 @@ void train(B& device, const options& o) {
        {"precision", o.device.precision},
        {"threads", o.device.threads},
        {"batch", o.batch},
-       {"tokens", o.tokens}},
+       {"tokens", batch.tokens()}},
       [&] {
-        time(both, [&] { gradients({rgb, texts, {}}, grad); });
+        time(both, [&] { gradients({batch.rgb, batch.texts, {}}, grad); });
+        losses.push_back(gradients.loss());
         time(updates, [&] { optimizer.update(grad, 1e-4); });
         if (forward_first == 0) forward_first = now() - first;
       },
@@ -105,11 +138,12 @@ void train(B& device, const options& o) {
           for (int i = 0; i < o.time.warmup + std::min(o.time.runs, 5); ++i) time(forwards, forward);
           line["forward_ms"] = part(forwards), line["backward_ms"] = part(both) - part(forwards);
         }
-        line["update_ms"] = part(updates), line["first_ms"] = forward_first * 1e3, line["loss"] = gradients.loss();
+        line["update_ms"] = part(updates), line["first_ms"] = forward_first * 1e3, line["loss"] = losses.front();
         line["pairs_per_s"] = static_cast<double>(o.batch) * 1e3 / line["median_ms"].get<double>();
         add_memory(line, device, (model.memory().low.size() * static_cast<dim>(sizeof(T))));
         add_rate(line,
-                 3 * static_cast<double>(o.batch) * (image_flops(config) + text_flops(config, static_cast<std::size_t>(o.tokens))),
+                 3 * static_cast<double>(o.batch) *
+                     (image_flops(config) + text_flops(config, static_cast<std::size_t>(batch.tokens() / o.batch))),
                  o.device);
       });
 }
@@ -119,6 +153,8 @@ void add_train(CLI::App& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("train", "Steps of training: gradients of a batch of drawn pairs, and AdamW.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->preset, "a preset, e.g. RN50 or ViT-B-32 (default: the sizes below)");
+  auto* folder = verb->add_option("--folder", o->folder, "a model in open_clip's layout, with --shards");
+  folder->needs(verb->add_option("--shards", o->shards, "WebDataset shards, whose first pairs are trained on")->needs(folder));
   verb->add_option("--image-size", o->image_size, "pixels")->check(CLI::PositiveNumber);
   auto* patch = verb->add_option("--patch", o->patch, "of a vision transformer")->check(CLI::PositiveNumber);
   verb->add_option("--resnet", o->stages, "a ModifiedResNet: blocks of its stages, e.g. 2,2,2,2")->delimiter(',')->excludes(patch);
@@ -137,9 +173,12 @@ void add_train(CLI::App& app, std::function<void()>& run) {
   o->device.add(*verb), o->time.add(*verb);
   verb->callback([=, &run] {
     run = [=] {
+      std::optional<clipx::checkpoint> from;
+      if (!o->folder.empty()) from = clipx::checkpoint::open(o->folder);
+      const bool resnet = (from ? from->config() : o->config()).vision.is_resnet();
       with_device(o->device, [&](auto& device) {
-        if (o->config().vision.is_resnet()) train<clipx::modified_resnet>(device, *o);
-        else train<clipx::vit>(device, *o);
+        if (resnet) train<clipx::modified_resnet>(device, *o, from ? &*from : nullptr);
+        else train<clipx::vit>(device, *o, from ? &*from : nullptr);
       });
     };
   });
