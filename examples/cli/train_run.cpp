@@ -6,7 +6,6 @@
 #include <csignal>
 #include <ctime>
 #include <filesystem>
-#include <thread>
 
 #include "trainee.hpp"
 
@@ -133,7 +132,7 @@ class run {
     t.gradients.batch_statistics = !o_.freeze_statistics;
     t.gradients.mean = config_.pixels.mean, t.gradients.std = config_.pixels.std;
     trainer_ = make_trainee(config_.model, t, o_.model.device);
-    if (!o_.pretrained.empty()) trainer_->start_from(clipx::checkpoint::open(o_.pretrained));
+    if (!o_.pretrained.empty() && o_.resume.empty()) trainer_->start_from(clipx::checkpoint::open(o_.pretrained));
   }
 
   void resume() {
@@ -149,6 +148,10 @@ class run {
                     [&] { return cat("--resume latest: no checkpoint in ", checkpoints().string()); });
       const auto path = o_.resume == "latest" ? there.back().second.string() : o_.resume;
       const auto facts = trainer_->restore(path);
+      clipx::expect(there.empty() || there.back().first <= trainer_->count(), [&] {
+        return cat("--resume: ", path, " is of step ", trainer_->count(), ", and ", there.back().second.string(),
+                   " is there already: move later ones away, or begin another run with --name");
+      });
       const auto before = json::parse(fact(facts, "settings", path)), now = settings();
       for (auto& [key, value] : now.items())
         if (!before.contains(key) || before[key] != value)
@@ -321,7 +324,10 @@ class run {
       std::fprintf(stderr, "clipx: %llu samples could not be used:\n", static_cast<unsigned long long>(report.skipped));
       for (auto& why : report.first_skipped) std::fprintf(stderr, "  %s\n", why.c_str());
     }
-    if (!told_to_stop) return 0;
+    if (!told_to_stop) {
+      std::printf("%td steps, %td parameters: %s\n", trainer_->count(), trainer_->parameters(), model_folder().c_str());
+      return 0;
+    }
     std::fprintf(stderr, "clipx: stopped after step %td; --resume latest goes on from there\n", trainer_->count());
     return 130;
   }
