@@ -369,7 +369,7 @@ TEST_CASE("report: facts, figures and curves") {
   CHECK(bold[0].size() == 59 + 2);
   CHECK(held[0].size() == 3 + 1);
   CHECK(count(picture, "<circle class=\"two\"") == 3);
-  for (const auto* words : {">held-out loss<", ">smoothed<", ">step<", ">0<", ">1,000<", ">6,000<", ">4<"})
+  for (const auto* words : {">held-out loss<", ">smoothed<", ">step<", ">0<", ">1,000<", ">6,000<", ">4.0<"})
     CHECK_THAT(picture, Contains(words));
   for (std::size_t i = 1; i < raw[0].size(); ++i) {  // the loss falls: down on paper, to the right
     CHECK(raw[0][i].first >= raw[0][i - 1].first);
