@@ -87,10 +87,14 @@ CLIPX_INLINE series smoothed(const series& all, double reach) {
 }
 
 /// Digits in groups of three: 12,500.
-CLIPX_INLINE std::string grouped(std::string digits) {
-  const auto dot = std::min(digits.find('.'), digits.size()), first = static_cast<std::size_t>(digits[0] == '-');
-  for (auto at = dot; at > first + 3;) digits.insert(at -= 3, ",");
-  return digits;
+CLIPX_INLINE std::string grouped(std::string_view digits) {
+  const auto dot = std::min(digits.find('.'), digits.size()), first = static_cast<std::size_t>(digits.starts_with('-'));
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > first && i < dot && (dot - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
 }
 
 /// A number to as many places as tell multiples of `unit` apart: 0.25, 12,500, 1.5e-4.
@@ -100,7 +104,7 @@ CLIPX_INLINE std::string tick_label(double value, double unit) {
   const int place = static_cast<int>(std::floor(std::log10(unit) + 1e-9));
   if (place >= -4 && std::abs(value) < 1e7) {
     const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, std::max(0, -place)).ptr;
-    return grouped({text, end});
+    return grouped({text, static_cast<std::size_t>(end - text)});
   }
   const int digits = std::clamp(static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-9)) - place, 0, 15);
   const std::string_view number(
