@@ -64,5 +64,6 @@ void add_loader(CLI::App& app, std::function<void()>& run);
 void add_ends(CLI::App& app, std::function<void()>& run);
 void add_ops(CLI::App& app, std::function<void()>& run);
 void add_loss(CLI::App& app, std::function<void()>& run);
+void add_train(CLI::App& app, std::function<void()>& run);
 
 }  // namespace bench

@@ -1,5 +1,5 @@
-// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together, training's data, single ops and the loss, beside
-// the machine's ceilings.
+// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together, training's data, single ops, the loss and steps
+// of training, beside the machine's ceilings.
 #include <CLI/CLI.hpp>
 #include <clipx/core/error.hpp>
 #include <cstdio>
@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::function<void()> run;
   for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_loader,
-                    bench::add_ends, bench::add_ops, bench::add_loss})
+                    bench::add_ends, bench::add_ops, bench::add_loss, bench::add_train})
     add(app, run);
   try {
     app.parse(argc, argv);

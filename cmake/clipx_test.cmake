@@ -107,11 +107,12 @@ macro(clipx_tests)
     clipx_test(emulation tests/emulation/emulation.cpp tests/emulation/attention.cpp BACKENDS emulation eigen)
     target_compile_options(test-emulation PRIVATE -Wno-unknown-pragmas)  # unroll
   endif()
-  if(clipx_emulation AND TARGET clipx-program)  # the program whose GPU is the emulated one: only these two units know
+  if(clipx_emulation AND TARGET clipx-program)  # the program whose GPU is the emulated one: only these units know
     set(others ${clipx_backends})
     list(REMOVE_ITEM others cuda)
-    add_executable(clipx-emulated examples/cli/engine.cpp examples/cli/engine_cuda.cpp
-                   "$<FILTER:$<TARGET_OBJECTS:clipx-program>,EXCLUDE,/engine(_cuda)?[.]cpp>")
+    add_executable(clipx-emulated examples/cli/engine.cpp examples/cli/engine_cuda.cpp examples/cli/trainee.cpp
+                   examples/cli/trainee_cuda.cpp
+                   "$<FILTER:$<TARGET_OBJECTS:clipx-program>,EXCLUDE,/(engine|trainee)(_cuda)?[.]cpp>")
     add_dependencies(clipx-emulated clipx-program)
     clipx_link(clipx-emulated ${others})
     target_link_libraries(clipx-emulated PRIVATE clipx-emulation-compiled CLI11::CLI11)
@@ -203,6 +204,18 @@ macro(clipx_tests)
                   "an apple" "a clock" "a house" "a mushroom" "an umbrella")
     endif()
   endforeach()
+  if(TARGET train)
+    set(table "filepath,title\n")
+    foreach(again RANGE 1 5)
+      foreach(label apple clock heart house mushroom sun umbrella)
+        string(APPEND table "${here}/examples/images/${label}.png,a drawing of the ${label}\n")
+      endforeach()
+    endforeach()
+    file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/drawings.csv CONTENT "${table}" @ONLY)
+    clipx_check("example train" $<TARGET_FILE:train> ${CMAKE_CURRENT_BINARY_DIR}/drawings.csv ${here}/models/default
+                ${CMAKE_CURRENT_BINARY_DIR}/trained 2)
+    set_tests_properties("project: example train" PROPERTIES PASS_REGULAR_EXPRESSION "step 2  loss 3\\.")
+  endif()
   if(TARGET zero_shot)
     set(answer "0\\.9[0-9]+  a clock\n")
     set_tests_properties("project: example zero_shot" PROPERTIES PASS_REGULAR_EXPRESSION "^${answer}")

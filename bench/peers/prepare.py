@@ -48,6 +48,35 @@ def model_folder(work, name):
     return folder
 
 
+SMALL = {"vit": {"image_size": 112, "layers": 6, "width": 192, "head_width": 64, "patch_size": 14},
+         "resnet": {"image_size": 96, "layers": [2, 2, 2, 2], "width": 32}}
+
+
+def small_model(work, name):
+    """A folder as model_folder's, of a small model to train: open_clip's initial weights, the vocabulary of models/default."""
+    folder = work / ("small-" + name)
+    if (folder / "open_clip_model.safetensors").exists():
+        return folder
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    words = pathlib.Path(__file__).resolve().parents[2] / "models/default/bpe_4096.txt.gz"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(words, folder / "bpe_simple_vocab_16e6.txt.gz")
+    text = {"context_length": 32, "vocab_size": 4096, "width": 192, "heads": 3, "layers": 4}
+    config = {"embed_dim": 256, "quick_gelu": True, "vision_cfg": SMALL[name], "text_cfg": text}
+    torch.manual_seed(0)
+    state = open_clip.CLIP(**config).state_dict()
+    wrapped = {"model_cfg": config,
+               "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}}
+    (folder / "open_clip_config.json").write_text(json.dumps(wrapped, indent=2))
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / "part")
+    (folder / "part").rename(folder / "open_clip_model.safetensors")
+    done(folder)
+    return folder
+
+
 def image_onnx(work, name, batch):
     """The image tower with its batch size fixed, so that the engines know every shape."""
     path = work / f"{name}-b{batch}.onnx"

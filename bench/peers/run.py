@@ -176,6 +176,17 @@ def loader(s):
                    group="torchvision")]
 
 
+def train(s, name, precision):
+    """A step on the same pairs from the same weights: the loss of the first one tells whether the work is the same."""
+    shards, folder = sorted(map(str, s.o.shards.glob("*.tar"))), prepare.small_model(s.work, name)
+    pairs = ["--folder", folder, "--batch", 256, "--threads", s.o.threads, "--warmup", 2]
+    peers = ["--model", folder, "--batch", 256, "--threads", s.o.threads, "--precision", precision, "--shards", *shards]
+    arms = [s.clipx("clipx", "train", *pairs, "--precision", precision, "--shards", *shards, precision=precision)]
+    for mode in ["eager"] + ([] if s.o.quick else ["compile"]):
+        arms.append(s.peer("torch " + mode, "train", *peers, "--mode", mode, precision=precision, needs=("torch", "open_clip", "PIL")))
+    return arms
+
+
 def rows(s):
     wide, wide_bf16 = "avx512f" in s.flags, "avx512_bf16" in s.flags
     vit = [("vit_b32", "ViT-B-32", 1, 1.15), ("vit_b32", "ViT-B-32", 16, 1.05), ("vit_l14", "ViT-L-14", 1, 1.15 if wide else 1.05),
@@ -190,6 +201,8 @@ def rows(s):
     out.append(row("preprocess", preprocess, [("Pillow", "peer", 2), ("torchvision's decoder", "torchvision", None)]))
     if s.o.shards:
         out.append(row("loader", loader, [("Pillow in a DataLoader", "peer", 1.5), ("torchvision's decoder", "torchvision", None)]))
+        out += [row(f"train_{name}_{precision}", lambda s, n=name, p=precision: train(s, n, p), [("best PyTorch", "peer", 1.5)])
+                for name in ("vit", "resnet") for precision in ("f32", "bf16")]
     return out
 
 
@@ -232,6 +245,10 @@ def compare(arms):
     """Cosines against clipx in f32 (where that did not run: against the first arm in f32). Returns the reference's name."""
     ran = [a for a in arms if a.lines and not a.error and a.out and a.out.exists() and a.precision == "f32"]
     reference = next((a for a in ran if a.name.startswith("clipx")), ran[0] if ran else None)
+    losses = {a.name: a.lines[0]["loss"] for a in arms if a.lines and not a.error and "loss" in a.lines[0]}
+    for a in arms[1:]:
+        if a.name in losses and arms[0].name in losses:  # of training: 1 less the relative difference
+            a.cosine = 1 - abs(losses[a.name] / losses[arms[0].name] - 1)
     for a in arms:
         if reference and a is not reference and a.lines and not a.error and a.out:
             a.cosine = least_cosine(a.out, reference.out) if a.out.exists() else float("nan")
@@ -268,7 +285,7 @@ def measure(r, s):
         if missing:
             a.error = "skipped, not there: " + ", ".join(missing)
             say(f"{r.name}: {a.name} {a.error}")
-        if r.name not in ("tokenize", "preprocess", "loader"):
+        if not r.name.startswith(("tokenize", "preprocess", "loader", "train")):
             a.out = s.work / "out" / f"{r.name}-{a.name.replace(' ', '-')}.npy"
     (s.work / "out").mkdir(exist_ok=True)
     for turn in range(s.o.rounds):

@@ -26,6 +26,16 @@ void model_options::add_model(CLI::App& app) {
   add("--eos-id", checkpoint.eos_id, "ID", "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
   add("--head-width", checkpoint.head_width, "N", "width of an attention head, where the file does not say");
 }
+void model_options::add_training(CLI::App& app) {
+  app.add_option("--model", path, "a preset (ViT-B-32, RN50, ..), an open_clip config file, or a folder that holds one")
+      ->required()
+      ->type_name("NAME")
+      ->group("Model");
+  app.add_option("--tokenizer", checkpoint.tokenizer, "vocabulary: a merges file or a folder (default: in the config's folder)")
+      ->type_name("PATH")
+      ->group("Model");
+  add_engine(app);
+}
 void model_options::add_threads(CLI::App& app) {
   app.add_option("--threads", device.threads, "0: all processors")
       ->check(CLI::Range(0, 4096).description(""))

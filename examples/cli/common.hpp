@@ -24,13 +24,14 @@ struct model_options {
   bool json_output = false;
   std::vector<CLI::Option*> gpu;  // what add_gpu() added
 
-  void add_model(CLI::App& app);    // --model, --tokenizer, --activation, --eos-id, --head-width
-  void add_engine(CLI::App& app);   // --backend, --precision, --threads, --batch-size, --deterministic, and add_gpu()
-  void add_threads(CLI::App& app);  // --threads
-  void add_gpu(CLI::App& app);      // --device, --tf32, --autotune
-  void add_json(CLI::App& app);     // --json
-  void check_engine() const;        // bad usage: a backend or precision that no program has, a GPU's option without a GPU
-  clipx::checkpoint open() const;   // the folder given, or the default model
+  void add_model(CLI::App& app);     // --model, --tokenizer, --activation, --eos-id, --head-width
+  void add_engine(CLI::App& app);    // --backend, --precision, --threads, --batch-size, --deterministic, and add_gpu()
+  void add_training(CLI::App& app);  // --model and --tokenizer as clipx train takes them, and add_engine()
+  void add_threads(CLI::App& app);   // --threads
+  void add_gpu(CLI::App& app);       // --device, --tf32, --autotune
+  void add_json(CLI::App& app);      // --json
+  void check_engine() const;         // bad usage: a backend or precision that no program has, a GPU's option without a GPU
+  clipx::checkpoint open() const;    // the folder given, or the default model
   std::unique_ptr<engine> load() const;
 };
 
@@ -58,6 +59,10 @@ void check_output(const std::string& file);
 /// Unit rows of texts, with progress.
 clipx::embeddings<double> embed_texts(engine& e, std::span<const std::string> texts);
 
+/// `clipx eval zeroshot`: data as shards or a folder, with the names of pictures whose two best classes nearly tie.
+clipx::zero_shot_metrics zero_shot_on(engine& e, const std::string& data, const std::string& classes, const std::string& templates,
+                                      std::size_t batch_size, int threads, std::vector<std::string>* ties = nullptr);
+
 /// A picture a path; folders stand for the picture files in them, sorted. Error: nothing there.
 std::vector<picture> open_pictures(const std::vector<std::string>& paths);
 
@@ -72,5 +77,6 @@ void add_convert(CLI::App& app, action& run);
 void add_eval(CLI::App& app, action& run);
 void add_tokenizer(CLI::App& app, action& run);
 void add_bench(CLI::App& app, action& run);
+void add_train(CLI::App& app, action& run);
 
 }  // namespace cli

@@ -32,11 +32,15 @@ std::string engine_usage(const engine_options& o) {
   return clipx::cat("--backend ", o.backend, ": unknown; expected eigen, cpu or cuda");
 }
 
-std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
+void check_engine(const engine_options& o) {
   const auto wrong = engine_usage(o);
   clipx::expect(wrong.empty(), wrong);
   const auto missing = backend_missing(o.backend);
   clipx::expect(missing.empty(), [&] { return clipx::cat("--backend ", o.backend, ": ", missing); });
+}
+
+std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& o) {
+  check_engine(o);
 #ifdef CLIPX_HAS_CPU
   if (o.backend == "cpu") return make_cpu(std::move(source), o);
 #endif

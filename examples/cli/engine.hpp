@@ -46,8 +46,10 @@ std::string engine_usage(const engine_options& options);
 /// Why this backend cannot be used here: it is not built in, or there is no GPU; empty: it can. Asking for cuda starts the driver.
 std::string backend_missing(const std::string& backend);
 
-/// Loads the checkpoint's weights onto the chosen device. Errors: engine_usage(), a backend that is not built in, a GPU that is not
-/// there.
+/// Errors: engine_usage(), a backend that is not built in, a GPU that is not there.
+void check_engine(const engine_options& options);
+
+/// Loads the checkpoint's weights onto the chosen device. Errors as check_engine's.
 std::unique_ptr<engine> make_engine(clipx::checkpoint source, const engine_options& options);
 
 /// The fastest loops for pictures in this build; all give the same pixels.

@@ -92,11 +92,11 @@ data_set read_data(const std::string& path, const std::vector<std::string>& clas
 }
 
 /// All pictures embedded; one that cannot be decoded is an error: a metric over fewer pictures is another metric.
-clipx::embeddings<double> embed_all(engine& e, const data_set& data, const options& o) {
+clipx::embeddings<double> embed_all(engine& e, const data_set& data, std::size_t batch_size, int threads) {
   clipx::embeddings<double> out;
   progress bar("pictures", data.pictures.size());
   for_each_batch(
-      data.pictures, e.source().pixels(), o.model.batch_size, o.model.device.threads,
+      data.pictures, e.source().pixels(), batch_size, threads,
       [&](std::span<const std::size_t> indices, std::span<const std::uint8_t> rgb) {
         const auto part = e.images(rgb);
         out.cols = part.cols;
@@ -125,18 +125,10 @@ void print(const options& o, const engine& e, const char* task, const json& metr
 }
 
 int zero_shot(const options& o) {
-  const auto set = clipx::read_prompts(o.classes, read_templates(o.templates));
-  const auto data = read_data(o.data, set.classes);
-  for (std::size_t i = 0; i < data.labels.size(); ++i)
-    clipx::expect(data.labels[i] >= 0, [&] {
-      return clipx::cat(data.pictures[i].name, ": expected a label (.cls member, or \"cls\" in .json), got none");
-    });
   const auto engine = o.model.load();
-  const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return embed_texts(*engine, texts); });
-  const auto cosines = engine->cosines(embed_all(*engine, data, o), classes.weights);
-  const auto m = clipx::evaluate_zero_shot<double>(cosines, data.labels, static_cast<clipx::dim>(set.classes.size()));
-  json ties = json::array();
-  for (auto i : m.ties) ties.push_back(data.pictures[static_cast<std::size_t>(i)].name);
+  std::vector<std::string> tied;
+  const auto m = zero_shot_on(*engine, o.data, o.classes, o.templates, o.model.batch_size, o.model.device.threads, &tied);
+  const json ties(tied);
   print(o, *engine, "zeroshot_classification",
         {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
         {{"pictures", m.pictures}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}});
@@ -152,7 +144,7 @@ int retrieval(const options& o) {
   clipx::expect(!texts.empty(),
                 [&] { return clipx::cat(o.data, ": expected captions (\"captions\" in .json, or .txt), found none"); });
   const auto engine = o.model.load();
-  const auto images = embed_all(*engine, data, o);
+  const auto images = embed_all(*engine, data, o.model.batch_size, o.model.device.threads);
   const auto cosines = engine->cosines(embed_texts(*engine, texts), images);
   const auto m = clipx::evaluate_retrieval<double>(cosines, image_of, images.rows());
   json metrics;
@@ -162,6 +154,22 @@ int retrieval(const options& o) {
   return 0;
 }
 }  // namespace
+
+clipx::zero_shot_metrics zero_shot_on(engine& e, const std::string& path, const std::string& classes, const std::string& templates,
+                                      std::size_t batch_size, int threads, std::vector<std::string>* ties) {
+  const auto set = clipx::read_prompts(classes, read_templates(templates));
+  const auto data = read_data(path, set.classes);
+  for (std::size_t i = 0; i < data.labels.size(); ++i)
+    clipx::expect(data.labels[i] >= 0, [&] {
+      return clipx::cat(data.pictures[i].name, ": expected a label (.cls member, or \"cls\" in .json), got none");
+    });
+  const auto rows = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return embed_texts(e, texts); });
+  const auto cosines = e.cosines(embed_all(e, data, batch_size, threads), rows.weights);
+  const auto m = clipx::evaluate_zero_shot<double>(cosines, data.labels, static_cast<clipx::dim>(set.classes.size()));
+  if (ties)
+    for (auto i : m.ties) ties->push_back(data.pictures[static_cast<std::size_t>(i)].name);
+  return m;
+}
 
 void add_eval(CLI::App& app, action& run) {
   auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");

@@ -1,5 +1,5 @@
-// clipx: classify, embed, tokenize, preprocess, inspect, convert, eval, tokenizer, bench. Exit codes: 0 done, 1 bad input, 2 bad
-// usage.
+// clipx: classify, embed, tokenize, preprocess, inspect, convert, eval, train, tokenizer, bench. Exit codes: 0 done, 1 bad input, 2
+// bad usage.
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
   app.add_flag("-v,--verbose", verbose, "with --version: backends, instruction sets, decoders");
   cli::action run;
   for (auto* add : {cli::add_classify, cli::add_embed, cli::add_tokenize, cli::add_preprocess, cli::add_inspect, cli::add_convert,
-                    cli::add_eval, cli::add_tokenizer, cli::add_bench})
+                    cli::add_eval, cli::add_train, cli::add_tokenizer, cli::add_bench})
     add(app, run);
   try {
     app.parse(argc, argv);

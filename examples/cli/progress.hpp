@@ -15,7 +15,8 @@ class progress {
   ~progress() {
     if (shown_ && done_) std::fprintf(stderr, "\r\033[K");
   }
-  void advance(std::size_t n) {
+  /// note: what else is to be said at the end of the line.
+  void advance(std::size_t n, const char* note = "") {
     done_ += n;
     const auto now = std::chrono::steady_clock::now();
     if (!shown_ || (now - last_ < std::chrono::milliseconds(100) && done_ < total_)) return;
@@ -31,8 +32,10 @@ class progress {
       else if (left < 7200) std::fprintf(stderr, "  %.0f min left", left / 60);
       else std::fprintf(stderr, "  %.1f h left", left / 3600);
     }
+    std::fprintf(stderr, "%s", note);
     std::fflush(stderr);
   }
+  bool shown() const { return shown_; }
 
  private:
   using clock = std::chrono::steady_clock;

@@ -181,7 +181,8 @@ void put_rows(const float* sums, dim rows, dim first, float scale, mat<T> y) {
 }
 
 /// P = exp(S - lse), dP = dy v^T, dS = P (dP - sum P dP); dq = dS k / sqrt(d), dk = dS^T q / sqrt(d), dv = P^T dy. The sum is
-/// dy y by its definition; taken from P it does not suffer from y's rounding.
+/// dy y by its definition; taken from P it does not suffer from y's rounding. P is divided by its sum: lse was rounded too, and
+/// where it is large dS would no longer sum to 0.
 template <class T>
 void attention_backward(mat<const T> q, mat<const T> k, mat<const T> v, bool causal, mat<const T>, mat<const float> lse,
                         mat<const T> dy, mat<T> dq, mat<T> dk, mat<T> dv) {
@@ -205,14 +206,18 @@ void attention_backward(mat<const T> q, mat<const T> k, mat<const T> v, bool cau
       const dim n = causal ? std::min(keys, m + 1) : keys;
       float *prob = p + m * width, *grad = ds + m * width;
       const auto norm = set(lse.row(m)[0]);
-      auto dot = zero();
+      auto dot = zero(), total = zero();
       for (dim c = 0; c < padded(seen); c += lanes) {
         const auto e = before(c, n, exp_down(load(prob + c) - norm), zero());
         store(e, prob + c);
-        dot = hn::MulAdd(e, load(grad + c), dot);
+        dot = hn::MulAdd(e, load(grad + c), dot), total = total + e;
       }
-      const auto mean = set(sum(dot));
-      for (dim c = 0; c < padded(seen); c += lanes) store(load(prob + c) * (load(grad + c) - mean), grad + c);
+      const float share = 1.0f / sum(total);
+      const auto mean = set(sum(dot) * share), unit = set(share);
+      for (dim c = 0; c < padded(seen); c += lanes) {
+        const auto e = load(prob + c) * unit;
+        store(e, prob + c), store(e * (load(grad + c) - mean), grad + c);
+      }
     }
     multiply<order::rows>(rows, 0, seen, ds + i * width, width, key_rows, d, sums, padded(d));
     put_rows(sums, rows, i, score_scale(d), dq);

@@ -58,8 +58,8 @@ CLIPX_INLINE void cpu_engine::conv(cpu_view x, const window& w, cpu_view weight,
           dnnl::primitive_attr attr;
           attr.set_post_ops(ops);
           attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-          const auto pd = onednn::conv(s.engine, mx, md({weight.rows, w.channels, w.kernel, w.kernel}, type, tag::any), mb, my,
-                                       w.stride, w.pad, attr);
+          const onednn::convolution c{mx, md({weight.rows, w.channels, w.kernel, w.kernel}, type, tag::any), my, w.stride, w.pad};
+          const auto pd = onednn::conv(s.engine, dnnl::prop_kind::forward_inference, c, mb, attr);
           expect(static_cast<bool>(pd),
                  [&] { return cat("oneDNN has no convolution for ", w.channels, " to ", weight.rows, " channels"); });
           plan =

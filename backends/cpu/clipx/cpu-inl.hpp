@@ -90,7 +90,15 @@ struct cpu_engine::state {
   };
   std::map<std::array<std::int64_t, 4>, pack> packs;  // address, rows, columns, variant
 
-  std::vector<float> wide_a, wide_b, wide_c;  // bf16 operands on a processor without bf16
+  std::vector<float> wide_a, wide_b, wide_c, wide_w;  // bf16 operands on a processor without bf16
+
+  // Convolutions that train, in conv_training-inl.hpp.
+  enum class pass { forward, data, weights };
+  struct conv_sizes;
+  plan conv_plan(pass p, const conv_sizes& c, dim pictures);
+  void conv_pass(pass p, const conv_sizes& c, cpu_view from, cpu_view weight, cpu_view to);
+  mat<const float> conv_weights(const conv_sizes& c, cpu_view x, cpu_view dy);
+  std::vector<float> packed_weight, part_sums, plain_sum;
 
   static md matrix(dim rows, dim cols, dim row_step, dim col_step, bool half) {
     return md({rows, cols}, half ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32,
@@ -364,3 +372,4 @@ buffer<std::byte> cpu<T>::zeroed(dim bytes) {
 }  // namespace clipx
 
 #include "conv-inl.hpp"
+#include "conv_training-inl.hpp"

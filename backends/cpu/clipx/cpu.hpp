@@ -50,6 +50,10 @@ class cpu_engine {
   /// y = relu?(conv(x) scaled and shifted by the BatchNorm + residual?)
   void conv(cpu_view x, const window& w, cpu_view weight, mat<const float> stats, mat<const float> gamma, mat<const float> beta,
             double eps, cpu_view residual, bool relu, cpu_view y);
+  /// y = conv(x), for training: the weights (out, in k k) are taken as they are now.
+  void conv_training(cpu_view x, const window& w, cpu_view weight, cpu_view y);
+  /// dx, which may be empty, is written; dweight accumulates.
+  void conv_backward(cpu_view x, const window& w, cpu_view weight, cpu_view dy, cpu_view dx, cpu_view dweight);
 
  private:
   struct state;
@@ -63,7 +67,8 @@ class cpu {
   using scalar = T;
   using accum = float;
   struct fast : nothing_fast {
-    static constexpr bool linear = true, attention = true, add_layernorm = true, conv_batchnorm = true;
+    static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, conv_batchnorm = true,
+                          conv = true;
   };
   static constexpr bool host_memory = true;  // weights may be used where a file is mapped
 
@@ -159,9 +164,9 @@ class cpu {
     K::layernorm_backward(n_, x, w, stats, dy, {}, dx, dw, db);
   }
   void column_stats(in x, out_f stats) { K::column_stats(n_, x, stats); }
-  void batchnorm(in x, in_f stats, in_f w, in_f b, double eps, out y) { K::batchnorm(n_, x, stats, w, b, eps, y); }
+  void batchnorm(in x, in_f stats, in_f w, in_f b, double eps, out y) { K::batchnorm(n_, x, stats, w, b, eps, {}, false, y); }
   void batchnorm_backward(in x, in_f stats, in_f w, double eps, bool training, in dy, out dx, out_f dw, out_f db) {
-    K::batchnorm_backward(n_, x, stats, w, eps, training, dy, dx, dw, db);
+    K::batchnorm_backward(n_, x, stats, w, eps, training, {}, dy, dx, dx, dw, db);
   }
   void normalize(in x, out_f y, out_f norms) { K::normalize(n_, x, y, norms); }
   void normalize_backward(in_f y, in_f norms, in_f dy, out dx) { K::normalize_backward(n_, y, norms, dy, dx); }
@@ -213,6 +218,18 @@ class cpu {
   void conv_batchnorm(in x, const window& w, in weight, in_f stats, in_f gamma, in_f beta, double eps, in residual, bool relu,
                       out y) {
     engine_.conv(x, w, weight, stats, gamma, beta, eps, residual, relu, y);
+  }
+  void conv(in x, const window& w, in weight, out y) { engine_.conv_training(x, w, weight, y); }
+  void conv_backward(in x, const window& w, in weight, in dy, out dx, out dweight) {
+    engine_.conv_backward(x, w, weight, dy, dx, dweight);
+  }
+  void batchnorm_relu(in x, in_f stats, in_f w, in_f b, double eps, in residual, bool relu, out y) {
+    K::batchnorm(n_, x, stats, w, b, eps, residual, relu, y);
+  }
+  /// y: what the ReLU gave; dz, the gradient before it, may be dy, or dx where nobody asks for it.
+  void batchnorm_relu_backward(in x, in_f stats, in_f w, double eps, bool training, in y, in dy, out dz, out dx, out_f dw,
+                               out_f db) {
+    K::batchnorm_backward(n_, x, stats, w, eps, training, y, dy, dz, dx, dw, db);
   }
   void attention(in q, in k, in v, const row_ranges& queries, const row_ranges& keys, dim heads, bool causal, out y, out_f lse) {
     K::attention(n_, q, k, v, queries, keys, heads, causal, y, lse);

@@ -82,6 +82,23 @@ CLIPX_INLINE std::vector<float>& shared_floats(dim n) {
   if (static_cast<dim>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
   return v;
 }
+/// Rows that are summed by one thread: a function of the columns alone, and few enough to stay in the cache.
+inline dim piece_rows(dim cols) { return std::max<dim>(1, (dim{1} << 9) / std::max<dim>(cols, 1)) * 64; }
+/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece, the pieces added in their order. In
+/// shared_floats().
+template <class F>
+mat<float> column_pieces(int threads, dim rows, dim cols, F&& f) {
+  const dim height = piece_rows(cols), pieces = (rows + height - 1) / height;
+  const mat<float> parts(shared_floats((pieces + 1) * 2 * cols).data(), (pieces + 1) * 2, cols);
+  share(threads, pieces, height * cols, 1, [&](dim first, dim n) {
+    for (dim p = first; p < first + n; ++p) f(p * height, std::min(height, rows - p * height), parts.row_range(2 * (p + 1), 2));
+  });
+  const auto sums = parts.row_range(0, 2);
+  std::fill_n(sums.data, sums.size(), 0.0f);
+  for (dim p = 1; p <= pieces; ++p)
+    for (dim i = 0; i < sums.size(); ++i) sums.data[i] += parts.row(2 * p)[i];
+  return sums;
+}
 }  // namespace simd
 
 CLIPX_INLINE const char* float_kernels::instruction_set() { return simd::best_of_floats().name; }
@@ -295,10 +312,10 @@ void kernels<T>::layernorm(int threads, mat<const T> x, mat<const float> weight,
 template <class T>
 void kernels<T>::layernorm_backward(int threads, mat<const T> x, mat<const float> weight, mat<const float> stats, mat<const T> dy,
                                     mat<const T> residual, mat<T> dx, mat<float> dweight, mat<float> dbias) {
-  simd::share(threads, x.cols, x.rows, simd::line, [&](dim first, dim n) {  // before dx, which may be dy
-    simd::best<T>().layernorm_columns(x.col_range(first, n), stats, dy.col_range(first, n), dweight.col_range(first, n),
-                                      dbias.col_range(first, n));
-  });
+  const auto sums = simd::column_pieces(threads, x.rows, x.cols, [&](dim first, dim n, mat<float> piece) {
+    simd::best<T>().layernorm_columns(x.row_range(first, n), stats.row_range(first, n), dy.row_range(first, n), piece);
+  });  // before dx, which may be dy
+  for (dim c = 0; c < x.cols; ++c) dweight.data[c] += sums.row(0)[c], dbias.data[c] += sums.row(1)[c];
   simd::by_rows(
       threads, x.rows, x.cols,
       [&](mat<const T> a, mat<const float> s, mat<const T> b, mat<const T> more, mat<T> c) {
@@ -318,35 +335,56 @@ void kernels<T>::add_layernorm(int threads, mat<const T> x, mat<const T> branch,
 }
 template <class T>
 void kernels<T>::column_stats(int threads, mat<const T> x, mat<float> stats) {
-  simd::share(threads, x.cols, x.rows, simd::line,
-              [&](dim first, dim n) { simd::best<T>().column_stats(x.col_range(first, n), stats.col_range(first, n)); });
+  const dim height = simd::piece_rows(x.cols), pieces = (x.rows + height - 1) / height;
+  const mat<float> parts(simd::shared_floats(pieces * 2 * x.cols).data(), pieces * 2, x.cols);  // mean and variance of each piece
+  const auto rows_of = [&](dim p) { return std::min(height, x.rows - p * height); };
+  simd::share(threads, pieces, height * x.cols, 1, [&](dim first, dim n) {
+    for (dim p = first; p < first + n; ++p)
+      simd::best<T>().column_stats(x.row_range(p * height, rows_of(p)), parts.row_range(2 * p, 2));
+  });
+  // The whole's mean is that of the pieces'; its variance is the pieces' own and that of their means.
+  for (dim c = 0; c < x.cols; ++c) {
+    double mean = 0, squares = 0;
+    for (dim p = 0; p < pieces; ++p) mean += static_cast<double>(rows_of(p)) * static_cast<double>(parts.row(2 * p)[c]);
+    mean /= static_cast<double>(x.rows);
+    for (dim p = 0; p < pieces; ++p) {
+      const double away = static_cast<double>(parts.row(2 * p)[c]) - mean;
+      squares += static_cast<double>(rows_of(p)) * (static_cast<double>(parts.row(2 * p + 1)[c]) + away * away);
+    }
+    stats.row(0)[c] = static_cast<float>(mean), stats.row(1)[c] = static_cast<float>(squares / static_cast<double>(x.rows));
+  }
 }
 template <class T>
 void kernels<T>::batchnorm(int threads, mat<const T> x, mat<const float> stats, mat<const float> weight, mat<const float> bias,
-                           double eps, mat<T> y) {
+                           double eps, mat<const T> residual, bool relu, mat<T> y) {
   simd::by_rows(
       threads, x.rows, x.cols,
-      [&](mat<const T> a, mat<T> b) { simd::best<T>().batchnorm(a, stats, weight, bias, static_cast<float>(eps), b); }, x, y);
+      [&](mat<const T> a, mat<const T> b, mat<T> c) {
+        simd::best<T>().batchnorm(a, stats, weight, bias, static_cast<float>(eps), b, relu, c);
+      },
+      x, residual, y);
 }
 template <class T>
 void kernels<T>::batchnorm_backward(int threads, mat<const T> x, mat<const float> stats, mat<const float> weight, double eps,
-                                    bool training, mat<const T> dy, mat<T> dx, mat<float> dweight, mat<float> dbias) {
+                                    bool training, mat<const T> y, mat<const T> dy, mat<T> dz, mat<T> dx, mat<float> dweight,
+                                    mat<float> dbias) {
   const float e = static_cast<float>(eps), n = static_cast<float>(x.rows);
-  const mat<float> sums(simd::shared_floats(2 * x.cols).data(), 2, x.cols);
-  simd::share(threads, x.cols, x.rows, simd::line, [&](dim first, dim count) {
-    simd::best<T>().batchnorm_columns(x.col_range(first, count), stats.col_range(first, count), e, dy.col_range(first, count),
-                                      sums.col_range(first, count));
+  const bool kept = y && dz.data != dx.data;  // else it is computed again
+  const auto sums = simd::column_pieces(threads, x.rows, x.cols, [&](dim first, dim count, mat<float> piece) {
+    simd::best<T>().batchnorm_columns(x.row_range(first, count), stats, e, simd::row_part(y, first, count),
+                                      dy.row_range(first, count), kept ? dz.row_range(first, count) : mat<T>(), piece);
   });
+  if (kept) y = {}, dy = dz;
   for (dim c = 0; c < x.cols; ++c) {
     dweight.data[c] += sums.row(0)[c], dbias.data[c] += sums.row(1)[c];
     sums.row(0)[c] /= n, sums.row(1)[c] /= n;
   }
   simd::by_rows(
       threads, x.rows, x.cols,
-      [&](mat<const T> a, mat<const T> b, mat<T> c) {
-        simd::best<T>().batchnorm_backward(a, stats, weight, e, training ? mat<const float>(sums) : mat<const float>(), b, c);
+      [&](mat<const T> a, mat<const T> b, mat<const T> c, mat<T> d) {
+        simd::best<T>().batchnorm_backward(a, stats, weight, e, training ? mat<const float>(sums) : mat<const float>(), b, c, d);
       },
-      x, dy, dx);
+      x, y, dy, dx);
 }
 template <class T>
 void kernels<T>::normalize(int threads, mat<const T> x, mat<float> y, mat<float> lengths) {

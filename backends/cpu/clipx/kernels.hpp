@@ -2,7 +2,7 @@
 //
 // `threads` is the most threads a call may use (OpenMP); small work stays on the caller's. Every row is computed by one thread
 // in an order of summation that depends neither on the number of threads nor on the other rows, so results are bit-equal
-// whatever batch a row comes in. Column sums go down the rows in fixed blocks, one thread a column. Shapes are trusted.
+// whatever batch a row comes in. Column sums go down the rows in fixed blocks, whichever threads take them. Shapes are trusted.
 #pragma once
 #include <array>
 #include <clipx/core/backend.hpp>
@@ -81,11 +81,14 @@ struct kernels : float_kernels {
                             double eps, mat<T> sum, mat<T> y, mat<float> stats);
   /// stats (2, cols): mean and biased variance of every column.
   static void column_stats(int threads, mat<const T> x, mat<float> stats);
+  /// y = relu?(BatchNorm(x) + residual?); a residual may be empty.
   static void batchnorm(int threads, mat<const T> x, mat<const float> stats, mat<const float> weight, mat<const float> bias,
-                        double eps, mat<T> y);
-  /// training: the statistics are x's own.
+                        double eps, mat<const T> residual, bool relu, mat<T> y);
+  /// training: the statistics are x's own. y: what the ReLU gave, empty where there was none; dz receives the gradient before it
+  /// and may be dy, or dx where nobody asks for it.
   static void batchnorm_backward(int threads, mat<const T> x, mat<const float> stats, mat<const float> weight, double eps,
-                                 bool training, mat<const T> dy, mat<T> dx, mat<float> dweight, mat<float> dbias);
+                                 bool training, mat<const T> y, mat<const T> dy, mat<T> dz, mat<T> dx, mat<float> dweight,
+                                 mat<float> dbias);
   /// Unit rows and lengths (rows, 1), floor 1e-12.
   static void normalize(int threads, mat<const T> x, mat<float> y, mat<float> lengths);
   static void normalize_backward(int threads, mat<const float> y, mat<const float> lengths, mat<const float> dy, mat<T> dx);

@@ -74,15 +74,24 @@ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> sta
   }
 }
 
+/// f(place, first row, end) by blocks of rows that stay in the cache while the columns go by.
+template <class F>
+HWY_INLINE void by_columns(dim rows, dim cols, F&& f) {
+  for (dim r = 0; r < rows; r += block_rows) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + block_rows)); });
+}
+
 template <class T>
-void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, mat<float> dw, mat<float> db) {
-  float* totals = scratch(x.cols);
-  column_sums(0, 1, x.rows, x.cols, totals, [&](auto at, dim r) CLIPX_LANES {
-    return at.get(dy.row(r)) * ((at.get(x.row(r)) - set(stats.row(r)[0])) * set(stats.row(r)[1]));
+void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, mat<float> sums) {
+  std::fill_n(sums.data, sums.size(), 0.0f);
+  by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
+    auto dot = zero(), all = zero();
+    for (; r < end; ++r) {
+      const auto g = at.get(dy.row(r));
+      dot = dot + g * ((at.get(x.row(r)) - set(stats.row(r)[0])) * set(stats.row(r)[1]));
+      all = all + g;
+    }
+    at.put(at.get(sums.row(0)) + dot, sums.row(0)), at.put(at.get(sums.row(1)) + all, sums.row(1));
   });
-  add_totals(totals, x.cols, dw.data);
-  column_sums(0, 1, x.rows, x.cols, totals, [&](auto at, dim r) CLIPX_LANES { return at.get(dy.row(r)); });
-  add_totals(totals, x.cols, db.data);
 }
 
 template <class T>
@@ -104,38 +113,54 @@ HWY_INLINE vf column_rstd(At at, mat<const float> stats, float eps) {
   return set(1.0f) / hn::Sqrt(at.get(stats.row(1)) + set(eps));
 }
 
-/// f(place, first row, end) by blocks of rows that stay in the cache while the columns go by.
-template <class F>
-HWY_INLINE void by_columns(dim rows, dim cols, F&& f) {
-  for (dim r = 0; r < rows; r += block_rows) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + block_rows)); });
-}
-
 template <class T>
-void batchnorm(mat<const T> x, mat<const float> stats, mat<const float> w, mat<const float> b, float eps, mat<T> y) {
+void batchnorm(mat<const T> x, mat<const float> stats, mat<const float> w, mat<const float> b, float eps, mat<const T> residual,
+               bool rectified, mat<T> y) {
   by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
     const auto mean = at.get(stats.row(0)), scale = column_rstd(at, stats, eps) * at.get(w.data), shift = at.get(b.data);
-    for (; r < end; ++r) at.put(hn::MulAdd(at.get(x.row(r)) - mean, scale, shift), y.row(r));
+    for (; r < end; ++r) {
+      auto v = hn::MulAdd(at.get(x.row(r)) - mean, scale, shift);
+      if (residual) v = v + at.get(residual.row(r));
+      at.put(rectified ? relu::value(v) : v, y.row(r));
+    }
   });
 }
 
-template <class T>
-void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<const T> dy, mat<float> sums) {
-  column_sums(0, 1, x.rows, x.cols, sums.row(0),
-              [&](auto at, dim r) CLIPX_LANES { return at.get(dy.row(r)) * (at.get(x.row(r)) - at.get(stats.row(0))); });
-  along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(sums.row(0)) * column_rstd(at, stats, eps), sums.row(0)); });
-  column_sums(0, 1, x.rows, x.cols, sums.row(1), [&](auto at, dim r) CLIPX_LANES { return at.get(dy.row(r)); });
+/// dy through the ReLU that gave y, where there was one.
+template <class At, class T>
+HWY_INLINE vf before_relu(At at, dim r, mat<const T> y, mat<const T> dy) {
+  const auto g = at.get(dy.row(r));
+  return y ? hn::IfThenElseZero(at.get(y.row(r)) > zero(), g) : g;
 }
 
-/// means (2, cols) of dy xhat and of dy, where the statistics are the batch's own; else empty.
+/// sums (2, cols) of dz xhat and of dz, the gradient before the ReLU, which dz receives where it is not empty.
+template <class T>
+void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<const T> y, mat<const T> dy, mat<T> dz,
+                       mat<float> sums) {
+  std::fill_n(sums.data, sums.size(), 0.0f);
+  by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
+    const auto mean = at.get(stats.row(0));
+    auto dot = zero(), all = zero();
+    for (; r < end; ++r) {
+      const auto g = before_relu(at, r, y, dy);
+      if (dz) at.put(g, dz.row(r));
+      dot = dot + g * (at.get(x.row(r)) - mean), all = all + g;
+    }
+    at.put(hn::MulAdd(dot, column_rstd(at, stats, eps), at.get(sums.row(0))), sums.row(0));
+    at.put(at.get(sums.row(1)) + all, sums.row(1));
+  });
+}
+
+/// means (2, cols) of dz xhat and of dz, where the statistics are the batch's own; else empty.
 template <class T>
 void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float> w, float eps, mat<const float> means,
-                        mat<const T> dy, mat<T> dx) {
+                        mat<const T> y, mat<const T> dy, mat<T> dx) {
   by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
     const auto mean = at.get(stats.row(0)), rstd = column_rstd(at, stats, eps), scale = at.get(w.data) * rstd;
     const auto dot = means ? at.get(means.row(0)) : zero(), all = means ? at.get(means.row(1)) : zero();
     for (; r < end; ++r) {
       const auto xhat = (at.get(x.row(r)) - mean) * rstd;
-      at.put(scale * (at.get(dy.row(r)) - all - xhat * dot), dx.row(r));
+      at.put(scale * (before_relu(at, r, y, dy) - all - xhat * dot), dx.row(r));
     }
   });
 }

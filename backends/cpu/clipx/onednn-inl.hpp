@@ -8,6 +8,15 @@ namespace clipx::onednn {
 
 using md = dnnl::memory::desc;
 
+/// The three tensors of a convolution (or their gradients), and how its window moves.
+struct convolution {
+  static constexpr auto how = dnnl::algorithm::convolution_direct;
+  md x, weight, y;
+  dnnl::memory::dim stride, pad;
+  dnnl::memory::dims strides() const { return {stride, stride}; }
+  dnnl::memory::dims pads() const { return {pad, pad}; }
+};
+
 /// Holds oneDNN to CLIPX_MAX_ISA; before its first use, once in a process.
 inline void limit_isa() {
   [[maybe_unused]] static const bool done = [] {
@@ -29,21 +38,19 @@ inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& e, const md& a, c
   if (bias.get_ndims() == 0) return {e, a, b, c, attr, true};
   return {e, a, b, bias, c, attr, true};
 }
-inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, const md& x, const md& w, const md& bias, const md& y,
-                                                      dnnl::memory::dim stride, dnnl::memory::dim pad,
-                                                      const dnnl::primitive_attr& attr) {
-  return {e,
-          dnnl::prop_kind::forward_inference,
-          dnnl::algorithm::convolution_direct,
-          x,
-          w,
-          bias,
-          y,
-          {stride, stride},
-          {pad, pad},
-          {pad, pad},
-          attr,
-          true};
+inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, dnnl::prop_kind kind, const convolution& c,
+                                                      const md& bias, const dnnl::primitive_attr& attr) {
+  return {e, kind, convolution::how, c.x, c.weight, bias, c.y, c.strides(), c.pads(), c.pads(), attr, true};
+}
+inline dnnl::convolution_backward_data::primitive_desc conv_data(const dnnl::engine& e, const convolution& c,
+                                                                 const dnnl::convolution_forward::primitive_desc& forward,
+                                                                 const dnnl::primitive_attr& attr) {
+  return {e, convolution::how, c.x, c.weight, c.y, c.strides(), c.pads(), c.pads(), forward, attr, true};
+}
+inline dnnl::convolution_backward_weights::primitive_desc conv_weights(const dnnl::engine& e, const convolution& c,
+                                                                       const dnnl::convolution_forward::primitive_desc& forward,
+                                                                       const dnnl::primitive_attr& attr) {
+  return {e, convolution::how, c.x, c.weight, c.y, c.strides(), c.pads(), c.pads(), forward, attr, true};
 }
 inline void append(dnnl::post_ops& ops, dnnl::algorithm f, float alpha, float beta) { ops.append_eltwise(f, alpha, beta); }
 #else
@@ -52,21 +59,19 @@ inline dnnl::matmul::primitive_desc matmul(const dnnl::engine& e, const md& a, c
   if (bias.dims().empty()) return {{a, b, c}, attr, e, true};
   return {{a, b, bias, c}, attr, e, true};
 }
-inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, const md& x, const md& w, const md& bias, const md& y,
-                                                      dnnl::memory::dim stride, dnnl::memory::dim pad,
-                                                      const dnnl::primitive_attr& attr) {
-  return {{dnnl::prop_kind::forward_inference,
-           dnnl::algorithm::convolution_direct,
-           x,
-           w,
-           bias,
-           y,
-           {stride, stride},
-           {pad, pad},
-           {pad, pad}},
-          attr,
-          e,
-          true};
+inline dnnl::convolution_forward::primitive_desc conv(const dnnl::engine& e, dnnl::prop_kind kind, const convolution& c,
+                                                      const md& bias, const dnnl::primitive_attr& attr) {
+  return {{kind, convolution::how, c.x, c.weight, bias, c.y, c.strides(), c.pads(), c.pads()}, attr, e, true};
+}
+inline dnnl::convolution_backward_data::primitive_desc conv_data(const dnnl::engine& e, const convolution& c,
+                                                                 const dnnl::convolution_forward::primitive_desc& forward,
+                                                                 const dnnl::primitive_attr& attr) {
+  return {{convolution::how, c.x, c.weight, c.y, c.strides(), c.pads(), c.pads()}, attr, e, forward, true};
+}
+inline dnnl::convolution_backward_weights::primitive_desc conv_weights(const dnnl::engine& e, const convolution& c,
+                                                                       const dnnl::convolution_forward::primitive_desc& forward,
+                                                                       const dnnl::primitive_attr& attr) {
+  return {{convolution::how, c.x, c.weight, c.y, c.strides(), c.pads(), c.pads()}, attr, e, forward, true};
 }
 inline void append(dnnl::post_ops& ops, dnnl::algorithm f, float alpha, float beta) { ops.append_eltwise(1.0f, f, alpha, beta); }
 #endif

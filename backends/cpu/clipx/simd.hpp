@@ -55,12 +55,12 @@ struct table {
 
   void (*layernorm)(in x, in_f w, in_f b, float eps, out y, out_f stats);
   void (*layernorm_backward)(in x, in_f w, in_f stats, in dy, in residual, out dx);
-  void (*layernorm_columns)(in x, in_f stats, in dy, out_f dw, out_f db);
+  void (*layernorm_columns)(in x, in_f stats, in dy, out_f sums);  // (2, cols): of dy xhat, and of dy
   void (*add_layernorm)(in x, in branch, in_f w, in_f b, float eps, out sum, out y, out_f stats);
   void (*column_stats)(in x, out_f stats);
-  void (*batchnorm)(in x, in_f stats, in_f w, in_f b, float eps, out y);
-  void (*batchnorm_columns)(in x, in_f stats, float eps, in dy, out_f sums);  // (2, cols): of dy xhat, and of dy
-  void (*batchnorm_backward)(in x, in_f stats, in_f w, float eps, in_f means, in dy, out dx);
+  void (*batchnorm)(in x, in_f stats, in_f w, in_f b, float eps, in residual, bool relu, out y);
+  void (*batchnorm_columns)(in x, in_f stats, float eps, in y, in dy, out dz, out_f sums);  // (2, cols): of dz xhat, and of dz
+  void (*batchnorm_backward)(in x, in_f stats, in_f w, float eps, in_f means, in y, in dy, out dx);
   void (*normalize)(in x, out_f y, out_f lengths);
   void (*normalize_backward)(in_f y, in_f lengths, in_f dy, out dx);
 

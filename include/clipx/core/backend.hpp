@@ -51,6 +51,7 @@ struct nothing_fast {
   static constexpr bool add_layernorm = false;   // residual sum and LayerNorm in one pass, and in one their gradients
   static constexpr bool batchnorm_relu = false;  // BatchNorm, residual and ReLU in one pass, and their gradients
   static constexpr bool conv_batchnorm = false;  // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
+  static constexpr bool conv = false;            // convolution, and its gradients, without a matrix of patches (training)
   // record(body): runs body once, then records the verbs that it calls; replay(recording) does them again as one call. Memory that
   // body takes from memory(), and gives back, is the recording's own; what it names besides must stay where it is. It may upload
   // (the values are recorded with it) but not download.

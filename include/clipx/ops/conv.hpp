@@ -46,10 +46,7 @@ struct conv_batchnorm {
       }
     auto stats = s.make_accum(2, out);     // (2, out)
     auto u = k ? s.make(y.rows, out) : y;  // (N*H'*W', out)
-    {
-      scratch<B> here(s);
-      s.device.gemm(op::none, op::transpose, A(1), patches(s, x, w, y.rows), mat<const T>(weight), A(0), u);
-    }
+    convolve(s, x, w, u);
     bn.forward(s, mat<const T>(u), residual, relu, y, {stats}, training);
     if (k) *k = {x, u, mat<const T>(y), {stats}, height, width, training};
   }
@@ -60,6 +57,11 @@ struct conv_batchnorm {
     scratch<B> here(s);
     auto du = s.make(dy.rows, out);  // (N*H'*W', out)
     bn.backward(s, mat<const T>(k.u), k.stats, k.training, relu ? k.y : mat<const T>{}, dy, grad.bn, dz, du);
+    if constexpr (B::fast::conv)
+      if (direct(w, dy.rows)) {
+        s.device.conv_backward(k.x, w, mat<const T>(weight), mat<const T>(du), dx, grad.weight);
+        return;
+      }
     {
       scratch<B> patches_only(s);
       s.device.gemm(op::transpose, op::none, A(1), mat<const T>(du), patches(s, k.x, w, dy.rows), A(1), grad.weight);
@@ -72,6 +74,17 @@ struct conv_batchnorm {
 
  private:
   bool pointwise() const { return kernel == 1 && stride == 1; }  // the patches are the pixels
+  /// Whether patches are better never made: not where they are few, beside weights that a direct convolution packs at each call.
+  bool direct(const window& w, dim rows) const { return !pointwise() && rows >= w.patch(); }
+  void convolve(step<B>& s, mat<const T> x, const window& w, mat<T> u) const {
+    if constexpr (B::fast::conv)
+      if (direct(w, u.rows)) {
+        s.device.conv(x, w, mat<const T>(weight), u);
+        return;
+      }
+    scratch<B> here(s);
+    s.device.gemm(op::none, op::transpose, A(1), patches(s, x, w, u.rows), mat<const T>(weight), A(0), u);
+  }
   mat<const T> patches(step<B>& s, mat<const T> x, const window& w, dim rows) const {
     if (pointwise()) return x;
     auto cols = s.make(rows, w.patch());  // (N*H'*W', in*k*k)

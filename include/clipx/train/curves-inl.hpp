@@ -87,14 +87,10 @@ CLIPX_INLINE series smoothed(const series& all, double reach) {
 }
 
 /// Digits in groups of three: 12,500.
-CLIPX_INLINE std::string grouped(std::string_view digits) {
-  const auto dot = std::min(digits.find('.'), digits.size()), first = static_cast<std::size_t>(digits.starts_with('-'));
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > first && i < dot && (dot - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
+CLIPX_INLINE std::string grouped(std::string digits) {
+  const auto dot = std::min(digits.find('.'), digits.size()), first = static_cast<std::size_t>(digits[0] == '-');
+  for (auto at = dot; at > first + 3;) digits.insert(at -= 3, 1, ',');
+  return digits;
 }
 
 /// A number to as many places as tell multiples of `unit` apart: 0.25, 12,500, 1.5e-4.
@@ -104,7 +100,7 @@ CLIPX_INLINE std::string tick_label(double value, double unit) {
   const int place = static_cast<int>(std::floor(std::log10(unit) + 1e-9));
   if (place >= -4 && std::abs(value) < 1e7) {
     const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, std::max(0, -place)).ptr;
-    return grouped({text, static_cast<std::size_t>(end - text)});
+    return grouped({text, end});
   }
   const int digits = std::clamp(static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-9)) - place, 0, 15);
   const std::string_view number(
@@ -129,8 +125,8 @@ struct axis {
   axis(double from, double to, int most, bool steps) {
     if (!(from <= to)) from = 0, to = 1;
     const double size = std::max(std::abs(from), std::abs(to));
-    if (to - from <= 1e-9 * size || size < 1e-100) {
-      const double around = size < 1e-100 ? 1 : size / 10;
+    if (to - from <= 1e-9 * size) {
+      const double around = size == 0 ? 1 : size / 10;
       from -= around, to += around;
     }
     if (from > 0 && from < 0.35 * to) from = 0;
@@ -231,8 +227,10 @@ CLIPX_INLINE std::string draw(const chart& c, bool alone) {
   std::vector<series> drawn;
   double x0 = HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;
   for (const auto& one : c.curves)
-    for (const auto& p : drawn.emplace_back(thin(one.points)))
+    for (auto& p : drawn.emplace_back(thin(one.points))) {
+      if (std::abs(p.y) < 1e-100) p.y = 0;
       if (drawable(p.y)) x0 = std::min(x0, p.x), x1 = std::max(x1, p.x), y0 = std::min(y0, p.y), y1 = std::max(y1, p.y);
+    }
   const double left = c.y_label.empty() ? 64 : 78, top = c.curves.size() > 1 ? 70 : 50, wide = c.width - left - 34,
                tall = c.height - top - 52, middle = top + tall / 2;
   const plane paper{axis(x0, x1, std::max(2, static_cast<int>(wide / 85)), true),

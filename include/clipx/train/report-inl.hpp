@@ -137,8 +137,8 @@ CLIPX_INLINE std::string report_page(const run_record& run, const std::string& t
       out += cat("<tr><th>", escape_markup(valid_utf8(name)), "</th><td>", escape_markup(valid_utf8(value)), "</td></tr>\n");
     out += "</table></div>\n";
   }
-  if (!run.all.empty()) out += "<h2>Final figures</h2>\n" + figures_table(run);
-  if (run.lines > 1) out += "<h2>Curves</h2>\n" + curves_section(run);
+  if (!run.all.empty()) out += cat("<h2>Final figures</h2>\n", figures_table(run));
+  if (run.lines > 1) out += cat("<h2>Curves</h2>\n", curves_section(run));
   return out + "</body>\n</html>\n";
 }
 

@@ -1,0 +1,97 @@
+// trainer: a model with all that belongs to its training. A step takes a batch of pairs; everything random in it is a function of
+// the seed and the step's number, so a trainer restored from a file goes on as if it had never stopped.
+#pragma once
+#include "../core/random.hpp"
+#include "../model/init.hpp"
+#include "gradients.hpp"
+#include "optimizer.hpp"
+#include "schedule.hpp"
+
+namespace clipx {
+
+struct trainer_options {
+  gradient_options gradients;  // train_image, train_text: a locked tower's weights stay as they are
+  optimizer_options optimizer;
+  cosine_schedule schedule;
+  double patch_dropout = 0;  // share of a ViT's patches that are left out, others in each picture and step
+  dim whole_from = -1;       // from this step on none is left out; -1: never
+  std::uint64_t seed = 0;    // of the initial weights and the patch dropout
+};
+
+/// Which patches of N pictures of L tokens go on: (N, L') rows, each picture's class token first. Empty where share is 0.
+std::vector<std::int32_t> choose_patches(dim N, dim L, double share, const draws& draw);
+
+template <class Encoder, backend B>
+class trainer {
+ public:
+  using model_type = clip<Encoder, B>;
+  /// A model with initial weights. Errors: options that suit no model (patch dropout of a ResNet, a share outside [0, 1)).
+  trainer(B& device, const clip_config& config, const trainer_options& o)
+      : options_(o),
+        model_(device, config),
+        grad_(model_.zeros_like()),
+        initialised_((initialise(model_, o.seed), true)),
+        optimizer_(model_, o.optimizer, [&](const std::string& name) { return is_trained(name, o.gradients); }),
+        gradients_(model_, o.gradients) {
+    expect(o.patch_dropout >= 0 && o.patch_dropout < 1,
+           [&] { return cat("patch dropout: expected a share from 0 to below 1, got ", o.patch_dropout); });
+    expect(o.patch_dropout == 0 || !config.vision.is_resnet(), "patch dropout: a ModifiedResNet has no patches");
+  }
+  trainer(const trainer&) = delete;
+
+  /// One step of the optimiser on N pictures (N, n n 3), 8-bit RGB, and their texts (ids from start to end).
+  void step(std::span<const std::uint8_t> rgb, std::span<const std::vector<std::int32_t>> texts) {
+    const bool whole = options_.whole_from >= 0 && count() >= options_.whole_from;
+    const auto chosen = choose_patches(static_cast<dim>(texts.size()), model_.config().vision.tokens(),
+                                       whole ? 0 : options_.patch_dropout, draws(options_.seed, 0x9a7c4, count()));
+    gradients_({rgb, texts, chosen}, grad_);
+    optimizer_.update(grad_, options_.schedule(count()));
+  }
+  /// Of the last step's batch; waits for the device.
+  double loss() { return gradients_.loss(); }
+  /// Of the next step.
+  double learning_rate() const { return options_.schedule(count()); }
+  double log_scale() const {
+    using A = accum_t<B>;
+    double t = 0;
+    model_.device().download(mat<const A>(model_.logit_scale), mat<double>(&t, 1, 1));
+    model_.device().sync();
+    return t;
+  }
+  /// Steps done.
+  dim count() const { return optimizer_.count(); }
+  const trainer_options& options() const { return options_; }
+  model_type& model() { return model_; }
+  clipx::optimizer<model_type>& optimizer() { return optimizer_; }
+
+ private:
+  static bool is_trained(const std::string& name, const gradient_options& o) {
+    return name == "logit_scale" || (name.starts_with("visual.") ? o.train_image : o.train_text);
+  }
+  trainer_options options_;
+  model_type model_, grad_;
+  bool initialised_;  // before the optimiser copies the weights
+  clipx::optimizer<model_type> optimizer_;
+  pair_gradients<model_type> gradients_;
+};
+
+inline std::vector<std::int32_t> choose_patches(dim N, dim L, double share, const draws& draw) {
+  std::vector<std::int32_t> rows;
+  if (share == 0) return rows;
+  const dim patches = L - 1, left = std::max<dim>(1, static_cast<dim>(static_cast<double>(patches) * (1 - share)));
+  std::vector<std::int32_t> order(static_cast<std::size_t>(patches));
+  for (dim i = 0; i < N; ++i) {
+    for (dim p = 0; p < patches; ++p) order[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(i * L + 1 + p);
+    rows.push_back(static_cast<std::int32_t>(i * L));
+    for (dim p = 0; p < left; ++p) {  // the first `left` of a shuffle
+      const auto q =
+          p + static_cast<dim>(draw.below(static_cast<std::uint64_t>(i * patches + p), static_cast<std::uint64_t>(patches - p)));
+      std::swap(order[static_cast<std::size_t>(p)], order[static_cast<std::size_t>(q)]);
+    }
+    std::sort(order.begin(), order.begin() + left);
+    rows.insert(rows.end(), order.begin(), order.begin() + left);
+  }
+  return rows;
+}
+
+}  // namespace clipx

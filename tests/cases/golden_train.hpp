@@ -1,0 +1,126 @@
+// Ten steps of training against open_clip's own loop (tests/golden/training.py): the loss of each step, and every weight and
+// running statistic after the last. Bars, relative to a tensor's length:
+//   double  losses 1e-10; weights 1e-7, of which 6e-8 are the file's float32
+//   float   against PyTorch's float32: losses 1e-5; weights 1e-4, of which the script leaves 1e-5 to PyTorch's own distance
+//   bf16    four times the condition of training: how far ten steps end up from these when each weight starts half a bf16 step away
+// A weight decays by 1.2e-3 in these steps, so weights say which are in the group that does. With this eps, 1e-6, Adam moves what
+// has no gradient but rounding (a key's bias) by less than all bars, but not in bf16.
+#pragma once
+#include <clipx/core/bf16.hpp>
+#include <clipx/train/gradients.hpp>
+#include <clipx/train/optimizer.hpp>
+#include <clipx/train/schedule.hpp>
+#include <random>
+
+#include "golden_file.hpp"
+
+namespace cases {
+
+inline constexpr dim training_steps = 10;
+
+/// The batch of a step, as the script draws it.
+struct drawn_pairs {
+  std::vector<std::uint8_t> rgb;
+  std::vector<std::vector<std::int32_t>> texts;
+  drawn_pairs(dim step, const clipx::clip_config& c) {
+    constexpr dim pairs = 8;
+    std::mt19937 draw(static_cast<std::uint32_t>(step + 1));
+    for (dim i = 0; i < pairs * c.vision.image_size * c.vision.image_size * 3; ++i)
+      rgb.push_back(static_cast<std::uint8_t>(draw() >> 24));
+    for (dim i = 0; i < pairs; ++i) {
+      auto& text = texts.emplace_back(1, 62);
+      for (auto left = draw() % 11; left > 0; --left) text.push_back(static_cast<std::int32_t>(1 + draw() % 61));
+      text.push_back(63);
+    }
+  }
+};
+
+struct trained {
+  host losses;
+  std::map<std::string, host> weights;  // and running statistics, under the file's names
+  bool operator==(const trained&) const = default;
+};
+
+template <class Encoder, class Backend, class F>
+trained train(Backend& d, const clipx::checkpoint& source, const clipx::gradient_options& o, F&& start) {
+  clipx::clip<Encoder, Backend> model(d, source.config()), grad = model.zeros_like();
+  upload_weights(source, model, start);
+  clipx::optimizer adam(model, {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight_decay = 0.2, .max_norm = 1});
+  clipx::pair_gradients gradients(model, o);
+  const clipx::cosine_schedule rate{.peak = 1e-3, .warmup = 3, .total = training_steps};
+  trained out;
+  for (dim i = 0; i < training_steps; ++i) {
+    const drawn_pairs batch(i, source.config());
+    gradients({batch.rgb, batch.texts, {}}, grad);
+    out.losses.push_back(gradients.loss());
+    adam.update(grad, rate(i));
+  }
+  clipx::walk(model, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role) {
+    host values(static_cast<std::size_t>(m.size()));
+    d.download(mat<const E>(m), mat<double>(values.data(), m.rows, m.cols));
+    d.sync();
+    for (auto& [key, part] : as_stored(name, clipx::layout::open_clip, values, m.rows, m.cols)) out.weights[key] = part;
+  });
+  return out;
+}
+
+/// |got - want| <= bar * |want| + slack, lengths of vectors.
+inline void compare_lengths(const std::string& what, const host& got, const host& want, double bar, double slack = 0) {
+  REQUIRE(got.size() == want.size());
+  const double error = distance(got, want), limit = bar * norm(want) + slack;
+  INFO(what << ": error " << error << ", of its length " << error / norm(want) << ", error / limit " << error / limit);
+  CHECK(error <= limit);
+}
+
+/// Takes the keys' part out of attention's biases.
+inline host without_keys(const std::string& name, host bias) {
+  if (name.ends_with("k_proj.bias")) return {};
+  const auto third = static_cast<std::ptrdiff_t>(bias.size() / 3);
+  if (name.ends_with("in_proj_bias")) bias.erase(bias.begin() + third, bias.begin() + 2 * third);
+  return bias;
+}
+
+template <class Encoder, class Backend>
+void golden_training(Backend& d, const std::string& name, const clipx::gradient_options& o) {
+  using T = clipx::scalar_t<Backend>;
+  INFO(name << ", chunks of " << o.chunk << ", tiles of " << o.loss_tile);
+  const std::string folder = CLIPX_SOURCE_DIR "/tests/golden/models/" + name;
+  const auto source = clipx::checkpoint::open(folder);
+  const golden_file g(folder + "/training.safetensors");
+  const auto got = in_every_order(d, [&] { return train<Encoder>(d, source, o, [](float v) { return v; }); });
+  REQUIRE(got.losses.size() == static_cast<std::size_t>(training_steps));
+
+  if constexpr (std::is_same_v<T, clipx::bf16>) {
+    clipx::eigen<double> wide;
+    unsigned n = 0;
+    const auto nudged = [&](float v) {
+      return static_cast<float>(rounding_of<T>()(v) * (1 + (++n * 2654435761u >> 31 ? 1 : -1) * epsilon<T>()));
+    };
+    const auto moved = train<Encoder>(wide, source, o, nudged);
+    const auto near = [&](const std::string& what, const host& mine, const host& other, const host& want) {
+      compare_lengths(what, mine, want, 4 * epsilon<T>(), 4 * distance(other, want));
+    };
+    near("loss", got.losses, moved.losses, g.values("loss"));
+    for (auto& [key, values] : got.weights)
+      near(key, without_keys(key, values), without_keys(key, moved.weights.at(key)), without_keys(key, g.values(key)));
+  } else {
+    constexpr bool wide = std::is_same_v<T, double>;
+    const auto losses = g.values(wide ? "loss" : "loss.float32");
+    for (std::size_t i = 0; i < losses.size(); ++i)
+      compare_lengths(clipx::cat("loss of step ", i), {got.losses[i]}, {losses[i]}, wide ? 1e-10 : 1e-5);
+    for (auto& [key, values] : got.weights) compare_lengths(key, values, g.values(key), wide ? 1e-7 : 9e-5);
+  }
+  for (auto& left : g.unread("")) CHECK(left.starts_with("loss"));
+}
+
+}  // namespace cases
+
+#ifdef CATCH_VERSION_MAJOR
+TEST_CASE("ten steps of training as open_clip takes them") {
+  using clipx::keep, clipx::vit, clipx::modified_resnet;
+  cases::golden_training<vit>(device(), "vit_quick_gelu", {});
+  cases::golden_training<vit>(device(), "vit_quick_gelu", {.chunk = 3, .loss_tile = 3, .kept = keep::inputs});
+  cases::golden_training<modified_resnet>(device(), "resnet", {});
+  cases::golden_training<modified_resnet>(device(), "resnet", {.loss_tile = 5, .kept = keep::everything});
+}
+#endif

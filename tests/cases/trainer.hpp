@@ -1,0 +1,71 @@
+// A trainer on every backend: what goes to a file and comes back trains on to the same bits.
+#pragma once
+#include <clipx/core/bf16.hpp>
+#include <clipx/train/state.hpp>
+
+#include "../unit/temporary.hpp"
+#include "tiny.hpp"
+
+namespace cases {
+
+/// Four pairs of step `count` for a model.
+struct drawn_batch {
+  std::vector<std::uint8_t> rgb;
+  std::vector<std::vector<std::int32_t>> texts = tiny_texts();
+  drawn_batch(const clipx::clip_config& c, dim count) {
+    const clipx::draws draw(count);
+    for (dim i = 0; i < 4 * c.vision.image_size * c.vision.image_size * 3; ++i)
+      rgb.push_back(static_cast<std::uint8_t>(draw(static_cast<std::uint64_t>(i))));
+  }
+};
+
+template <class Trainer>
+void train_to(Trainer& t, dim count) {
+  while (t.count() < count) {
+    const drawn_batch b(t.model().config(), t.count());
+    t.step(b.rgb, b.texts);
+  }
+}
+
+template <class Encoder, class Backend>
+void test_trainer(Backend& d, const clipx::clip_config& config, clipx::trainer_options o) {
+  INFO((config.vision.is_resnet() ? "resnet" : "vit"));
+  o.schedule = {1e-2, 2, 6}, o.optimizer.max_norm = 1, o.optimizer.average = 0.5;
+  const temporary_folder dir;
+  clipx::trainer<Encoder, Backend> straight(d, config, o), stopped(d, config, o);
+  train_to(straight, 3), train_to(stopped, 3);
+  clipx::write_training_state(dir / "a.safetensors", stopped, {{"place", "12"}});
+  train_to(straight, 6);
+  clipx::trainer<Encoder, Backend> again(d, config, o);
+  train_to(again, 1);  // what it did before does not matter
+  const auto facts = clipx::read_training_state(dir / "a.safetensors", again);
+  CHECK(std::find(facts.begin(), facts.end(), std::pair<std::string, std::string>("place", "12")) != facts.end());
+  CHECK(again.count() == 3);
+  clipx::write_training_state(dir / "b.safetensors", again, {{"place", "12"}});
+  CHECK(contents(dir / "a.safetensors") == contents(dir / "b.safetensors"));
+  train_to(again, 6);
+  CHECK(again.loss() == straight.loss());
+  clipx::write_training_state(dir / "c.safetensors", straight, {});
+  clipx::write_training_state(dir / "d.safetensors", again, {});
+  CHECK(contents(dir / "c.safetensors") == contents(dir / "d.safetensors"));
+  CHECK(contents(dir / "c.safetensors") != contents(dir / "a.safetensors"));
+  auto without = o;
+  without.optimizer.average = 0;
+  clipx::trainer<Encoder, Backend> plain(d, config, without);
+  clipx::write_training_state(dir / "f.safetensors", plain, {});
+  const auto refused = message([&] { clipx::read_training_state(dir / "f.safetensors", again); });
+  INFO(refused);
+  CHECK(refused.find("missing: average.logit_scale") != std::string::npos);
+}
+
+}  // namespace cases
+
+#ifdef CATCH_VERSION_MAJOR
+TEST_CASE("a trainer goes on from its file") {
+  clipx::trainer_options o;
+  o.seed = 7, o.patch_dropout = 0.4, o.whole_from = 5;
+  cases::test_trainer<clipx::vit>(device(), cases::tiny_vit(), o);
+  o.patch_dropout = 0;
+  cases::test_trainer<clipx::modified_resnet>(device(), cases::tiny_resnet(), o);
+}
+#endif
