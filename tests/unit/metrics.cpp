@@ -414,9 +414,15 @@ TEST_CASE("report: smoothed values lie among their neighbours") {
   const auto raw = paths(picture, "one raw").at(0), bold = paths(picture, "one").at(0);
   const double low = raw[1].second, high = raw[2].second, middle = (low + high) / 2;
   REQUIRE(low > high);
-  // Weights fall by exp(-1 / 2.5): within, the mean leaves tanh(1 / 5) = 0.197 of the alternation; at an end, where the weights
-  // are (1, q, q^2, ..), it leaves (1 - q) / (1 + q), the same.
-  for (const auto& [x, y] : bold) CHECK(std::abs(y - middle) <= 0.198 * (low - high) / 2 + 0.06);
+  // Weights fall by q = exp(-1 / 2.5). At an end, where they are 1, q, q^2, .., the mean leaves (1 - q) / (1 + q) of the
+  // alternation; within, where they fall to both sides, its square. px: a tenth, in y and in the middle.
+  const double q = std::exp(-0.4), end = (1 - q) / (1 + q), half = (low - high) / 2;
+  REQUIRE(bold.size() == 201);
+  for (std::size_t i = 0; i < bold.size(); ++i) {
+    const bool within = i > 40 && i < 160;
+    CHECK(std::abs(bold[i].second - middle) == Approx(half * (within ? end * end : end)).margin(within ? 0.1 : half * end));
+  }
+  CHECK(std::abs(bold[0].second - middle) == Approx(half * end).margin(0.1));
 }
 
 TEST_CASE("report: records with little in them") {

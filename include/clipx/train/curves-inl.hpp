@@ -120,19 +120,21 @@ CLIPX_INLINE std::string tick_label(double value, double unit) {
 struct axis {
   double low = 0, high = 1, unit = 1;
 
-  /// For values of [from, to]. What begins near 0, seen from its other end, begins at 0. `whole`: the axis ends at ticks, which are
-  /// then `most` at most; else it ends with the values.
-  axis(double from, double to, int most, bool whole) {
+  /// For values of [from, to]. What begins near 0, seen from its other end, begins at 0. Of steps, an axis ends with them and its
+  /// ticks are whole numbers; of values, it ends at ticks.
+  axis(double from, double to, int most, bool steps) {
     if (!(from <= to)) from = 0, to = 1;
-    if (to - from <= 1e-9 * std::max(std::abs(from), std::abs(to))) {
-      const double around = from == 0 ? 1 : std::abs(from) / 10;
+    const double size = std::max(std::abs(from), std::abs(to));
+    if (to - from <= 1e-9 * size) {
+      const double around = size == 0 ? 1 : size / 10;
       from -= around, to += around;
     }
     if (from > 0 && from < 0.35 * to) from = 0;
     const double rough = (to - from) / most, power = std::pow(10, std::floor(std::log10(rough)));
     unit = power * (rough <= power ? 1 : rough <= 2 * power ? 2 : rough <= 5 * power ? 5 : 10);
-    low = whole ? std::floor(from / unit + 1e-9) * unit : from;
-    high = whole ? std::ceil(to / unit - 1e-9) * unit : to;
+    if (steps) unit = std::max(unit, 1.0);
+    low = steps ? from : std::floor(from / unit + 1e-9) * unit;
+    high = steps ? to : std::ceil(to / unit - 1e-9) * unit;
   }
   double place(double value) const { return (value - low) / (high - low); }
   double first() const { return std::ceil(low / unit - 1e-9); }
@@ -231,8 +233,8 @@ CLIPX_INLINE std::string draw(const chart& c, bool alone) {
     }
   const double left = c.y_label.empty() ? 64 : 78, top = c.curves.size() > 1 ? 70 : 50, wide = c.width - left - 34,
                tall = c.height - top - 52, middle = top + tall / 2;
-  const plane paper{axis(x0, x1, std::max(2, static_cast<int>(wide / 85)), false),
-                    axis(y0, y1, std::max(3, static_cast<int>(tall / 42)), true),
+  const plane paper{axis(x0, x1, std::max(2, static_cast<int>(wide / 85)), true),
+                    axis(y0, y1, std::max(3, static_cast<int>(tall / 42)), false),
                     left,
                     top,
                     wide,
