@@ -38,11 +38,16 @@ void each_case(dim pictures, F&& f) {
   const auto conv = [&](dim side, dim in, dim out, dim kernel, dim stride = 1, bool residual = false) {
     f(conv_case{pictures, side, side, in, out, kernel, stride, true, false, residual});
   };
+  const auto train = [&](dim side, dim in, dim out, dim kernel, dim stride = 1) {
+    f(conv_case{pictures, side, side, in, out, kernel, stride, true, true, false});
+  };
   conv(224, 3, 32, 3, 2), conv(112, 32, 32, 3), conv(112, 32, 64, 3);  // RN50: stem, then a block of each stage
   conv(56, 256, 64, 1), conv(56, 64, 64, 3), conv(56, 64, 256, 1, 1, true);
   conv(28, 512, 128, 1), conv(28, 128, 128, 3), conv(28, 128, 512, 1, 1, true);
   conv(14, 1024, 256, 1), conv(14, 256, 256, 3), conv(14, 256, 1024, 1, 1, true);
   conv(7, 2048, 512, 1), conv(7, 512, 512, 3), conv(7, 512, 2048, 1, 1, true);
+  train(224, 3, 32, 3, 2), train(112, 32, 64, 3), train(56, 64, 64, 3), train(28, 128, 128, 3), train(28, 512, 128, 1);
+  train(14, 256, 256, 3), train(7, 512, 512, 3);
   for (const dim n : {256, 2048}) f(loss_case{n, 512});
 }
 

@@ -240,7 +240,7 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
   for (dim rows : {7, 33, 257, 2500})
     for (dim cols : sizes) {
       if (rows == 2500 && cols != 33 && cols != 257) continue;   // several pieces of rows, of several blocks and of one
-      const double chain = 80 + static_cast<double>(rows / 64);  // 64 rows a block, then blocks and pieces
+      const double chain = 80 + static_cast<double>(rows / 64);  // 16 or 64 rows a block, then blocks and pieces
       grid<T> x(rows, cols, 1, 0.5), y(rows, cols), dy(rows, cols), dx(rows, cols), more(rows, cols), dz(rows, cols);
       grid<float> w(1, cols, 0.2, 1), b(1, cols, 0.2), stats(2, cols), dw(1, cols), db(1, cols), dw0 = dw, db0 = db;
       const double n = static_cast<double>(rows);

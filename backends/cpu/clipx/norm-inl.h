@@ -74,10 +74,11 @@ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> sta
   }
 }
 
-/// f(place, first row, end) by blocks of rows that stay in the cache while the columns go by.
+/// f(place, first row, end) by blocks of rows, so few that they stay in the first cache while the columns go by.
 template <class F>
 HWY_INLINE void by_columns(dim rows, dim cols, F&& f) {
-  for (dim r = 0; r < rows; r += block_rows) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + block_rows)); });
+  constexpr dim few = 16;
+  for (dim r = 0; r < rows; r += few) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + few)); });
 }
 
 template <class T>
