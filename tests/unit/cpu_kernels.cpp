@@ -282,13 +282,14 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
         dw = dw0, db = db0;
         k::batchnorm_backward(2, x.in(), stats.in(), w.in(), 1e-5, training, {}, dy.in(), dx.view(), dx.view(), dw.view(),
                               db.view());
-        const auto sums = [&](dim c) {
-          std::array<double, 4> s{};  // of dy xhat, of dy, and of their magnitudes
+        std::vector<std::array<double, 4>> all;  // of each column: of dy xhat, of dy, and of their magnitudes
+        for (dim c = 0; c < cols; ++c) {
+          auto& s = all.emplace_back();
           for (dim r = 0; r < rows; ++r)
             s[0] += dy(r, c) * xhat(r, c), s[1] += dy(r, c), s[2] += std::abs(dy(r, c)) * (std::abs(xhat(r, c)) + 1),
                 s[3] += std::abs(dy(r, c));
-          return s;
-        };
+        }
+        const auto sums = [&](dim c) { return all[static_cast<std::size_t>(c)]; };
         check(dw, [&](dim, dim c) { return expected{dw0(0, c) + sums(c)[0], chain * sums(c)[2]}; });
         check(db, [&](dim, dim c) { return expected{db0(0, c) + sums(c)[1], chain * sums(c)[3]}; });
         check(dx, [&](dim r, dim c) {
