@@ -35,7 +35,6 @@ class progress {
     std::fprintf(stderr, "%s", note);
     std::fflush(stderr);
   }
-  bool shown() const { return shown_; }
 
  private:
   using clock = std::chrono::steady_clock;

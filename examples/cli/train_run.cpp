@@ -104,7 +104,6 @@ class run {
     d.loops = picture_loops();
     d.seed = o_.trainer.seed;
     d.batch = static_cast<dim>(o_.model.batch_size) * o_.accum_freq;
-    progress reading("reading the data's headers", 0);
     pairs_ = clipx::count_pairs(d);
     steps_an_epoch_ = static_cast<dim>(pairs_) / d.batch;
     clipx::expect(steps_an_epoch_ > 0,
