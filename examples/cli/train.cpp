@@ -55,9 +55,12 @@ clipx::augmentation read_augmentation(const std::vector<std::string>& settings) 
     } else if (name == "hflip") one(a.flip);
     else if (name == "color_jitter_prob") one(a.jitter);
     else if (name == "gray_scale_prob") one(a.gray);
+    else if (name == "coarse_prob") one(a.coarse);
+    else if (name == "coarse_min") one(a.coarse_min);
     else
-      throw CLI::ValidationError(
-          clipx::cat("--aug-cfg ", name, ": expected scale, ratio, hflip, color_jitter, color_jitter_prob or gray_scale_prob"));
+      throw CLI::ValidationError(clipx::cat("--aug-cfg ", name,
+                                            ": expected scale, ratio, hflip, color_jitter, color_jitter_prob, gray_scale_prob, "
+                                            "coarse_prob or coarse_min"));
   }
   try {
     clipx::check_augmentation(a);
@@ -113,7 +116,8 @@ void add_train(CLI::App& app, action& run) {
   show("--workers", o->data.threads, "N", "threads that decode; 0: as many as processors")
       ->check(CLI::Range(0, 4096).description(""));
   add("--aug-cfg", *aug, "NAME=VALUE",
-      "scale=0.9,1 ratio=0.75,1.333 hflip=0 color_jitter=B,C,S,H color_jitter_prob=P gray_scale_prob=P");
+      "scale=0.9,1 ratio=0.75,1.333 hflip=0 color_jitter=B,C,S,H color_jitter_prob=P gray_scale_prob=P coarse_prob=P "
+      "coarse_min=0.25 (the picture is first made small, to a side drawn from there up to its own)");
 
   group = "Training";
   show("--epochs", o->data.epochs, "N", "")->check(at_least(1));

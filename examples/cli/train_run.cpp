@@ -203,7 +203,8 @@ class run {
                            {"hflip", a->flip},
                            {"color_jitter", {a->brightness, a->contrast, a->saturation, a->hue}},
                            {"color_jitter_prob", a->jitter},
-                           {"gray_scale_prob", a->gray}};
+                           {"gray_scale_prob", a->gray},
+                           {"coarse", {a->coarse, a->coarse_min}}};
     return s;
   }
 

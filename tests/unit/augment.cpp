@@ -197,6 +197,40 @@ TEST_CASE("augment: what is drawn", "[image]") {
   }
 }
 
+TEST_CASE("augment: a coarse picture is resized twice", "[image]") {
+  image p = make_image(pixel_mode::rgb, 40, 30);
+  for (std::size_t i = 0; i < p.pixels.size(); ++i) p.pixels[i] = static_cast<std::uint8_t>(i * i % 251);
+  augment_plan plan;
+  plan.crop = {3, 2, 30, 25};
+  resize_scratch scratch;
+  const auto made = [&](double side, dim n) {
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(n * n * 3));
+    plan.side = side;
+    augment(p, plan, n, filter::bicubic, out.data(), scratch);
+    return out;
+  };
+  const auto small = made(1, 6);  // (6 6, 3)
+  std::vector<std::uint8_t> want(24 * 24 * 3);
+  resize(pixel_view{small.data(), 6, 6, 3, 18}, 24, 24, filter::bicubic, {0, 0, 24, 24}, want.data(), scratch, plain_resampler());
+  CHECK(made(0.25, 24) == want);
+  CHECK(made(1, 24) != want);
+  plan.crop = {0, 0, 40, 30};
+  const auto pixel = made(1e-3, 4);  // of one pixel
+  for (std::size_t i = 0; i < pixel.size(); ++i) CHECK(pixel[i] == pixel[i % 3]);
+
+  augmentation o;
+  o.coarse = 0.3;
+  int coarse = 0;
+  double least = 1, sum = 0;
+  for (std::uint64_t place = 0; place < 5000; ++place) {
+    const double side = plan_of(o, 64, 64, place).side;
+    if (side < 1) ++coarse, least = std::min(least, side), sum += side;
+  }
+  CHECK(std::abs(coarse - 1500) < 163);  // 5 standard deviations
+  CHECK((least >= 0.25 && least < 0.26));
+  CHECK(std::abs(sum / coarse - 0.625) < 0.03);
+}
+
 TEST_CASE("augment: what is refused", "[image]") {
   const auto refused = [](auto change) {
     augmentation o;
@@ -211,6 +245,7 @@ TEST_CASE("augment: what is refused", "[image]") {
   CHECK_THAT(refused([](augmentation& o) { o.ratio_min = std::nan(""); }), Contains("ratio"));
   CHECK_THAT(refused([](augmentation& o) { o.flip = 1.5; }), Contains("flip: expected a probability, got 1.5"));
   CHECK_THAT(refused([](augmentation& o) { o.jitter = -1; }), Contains("jitter"));
+  CHECK_THAT(refused([](augmentation& o) { o.coarse_min = 0; }), Contains("coarse_min: expected above 0 to 1, got 0"));
   CHECK_THAT(refused([](augmentation& o) { o.contrast = -0.1; }), Contains("contrast"));
   CHECK_THAT(refused([](augmentation& o) { o.hue = 0.6; }), Contains("hue"));
   const image p = make_image(pixel_mode::rgb, 10, 10);

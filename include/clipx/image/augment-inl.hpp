@@ -176,13 +176,15 @@ CLIPX_INLINE void check_augmentation(const augmentation& o) {
        o.scale_max);
   need(1.0 / 64 <= o.ratio_min && o.ratio_min <= o.ratio_max && o.ratio_max <= 64, "ratio", "1/64 <= low <= high <= 64",
        o.ratio_min, o.ratio_max);
-  const std::pair<const char*, double> chances[] = {{"flip", o.flip}, {"jitter", o.jitter}, {"gray", o.gray}};
+  const std::pair<const char*, double> chances[] = {{"flip", o.flip}, {"jitter", o.jitter}, {"gray", o.gray}, {"coarse", o.coarse}};
   for (auto [name, p] : chances)
     expect(within(0, p, 1), [&, n = name, x = p] { return cat("augmentation: ", n, ": expected a probability, got ", x); });
   const std::pair<const char*, double> changes[] = {
       {"brightness", o.brightness}, {"contrast", o.contrast}, {"saturation", o.saturation}};
   for (auto [name, x] : changes)
     expect(within(0, x, 64), [&, n = name, v = x] { return cat("augmentation: ", n, ": expected 0 to 64, got ", v); });
+  expect(0 < o.coarse_min && o.coarse_min <= 1,
+         [&] { return cat("augmentation: coarse_min: expected above 0 to 1, got ", o.coarse_min); });
   expect(within(0, o.hue, 0.5), [&] { return cat("augmentation: hue: expected 0 to 0.5, got ", o.hue); });
 }
 
@@ -191,6 +193,8 @@ CLIPX_INLINE augment_plan plan_augment(const augmentation& o, dim width, dim hei
   plan.crop = detail::draw_crop(o, width, height, draw);
   plan.flip = draw.chance(40, o.flip);
   plan.gray = draw.chance(41, o.gray);
+  if (draw.chance(60, o.coarse))
+    plan.side = detail::from_fixed_24(draw.between(61, detail::fixed_24(o.coarse_min), detail::fixed_24(1)));
   if (!draw.chance(42, o.jitter)) return plan;
   const std::pair<colour_step::kind, double> changes[] = {{colour_step::brightness, o.brightness},
                                                           {colour_step::contrast, o.contrast},
@@ -216,7 +220,13 @@ CLIPX_INLINE void augment(const image& rgb, const augment_plan& plan, dim n, fil
     return cat("augment: a crop of ", box.w, " x ", box.h, " at ", box.x, ", ", box.y, " does not lie in a picture of ", rgb.width,
                " x ", rgb.height);
   });
-  const pixel_view cropped{rgb.row(box.y) + 3 * box.x, box.w, box.h, 3, 3 * rgb.width};
+  pixel_view cropped{rgb.row(box.y) + 3 * box.x, box.w, box.h, 3, 3 * rgb.width};
+  std::vector<std::uint8_t> small;  // (m m, 3)
+  if (const dim m = std::max<dim>(1, detail::rounded(plan.side * static_cast<double>(n))); m < n) {
+    small.resize(static_cast<std::size_t>(m * m * 3));
+    resize(cropped, m, m, f, {0, 0, m, m}, small.data(), scratch, loops);
+    cropped = {small.data(), m, m, 3, 3 * m};
+  }
   resize(cropped, n, n, f, {0, 0, n, n}, out, scratch, loops);
   if (plan.flip)
     for (dim y = 0; y < n; ++y) {

@@ -11,7 +11,7 @@
 
 namespace clipx {
 
-/// What may be done to a picture; the defaults are open_clip's.
+/// What may be done to a picture; the defaults are open_clip's, which knows no `coarse`.
 struct augmentation {
   double scale_min = 0.9, scale_max = 1;                // of the picture's area, for the crop
   double ratio_min = 3.0 / 4.0, ratio_max = 4.0 / 3;    // its width over its height, evenly on a logarithmic scale
@@ -20,10 +20,12 @@ struct augmentation {
   double brightness = 0, contrast = 0, saturation = 0;  // x: by a factor from [max(0, 1 - x), 1 + x]
   double hue = 0;                                       // x: turned by [-x, x], where 1 is once around
   double gray = 0;                                      // probability that the colours go
+  double coarse = 0;                                    // probability that details go: the crop is first made small
+  double coarse_min = 0.25;                             // of the final side, the least that it is then made
 };
 
-/// Errors: a scale outside (0, 1], a ratio outside [1/64, 64], ends in the wrong order, no probability, a factor above 64, a hue
-/// above 1/2.
+/// Errors: a scale or coarse_min outside (0, 1], a ratio outside [1/64, 64], ends in the wrong order, no probability, a factor
+/// above 64, a hue above 1/2.
 void check_augmentation(const augmentation& options);
 
 struct colour_step {
@@ -34,17 +36,18 @@ struct colour_step {
 /// What is done to one picture.
 struct augment_plan {
   window_of crop{0, 0, 0, 0};
+  double side = 1;  // of n, that the crop is resized to before it gets n; 1: at once
   bool flip = false, gray = false;
   int steps = 0;
   std::array<colour_step, 4> colours{};  // the first `steps` of them
 };
 
 /// Draws a plan for a picture of width x height: torchvision's RandomResizedCrop (ten tries, then the middle), flip, ColorJitter,
-/// grayscale. Uses the draws 0 to 63.
+/// grayscale; a coarse picture's side evenly from [coarse_min, 1]. Uses the draws 0 to 63.
 augment_plan plan_augment(const augmentation& options, dim width, dim height, const draws& draw);
 
-/// Carries it out on an RGB picture: crop, resize to n x n, flip, colours, gray. out: (n n, 3) bytes. Errors: a picture that is not
-/// RGB, a crop that does not lie in it.
+/// Carries it out on an RGB picture: crop, resize to n x n (of a coarse one twice), flip, colours, gray. out: (n n, 3) bytes.
+/// Errors: a picture that is not RGB, a crop that does not lie in it.
 void augment(const image& rgb, const augment_plan& plan, dim n, filter f, std::uint8_t* out, resize_scratch& scratch,
              const resampler& loops = plain_resampler());
 
