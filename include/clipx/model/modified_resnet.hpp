@@ -87,11 +87,11 @@ struct bottleneck {
   }
 
   /// The running statistics follow a training forward.
-  void update(step<B>& s, const saved& k) {
-    conv1.bn.update(s, k.conv1.stats, k.conv1.u.rows);
-    conv2.bn.update(s, k.conv2.stats, k.conv2.u.rows);
-    conv3.bn.update(s, k.conv3.stats, k.conv3.u.rows);
-    if (has_downsample) downsample.bn.update(s, k.downsample.stats, k.downsample.u.rows);
+  void update(step<B>& s, const saved& k, double momentum) {
+    conv1.bn.update(s, k.conv1.stats, k.conv1.u.rows, momentum);
+    conv2.bn.update(s, k.conv2.stats, k.conv2.u.rows, momentum);
+    conv3.bn.update(s, k.conv3.stats, k.conv3.u.rows, momentum);
+    if (has_downsample) downsample.bn.update(s, k.downsample.stats, k.downsample.u.rows, momentum);
   }
 
  private:
@@ -286,14 +286,14 @@ struct modified_resnet::tower {
     conv1.backward(s, k.conv1, true, mat<const T>(da), grad.conv1, {}, {});
   }
 
-  /// Running statistics follow the last training forward: once a step.
-  void update_statistics(step<B>& s, const saved& k) {
-    conv1.bn.update(s, k.conv1.stats, k.conv1.u.rows);
-    conv2.bn.update(s, k.conv2.stats, k.conv2.u.rows);
-    conv3.bn.update(s, k.conv3.stats, k.conv3.u.rows);
+  /// Running statistics follow the last training forward: once a step. Momentum 1: they become those of its batch.
+  void update_statistics(step<B>& s, const saved& k, double momentum = 0.1) {
+    conv1.bn.update(s, k.conv1.stats, k.conv1.u.rows, momentum);
+    conv2.bn.update(s, k.conv2.stats, k.conv2.u.rows, momentum);
+    conv3.bn.update(s, k.conv3.stats, k.conv3.u.rows, momentum);
     std::size_t i = 0;
     for (auto* layer : {&layer1, &layer2, &layer3, &layer4})
-      for (auto& block : *layer) block.update(s, k.blocks[i++]);
+      for (auto& block : *layer) block.update(s, k.blocks[i++], momentum);
   }
 };
 

@@ -67,7 +67,7 @@ struct batchnorm {
   mat<A> running_mean, running_var;  // (1, C)
 
   dim width = 0;
-  double eps = 1e-5, momentum = 0.1;
+  double eps = 1e-5;
   batchnorm() = default;
   explicit batchnorm(dim c) : width(c) {}
   template <class V>
@@ -99,8 +99,9 @@ struct batchnorm {
       if (relu) s.device.unary(activation::relu, mat<const T>(y), y);
     }
   }
-  /// The running statistics follow what a training forward used over `rows` rows; once a step, after it.
-  void update(step<B>& s, const saved& k, dim rows) {
+  /// The running statistics follow what a training forward used over `rows` rows; once a step, after it. Momentum 1: they become
+  /// it.
+  void update(step<B>& s, const saved& k, dim rows, double momentum = 0.1) {
     const A m = A(momentum), unbiased = A(momentum * static_cast<double>(rows) / static_cast<double>(rows > 1 ? rows - 1 : 1));
     s.device.add(m, mat<const A>(k.stats.row_range(0, 1)), A(1.0 - momentum), running_mean);
     s.device.add(unbiased, mat<const A>(k.stats.row_range(1, 1)), A(1.0 - momentum), running_var);

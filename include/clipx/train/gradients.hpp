@@ -53,7 +53,7 @@ class pair_gradients {
       encode(s, b, 0, N, k, options_.kept, statistics, image, text);
       const auto out = loss(s, image, text, grad);
       backward(s, k, out.d_image, out.d_text, grad);
-      if constexpr (requires { model_->visual.update_statistics(s, k.visual); })
+      if constexpr (has_statistics)
         if (statistics) model_->visual.update_statistics(s, k.visual);
       return;
     }
@@ -71,6 +71,16 @@ class pair_gradients {
     }
   }
 
+  /// BatchNorm's running statistics become those of N pictures (N, n n 3), as a training forward finds them.
+  void fit_statistics(std::span<const std::uint8_t> rgb) {
+    if constexpr (has_statistics) {
+      step<B> s(*device_, options_.kept);
+      saved k;
+      model_->encode_image(s, pixels_of(s, rgb), k, true);
+      model_->visual.update_statistics(s, k.visual, 1);
+    }
+  }
+
   /// The loss of the last batch; waits for the device.
   double loss() {
     double v = 0;
@@ -81,6 +91,19 @@ class pair_gradients {
 
  private:
   using saved = typename Model::saved;
+  static constexpr bool has_statistics = requires(Model & m, step<B>& s, const saved& k) {
+    m.visual.update_statistics(s, k.visual);
+  };
+
+  /// (N, n n 3) bytes on the host to normalised pixels (N n n, 3).
+  mat<const T> pixels_of(step<B>& s, std::span<const std::uint8_t> rgb) {
+    const dim rows = static_cast<dim>(rgb.size()) / 3;
+    auto bytes = device_->memory().template take<std::uint8_t>(rows, 3);
+    auto pixels = s.make(rows, 3);
+    device_->upload(mat<const std::uint8_t>(rgb.data(), rows, 3), bytes);
+    device_->pixels(mat<const std::uint8_t>(bytes), options_.mean, options_.std, pixels);
+    return mat<const T>(pixels);
+  }
   void encode(step<B>& s, const pair_view& b, dim first, dim n, saved& k, keep kept, bool statistics, mat<T> image, mat<T> text) {
     const dim side = model_->config().vision.image_size, pixels_each = side * side;
     const dim tokens = static_cast<dim>(b.chosen.size()) / static_cast<dim>(b.texts.size());
@@ -88,14 +111,10 @@ class pair_gradients {
     std::vector<std::int32_t> chosen;  // rows of this chunk's own tokens
     const auto whole = static_cast<std::int32_t>(first * model_->config().vision.tokens());
     for (dim i = first * tokens; i < (first + n) * tokens; ++i) chosen.push_back(b.chosen[static_cast<std::size_t>(i)] - whole);
-    {
-      auto bytes = device_->memory().template take<std::uint8_t>(n * pixels_each, 3);  // (n side side, 3)
-      auto pixels = s.make(n * pixels_each, 3);                                        // (n side side, 3)
-      device_->upload(mat<const std::uint8_t>(b.rgb.data() + first * pixels_each * 3, n * pixels_each, 3), bytes);
-      device_->pixels(mat<const std::uint8_t>(bytes), options_.mean, options_.std, pixels);
-      s.kept = options_.train_image ? kept : keep::nothing;
-      device_->copy(mat<const T>(model_->encode_image(s, mat<const T>(pixels), k, statistics, chosen)), image);
-    }
+    const auto pixels = pixels_of(
+        s, b.rgb.subspan(static_cast<std::size_t>(first * pixels_each * 3), static_cast<std::size_t>(n * pixels_each * 3)));
+    s.kept = options_.train_image ? kept : keep::nothing;
+    device_->copy(mat<const T>(model_->encode_image(s, pixels, k, statistics, chosen)), image);
     s.kept = options_.train_text ? kept : keep::nothing;
     const auto packed =
         packed_texts::pack(b.texts.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n)), model_->config().text);

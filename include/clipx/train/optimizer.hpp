@@ -91,7 +91,7 @@ class optimizer {
     walk(*model_, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
       const bool high = !std::is_same_v<E, T>;
       auto& kept = high ? high_ : low_;
-      const dim at = offset(m);
+      const dim at = offset(*model_, m);
       const auto part = [&](const buffer<A>& b) { return mat<A>(b.data() + at, m.rows, m.cols); };
       if constexpr (std::is_same_v<E, A>) f("weights." + name, s, m);
       else f("weights." + name, s, part(kept.master));
@@ -104,6 +104,16 @@ class optimizer {
     count_ = count;
     const dim low = low_.master.size();
     if constexpr (!wide) device_->copy(mat<const A>(low_.master.as_mat(1, low)), model_->memory().low.as_mat(1, low));
+  }
+  /// The running statistics of another model of the same shape become the average's.
+  void average_statistics(Model& from) {
+    walk(from, [&]<class E>(const std::string&, mat<E>& m, const shape&, role r) {
+      if constexpr (std::is_same_v<E, A>)
+        if (r == role::buffer) {
+          auto& mean = (wide ? low_ : high_).mean;
+          device_->copy(mat<const A>(m), mat<A>(mean.data() + offset(from, m), m.rows, m.cols));
+        }
+    });
   }
   /// The averaged weights into another model of the same shape.
   void average(Model& to) {
@@ -126,15 +136,15 @@ class optimizer {
     return {some(with_master), some(true), some(true), some(options_.average > 0)};
   }
   template <class E>
-  dim offset(const mat<E>& m) const {
-    if constexpr (std::is_same_v<E, T>) return m.data - model_->memory().low.data();
-    else return m.data - model_->memory().high.data();
+  static dim offset(Model& of, const mat<E>& m) {
+    if constexpr (std::is_same_v<E, T>) return m.data - of.memory().low.data();
+    else return m.data - of.memory().high.data();
   }
   /// Neighbours that are treated alike are one span, with the zeros between them.
   template <class E>
   void extend(const mat<E>& m, dim n, bool decayed) {
     const bool high = !std::is_same_v<E, T>;
-    const dim at = offset(m);
+    const dim at = offset(*model_, m);
     constexpr dim gap = 64;
     for (auto last = spans_.rbegin(); last != spans_.rend(); ++last) {
       if (last->high != high || last->decayed != decayed) continue;

@@ -46,6 +46,7 @@ void write_state(const std::string& path, trainer<Encoder, B>& t, function_ref<s
 /// that is full, a folder that is not there.
 template <class Encoder, backend B>
 void write_training_state(const std::string& path, trainer<Encoder, B>& t, state_facts facts) {
+  t.fit_average();
   facts.emplace_back("steps", cat(t.count()));
   detail::write_state(
       path, t, [](const std::string& name) { return name; }, detail::dtype_of<accum_t<B>>, facts);
@@ -81,7 +82,7 @@ state_facts read_training_state(const std::string& path, trainer<Encoder, B>& t)
     t.model().device().upload(mat<const A>(values.data(), m.rows, m.cols), m);
     t.model().device().sync();
   });
-  t.optimizer().restored(count);
+  t.restored(count);
   return file.metadata();
 }
 
@@ -101,7 +102,7 @@ void read_weights(const checkpoint& from, trainer<Encoder, B>& t) {
           t.model().device().sync();
         }
   });
-  t.optimizer().restored(0);
+  t.restored(0);
 }
 
 /// Writes what training has yielded so far (the average where one is kept, else the weights) to a folder that is there, in
@@ -110,6 +111,7 @@ void read_weights(const checkpoint& from, trainer<Encoder, B>& t) {
 template <class Encoder, backend B>
 void write_model(const std::string& folder, trainer<Encoder, B>& t, const checkpoint_config& config, const tokenizer& text) {
   const std::string_view prefix = t.options().optimizer.average > 0 ? "average." : "weights.";
+  t.fit_average();
   detail::write_state(
       folder + "/open_clip_model.safetensors", t,
       [&](const std::string& name) { return name.starts_with(prefix) ? name.substr(prefix.size()) : std::string(); }, dtype::f32,

@@ -46,6 +46,25 @@ class trainer {
                                        whole ? 0 : options_.patch_dropout, draws(options_.seed, 0x9a7c4, count()));
     gradients_({rgb, texts, chosen}, grad_);
     optimizer_.update(grad_, options_.schedule(count()));
+    const auto& g = options_.gradients;
+    if (options_.optimizer.average > 0 && model_.config().vision.is_resnet() && g.batch_statistics && g.train_image)
+      last_.assign(rgb.begin(), rgb.end());
+  }
+  /// Gives the averaged weights BatchNorm statistics that are theirs, of the last step's pictures (Izmailov et al. 2018,
+  /// section 3.2). Averaged weights are shorter than those they are the average of, and the mean of running statistics is then far
+  /// too large. Whatever writes the average calls this. It does nothing before a step, without an average, for a ViT, for frozen
+  /// statistics.
+  void fit_average() {
+    if (last_.empty()) return;
+    auto averaged = model_.zeros_like();
+    optimizer_.average(averaged);
+    pair_gradients<model_type>(averaged, options_.gradients).fit_statistics(last_);
+    optimizer_.average_statistics(averaged);
+  }
+  /// After a checkpoint's values were written through the optimiser: `count` steps are done.
+  void restored(dim count) {
+    optimizer_.restored(count);
+    last_.clear();
   }
   /// Of the last step's batch; waits for the device.
   double loss() { return gradients_.loss(); }
@@ -73,6 +92,7 @@ class trainer {
   bool initialised_;  // before the optimiser copies the weights
   clipx::optimizer<model_type> optimizer_;
   pair_gradients<model_type> gradients_;
+  std::vector<std::uint8_t> last_;  // the last step's pictures, for fit_average
 };
 
 inline std::vector<std::int32_t> choose_patches(dim N, dim L, double share, const draws& draw) {
