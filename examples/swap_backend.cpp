@@ -12,11 +12,12 @@ struct question {
 
 template <clipx::backend B>
 void answer(const char* name, B&& device, const question& q) {
-  const auto model = clipx::load<clipx::vit>(device, q.model);
-  const auto labels = model.encode_text(q.labels);
-  const auto image = model.encode_image(clipx::read_image(q.image));
-  const auto [label, p] = clipx::rank(model, image, labels).front();
-  std::printf("%-14s  %.6f  %s\n", name, p, q.labels[static_cast<std::size_t>(label)].c_str());
+  clipx::with_model(device, q.model, [&](const auto& model) {
+    const auto labels = model.encode_text(q.labels);
+    const auto image = model.encode_image(clipx::read_image(q.image));
+    const auto [label, p] = clipx::rank(model, image, labels).front();
+    std::printf("%-14s  %.6f  %s\n", name, p, q.labels[static_cast<std::size_t>(label)].c_str());
+  });
 }
 
 int main(int argc, char** argv) try {

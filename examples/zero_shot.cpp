@@ -13,12 +13,13 @@ int main(int argc, char** argv) try {
   std::vector<std::string> prompts;
   for (auto& name : names) prompts.push_back("a picture of " + name);
 
-  clipx::cpu<float> device;  // the only line that changes with the backend
-  const auto model = clipx::load<clipx::vit>(device, argv[1]);
-  const auto labels = model.encode_text(prompts);
-  const auto image = model.encode_image(clipx::read_image(argv[2]));
-  for (auto [label, p] : clipx::rank(model, image, labels))
-    std::printf("%.3f  %s\n", p, names[static_cast<std::size_t>(label)].c_str());
+  clipx::cpu<float> device;                                    // the only line that changes with the backend
+  clipx::with_model(device, argv[1], [&](const auto& model) {  // a ViT or a ResNet; load<vit>() where that is known
+    const auto labels = model.encode_text(prompts);
+    const auto image = model.encode_image(clipx::read_image(argv[2]));
+    for (auto [label, p] : clipx::rank(model, image, labels))
+      std::printf("%.3f  %s\n", p, names[static_cast<std::size_t>(label)].c_str());
+  });
 } catch (const clipx::error& e) {
   std::fprintf(stderr, "%s\n", e.what());
   return 1;

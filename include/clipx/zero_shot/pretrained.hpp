@@ -1,4 +1,5 @@
-// load(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and pictures in, unit rows out.
+// load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and pictures in, unit
+// rows out.
 #pragma once
 #include <initializer_list>
 #include <memory>
@@ -6,6 +7,8 @@
 #include <vector>
 
 #include "../core/bf16.hpp"
+#include "../model/modified_resnet.hpp"
+#include "../model/vit.hpp"
 #include "checkpoint.hpp"
 #include "embeddings.hpp"
 #include "retrieval.hpp"
@@ -167,6 +170,14 @@ pretrained<Encoder, B> load(B& device, const std::string& path, const checkpoint
 template <class Encoder, backend B>
 pretrained<Encoder, B> load(B& device, checkpoint source) {
   return pretrained<Encoder, B>(device, std::move(source));
+}
+
+/// Where the file is to say which image tower there is: calls f with a pretrained<vit, B> or a pretrained<modified_resnet, B>.
+template <backend B, class F>
+auto with_model(B& device, const std::string& path, F&& f, const checkpoint_options& options = {}) {
+  auto source = checkpoint::open(path, options);
+  if (source.config().vision.is_resnet()) return f(load<modified_resnet>(device, std::move(source)));
+  return f(load<vit>(device, std::move(source)));
 }
 
 /// (label, probability) falling, for the picture in row 0.
