@@ -53,7 +53,7 @@ SMALL = {"vit": {"image_size": 112, "layers": 6, "width": 192, "head_width": 64,
 
 
 def small_model(work, name):
-    """A folder as model_folder's, of a small model to train: open_clip's initial weights, the vocabulary of models/default."""
+    """A folder as model_folder's, of a small model to train: open_clip's initial weights, the vocabulary of tests/golden/words."""
     folder = work / ("small-" + name)
     if (folder / "open_clip_model.safetensors").exists():
         return folder
@@ -61,7 +61,7 @@ def small_model(work, name):
     import torch
     from safetensors.torch import save_file
 
-    words = pathlib.Path(__file__).resolve().parents[2] / "models/default/bpe_4096.txt.gz"
+    words = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/words/bpe_4096.txt.gz"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(words, folder / "bpe_simple_vocab_16e6.txt.gz")
     text = {"context_length": 32, "vocab_size": 4096, "width": 192, "heads": 3, "layers": 4}

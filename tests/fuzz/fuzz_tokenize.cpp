@@ -7,7 +7,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace clipx;
-  static const std::string model = std::string(CLIPX_SOURCE_DIR) + "/models/default/";
+  static const std::string model = std::string(CLIPX_SOURCE_DIR) + "/tests/golden/words/";
   static const tokenizer readers[] = {
       tokenizer::from_merges(model + "bpe_4096.txt.gz", tokenizer_options::openai()),
       tokenizer::from_merges(model + "bpe_4096.txt.gz", tokenizer_options::open_clip()),

@@ -1,7 +1,7 @@
 """Writes tests/golden/tokens.json: token ids and cleaned texts from the libraries themselves.
 
 Usage: python3 tests/golden/tokens.py [bpe_simple_vocab_16e6.txt.gz]
-Needs open_clip 3.3, transformers 5 and ftfy 6. The vocabulary is the default model's (models/default, 4,096 symbols).
+Needs open_clip 3.3, transformers 5 and ftfy 6. The vocabulary is that of tests/golden/words (4,096 symbols).
 Texts that ftfy's repair of wrongly decoded text would change are refused: that step is out of clipx's scope.
 With the large merges file as argument its SHA-256 and the vocabulary's are checked, and the FNV-1a of the vocabulary printed.
 """
@@ -19,7 +19,7 @@ import regex
 from transformers import CLIPTokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MODEL = ROOT / "models/default"
+MODEL = ROOT / "tests/golden/words"
 CONTEXT = 32
 SPECIALS = ["<|startoftext|>", "<|endoftext|>"]
 

@@ -11,7 +11,7 @@ using namespace clipx;
 using ids = std::vector<std::int32_t>;
 
 namespace {
-const std::string model = std::string(CLIPX_SOURCE_DIR) + "/models/default/";
+const std::string model = std::string(CLIPX_SOURCE_DIR) + "/tests/golden/words/";
 
 // A merges file: "t h", "th e</w>", "a a", "aa a</w>"
 const char* const tiny = "header\nt h\nth e</w>\na a\naa a</w>\n";
