@@ -4,6 +4,7 @@
 #include <clipx/zero_shot/embeddings.hpp>
 #include <clipx/zero_shot/prompts.hpp>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ class engine {
   /// (x.rows, y.rows), computed in the backend's precision.
   virtual std::vector<double> cosines(const clipx::embeddings<double>& x, const clipx::embeddings<double>& y) = 0;
   virtual double log_scale() = 0;
+  virtual std::optional<double> logit_bias() = 0;  // of a model of the sigmoid loss
   virtual engine_memory memory() = 0;
   const clipx::checkpoint& source() const { return source_; }
 

@@ -21,6 +21,7 @@ class engine_of final : public engine {
     return {c.begin(), c.end()};
   }
   double log_scale() override { return model_.log_scale(); }
+  std::optional<double> logit_bias() override { return model_.logit_bias(); }
   engine_memory memory() override { return {model_.bytes(), device_.memory().peak(), device_.memory().capacity()}; }
 
  private:

@@ -138,6 +138,7 @@ void add_train(CLI::App& app, action& run) {
   show("--whole-epochs", o->whole_epochs, "N", "the last epochs, in which no patch is left out")->check(at_least(0));
   show("--seed", o->trainer.seed, "N", "of the weights, the order and all that is drawn");
   add("--pretrained", o->pretrained, "PATH", "begin from a trained model instead of random weights");
+  verb->add_flag("--siglip", o->siglip, "the sigmoid loss of SigLIP, its scale beginning at 10, its bias at -10")->group(group);
   verb->add_flag("--lock-image", o->lock_image, "the image tower stays as it is")->group(group);
   verb->add_flag("--lock-text", o->lock_text, "the text tower stays as it is")->group(group);
   verb->add_flag("--freeze-bn-stats", o->freeze_statistics, "BatchNorm keeps its running statistics and uses them")->group(group);

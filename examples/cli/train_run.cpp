@@ -89,6 +89,7 @@ class run {
                    " (bpe_simple_vocab_16e6.txt.gz, or a folder), got none");
       });
     }
+    if (o_.siglip && !config_.model.initial_logit_bias) config_.model.initial_logit_bias = -10;
     text_.emplace(fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, config_.text)
                                                  : clipx::tokenizer::from_merges(tokens, config_.text));
     clipx::expect(text_->vocab_size() == config_.model.text.vocab_size, [&] {
@@ -192,6 +193,7 @@ class run {
            {"shuffle", o_.data.shuffle},
            {"hold_out", o_.data.hold_out},
            {"pretrained", o_.pretrained},
+           {"siglip", config_.model.initial_logit_bias.has_value()},
            {"lock_image", o_.lock_image},
            {"lock_text", o_.lock_text},
            {"freeze_bn_stats", o_.freeze_statistics},
@@ -303,7 +305,8 @@ class run {
         to->cols = from.cols, to->values.insert(to->values.end(), from.values.begin(), from.values.end());
       captions.insert(captions.end(), batch.captions.begin(), batch.captions.end());
     }
-    return clipx::evaluate_pairs<double>(e.cosines(images, texts), captions, e.log_scale(), static_cast<dim>(o_.model.batch_size));
+    return clipx::evaluate_pairs<double>(e.cosines(images, texts), captions, e.log_scale(), static_cast<dim>(o_.model.batch_size),
+                                         e.logit_bias());
   }
 
   void write(std::initializer_list<clipx::metric> values) { log_->write(trainer_->count(), {values.begin(), values.size()}); }

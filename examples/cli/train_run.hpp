@@ -15,7 +15,7 @@ struct train_options {
   clipx::trainer_options trainer;
   clipx::dim accum_freq = 1, warmup = 10000, whole_epochs = 0;
   double lr = 5e-4, beta2 = -1, eps = -1;
-  bool lock_image = false, lock_text = false, freeze_statistics = false, checkpointing = false;
+  bool lock_image = false, lock_text = false, freeze_statistics = false, checkpointing = false, siglip = false;
 
   std::string logs = "logs", name = "run", resume;
   double save_frequency = 1;  // epochs

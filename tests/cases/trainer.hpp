@@ -107,6 +107,36 @@ void test_fitted_average(Backend& d) {
   CHECK(worst < (exact ? 100 * eps : 1e-2));
 }
 
+/// The sigmoid loss: as its formula gives it for the initial weights, and lower once the model, its bias included, has learnt.
+template <class Backend>
+void test_sigmoid_trainer(Backend& d) {
+  using A = clipx::accum_t<Backend>;
+  auto config = tiny_vit();
+  config.initial_logit_bias = -10;
+  clipx::trainer_options o;
+  o.seed = 5, o.schedule = {1e-2, 0, 40}, o.optimizer.weight_decay = 0;
+  clipx::trainer<clipx::vit, Backend> t(d, config, o);
+  const drawn_batch b(config, 0);
+  const auto bias = [&] {
+    double v = 0;
+    d.download(clipx::mat<const A>(t.model().logit_bias), clipx::mat<double>(&v, 1, 1));
+    d.sync();
+    return v;
+  };
+  CHECK(bias() == -10);
+  CHECK(std::abs(t.log_scale() - std::log(10.0)) < 1e-6);
+  t.step(b.rgb, b.texts);
+  const double first = t.loss();
+  // Features hardly differ at first: a cosine c for all, so a loss of log(1 + e^(10 - 10 c)) + 3 log(1 + e^(10 c - 10)).
+  CHECK((first > 0.5 && first < 21));
+  CHECK(bias() != -10);
+  for (int i = 0; i < 39; ++i) t.step(b.rgb, b.texts);
+  CAPTURE(first, t.loss());
+  CHECK(t.loss() < 0.7 * first);
+  clipx::initialise(t.model(), 5);
+  CHECK(bias() == -10);
+}
+
 }  // namespace cases
 
 #ifdef CATCH_VERSION_MAJOR
@@ -116,6 +146,14 @@ TEST_CASE("a trainer goes on from its file") {
   cases::test_trainer<clipx::vit>(device(), cases::tiny_vit(), o);
   o.patch_dropout = 0;
   cases::test_trainer<clipx::modified_resnet>(device(), cases::tiny_resnet(), o);
+}
+TEST_CASE("a trainer by the sigmoid loss") {
+  auto config = cases::tiny_vit();
+  config.initial_logit_bias = -10;
+  clipx::trainer_options o;
+  o.seed = 7;
+  cases::test_trainer<clipx::vit>(device(), config, o);
+  cases::test_sigmoid_trainer(device());
 }
 TEST_CASE("averaged weights have BatchNorm statistics of their own") { cases::test_fitted_average(device()); }
 #endif

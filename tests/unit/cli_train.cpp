@@ -105,6 +105,18 @@ TEST_CASE("clipx train") {
     const auto again = w.refusal(w.train("a", {}));
     CHECK(again.find("--resume latest") != std::string::npos);
   }
+  SECTION("by the sigmoid loss") {
+    REQUIRE(ran("s", {"--siglip", "--hold-out", "5"}, "", "2").code == 0);
+    CHECK(json::parse(contents(w.runs + "/s/model/open_clip_config.json"))["model_cfg"]["init_logit_bias"] == -10);
+    double loss = 0;
+    for (auto& line : w.metrics("s")) loss = line.value("val_loss", loss);
+    CHECK((loss > 0.1 && loss < 21));
+    CHECK(w.run({"classify", w.pictures[0], "--labels", "the cat,a red", "--model", w.runs + "/s/model"}).code == 0);
+    const auto hf = w.refusal({"convert", "--model", w.runs + "/s/model", "--layout", "hf", "--out", w.dir / "hf"});
+    CHECK(hf.find("bias") != std::string::npos);
+    const auto other = w.refusal(w.train("p", {"--siglip", "--pretrained", w.model}));
+    CHECK(other.find("logit_bias") != std::string::npos);
+  }
   SECTION("killed at any moment, it ends with the same bits") {
     REQUIRE(ran("straight", {"--save-frequency", "0.4"}).code == 0);
     double seconds = 0.05;
@@ -213,6 +225,10 @@ TEST_CASE("pictures and captions find each other") {
     loss += (std::log(row) + std::log(column)) / 2 - 2 * cosines[static_cast<std::size_t>(4 * i)];
   }
   CHECK(m.loss == Approx(loss / 3));
+  loss = 0;
+  for (int i = 0; i < 9; ++i)
+    loss -= std::log(1 / (1 + std::exp((i % 4 ? 1 : -1) * (2 * cosines[static_cast<std::size_t>(i)] - 3))));
+  CHECK(evaluate_pairs<double>(cosines, captions, std::log(2.0), 3, -3).loss == Approx(loss / 3));
   CHECK(message([&] { evaluate_pairs<double>(std::span(cosines).first(8), captions, 1, 3); }).find("3 x 3") != std::string::npos);
 }
 #endif

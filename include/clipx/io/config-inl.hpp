@@ -250,7 +250,9 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
   if (!f.find("embed_dim")) f.issue("embed_dim is missing");
   c.model.act = f.flag("quick_gelu", false) ? activation::quick_gelu : activation::gelu;
   if (!answers.activation.empty()) c.model.act = detail::activation_named(answers.activation, "--activation", issues);
-  f.only("init_logit_bias", nullptr), f.only("nonscalar_logit_scale", false), f.only("multimodal_cfg", nullptr);
+  if (const auto* bias = f.find("init_logit_bias"); bias && bias->is_number()) c.model.initial_logit_bias = bias->get<double>();
+  else if (bias && !bias->is_null()) f.issue(cat("init_logit_bias: expected a number, got ", bias->dump().substr(0, 40)));
+  f.only("nonscalar_logit_scale", false), f.only("multimodal_cfg", nullptr);
   f.skip({"custom_text", "init_logit_scale", "cast_dtype", "output_dict"});
   const auto *vision = f.find("vision_cfg"), *words = f.find("text_cfg");
   if (!vision) f.issue("vision_cfg is missing");
@@ -380,6 +382,7 @@ CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
     fail(cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
   json model{{"embed_dim", c.model.embed_dim}};
   if (c.model.act == activation::quick_gelu) model["quick_gelu"] = true;
+  if (c.model.initial_logit_bias) model["init_logit_bias"] = *c.model.initial_logit_bias;
   model["vision_cfg"] = vision, model["text_cfg"] = text;
   const char* modes[] = {"shortest", "squash", "longest"};
   json pixels{{"mean", detail::short_numbers(c.pixels.mean)}, {"std", detail::short_numbers(c.pixels.std)}};
@@ -395,6 +398,7 @@ CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::s
   const auto& v = c.model.vision;
   const auto& t = c.model.text;
   expect(!v.is_resnet(), "Hugging Face's layout has no ModifiedResNet: write --layout open_clip");
+  expect(!c.model.initial_logit_bias, "Hugging Face's layout of CLIP has no bias of the sigmoid loss: write --layout open_clip");
   const auto tower = [&](const char* type, dim width, dim mlp, dim layers, dim heads) {
     return json{{"model_type", type},
                 {"hidden_size", width},

@@ -20,6 +20,7 @@ class clip {
   image_tower visual;
   text_tower<B> text;
   mat<A> logit_scale;  // (1, 1), the logarithm of the scale
+  mat<A> logit_bias;   // (1, 1), of a model of the sigmoid loss; else empty
 
   /// Zeroed parameters on the device.
   clip(B& d, const clip_config& c) : clip(d, c, unbound{}) { memory_ = bind(d, *this); }
@@ -30,6 +31,7 @@ class clip {
   template <class V>
   void visit(V& v) {
     v("logit_scale", logit_scale, {});
+    if (config_.initial_logit_bias) v("logit_bias", logit_bias, {});
     v("visual", visual);
     v("", text);
   }

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "../core/activation.hpp"
@@ -49,6 +50,9 @@ struct clip_config {
   double norm_eps = 1e-5;
   vision_config vision;
   text_config text;
+  /// A model of the sigmoid loss (SigLIP) has a bias of its logits, which begins here (at -10 in the paper), its log scale at
+  /// ln 10.
+  std::optional<double> initial_logit_bias = std::nullopt;
 };
 
 }  // namespace clipx

@@ -4,14 +4,14 @@
 #include <span>
 #include <vector>
 
-#include "../loss/contrastive.hpp"
+#include "../loss/sigmoid.hpp"
 #include "../model/clip.hpp"
 
 namespace clipx {
 
 struct gradient_options {
   dim chunk = 0;                               // pairs encoded at once; 0: the whole batch
-  dim loss_tile = 0;                           // as in contrastive()
+  dim loss_tile = 0;                           // as in contrastive() and sigmoid_contrastive()
   keep kept = keep::selective;                 // of activations
   bool train_image = true, train_text = true;  // a tower that is not trained keeps nothing
   bool batch_statistics = true;                // BatchNorm: the batch's, followed by the running ones; else those, frozen
@@ -34,9 +34,9 @@ class pair_gradients {
   pair_gradients(Model& model, const gradient_options& o)
       : model_(&model), device_(&model.device()), options_(o), loss_(device_->template alloc<A>(1)) {}
 
-  /// Adds the gradients of the mean loss of the batch to grad. In chunks the towers run twice: once for the features, which the
-  /// loss needs all of, once for the gradients; the result is that of the whole batch, to rounding. Errors: BatchNorm over chunks,
-  /// whose statistics would not be the batch's.
+  /// Adds the gradients of the mean loss of the batch to grad: the contrastive one, or the sigmoid's where the model has a bias. In
+  /// chunks the towers run twice: once for the features, which the loss needs all of, once for the gradients; the result is that of
+  /// the whole batch, to rounding. Errors: BatchNorm over chunks, whose statistics would not be the batch's.
   void operator()(const pair_view& b, Model& grad) {
     const dim N = static_cast<dim>(b.texts.size()), D = model_->config().embed_dim;
     const dim n = model_->config().vision.image_size, chunk = options_.chunk > 0 && options_.chunk < N ? options_.chunk : N;
@@ -121,7 +121,9 @@ class pair_gradients {
     device_->copy(mat<const T>(model_->encode_text(s, packed, k)), text);
   }
   contrastive_result<B> loss(step<B>& s, mat<const T> image, mat<const T> text, Model& grad) {
-    const auto out = contrastive(s, image, text, mat<const A>(model_->logit_scale), grad.logit_scale, options_.loss_tile);
+    const mat<const A> t(model_->logit_scale), b(model_->logit_bias);
+    const auto out = b ? sigmoid_contrastive(s, image, text, t, b, grad.logit_scale, grad.logit_bias, options_.loss_tile)
+                       : contrastive(s, image, text, t, grad.logit_scale, options_.loss_tile);
     device_->copy(mat<const A>(out.loss), loss_.as_mat(1, 1));
     return out;
   }

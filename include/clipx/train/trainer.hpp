@@ -85,7 +85,7 @@ class trainer {
 
  private:
   static bool is_trained(const std::string& name, const gradient_options& o) {
-    return name == "logit_scale" || (name.starts_with("visual.") ? o.train_image : o.train_text);
+    return name.starts_with("logit_") || (name.starts_with("visual.") ? o.train_image : o.train_text);
   }
   trainer_options options_;
   model_type model_, grad_;

@@ -129,7 +129,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.file_ = file_.get(), w.transposed_ = source.transposed, w.sizes_ = want.sizes;
     for (auto& part : source.parts) {
       const auto* t = file_->find(part);
-      if (!t && config_.keys == layout::open_clip && !name.starts_with("visual.") && name != "logit_scale")
+      if (!t && config_.keys == layout::open_clip && !name.starts_with("visual.") && !name.starts_with("logit_"))
         t = file_->find("text." + part);
       if (!t) {
         issues.push_back(cat("missing: ", part, " ", want.text()));

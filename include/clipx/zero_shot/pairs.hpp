@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "retrieval.hpp"
@@ -10,15 +11,17 @@ namespace clipx {
 
 struct pair_metrics {
   dim pairs = 0;
-  double loss = 0;  // symmetric contrastive, the mean over blocks
+  double loss = 0;  // symmetric contrastive, or the sigmoid's; the mean over blocks
   std::vector<dim> k{1, 5, 10};
   std::vector<double> image_recall, text_recall;  // text -> image, image -> text, at each k
 };
 
 /// cosines (N, N): picture i with caption j, pair i on the diagonal. Equal captions are one text: a picture is found by its caption
-/// where any picture with that caption is among the first k. The loss is that of blocks of `block` pairs, as in training.
+/// where any picture with that caption is among the first k. The loss is that of blocks of `block` pairs, as in training; with a
+/// bias the sigmoid loss.
 template <class A>
-pair_metrics evaluate_pairs(std::span<const A> cosines, std::span<const std::string> captions, double log_scale, dim block) {
+pair_metrics evaluate_pairs(std::span<const A> cosines, std::span<const std::string> captions, double log_scale, dim block,
+                            std::optional<double> bias = {}) {
   const dim N = static_cast<dim>(captions.size());
   expect(N > 0 && static_cast<dim>(cosines.size()) == N * N,
          [&] { return cat("pairs: expected ", N, " x ", N, " cosines for ", N, " captions, got ", cosines.size()); });
@@ -28,7 +31,12 @@ pair_metrics evaluate_pairs(std::span<const A> cosines, std::span<const std::str
   const double s = std::exp(log_scale);
   for (dim from = 0; from < N; from += block) {
     const dim to = std::min(N, from + block);
-    for (dim i = from; i < to; ++i) {
+    for (dim i = from; bias && i < to; ++i)
+      for (dim j = from; j < to; ++j) {  // -log sigma(z S) = log(1 + exp(-z S)), whatever the sign
+        const double x = (i == j ? -1 : 1) * (s * at(i, j) + *bias);
+        m.loss += (std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)))) / static_cast<double>(N);
+      }
+    for (dim i = from; !bias && i < to; ++i) {
       double rows = 0, columns = 0;  // cosines lie in [-1, 1], so these cannot overflow at a scale of 100
       for (dim j = from; j < to; ++j) rows += std::exp(s * (at(i, j) - 1)), columns += std::exp(s * (at(j, i) - 1));
       m.loss += (std::log(rows) + std::log(columns) - 2 * s * (at(i, i) - 1)) / static_cast<double>(2 * N);

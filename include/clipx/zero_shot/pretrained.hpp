@@ -3,6 +3,7 @@
 #pragma once
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -119,10 +120,12 @@ class pretrained {
         model_(device, source_.config(), {}),
         frozen_(device),
         memory_(detail::bind_checkpoint(model_, source_, frozen_)) {
-    A t{};
+    A t{}, b{};
     device.download(mat<const A>(model_.logit_scale), mat<A>(&t, 1, 1));
+    if (model_.logit_bias) device.download(mat<const A>(model_.logit_bias), mat<A>(&b, 1, 1));
     device.sync();
     log_scale_ = static_cast<double>(t);
+    if (model_.logit_bias) logit_bias_ = static_cast<double>(b);
     walk(model_,
          [&]<class E>(const std::string&, mat<E>&, const shape& s, role) { bytes_ += s.count() * static_cast<dim>(sizeof(E)); });
   }
@@ -130,6 +133,8 @@ class pretrained {
   const clip<Encoder, B>& model() const { return model_; }
   const checkpoint& source() const { return source_; }
   double log_scale() const { return log_scale_; }
+  /// Of a model of the sigmoid loss.
+  std::optional<double> logit_bias() const { return logit_bias_; }
   /// Of the weights in the device's memory, or where the file is mapped.
   dim bytes() const { return bytes_; }
 
@@ -158,6 +163,7 @@ class pretrained {
   detail::frozen_memory<B> frozen_;
   flat<B> memory_;
   double log_scale_ = 0;
+  std::optional<double> logit_bias_;
   dim bytes_ = 0;
   mutable detail::replays<Encoder, B> replays_;
 };
