@@ -31,7 +31,8 @@ TEST_CASE("hostile: sizes that a config may not have") {
              }),
              Contains("16384 patches a side"));
   CHECK_THAT(message([&] {
-               read_open_clip_config(R"({"embed_dim":64,"init_logit_bias":"-10","vision_cfg":{"patch_size":32},"text_cfg":{}})", "c");
+               read_open_clip_config(R"({"embed_dim":64,"init_logit_bias":"-10","vision_cfg":{"patch_size":32},"text_cfg":{}})",
+                                     "c");
              }),
              Contains(R"(init_logit_bias: expected a number, got "-10")"));
   CHECK(read_open_clip_config(open_clip_config("", R"(, "pool_type": "eos", "eos_id": 1e300)"), "c").model.text.eos_id == -1);
