@@ -15,8 +15,8 @@ struct options {
   std::vector<std::string> images;
 };
 
-clipx::prompt_set prompts(const options& o) {
-  const auto templates = read_templates(o.templates);
+clipx::prompt_set prompts(const options& o, const clipx::checkpoint& model) {
+  const auto templates = choose_templates(o.templates, model);
   if (!o.classes.empty()) return clipx::read_prompts(o.classes, templates);
   std::vector<std::string> names;
   std::istringstream list(o.labels);
@@ -30,9 +30,10 @@ clipx::prompt_set prompts(const options& o) {
 }
 
 int classify(const options& o) {
-  const auto set = prompts(o);
+  const auto model = o.model.open();
+  const auto set = prompts(o, model);
   const auto pictures = open_pictures(o.images);
-  const auto engine = o.model.load();
+  const auto engine = make_engine(model, o.model.device);
   const auto classes = clipx::make_classifier(set, [&](std::span<const std::string> texts) { return embed_texts(*engine, texts); });
   progress bar("pictures", pictures.size(), isatty(1) != 0);  // on a terminal the answers are the progress
   bool all = true;
@@ -77,7 +78,8 @@ void add_classify(CLI::App& app, action& run) {
                                    "instead of --labels: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for "
                                    "standard input")
                       ->type_name("FILE");
-  verb->add_option("--templates", o->templates, "prompt templates with {} for the label, a line each (default: built in)")
+  verb->add_option("--templates", o->templates,
+                   "prompt templates with {} for the label, a line each (default: the model's own, else built in)")
       ->type_name("FILE");
   o->model.add_json(*verb), o->model.add_model(*verb), o->model.add_engine(*verb);
   verb->footer(

@@ -90,15 +90,10 @@ std::string find_model(const std::string& given) {
 clipx::checkpoint model_options::open() const { return clipx::checkpoint::open(find_model(path), checkpoint); }
 std::unique_ptr<engine> model_options::load() const { return make_engine(open(), device); }
 
-std::vector<std::string> read_templates(const std::string& file) {
-  if (file.empty()) return {clipx::default_templates().begin(), clipx::default_templates().end()};
-  auto lines = clipx::read_lines(file);
-  clipx::expect(!lines.empty(), [&] { return clipx::cat(file, ": expected a template a line, got an empty file"); });
-  for (auto& line : lines)
-    clipx::expect(line.find("{}") != std::string::npos, [&] {
-      return clipx::cat(file, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\"");
-    });
-  return lines;
+std::vector<std::string> choose_templates(const std::string& file, const clipx::checkpoint& model) {
+  if (!file.empty()) return clipx::read_templates(file);
+  if (auto own = model.templates(); !own.empty()) return own;
+  return {clipx::default_templates().begin(), clipx::default_templates().end()};
 }
 
 void check_output(const std::string& file) {

@@ -50,8 +50,8 @@ using picture_failure = std::function<void(std::size_t index, const std::string&
 void for_each_batch(const std::vector<picture>& pictures, const clipx::preprocess_config& config, std::size_t batch_size,
                     int threads, const picture_batch& consume, const picture_failure& failed);
 
-/// The lines of a template file, each with {}; without a file, the built-in ones.
-std::vector<std::string> read_templates(const std::string& file);
+/// Those of --templates; without it the model's own; where it has none, the built-in ones.
+std::vector<std::string> choose_templates(const std::string& file, const clipx::checkpoint& model);
 
 /// Errors where a file cannot be written there: said before the work, not after it.
 void check_output(const std::string& file);

@@ -157,7 +157,7 @@ int retrieval(const options& o) {
 
 clipx::zero_shot_metrics zero_shot_on(engine& e, const std::string& path, const std::string& classes, const std::string& templates,
                                       std::size_t batch_size, int threads, std::vector<std::string>* ties) {
-  const auto set = clipx::read_prompts(classes, read_templates(templates));
+  const auto set = clipx::read_prompts(classes, choose_templates(templates, e.source()));
   const auto data = read_data(path, set.classes);
   for (std::size_t i = 0; i < data.labels.size(); ++i)
     clipx::expect(data.labels[i] >= 0, [&] {
@@ -191,7 +191,8 @@ void add_eval(CLI::App& app, action& run) {
   task->add_option("--classes", o->classes, "a class a line, line n is label n, from 0; or JSON or tab-separated prompts")
       ->required()
       ->type_name("FILE");
-  task->add_option("--templates", o->templates, "prompt templates with {} for the class, a line each (default: built in)")
+  task->add_option("--templates", o->templates,
+                   "prompt templates with {} for the class, a line each (default: the model's own, else built in)")
       ->type_name("FILE");
   task->footer("Example: clipx eval zeroshot --data test.tar --classes classes.txt --templates templates.txt");
   auto* other = add("retrieval", "R@1, R@5, R@10: pictures found by their captions, captions by their pictures.",

@@ -199,7 +199,7 @@ TEST_CASE("augment: what is drawn", "[image]") {
 
 TEST_CASE("augment: a coarse picture is resized twice", "[image]") {
   image p = make_image(pixel_mode::rgb, 40, 30);
-  for (std::size_t i = 0; i < p.pixels.size(); ++i) p.pixels[i] = static_cast<std::uint8_t>(i * i % 251);
+  for (std::size_t i = 0; i < p.data.size(); ++i) p.data[i] = static_cast<std::uint8_t>(i * i % 251);
   augment_plan plan;
   plan.crop = {3, 2, 30, 25};
   resize_scratch scratch;

@@ -161,6 +161,16 @@ TEST_CASE("clipx classify") {
     REQUIRE(own.code == 0);
     REQUIRE(filled.code == 0);
     CHECK(json::parse(own.out)["labels"][0]["p"] == json::parse(filled.out)["labels"][0]["p"]);
+    // a model that brings its templates, also after it was converted
+    const std::string copy = w.dir / "copy", again = w.dir / "again";
+    fs::copy(w.model, copy);
+    write_file(copy + "/templates.txt", "of {}\n{}\n");
+    REQUIRE(w.run({"convert", "--model", copy, "--out", again}).code == 0);
+    for (auto& model : {copy, again})
+      CHECK(w.run({"classify", "--json", "--classes", w.dir / "names", w.pictures[0], "--model", model}).out == filled.out);
+    write_file(copy + "/templates.txt", "no place\n");
+    CHECK_THAT(w.refusal({"classify", "--labels", "a", w.pictures[0], "--model", copy}),
+               Contains("templates.txt") && Contains("{}"));
   }
   SECTION("a picture that cannot be read is named, the others are ranked, and the exit code says so") {
     const auto r =

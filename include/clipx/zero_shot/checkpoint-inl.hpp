@@ -14,6 +14,7 @@
 #include "../model/clip.hpp"
 #include "../model/presets.hpp"
 #include "checkpoint.hpp"
+#include "prompts.hpp"
 
 namespace clipx {
 namespace detail {
@@ -347,6 +348,13 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   return out + "}";
 }
 
+CLIPX_INLINE std::vector<std::string> checkpoint::templates() const {
+  const auto file = std::filesystem::path(folder_) / "templates.txt";
+  std::error_code none;
+  if (folder_.empty() || !std::filesystem::exists(file, none)) return {};
+  return read_templates(file.string());
+}
+
 CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type) const {
   namespace fs = std::filesystem;
   const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
@@ -410,7 +418,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
       const bool vocabulary = name == "tokenizer.json" || name == "vocab.json";
       const bool tokens = vocabulary || name == "merges.txt" || name == "tokenizer_config.json" ||
                           name == "special_tokens_map.json" || name.ends_with(".txt.gz");
-      if (!tokens || !entry.is_regular_file()) continue;
+      if ((!tokens && name != "templates.txt") || !entry.is_regular_file()) continue;
       write_file(in(name.c_str()), detail::file_text(entry.path().string()));
       whole = whole || vocabulary;
     }

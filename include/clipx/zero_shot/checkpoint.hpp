@@ -55,13 +55,17 @@ class checkpoint {
   const preprocess_config& pixels() const { return config_.pixels; }
   /// Read at first use. Errors: the checkpoint came without a tokenizer, or with one that does not suit its config.
   const tokenizer& text() const;
+  /// The folder's templates.txt: prompts like the captions that the model has learnt from, a line each with {} for the name; none
+  /// where it has none. clipx's own addition to the layouts.
+  std::vector<std::string> templates() const;
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
 
   /// Sources of the wanted tensors, in order. One error lists what is missing, extra or misshapen.
   std::vector<weight_source> match(std::span<const std::pair<std::string, shape>> wanted) const;
 
-  /// Writes weights, configs and tokenizer files; type "f32", "f16" or "bf16". Every file is written whole or not at all.
+  /// Writes weights, configs, tokenizer files and templates; type "f32", "f16" or "bf16". Every file is written whole or not at
+  /// all.
   void write(const std::string& folder, layout keys, const std::string& type) const;
 
  private:

@@ -108,4 +108,13 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
   return out;
 }
 
+CLIPX_INLINE std::vector<std::string> read_templates(const std::string& path) {
+  auto lines = read_lines(path);
+  expect(!lines.empty(), [&] { return cat(path, ": expected a template a line, got an empty file"); });
+  for (auto& line : lines)
+    expect(line.find("{}") != std::string::npos,
+           [&] { return cat(path, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\""); });
+  return lines;
+}
+
 }  // namespace clipx

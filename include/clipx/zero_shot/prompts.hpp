@@ -27,6 +27,9 @@ std::string trimmed(std::string line);
 /// The lines of a text file, ends trimmed, empty ones and a byte order mark left out. "-" reads standard input.
 std::vector<std::string> read_lines(const std::string& path);
 
+/// Prompt templates, one a line. Errors: none, a line without {}.
+std::vector<std::string> read_templates(const std::string& path);
+
 /// A class a line; or, where the file is a JSON object {"class": ["text", ...]} or has lines "class<TAB>text", prompts of each
 /// class's own, to which the templates do not apply.
 prompt_set read_prompts(const std::string& path, std::span<const std::string> templates);
