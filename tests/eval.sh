@@ -5,6 +5,7 @@
 # Needs $CLIPX_SHARED, or shared/ beside the source folder; else it is skipped (77).
 #   eigen f64, cpu f32: the same counts; a picture whose two best scores differ by less than 1e-5 may go either way, and is named
 #   bf16: within 0.3 points
+# The default model must have more right than that checkpoint on every set.
 # What open_clip counts stands in the checkpoint's measured.json. A Hugging Face folder follows transformers, which crops an odd
 # excess elsewhere: the same on square pictures, other counts on caltech101 (tests/golden/zero_shot.py prints them).
 set -eu
@@ -42,6 +43,11 @@ judge() {  # set layout backend precision who line: against want1 and want5 of w
     "$got5" "$want5" "$verdict" "${ties:+  near ties: $ties}"
 }
 
+better() {  # set: the default model, trained on the same pairs, must have more right than that checkpoint
+  got1=$(counted "$1" "$source/models/default" cpu f32 | field correct1) want1=$(measured "$1" correct1)
+  if [ "$got1" -gt "$want1" ]; then verdict=ok; else verdict=WRONG failed=1; fi
+  printf '%-14s %-9s %-5s %-4s  %5d at 1 (open_clip on the same pairs %d)  %s\n' "$1" default cpu f32 "$got1" "$want1" $verdict
+}
 retrieval() {  # set layout backend precision: recalls are counts over captions or pictures, so equal but for rounding in the file
   line=$("$clipx" eval retrieval --model "$model/$2" --backend "$3" --precision "$4" --data "$sets/$1/test.tar" --json)
   for key in image_retrieval_recall@1 image_retrieval_recall@5 image_retrieval_recall@10 text_retrieval_recall@1 \
@@ -73,6 +79,7 @@ if [ "$has_cpu" -gt 0 ]; then
   for set in caltech101 emoji-openmoji ${all:+cifar10}; do zeroshot $set hf cpu f32; done
   for set in ${all:+caltech101 emoji-openmoji cifar10}; do zeroshot $set hf cpu bf16; done
   retrieval emoji-openmoji open_clip cpu f32
+  for set in caltech101 emoji-openmoji cifar10; do better $set; done
 fi
 zeroshot caltech101 open_clip eigen f64
 if [ -n "$all" ]; then

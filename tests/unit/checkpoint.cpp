@@ -86,6 +86,14 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     with.tokenizer = dir / "merges";
     CHECK(checkpoint::open(file, with).text().vocab_size() == tiny::vocabulary);
   }
+  SECTION("a model of the sigmoid loss, by its bias") {
+    auto c = tiny::vit();
+    c.model.initial_logit_bias = -10;
+    tiny::write_weights(file, c.model);
+    const auto open = checkpoint::open(file, said);
+    CHECK(open.config().initial_logit_bias == -10);
+    CHECK(tiny::read(open) == tiny::weights(c.model));
+  }
   SECTION("a ModifiedResNet, whose head width OpenAI fixes at 64") {
     const auto c = tiny::resnet();
     tiny::write_weights(file, c.model);
