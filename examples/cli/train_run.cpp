@@ -89,7 +89,7 @@ class run {
                    " (bpe_simple_vocab_16e6.txt.gz, or a folder), got none");
       });
     }
-    if (o_.siglip && !config_.model.initial_logit_bias) config_.model.initial_logit_bias = -10;
+    if (o_.siglip && !config_.model.initial_logit_bias) config_.model.initial_logit_bias = clipx::initial_sigmoid_bias;
     text_.emplace(fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, config_.text)
                                                  : clipx::tokenizer::from_merges(tokens, config_.text));
     clipx::expect(text_->vocab_size() == config_.model.text.vocab_size, [&] {

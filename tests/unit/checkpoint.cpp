@@ -88,10 +88,10 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
   }
   SECTION("a model of the sigmoid loss, by its bias") {
     auto c = tiny::vit();
-    c.model.initial_logit_bias = -10;
+    c.model.initial_logit_bias = initial_sigmoid_bias;
     tiny::write_weights(file, c.model);
     const auto open = checkpoint::open(file, said);
-    CHECK(open.config().initial_logit_bias == -10);
+    CHECK(open.config().initial_logit_bias == initial_sigmoid_bias);
     CHECK(tiny::read(open) == tiny::weights(c.model));
   }
   SECTION("a ModifiedResNet, whose head width OpenAI fixes at 64") {

@@ -5,8 +5,8 @@
 namespace clipx {
 
 /// z = 1 for a pair, -1 for any other two, S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S), in A. t and b are (1, 1);
-/// they begin at ln 10 and -10. Where d_logit_scale is given, so is d_logit_bias: both are added to, and the features' gradients
-/// are returned. tile as in contrastive().
+/// they begin at initial_sigmoid_log_scale and initial_sigmoid_bias. Where d_logit_scale is given, so is d_logit_bias: both are
+/// added to, and the features' gradients are returned. tile as in contrastive().
 template <backend B>
 contrastive_result<B> sigmoid_contrastive(step<B>& s, mat<const scalar_t<B>> image, mat<const scalar_t<B>> text,
                                           mat<const accum_t<B>> logit_scale, mat<const accum_t<B>> logit_bias,

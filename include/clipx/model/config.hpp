@@ -10,8 +10,10 @@
 
 namespace clipx {
 
-inline constexpr double initial_log_scale = 2.659260036932778;  // ln(1 / 0.07), the paper's initial temperature
-inline constexpr double max_log_scale = 4.605170185988092;      // ln 100, where the paper clips the scale
+inline constexpr double initial_log_scale = 2.659260036932778;          // ln(1 / 0.07), the paper's initial temperature
+inline constexpr double initial_sigmoid_log_scale = 2.302585092994046;  // ln 10, where SigLIP's scale begins
+inline constexpr double initial_sigmoid_bias = -10;                     // and its bias
+inline constexpr double max_log_scale = 4.605170185988092;              // ln 100, where the paper clips the scale
 
 /// Image tower. A vision transformer has layers > 0; a ModifiedResNet has stages[0] > 0 and no patches.
 struct vision_config {

@@ -21,7 +21,7 @@ CLIPX_INLINE spread initial_spread(const std::string& name, const shape& s, cons
   const auto root = [](dim n) { return 1 / std::sqrt(static_cast<double>(n)); };
   const auto fan_in = [&](dim n) { return spread{root(n), true}; };  // PyTorch's default for linear and convolution
   const dim Wt = c.text.width, Wv = c.vision.width;
-  if (name == "logit_scale") return {0, false, c.initial_logit_bias ? std::log(10.0) : initial_log_scale};
+  if (name == "logit_scale") return {0, false, c.initial_logit_bias ? initial_sigmoid_log_scale : initial_log_scale};
   if (name == "logit_bias") return {0, false, *c.initial_logit_bias};
   if (ends("running_var")) return {0, false, 1};
   if (ends("running_mean")) return {};

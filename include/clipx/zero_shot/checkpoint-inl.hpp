@@ -212,7 +212,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   const auto projection = sizes("text_projection", 2), table = sizes("token_embedding.weight", 2),
              positions = sizes("positional_embedding", 2);
   c.embed_dim = projection[1];
-  if (file_->find("logit_bias")) c.initial_logit_bias = -10;  // where SigLIP's begins
+  if (file_->find("logit_bias")) c.initial_logit_bias = initial_sigmoid_bias;
   c.text.width = projection[0], c.text.vocab_size = table[0], c.text.context_length = positions[0];
   c.text.heads = c.text.width / 64, c.text.mlp_width = 4 * c.text.width;
   c.text.layers = count("transformer.resblocks.", ".attn.in_proj_weight");
