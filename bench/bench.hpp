@@ -1,24 +1,25 @@
 // What the benches share: repeated timing, work counted, and one line of results.
 #pragma once
 #include <algorithm>
+#include <clipx/core/config.hpp>
 #include <clipx/image/preprocess.hpp>
-#include <clipx/model/config.hpp>
+#include <clipx/run/machine.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "machine.hpp"
+#include "arguments.hpp"
+#include "clock.hpp"
 #include "peak.hpp"
-
-namespace CLI {
-class App;
-}
 
 namespace bench {
 
 using json = nlohmann::ordered_json;
+
+/// The most memory that this process has had, MiB.
+inline double peak_mib() { return static_cast<double>(clipx::peak_memory()) / (1 << 20); }
 
 /// min, median, all runs, and the process's peak memory.
 inline json result(const std::vector<double>& ms) {
@@ -31,8 +32,6 @@ struct device_options;
 void add_rate(json& facts, double flops, const device_options& device);
 
 // Operations of the work that clipx does, a multiply-add as two: without the rows of the last block that nothing reads.
-double image_flops(const clipx::clip_config& c);                     // one picture
-double text_flops(const clipx::clip_config& c, std::size_t tokens);  // one text
 
 /// Milliseconds of each step, summed over pictures (and threads).
 struct picture_times {
@@ -51,19 +50,20 @@ void print(const json& facts, bool as_json);
 struct timing {
   int runs = 10, warmup = 2;
   bool serve = false, json_output = false;
-  void add(CLI::App& verb);
+  void add(cli::command& verb);
   /// Calls `work`, and prints facts, result() and what `add` adds: once, or for every request.
   void report(const json& facts, const std::function<void()>& work, const std::function<void(json&)>& add) const;
 };
 
-void add_peak(CLI::App& app, std::function<void()>& run);
-void add_encode(CLI::App& app, std::function<void()>& run);
-void add_tokenize(CLI::App& app, std::function<void()>& run);
-void add_preprocess(CLI::App& app, std::function<void()>& run);
-void add_loader(CLI::App& app, std::function<void()>& run);
-void add_ends(CLI::App& app, std::function<void()>& run);
-void add_ops(CLI::App& app, std::function<void()>& run);
-void add_loss(CLI::App& app, std::function<void()>& run);
-void add_train(CLI::App& app, std::function<void()>& run);
+void add_peak(cli::command& app, std::function<void()>& run);
+void add_encode(cli::command& app, std::function<void()>& run);
+void add_tokenize(cli::command& app, std::function<void()>& run);
+void add_match(cli::command& app, std::function<void()>& run);
+void add_preprocess(cli::command& app, std::function<void()>& run);
+void add_loader(cli::command& app, std::function<void()>& run);
+void add_ends(cli::command& app, std::function<void()>& run);
+void add_ops(cli::command& app, std::function<void()>& run);
+void add_loss(cli::command& app, std::function<void()>& run);
+void add_train(cli::command& app, std::function<void()>& run);
 
 }  // namespace bench

@@ -1,6 +1,5 @@
 // The device that a command was asked for.
 #pragma once
-#include <CLI/CLI.hpp>
 #include <clipx/core/bf16.hpp>
 #include <clipx/core/error.hpp>
 #include <string>
@@ -28,10 +27,10 @@ struct device_options {
   int threads = 2, gpu = 0;
   bool deterministic = false, tf32 = false, autotune = false;
 
-  void add(CLI::App& verb) {
-    verb.add_option("--backend", backend, "cpu, eigen (f32) or cuda")->check(CLI::IsMember({"cpu", "eigen", "cuda"}));
-    verb.add_option("--precision", precision)->check(CLI::IsMember({"f32", "bf16"}));
-    verb.add_option("--threads", threads, "cpu")->check(CLI::PositiveNumber);
+  void add(cli::command& verb) {
+    verb.add_option("--backend", backend, "cpu, eigen (f32) or cuda")->check(cli::is_member({"cpu", "eigen", "cuda"}));
+    verb.add_option("--precision", precision)->check(cli::is_member({"f32", "bf16"}));
+    verb.add_option("--threads", threads, "cpu")->check(cli::positive_number());
     verb.add_flag("--deterministic", deterministic, "cpu");
     verb.add_option("--device", gpu, "cuda: which GPU");
     verb.add_flag("--tf32", tf32, "cuda");

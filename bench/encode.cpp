@@ -1,6 +1,5 @@
 // clipx-bench encode: a tower of a checkpoint, end to end from pixels or texts to unit rows, or from device memory to device
 // memory.
-#include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
 #include <cstdio>
 #include <random>
@@ -77,10 +76,15 @@ std::function<void()> resident(B& device, const clipx::clip<Encoder, B>& model, 
   if constexpr (B::fast::replay) {  // as encode_pixels does
     auto recorded = std::make_shared<std::vector<typename B::recording>>();
     for (std::size_t i = 0; i < copies->size(); ++i) recorded->push_back(device.record([&] { forward(i); }));
-    return
-        [&, recorded, turn = std::size_t{0}]() mutable { device.replay(recorded->at(turn++ % recorded->size())), device.sync(); };
+    return [&, recorded, turn = std::size_t{0}]() mutable {
+      device.replay(recorded->at(turn++ % recorded->size()));
+      device.sync();
+    };
   } else {
-    return [&, forward, turn = std::size_t{0}]() mutable { forward(turn++ % 4), device.sync(); };
+    return [&, forward, turn = std::size_t{0}]() mutable {
+      forward(turn++ % 4);
+      device.sync();
+    };
   }
 }
 template <class Encoder, class B>
@@ -104,19 +108,20 @@ void encode(B& device, const options& o, clipx::checkpoint source, double start)
   double flops = 0;
   if (o.tower == "text") {
     const auto tokens = ids(o, model.source());
-    for (auto& row : tokens) flops += text_flops(config, clipx::packed_texts::pooled(row, config.text) + 1);
+    for (auto& row : tokens)
+      flops += config.vision.policy().text_flops(config, static_cast<dim>(clipx::packed_texts::pooled(row, config.text)) + 1);
     work = [&, tokens] { rows = clipx::embed_tokens(model.model(), tokens, dim{1} << 20); };
     if (o.resident) tower = resident(device, model.model(), tokens);
   } else {
-    flops = image_flops(config) * o.batch;
+    flops = config.vision.policy().image_flops(config) * o.batch;
     if (o.input.empty() && !o.resident) {
       std::mt19937 bits(1);
-      const dim n = config.vision.image_size;
+      const dim n = clipx::image_size(config);
       std::vector<std::uint8_t> rgb(static_cast<std::size_t>(o.batch * n * n * 3));
       for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
       work = [&, rgb] { rows = model.encode_pixels(rgb); };
     } else {
-      const auto values = pixels(o, config.vision.image_size);
+      const auto values = pixels(o, clipx::image_size(config));
       work = [&, values] { rows = clipx::embed_normalized(model.model(), std::span<const float>(values)); };
       if (o.resident) tower = resident(device, model.model(), values);
     }
@@ -132,26 +137,29 @@ void encode(B& device, const options& o, clipx::checkpoint source, double start)
 }
 }  // namespace
 
-void add_encode(CLI::App& app, std::function<void()>& run) {
+void add_encode(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("encode", "A tower of a checkpoint.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->model)->required();
-  verb->add_option("--tower", o->tower)->check(CLI::IsMember({"image", "text"}));
-  verb->add_option("--batch", o->batch)->check(CLI::PositiveNumber);
+  verb->add_option("--tower", o->tower)->check(cli::is_member({"image", "text"}));
+  verb->add_option("--batch", o->batch)->check(cli::positive_number());
   verb->add_option("--input", o->input, "pixels, (N, 3, n, n) float32 .npy (default: random)");
   auto* texts = verb->add_option("--texts", o->texts, "file, a text a line");
   auto* tokens = verb->add_option("--tokens", o->tokens, "instead: rows of ids as .npy, padded behind the end token");
   verb->add_option("--out", o->out, "unit rows as .npy");
   verb->add_flag("--resident", o->resident, "only the tower is timed, from device memory to device memory");
-  o->device.add(*verb), o->time.add(*verb);
+  o->device.add(*verb);
+  o->time.add(*verb);
   verb->callback([=, &run] {
-    if (o->tower == "text" && texts->count() + tokens->count() != 1) throw CLI::RequiredError("one of --texts and --tokens");
+    if (o->tower == "text" && texts->count() + tokens->count() != 1) throw cli::required_error("one of --texts and --tokens");
     run = [=] {
       const double start = now();
       auto source = clipx::checkpoint::open(o->model);
       with_device(o->device, [&](auto& device) {
-        if (source.config().vision.is_resnet()) encode<clipx::modified_resnet>(device, *o, std::move(source), start);
-        else encode<clipx::vit>(device, *o, std::move(source), start);
+        const auto config = source.config();
+        clipx::visit_architecture(config, [&]<class Architecture>(std::type_identity<Architecture>) {
+          encode<Architecture>(device, *o, std::move(source), start);
+        });
       });
     };
   });

@@ -1,5 +1,4 @@
 // clipx-bench ends: from files and texts to unit rows, and what each step of the way takes.
-#include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
 #include <memory>
 
@@ -33,7 +32,9 @@ json pictures(const Model& model, const options& o) {
       });
       const double start = now();
       model.encode_pixels(rgb);
-      decode += t.decode, resize += t.resize, encode += (now() - start) * 1e3;
+      decode += t.decode;
+      resize += t.resize;
+      encode += (now() - start) * 1e3;
     }
   };
   for (int i = 0; i < o.warmup; ++i) work();
@@ -45,7 +46,7 @@ json pictures(const Model& model, const options& o) {
   facts["decode_ms"] = decode / each;  // a picture; the first two are shared by the threads
   facts["resize_ms"] = resize / each;
   facts["encode_ms"] = encode / each;
-  facts["flops"] = image_flops(model.source().config()) * count;
+  facts["flops"] = model.source().config().vision.policy().image_flops(model.source().config()) * count;
   return facts;
 }
 
@@ -61,13 +62,14 @@ json texts(const Model& model, const options& o) {
     for (auto& line : lines) ids.push_back(words(line));
     const double ready = now();
     clipx::embed_tokens(model.model(), ids);
-    tokenize += (ready - start) * 1e3, encode += (now() - ready) * 1e3;
+    tokenize += (ready - start) * 1e3;
+    encode += (now() - ready) * 1e3;
   };
   for (int i = 0; i < o.warmup; ++i) work();
   tokenize = encode = 0;
   const auto ms = time_runs(0, o.runs, work);
   const double count = static_cast<double>(lines.size()), each = count * o.runs;
-  for (auto& row : ids) flops += text_flops(model.source().config(), row.size());
+  for (auto& row : ids) flops += model.source().config().vision.policy().text_flops(model.source().config(), std::ssize(row));
   auto facts = result(ms);
   facts["texts_per_s"] = count / median(ms) * 1e3;
   facts["tokenize_ms"] = tokenize / each;  // a text
@@ -93,26 +95,28 @@ void ends(B& device, const options& o, clipx::checkpoint source, double start) {
 }
 }  // namespace
 
-void add_ends(CLI::App& app, std::function<void()>& run) {
+void add_ends(cli::command& app, std::function<void()>& run) {
   auto* verb =
       app.add_subcommand("ends", "From picture files, or texts, to unit rows: decode, resize, tokenize, encode. A line each.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->model)->required();
   auto* files = verb->add_option("files", o->files, "pictures");
   auto* lines = verb->add_option("--texts", o->texts, "file, a text a line");
-  verb->add_option("--batch", o->batch, "pictures encoded at once")->check(CLI::PositiveNumber);
-  verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
+  verb->add_option("--batch", o->batch, "pictures encoded at once")->check(cli::positive_number());
+  verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--json", o->json_output);
   o->device.add(*verb);
   verb->callback([=, &run] {
-    if (files->count() + lines->count() == 0) throw CLI::RequiredError("pictures or --texts");
+    if (files->count() + lines->count() == 0) throw cli::required_error("pictures or --texts");
     run = [=] {
       const double start = now();
       auto source = clipx::checkpoint::open(o->model);
       with_device(o->device, [&](auto& device) {
-        if (source.config().vision.is_resnet()) ends<clipx::modified_resnet>(device, *o, std::move(source), start);
-        else ends<clipx::vit>(device, *o, std::move(source), start);
+        const auto config = source.config();
+        clipx::visit_architecture(config, [&]<class Architecture>(std::type_identity<Architecture>) {
+          ends<Architecture>(device, *o, std::move(source), start);
+        });
       });
     };
   });

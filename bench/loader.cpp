@@ -1,5 +1,4 @@
 // clipx-bench loader: training pairs to batches of pixels and captions, as training takes them.
-#include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
 #include <clipx/cpu.hpp>
 #include <clipx/data/loader.hpp>
@@ -47,27 +46,31 @@ void loader(const options& o) {
 }
 }  // namespace
 
-void add_loader(CLI::App& app, std::function<void()>& run) {
+void add_loader(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("loader", "Training pairs to batches: read in order, decode, crop and resize, in threads.");
   auto o = std::make_shared<options>();
   auto& c = o->config;
-  c.preprocess.size = 112, c.threads = 1;
+  c.preprocess.size = 112;
+  c.threads = 1;
   verb->add_option("--data", c.data, "shards, tables, folders, or patterns of them")->required();
-  verb->add_option("--size", c.preprocess.size, "pixels a side")->check(CLI::PositiveNumber);
-  verb->add_option("--batch", c.batch)->check(CLI::PositiveNumber);
-  verb->add_option("--threads", c.threads, "0: all")->check(CLI::NonNegativeNumber);
+  verb->add_option("--size", c.preprocess.size, "pixels a side")->check(cli::positive_number());
+  verb->add_option("--batch", c.batch)->check(cli::positive_number());
+  verb->add_option("--threads", c.threads, "0: all")->check(cli::non_negative_number());
   verb->add_option("--shuffle", c.shuffle, "samples that wait to be drawn");
   verb->add_option("--caption-field", c.caption_field, "of the JSON beside the picture; none: the txt");
   verb->add_option("--scale", o->augment.scale_min, "least share of the area that a crop has");
   verb->add_option("--flip", o->augment.flip, "probability");
   verb->add_option("--jitter", o->augment.jitter, "probability of 0.4, 0.4, 0.4, 0.1");
-  verb->add_option("--pairs", o->pairs, "of a run")->check(CLI::PositiveNumber);
-  verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
+  verb->add_option("--pairs", o->pairs, "of a run")->check(cli::positive_number());
+  verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_flag("--plain", o->plain, "resize by plain loops");
   verb->add_flag("--json", o->json_output);
   verb->callback([=, &run] {
     auto& a = o->augment;
-    if (a.jitter > 0) a.brightness = a.contrast = a.saturation = 0.4, a.hue = 0.1;
+    if (a.jitter > 0) {
+      a.brightness = a.contrast = a.saturation = 0.4;
+      a.hue = 0.1;
+    }
     run = [=] { loader(*o); };
   });
 }

@@ -50,20 +50,28 @@ void loss(B& device, const options& o) {
     device.sync();
   }
   float value = 0;
-  // use(result) while the step that holds its memory is there
+  clipx::contrastive::loss<B> contrastive, grad;
+  contrastive.logit_scale = scale;
+  grad.logit_scale = d_scale;
+  // use(loss, gradient of the images' features) while the step that holds their memory is there
   const auto work = [&](auto&& use) {
     clipx::step<B> s(device);
-    use(clipx::contrastive<B>(s, mat<const T>(x.row_range(0, o.n)), mat<const T>(x.row_range(o.n, o.n)), mat<const A>(scale),
-                              o.forward ? mat<A>() : d_scale, o.tile));
+    const clipx::pair_features<B> pairs{.image = x.row_range(0, o.n), .text = x.row_range(o.n, o.n), .tile = o.tile};
+    mat<T> d_image, d_text;  // (n, width)
+    if (!o.forward) {
+      d_image = s.make(o.n, o.width);
+      d_text = s.make(o.n, o.width);
+    }
+    use(o.forward ? contrastive.forward(s, pairs) : contrastive.backward(s, pairs, grad, d_image, d_text), d_image);
     device.sync();
   };
   const double start = now();
   std::vector<float> gradient;
-  work([&](const auto& result) {
-    device.download(mat<const A>(result.loss), mat<float>(&value, 1, 1));
+  work([&](mat<A> result, mat<T> d_image) {
+    device.download(mat<const A>(result), mat<float>(&value, 1, 1));
     if (o.out.empty() || o.forward) return;
     gradient.resize(static_cast<std::size_t>(o.n * o.width));
-    device.download(mat<const T>(result.d_image), mat<float>(gradient.data(), o.n, o.width));
+    device.download(mat<const T>(d_image), mat<float>(gradient.data(), o.n, o.width));
   });
   if (!gradient.empty()) clipx::write_npy(o.out, gradient, {o.n, o.width});
   const json facts{{"n", o.n}, {"width", o.width}, {"tile", o.tile}, {"loss", value}, {"first_ms", (now() - start) * 1e3}};
@@ -72,7 +80,7 @@ void loss(B& device, const options& o) {
                         : o.tile > 0 && o.tile < o.n ? 4
                                                      : 3);
   o.time.report(
-      facts, [&] { work([](const auto&) {}); },
+      facts, [&] { work([](mat<A>, mat<T>) {}); },
       [&](json& line) {
         add_memory(line, device, 0);
         add_rate(line, flops, o.device);
@@ -80,16 +88,18 @@ void loss(B& device, const options& o) {
 }
 }  // namespace
 
-void add_loss(CLI::App& app, std::function<void()>& run) {
+void add_loss(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("loss", "The contrastive loss and its gradients.");
   auto o = std::make_shared<options>();
-  verb->add_option("--n", o->n, "pairs")->check(CLI::PositiveNumber);
-  verb->add_option("--dim", o->width, "width of the features")->check(CLI::PositiveNumber);
-  verb->add_option("--tile", o->tile, "rows and columns of the logits that exist at once; 0: all")->check(CLI::NonNegativeNumber);
+  verb->add_option("--n", o->n, "pairs")->check(cli::positive_number());
+  verb->add_option("--dim", o->width, "width of the features")->check(cli::positive_number());
+  verb->add_option("--tile", o->tile, "rows and columns of the logits that exist at once; 0: all")
+      ->check(cli::non_negative_number());
   verb->add_flag("--forward", o->forward, "without the gradients");
   verb->add_option("--input", o->input, "features, (2 n, dim) .npy: pictures', then texts' (default: random)");
   verb->add_option("--out", o->out, "gradient of the pictures' features as .npy");
-  o->device.add(*verb), o->time.add(*verb);
+  o->device.add(*verb);
+  o->time.add(*verb);
   verb->callback([=, &run] { run = [=] { with_device(o->device, [&](auto& device) { loss(device, *o); }); }; });
 }
 

@@ -1,6 +1,5 @@
-// clipx-bench: times a tower, the tokenizer, preprocessing, all of them together, training's data, single ops, the loss and steps
-// of training, beside the machine's ceilings.
-#include <CLI/CLI.hpp>
+// clipx-bench: times a tower, the tokenizer, matching, preprocessing, all of them together, training's data, single ops, the loss
+// and steps of training, beside the machine's ceilings.
 #include <clipx/core/error.hpp>
 #include <cstdio>
 #include <exception>
@@ -10,8 +9,8 @@
 
 namespace bench {
 
-void timing::add(CLI::App& verb) {
-  verb.add_option("--runs", runs)->check(CLI::PositiveNumber);
+void timing::add(cli::command& verb) {
+  verb.add_option("--runs", runs)->check(cli::positive_number());
   verb.add_option("--warmup", warmup);
   verb.add_flag("--serve", serve,
                 "prints a JSON line when it is ready; then each line on standard input, a number of calls, is answered by one");
@@ -33,7 +32,7 @@ void timing::report(const json& facts, const std::function<void()>& work, const 
   }
 }
 
-void add_peak(CLI::App& app, std::function<void()>& run) {
+void add_peak(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("peak", "The machine's ceilings.");
   auto threads = std::make_shared<int>(2);
   auto as_json = std::make_shared<bool>(false);
@@ -42,8 +41,8 @@ void add_peak(CLI::App& app, std::function<void()>& run) {
   verb->callback([=, &run] {
     run = [=] {
       const auto c = measure_ceilings(*threads);
-      print({{"cpu", cpu_name()},
-             {"flags", cpu_flags()},
+      print({{"cpu", clipx::cpu_name()},
+             {"flags", clipx::cpu_flags()},
              {"threads", *threads},
              {"f32_gflops", c.f32_gflops},
              {"bf16_gflops", c.bf16_gflops},
@@ -67,15 +66,13 @@ void print(const json& facts, bool as_json) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  CLI::App app{"Times clipx. Every command prints one JSON line with --json."};
+  cli::command_line app{"Times clipx. Every command prints one JSON line with --json."};
   app.require_subcommand(1);
   std::function<void()> run;
-  for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_preprocess, bench::add_loader,
-                    bench::add_ends, bench::add_ops, bench::add_loss, bench::add_train})
+  for (auto* add : {bench::add_peak, bench::add_encode, bench::add_tokenize, bench::add_match, bench::add_preprocess,
+                    bench::add_loader, bench::add_ends, bench::add_ops, bench::add_loss, bench::add_train})
     add(app, run);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) { return app.exit(e) == 0 ? 0 : 2; }
+  if (const auto code = app.parse(argc, argv)) return *code;
   try {
     run();
   } catch (const std::exception& e) {

@@ -1,5 +1,4 @@
 // clipx-bench ops: the perf driver of the tests' cases, at the sizes that CLIP models have.
-#include <CLI/CLI.hpp>
 #include <cases/models.hpp>
 #include <cases/ops.hpp>
 #include <cstdio>
@@ -41,14 +40,29 @@ void each_case(dim pictures, F&& f) {
   const auto train = [&](dim side, dim in, dim out, dim kernel, dim stride = 1) {
     f(conv_case{pictures, side, side, in, out, kernel, stride, true, true, false});
   };
-  conv(224, 3, 32, 3, 2), conv(112, 32, 32, 3), conv(112, 32, 64, 3);  // RN50: stem, then a block of each stage
-  conv(56, 256, 64, 1), conv(56, 64, 64, 3), conv(56, 64, 256, 1, 1, true);
-  conv(28, 512, 128, 1), conv(28, 128, 128, 3), conv(28, 128, 512, 1, 1, true);
-  conv(14, 1024, 256, 1), conv(14, 256, 256, 3), conv(14, 256, 1024, 1, 1, true);
-  conv(7, 2048, 512, 1), conv(7, 512, 512, 3), conv(7, 512, 2048, 1, 1, true);
-  train(224, 3, 32, 3, 2), train(112, 32, 64, 3), train(56, 64, 64, 3), train(28, 128, 128, 3), train(28, 512, 128, 1);
-  train(14, 256, 256, 3), train(7, 512, 512, 3);
-  for (const dim n : {256, 2048}) f(loss_case{n, 512});
+  conv(224, 3, 32, 3, 2);  // RN50: stem, then a block of each stage
+  conv(112, 32, 32, 3);
+  conv(112, 32, 64, 3);
+  conv(56, 256, 64, 1);
+  conv(56, 64, 64, 3);
+  conv(56, 64, 256, 1, 1, true);
+  conv(28, 512, 128, 1);
+  conv(28, 128, 128, 3);
+  conv(28, 128, 512, 1, 1, true);
+  conv(14, 1024, 256, 1);
+  conv(14, 256, 256, 3);
+  conv(14, 256, 1024, 1, 1, true);
+  conv(7, 2048, 512, 1);
+  conv(7, 512, 512, 3);
+  conv(7, 512, 2048, 1, 1, true);
+  train(224, 3, 32, 3, 2);
+  train(112, 32, 64, 3);
+  train(56, 64, 64, 3);
+  train(28, 128, 128, 3);
+  train(28, 512, 128, 1);
+  train(14, 256, 256, 3);
+  train(7, 512, 512, 3);
+  for (const dim n : {256, 2048}) f(loss_case<clipx::contrastive>{n, 512});
 }
 
 template <class B, class Case>
@@ -56,8 +70,11 @@ void time_case(B& device, const Case& c, const options& o, double peak, json& li
   using T = clipx::scalar_t<B>;
   cases::harness<B> h(device, cases::to_float);
   std::vector<const void*> frozen;
-  if constexpr (requires(const void* p) { device.thaw(p); })
-    if (!o.in_place) h.drawn = [&](const void* data, std::size_t bytes) { device.freeze(data, bytes), frozen.push_back(data); };
+  if (!o.in_place)
+    h.drawn = [&](clipx::mat<const T> input) {
+      device.freeze(input, clipx::frozen_role::linear);
+      frozen.push_back(input.data);
+    };
   h.timer = [&](const std::string& part, const std::function<void()>& work) {
     const auto ms = time_runs(o.warmup, o.runs, [&] {
       clipx::scratch<B> here(h.s);
@@ -85,8 +102,7 @@ void time_case(B& device, const Case& c, const options& o, double peak, json& li
     lines.push_back(std::move(line));
   };
   c.run(h);
-  if constexpr (requires(const void* p) { device.thaw(p); })
-    for (auto* p : frozen) device.thaw(p);
+  for (auto* p : frozen) device.thaw(p);
 }
 
 template <class B>
@@ -114,12 +130,12 @@ void ops(B& device, const options& o) {
 }
 }  // namespace
 
-void add_ops(CLI::App& app, std::function<void()>& run) {
+void add_ops(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("ops", "Single ops, forward and backward: the tests' cases at the sizes of real models.");
   auto o = std::make_shared<options>();
   verb->add_option("--filter", o->filter, "only cases with this in their name");
-  verb->add_option("--pictures", o->pictures, "batch size of the convolutions")->check(CLI::PositiveNumber);
-  verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
+  verb->add_option("--pictures", o->pictures, "batch size of the convolutions")->check(cli::positive_number());
+  verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--in-place", o->in_place, "weights that may change, as in training: none is packed");
   verb->add_flag("--json", o->json_output);

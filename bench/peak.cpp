@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <clipx/run/machine.hpp>
 #include <cstdint>
 #include <vector>
-
-#include "machine.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -148,7 +147,7 @@ double measure_reading(int threads) {
 
 std::string bf16_unit() {
 #if defined(__x86_64__)
-  const auto flags = cpu_flags();
+  const auto flags = clipx::cpu_flags();
   if (flags.find("amx_tile") != std::string::npos && flags.find("amx_bf16") != std::string::npos && tiles_granted()) return "amx";
   if (flags.find("avx512_bf16") != std::string::npos) return "avx512_bf16";
 #endif

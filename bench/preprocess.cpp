@@ -1,5 +1,4 @@
 // clipx-bench preprocess: picture files to what the image tower sees, (3, n, n) normalised float32 each.
-#include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
 #include <memory>
 
@@ -25,7 +24,9 @@ void preprocess(const options& o) {
     const auto t = each_picture(o.files, config, o.threads, [&](std::size_t i, const clipx::image& pixels) {
       clipx::to_tensor(pixels.data, config, tensor.data() + i * one);
     });
-    sum.decode += t.decode, sum.resize += t.resize, sum.use += t.use;
+    sum.decode += t.decode;
+    sum.resize += t.resize;
+    sum.use += t.use;
   };
   for (int i = 0; i < o.warmup; ++i) work();
   sum = {};
@@ -43,13 +44,13 @@ void preprocess(const options& o) {
 }
 }  // namespace
 
-void add_preprocess(CLI::App& app, std::function<void()>& run) {
+void add_preprocess(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("preprocess", "Picture files to normalised pixels: decode, exact resize and crop, float32.");
   auto o = std::make_shared<options>();
-  verb->add_option("--size", o->size, "pixels a side")->check(CLI::PositiveNumber);
+  verb->add_option("--size", o->size, "pixels a side")->check(cli::positive_number());
   verb->add_option("files", o->files, "pictures")->required();
-  verb->add_option("--threads", o->threads)->check(CLI::PositiveNumber);
-  verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
+  verb->add_option("--threads", o->threads)->check(cli::positive_number());
+  verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_option("--out", o->out, "(N, 3, n, n) float32 .npy");
   verb->add_flag("--json", o->json_output);

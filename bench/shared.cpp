@@ -8,49 +8,6 @@
 #include "devices.hpp"
 
 namespace bench {
-namespace {
-/// All blocks of a tower over one sequence: L rows, of which `pairs` see each other; the last block gives one row.
-double blocks_flops(clipx::dim width, clipx::dim mlp, clipx::dim layers, double L, double pairs) {
-  const auto W = static_cast<double>(width), M = static_cast<double>(mlp);
-  const double block = 2 * L * (4 * W * W + 2 * W * M) + 4 * pairs * W;
-  const double last = 2 * (2 * L * W * W + 2 * W * W + 2 * W * M) + 4 * L * W;
-  return static_cast<double>(layers - 1) * block + last;
-}
-
-double resnet_flops(const clipx::vision_config& v, clipx::dim embed_dim) {
-  const auto conv = [](clipx::dim side, clipx::dim in, clipx::dim out, clipx::dim kernel) {
-    return 2 * static_cast<double>(side * side * in) * static_cast<double>(out * kernel * kernel);
-  };
-  clipx::dim side = v.image_size / 2, in = v.width;
-  double sum = conv(side, 3, in / 2, 3) + conv(side, in / 2, in / 2, 3) + conv(side, in / 2, in, 3);
-  side /= 2;
-  for (std::size_t stage = 0; stage < 4; ++stage)
-    for (clipx::dim block = 0; block < v.stages[stage]; ++block) {
-      const clipx::dim planes = v.width << stage, out = 4 * planes, stride = stage > 0 && block == 0 ? 2 : 1;
-      sum += conv(side, in, planes, 1) + conv(side, planes, planes, 3);
-      side /= stride;
-      sum += conv(side, planes, out, 1) + (in == out ? 0 : conv(side, in, out, 1));
-      in = out;
-    }
-  const auto C = static_cast<double>(in), L = static_cast<double>(side * side + 1);
-  return sum + 2 * (2 * L * C * C + C * C + C * static_cast<double>(embed_dim)) + 4 * L * C;
-}
-}  // namespace
-
-double image_flops(const clipx::clip_config& c) {
-  const auto& v = c.vision;
-  if (v.is_resnet()) return resnet_flops(v, c.embed_dim);
-  const auto L = static_cast<double>(v.tokens());
-  const auto patches = 2 * (L - 1) * static_cast<double>(v.width * 3 * v.patch_size * v.patch_size);
-  return patches + blocks_flops(v.width, v.mlp_width, v.layers, L, L * L) + 2 * static_cast<double>(v.width * c.embed_dim);
-}
-
-double text_flops(const clipx::clip_config& c, std::size_t tokens) {
-  const auto& t = c.text;
-  const auto L = static_cast<double>(tokens);
-  return blocks_flops(t.width, t.mlp_width, t.layers, L, L * (L + 1) / 2) + 2 * static_cast<double>(t.width * c.embed_dim);
-}
-
 void add_rate(json& facts, double flops, const device_options& device) {
   const double rate = flops / (facts["median_ms"].get<double>() * 1e6);
   facts["gflops"] = rate;
@@ -84,14 +41,18 @@ picture_times each_picture(std::span<const std::string> files, const clipx::prep
         const auto pixels = clipx::to_pixels(picture, config, loops);
         const double resized = now();
         use(i, pixels);
-        mine.decode += (decoded - start) * 1e3, mine.resize += (resized - decoded) * 1e3, mine.use += (now() - resized) * 1e3;
+        mine.decode += (decoded - start) * 1e3;
+        mine.resize += (resized - decoded) * 1e3;
+        mine.use += (now() - resized) * 1e3;
       }
     } catch (...) {
       const std::lock_guard lock(guard);
       failure = std::current_exception();
     }
     const std::lock_guard lock(guard);
-    sum.decode += mine.decode, sum.resize += mine.resize, sum.use += mine.use;
+    sum.decode += mine.decode;
+    sum.resize += mine.resize;
+    sum.use += mine.use;
   };
   std::vector<std::thread> others;
   for (int t = 1; t < threads; ++t) others.emplace_back(work);

@@ -1,5 +1,4 @@
 // clipx-bench tokenize: all lines of a file to ids, one thread.
-#include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
 #include <memory>
 
@@ -47,18 +46,18 @@ void tokenize(const options& o) {
 }
 }  // namespace
 
-void add_tokenize(CLI::App& app, std::function<void()>& run) {
+void add_tokenize(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("tokenize", "All lines of a file to ids, one thread.");
   auto o = std::make_shared<options>();
   auto* bpe = verb->add_option("--bpe", o->bpe, "merges file, as openai/CLIP reads it");
   auto* model = verb->add_option("--model", o->model, "folder with a tokenizer")->excludes(bpe);
   verb->add_option("--texts", o->texts, "file, a text a line")->required();
-  verb->add_option("--runs", o->runs)->check(CLI::PositiveNumber);
+  verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_option("--out", o->out, "ids, a JSON array a line");
   verb->add_flag("--json", o->json_output);
   verb->callback([=, &run] {
-    if (bpe->count() + model->count() == 0) throw CLI::RequiredError("--bpe or --model");
+    if (bpe->count() + model->count() == 0) throw cli::required_error("--bpe or --model");
     run = [=] { tokenize(*o); };
   });
 }

@@ -1,6 +1,5 @@
 // clipx-bench train: steps of training (the gradients of a batch of pairs, AdamW), on pictures and texts that are drawn, or on the
 // first pairs of shards by a model in a folder.
-#include <CLI/CLI.hpp>
 #include <clipx/clipx.hpp>
 #include <clipx/data/loader.hpp>
 #include <clipx/train/state.hpp>
@@ -29,11 +28,23 @@ struct options {
     if (!preset.empty()) return clipx::presets::find(preset);
     clipx::expect(stages.empty() || stages.size() == 4, "--resnet: expected blocks of four stages, e.g. 2,2,2,2");
     clipx::clip_config c;
-    c.name = "bench", c.embed_dim = embed;
-    c.vision.image_size = image_size, c.vision.patch_size = patch, c.vision.layers = layers;
-    c.vision.width = width > 0 ? width : stages.empty() ? 192 : 32, c.vision.mlp_width = 4 * c.vision.width;
-    c.vision.heads = heads > 0 ? heads : stages.empty() ? c.vision.width / 64 : c.vision.width / 4;
-    if (!stages.empty()) std::copy(stages.begin(), stages.end(), c.vision.stages.begin()), c.vision.layers = 0;
+    c.name = "bench";
+    c.embed_dim = embed;
+    if (stages.empty()) {
+      const dim w = width > 0 ? width : 192;
+      c.vision = clipx::vit_config{.image_size = image_size,
+                                   .patch_size = patch,
+                                   .width = w,
+                                   .heads = heads > 0 ? heads : w / 64,
+                                   .mlp_width = 4 * w,
+                                   .layers = layers};
+    } else {
+      const dim w = width > 0 ? width : 32;
+      c.vision = clipx::modified_resnet_config{.image_size = image_size,
+                                               .width = w,
+                                               .heads = heads > 0 ? heads : w / 4,
+                                               .stages = {stages[0], stages[1], stages[2], stages[3]}};
+    }
     c.text = {.context_length = context,
               .vocab_size = vocabulary,
               .width = text_width,
@@ -56,7 +67,7 @@ struct pairs {
   }
 };
 pairs drawn(const options& o, const clipx::clip_config& config) {
-  const dim n = config.vision.image_size;
+  const dim n = clipx::image_size(config);
   clipx::expect(o.tokens > 0 && o.tokens <= config.text.context_length, "--tokens: more than the context holds");
   pairs out;
   std::mt19937 bits(1);
@@ -72,8 +83,14 @@ pairs drawn(const options& o, const clipx::clip_config& config) {
 }
 pairs read(const options& o, const clipx::checkpoint& from) {
   clipx::loader_config c;
-  c.data = o.shards, c.batch = o.batch, c.shuffle = 0, c.draw_captions = false, c.augment.reset(), c.preprocess = from.pixels();
-  c.epochs = 1, c.prefetch = 1;
+  c.data = o.shards;
+  c.batch = o.batch;
+  c.shuffle = 0;
+  c.draw_captions = false;
+  c.augment.reset();
+  c.preprocess = from.pixels();
+  c.epochs = 1;
+  c.prefetch = 1;
   clipx::pair_batch batch;
   clipx::loader(c).next(batch);
   pairs out{batch.pixels, {}};
@@ -81,19 +98,20 @@ pairs read(const options& o, const clipx::checkpoint& from) {
   return out;
 }
 
-template <class Encoder, class B>
+template <class Architecture, class B>
 void train(B& device, const options& o, const clipx::checkpoint* from) {
   using T = clipx::scalar_t<B>;
-  const auto config = from ? from->config() : o.config();
-  const dim n = config.vision.image_size;
+  const auto settings = from ? from->settings() : clipx::default_config(o.config());
+  const auto& config = settings.model;
+  const dim n = clipx::image_size(config);
   const auto batch = from ? read(o, *from) : drawn(o, config);
-  clipx::trainer<Encoder, B> trainer(device, config, {});
+  clipx::trainer<Architecture, B> trainer(device, settings, {});
   if (from) clipx::read_weights(*from, trainer);
   auto& model = trainer.model();
   auto grad = model.zeros_like();
   auto& optimizer = trainer.optimizer();
   const clipx::gradient_options how{.chunk = o.chunk};
-  clipx::pair_gradients gradients(model, how);
+  clipx::pair_gradients gradients(model, settings.pixels, how);
 
   // The forward pass once more and alone, to know its share: of a batch as in pair_gradients.
   const auto pixels = device.template alloc<T>(o.batch * n * n * 3);
@@ -104,9 +122,9 @@ void train(B& device, const options& o, const clipx::checkpoint* from) {
   const auto packed = clipx::packed_texts::pack(batch.texts, config.text);
   const auto forward = [&] {
     clipx::step<B> s(device, how.kept);
-    typename clipx::clip<Encoder, B>::saved k;
-    model.encode_image(s, mat<const T>(pixels.data(), o.batch * n * n, 3), k, config.vision.is_resnet());
-    model.encode_text(s, packed, k);
+    typename clipx::clip<Architecture, B>::saved k;
+    model.towers.encode_image(s, mat<const T>(pixels.data(), o.batch * n * n, 3), k, true);
+    model.towers.encode_text(s, packed, k);
     device.sync();
   };
   std::vector<double> forwards, both, updates, losses;
@@ -128,7 +146,7 @@ void train(B& device, const options& o, const clipx::checkpoint* from) {
        {"batch", o.batch},
        {"tokens", batch.tokens()}},
       [&] {
-        time(both, [&] { gradients({batch.rgb, batch.texts, {}}, grad); });
+        time(both, [&] { gradients({batch.rgb, packed, {}}, grad); });
         losses.push_back(gradients.loss());
         time(updates, [&] { optimizer.update(grad, 1e-4); });
         if (forward_first == 0) forward_first = now() - first;
@@ -136,49 +154,55 @@ void train(B& device, const options& o, const clipx::checkpoint* from) {
       [&](json& line) {
         if (o.chunk == 0 || o.chunk >= o.batch) {
           for (int i = 0; i < o.time.warmup + std::min(o.time.runs, 5); ++i) time(forwards, forward);
-          line["forward_ms"] = part(forwards), line["backward_ms"] = part(both) - part(forwards);
+          line["forward_ms"] = part(forwards);
+          line["backward_ms"] = part(both) - part(forwards);
         }
-        line["update_ms"] = part(updates), line["first_ms"] = forward_first * 1e3, line["loss"] = losses.front();
+        line["update_ms"] = part(updates);
+        line["first_ms"] = forward_first * 1e3;
+        line["loss"] = losses.front();
         line["pairs_per_s"] = static_cast<double>(o.batch) * 1e3 / line["median_ms"].get<double>();
         add_memory(line, device, (model.memory().low.size() * static_cast<dim>(sizeof(T))));
-        add_rate(line,
-                 3 * static_cast<double>(o.batch) *
-                     (image_flops(config) + text_flops(config, static_cast<std::size_t>(batch.tokens() / o.batch))),
-                 o.device);
+        add_rate(
+            line,
+            3 * static_cast<double>(o.batch) *
+                (config.vision.policy().image_flops(config) + config.vision.policy().text_flops(config, batch.tokens() / o.batch)),
+            o.device);
       });
 }
 }  // namespace
 
-void add_train(CLI::App& app, std::function<void()>& run) {
+void add_train(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("train", "Steps of training: gradients of a batch of drawn pairs, and AdamW.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->preset, "a preset, e.g. RN50 or ViT-B-32 (default: the sizes below)");
   auto* folder = verb->add_option("--folder", o->folder, "a model in open_clip's layout, with --shards");
   folder->needs(verb->add_option("--shards", o->shards, "WebDataset shards, whose first pairs are trained on")->needs(folder));
-  verb->add_option("--image-size", o->image_size, "pixels")->check(CLI::PositiveNumber);
-  auto* patch = verb->add_option("--patch", o->patch, "of a vision transformer")->check(CLI::PositiveNumber);
+  verb->add_option("--image-size", o->image_size, "pixels")->check(cli::positive_number());
+  auto* patch = verb->add_option("--patch", o->patch, "of a vision transformer")->check(cli::positive_number());
   verb->add_option("--resnet", o->stages, "a ModifiedResNet: blocks of its stages, e.g. 2,2,2,2")->delimiter(',')->excludes(patch);
-  verb->add_option("--width", o->width, "default: 192, of a ModifiedResNet 32")->check(CLI::PositiveNumber);
-  verb->add_option("--layers", o->layers, "of a vision transformer")->check(CLI::PositiveNumber);
-  verb->add_option("--heads", o->heads, "default: width / 64, of a ModifiedResNet width / 4")->check(CLI::PositiveNumber);
-  verb->add_option("--embed", o->embed, "joint width")->check(CLI::PositiveNumber);
-  verb->add_option("--text-width", o->text_width)->check(CLI::PositiveNumber);
-  verb->add_option("--text-layers", o->text_layers)->check(CLI::PositiveNumber);
-  verb->add_option("--text-heads", o->text_heads)->check(CLI::PositiveNumber);
-  verb->add_option("--context", o->context)->check(CLI::PositiveNumber);
-  verb->add_option("--vocabulary", o->vocabulary)->check(CLI::PositiveNumber);
-  verb->add_option("--tokens", o->tokens, "of each text")->check(CLI::PositiveNumber);
-  verb->add_option("--batch", o->batch, "pairs")->check(CLI::PositiveNumber);
-  verb->add_option("--chunk", o->chunk, "pairs at once, by gradient caching; 0: all")->check(CLI::NonNegativeNumber);
-  o->device.add(*verb), o->time.add(*verb);
+  verb->add_option("--width", o->width, "default: 192, of a ModifiedResNet 32")->check(cli::positive_number());
+  verb->add_option("--layers", o->layers, "of a vision transformer")->check(cli::positive_number());
+  verb->add_option("--heads", o->heads, "default: width / 64, of a ModifiedResNet width / 4")->check(cli::positive_number());
+  verb->add_option("--embed", o->embed, "joint width")->check(cli::positive_number());
+  verb->add_option("--text-width", o->text_width)->check(cli::positive_number());
+  verb->add_option("--text-layers", o->text_layers)->check(cli::positive_number());
+  verb->add_option("--text-heads", o->text_heads)->check(cli::positive_number());
+  verb->add_option("--context", o->context)->check(cli::positive_number());
+  verb->add_option("--vocabulary", o->vocabulary)->check(cli::positive_number());
+  verb->add_option("--tokens", o->tokens, "of each text")->check(cli::positive_number());
+  verb->add_option("--batch", o->batch, "pairs")->check(cli::positive_number());
+  verb->add_option("--chunk", o->chunk, "pairs at once, by gradient caching; 0: all")->check(cli::non_negative_number());
+  o->device.add(*verb);
+  o->time.add(*verb);
   verb->callback([=, &run] {
     run = [=] {
       std::optional<clipx::checkpoint> from;
       if (!o->folder.empty()) from = clipx::checkpoint::open(o->folder);
-      const bool resnet = (from ? from->config() : o->config()).vision.is_resnet();
+      const auto config = from ? from->config() : o->config();
       with_device(o->device, [&](auto& device) {
-        if (resnet) train<clipx::modified_resnet>(device, *o, from ? &*from : nullptr);
-        else train<clipx::vit>(device, *o, from ? &*from : nullptr);
+        clipx::visit_architecture(config, [&]<class Architecture>(std::type_identity<Architecture>) {
+          train<Architecture>(device, *o, from ? &*from : nullptr);
+        });
       });
     };
   });

@@ -19,14 +19,23 @@ install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 configure_package_config_file(cmake/clipxConfig.cmake.in clipxConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(clipxConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/clipxConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/clipxConfigVersion.cmake
-              cmake/Findutf8proc.cmake cmake/Findstb.cmake cmake/Finddnnl.cmake cmake/Findhwy.cmake DESTINATION ${package_dir})
+              cmake/Findutf8proc.cmake cmake/Findstb.cmake cmake/Findxxhash.cmake cmake/Findcld2.cmake cmake/Finddnnl.cmake cmake/Findhwy.cmake DESTINATION ${package_dir})
 
 # clipx.pc is the header-only library; its prefix follows the file.
 set(pc_requires "nlohmann_json libutf8proc")
 set(pc_cflags "")
+set(pc_libs "")
 if(CLIPX_HAS_JPEG)
   string(APPEND pc_requires " libjpeg")
-  set(pc_cflags " -DCLIPX_HAS_JPEG=1")
+  string(APPEND pc_cflags " -DCLIPX_HAS_JPEG=1")
+endif()
+if(CLIPX_HAS_GIF)  # by name: giflib itself installs no .pc file
+  string(APPEND pc_cflags " -DCLIPX_HAS_GIF=1")
+  string(APPEND pc_libs " -lgif")
+endif()
+if(CLIPX_HAS_CLD2)  # nor does cld2
+  string(APPEND pc_cflags " -DCLIPX_HAS_CLD2=1")
+  string(APPEND pc_libs " -lcld2")
 endif()
 cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig OUTPUT_VARIABLE pc_prefix)
 configure_file(cmake/clipx.pc.in clipx.pc @ONLY)

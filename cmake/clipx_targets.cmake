@@ -106,10 +106,19 @@ macro(clipx_cuda_backend)
   endif()
 endmacro()
 
+# clipx_compile_cheaply(target scope flag): in Release, this in place of -O3: for units whose work is in the compiled libraries, and
+# whose compilation takes half the time without it.
+function(clipx_compile_cheaply target scope flag)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(${target} ${scope} ${flag})
+  endif()
+endfunction()
+
 # clipx_program(x sources...): an executable with every backend that is built, linked compiled.
 function(clipx_program name)
   add_executable(${name} ${ARGN})
   clipx_link(${name} ${clipx_backends})
+  clipx_compile_cheaply(${name} PRIVATE -O1)
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
 endfunction()
 

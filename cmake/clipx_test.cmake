@@ -19,10 +19,8 @@ else()
   target_link_libraries(clipx-catch-main PUBLIC Catch2::Catch2)
   target_link_libraries(clipx-catch INTERFACE Catch2::Catch2 clipx-catch-main $<TARGET_OBJECTS:clipx-catch-main>)
 endif()
-# What is tested is optimised in its own targets; test bodies are compiled cheaply.
-if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  target_compile_options(clipx-catch INTERFACE -O1)
-endif()
+# What is tested is optimized in its own targets; test bodies are compiled cheaply.
+clipx_compile_cheaply(clipx-catch INTERFACE -O0)
 
 # clipx-emulation-compiled: the cuda backend's unit as C++ over tests/emulation, for the categories emulated_*.
 set(clipx_emulation)
@@ -32,7 +30,7 @@ if(TARGET Boost::context)
   set(unit ${CMAKE_CURRENT_BINARY_DIR}/units/cuda-emulated.cpp)
   file(CONFIGURE OUTPUT ${unit} @ONLY CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda/units/cuda.cu\"\n")
   add_library(clipx-emulation-compiled STATIC EXCLUDE_FROM_ALL ${unit})
-  target_include_directories(clipx-emulation-compiled PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/tests/emulation  # before the real lt.cuh and sort.cuh
+  target_include_directories(clipx-emulation-compiled PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/tests/emulation  # before the real cuda/lt.cuh and cuda/sort.cuh
                              ${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda)
   target_compile_definitions(clipx-emulation-compiled PUBLIC CLIPX_CUDA_EMULATION)
   target_compile_options(clipx-emulation-compiled PRIVATE -Wno-unknown-pragmas)  # unroll
@@ -91,6 +89,12 @@ macro(clipx_tests)
   if(NOT "cpu" IN_LIST clipx_backends)
     list(FILTER unit_sources EXCLUDE REGEX "/cpu_[a-z]+\\.cpp$")
   endif()
+  # These bodies are the plain loops that kernels are compared with: without optimization they take minutes.
+  set(kernel_tests ${unit_sources})
+  list(FILTER kernel_tests INCLUDE REGEX "/(cpu_[a-z]+|deterministic)[.]cpp$")
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    set_source_files_properties(${kernel_tests} PROPERTIES COMPILE_OPTIONS -O2)
+  endif()
   if("eigen" IN_LIST clipx_backends)  # the reference of the tests
     clipx_test(unit ${unit_sources} BACKENDS ${clipx_backends})
     if(TARGET clipx-program)
@@ -104,19 +108,19 @@ macro(clipx_tests)
     endif()
   endif()
   if(clipx_emulation)
-    clipx_test(emulation tests/emulation/emulation.cpp tests/emulation/attention.cpp BACKENDS emulation eigen)
+    clipx_test(emulation tests/emulation/emulation.cpp tests/emulation/attention.cpp tests/emulation/freeze.cpp BACKENDS emulation eigen)
     target_compile_options(test-emulation PRIVATE -Wno-unknown-pragmas)  # unroll
   endif()
   if(clipx_emulation AND TARGET clipx-program)  # the program whose GPU is the emulated one: only these units know
     set(others ${clipx_backends})
     list(REMOVE_ITEM others cuda)
-    add_executable(clipx-emulated examples/cli/engine.cpp examples/cli/engine_cuda.cpp examples/cli/trainee.cpp
-                   examples/cli/trainee_cuda.cpp
-                   "$<FILTER:$<TARGET_OBJECTS:clipx-program>,EXCLUDE,/(engine|trainee)(_cuda)?[.]cpp>")
+    add_executable(clipx-emulated tools/backends.cpp tools/backend_cuda.cpp tools/trainer_cuda.cpp
+                   "$<FILTER:$<TARGET_OBJECTS:clipx-program>,EXCLUDE,/(backends|backend_cuda|trainer_cuda)[.]cpp>")
     add_dependencies(clipx-emulated clipx-program)
     clipx_link(clipx-emulated ${others})
-    target_link_libraries(clipx-emulated PRIVATE clipx-emulation-compiled CLI11::CLI11)
+    target_link_libraries(clipx-emulated PRIVATE clipx-emulation-compiled clipx-arguments)
     target_compile_definitions(clipx-emulated PRIVATE CLIPX_VERSION="${PROJECT_VERSION}" CLIPX_HAS_CUDA=1)
+    clipx_compile_cheaply(clipx-emulated PRIVATE -O0)
     set_target_properties(clipx-emulated PROPERTIES CXX_EXTENSIONS OFF)
     if(TARGET test-unit)
       target_compile_definitions(test-unit PRIVATE CLIPX_EMULATED="$<TARGET_FILE:clipx-emulated>")
@@ -131,8 +135,18 @@ macro(clipx_tests)
     if(units AND NOT absent)
       cmake_path(GET header STEM category)
       clipx_test(${category} ${units} BACKENDS ${needs})
+      clipx_compile_cheaply(test-${category} PRIVATE -O0)
+      # One header after the other: what they share is read once, a quarter of the time in all.
+      set_target_properties(test-${category} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
     endif()
   endforeach()
+
+  # Threads that share a model, header-only: for the preset tsan alone (cmake/threads.sh).
+  if("eigen" IN_LIST clipx_backends AND "cpu" IN_LIST clipx_backends)
+    add_executable(test-threads EXCLUDE_FROM_ALL tests/threads/threads.cpp)
+    target_link_libraries(test-threads PRIVATE clipx-eigen clipx-cpu clipx-catch clipx-warnings)
+    set_target_properties(test-threads PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
+  endif()
 
   # The same on older processors, whichever this one is. SSE4 has no fused multiply-add, which the
   # bars of the models count on: the ops alone.
@@ -165,10 +179,31 @@ macro(clipx_tests)
         target_compile_definitions(test-odr-${way} PRIVATE CLIPX_HAS_${upper}=1)
       endforeach()
     endif()
+    clipx_compile_cheaply(test-odr-${way} PRIVATE -O1)
     set_target_properties(test-odr-${way} PROPERTIES CXX_EXTENSIONS OFF
                           RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
     add_test(NAME "project: two units link, ${way}" COMMAND test-odr-${way})
   endforeach()
+
+  # Header-only with plain -O2, the cpu backend runs the kernels that the compiled variant runs, in a program of several units.
+  if("cpu" IN_LIST clipx_backends)
+    foreach(way header-only compiled)
+      add_executable(test-dispatch-${way} tests/headers/dispatch.cpp tests/headers/dispatch_other.cpp tests/headers/dispatch_highway.cpp)
+      if(way STREQUAL "compiled")
+        clipx_link(test-dispatch-${way} cpu)
+      else()
+        target_link_libraries(test-dispatch-${way} PRIVATE clipx-cpu clipx-warnings)
+        target_compile_options(test-dispatch-${way} PRIVATE -O2)
+      endif()
+      target_link_libraries(test-dispatch-${way} PRIVATE hwy::hwy)
+      target_include_directories(test-dispatch-${way} PRIVATE tests)
+      set_target_properties(test-dispatch-${way} PROPERTIES CXX_EXTENSIONS OFF
+                            RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
+    endforeach()
+    add_test(NAME "project: header-only kernels are those of the processor"
+             COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/tests/headers/dispatch.sh $<TARGET_FILE:test-dispatch-header-only>
+                     $<TARGET_FILE:test-dispatch-compiled>)
+  endif()
 
   list(JOIN clipx_backends " " clipx_backends_words)
   set(CLIPX_CHECK_FLAGS)
@@ -179,6 +214,7 @@ macro(clipx_tests)
   set(here ${CMAKE_CURRENT_SOURCE_DIR})
   clipx_check("rule of inclusion" sh ${here}/tests/headers/inclusion.sh)
   clipx_check("each header alone" sh ${here}/tests/headers/alone.sh)
+  set_tests_properties("project: each header alone" PROPERTIES LABELS developer)  # minutes, of no use to who only builds
   clipx_check("must not compile" sh ${here}/tests/reject/reject.sh)
   foreach(way package subdirectory fetch pkgconfig)
     if(CLIPX_INSTALL OR NOT way MATCHES "package|pkgconfig")
@@ -222,4 +258,11 @@ macro(clipx_tests)
     set_tests_properties("project: example swap_backend" PROPERTIES PASS_REGULAR_EXPRESSION
                          "double> +${answer}eigen<float> +${answer}cpu<float> +${answer}cpu<bf16> +${answer}$")
   endif()
+  get_property(tests DIRECTORY PROPERTY TESTS)
+  foreach(source ${example_sources})
+    cmake_path(GET source STEM name)
+    if(TARGET ${name} AND NOT "project: example ${name}" IN_LIST tests)
+      message(FATAL_ERROR "clipx: examples/${name}.cpp has no test; add one to cmake/clipx_test.cmake")
+    endif()
+  endforeach()
 endmacro()

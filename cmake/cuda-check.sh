@@ -31,7 +31,7 @@ if [ "${1-}" = --table ]; then
     sort
   # Dynamic shared memory of attention on tensor cores, as it is launched for many heads: needs tests/emulation (Boost.Context).
   cat > build/cuda-shared.cpp <<'END'
-#include <clipx/attention_mma_launch.cuh>
+#include <clipx/cuda/attention_mma.cuh>
 #include <cstdio>
 using namespace clipx;
 int main() {
@@ -52,7 +52,7 @@ int main() {
   }
 }
 END
-  "${CXX:-c++}" -std=c++20 -w -DCLIPX_CUDA_EMULATION -DCLIPX_CUDA_INLINE=inline -Itests/emulation -Iinclude -Ibackends/cuda build/cuda-shared.cpp \
+  "${CXX:-c++}" -std=c++20 -w -DCLIPX_CUDA_EMULATION -Itests/emulation -Iinclude -Ibackends/cuda build/cuda-shared.cpp \
     -o build/cuda-shared -lboost_context && build/cuda-shared
   exit
 fi

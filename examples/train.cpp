@@ -14,37 +14,33 @@ int main(int argc, char** argv) try {
   }
   const clipx::dim steps = argc > 4 ? std::atoi(argv[4]) : 1000;
 
-  clipx::checkpoint_config config;  // sizes are values
-  config.model.embed_dim = 256;
-  auto& image = config.model.vision;
-  image.image_size = config.pixels.size = 112, image.patch_size = 14;
-  image.width = 192, image.layers = 6, image.heads = 3, image.mlp_width = 768;
-  auto& words = config.model.text;
-  words.context_length = config.text.context_length = 32;
-  words.width = 192, words.layers = 4, words.heads = 3, words.mlp_width = 768;
+  clipx::clip_config model;  // sizes are values
+  model.embed_dim = 256;
+  model.vision = clipx::vit_config{.image_size = 112, .patch_size = 14, .width = 192, .heads = 3, .mlp_width = 768, .layers = 6};
+  model.text = {.context_length = 32, .width = 192, .heads = 3, .layers = 4, .mlp_width = 768};
+  auto config = clipx::default_config(model);  // with preprocessing and tokenization at these sizes
   const auto text = clipx::tokenizer::from_folder(argv[2], config.text);
-  words.vocab_size = text.vocab_size();
+  config.model.text.vocab_size = text.vocab_size();
 
   clipx::loader_config data;
-  data.data = {argv[1]}, data.batch = 32, data.preprocess = config.pixels;
+  data.data = {argv[1]}, data.batch = 32, data.preprocess = config.pixels, data.text = text;
+  data.text_side = config.model.text;
   clipx::loader pairs(data);
 
   clipx::trainer_options options;
   options.schedule = {1e-3, steps / 10, steps};
   options.optimizer.max_norm = 1;
   clipx::cpu<float> device;  // the only line that changes with the backend
-  clipx::trainer<clipx::vit, clipx::cpu<float>> trainer(device, config.model, options);
+  clipx::trainer<clipx::vit, clipx::cpu<float>> trainer(device, config, options);
 
   clipx::pair_batch batch;
   while (trainer.count() < steps) {
     if (!pairs.next(batch)) continue;  // the end of an epoch
-    std::vector<std::vector<std::int32_t>> ids;
-    for (auto& caption : batch.captions) ids.push_back(text(caption));
-    trainer.step(batch.pixels, ids);
+    trainer.step(batch.pixels, batch.texts);
     std::printf("step %td  loss %.4f\n", trainer.count(), trainer.loss());
   }
   std::filesystem::create_directories(argv[3]);
-  clipx::write_model(argv[3], trainer, config, text);
+  clipx::write_model(argv[3], trainer, text);
 } catch (const clipx::error& e) {
   std::fprintf(stderr, "%s\n", e.what());
   return 1;

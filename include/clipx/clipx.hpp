@@ -1,5 +1,7 @@
 // clipx: CLIP in C++20. This header is everything but a backend; add <clipx/cpu.hpp> or <clipx/eigen.hpp>.
 #pragma once
+#include "architectures/list.hpp"
+#include "checkpoint/pretrained.hpp"
 #include "core/backend.hpp"
 #include "core/error.hpp"
 #include "data/shards.hpp"
@@ -7,11 +9,10 @@
 #include "image/preprocess.hpp"
 #include "io/npy.hpp"
 #include "io/safetensors.hpp"
-#include "loss/contrastive.hpp"
+#include "loss/list.hpp"
 #include "model/clip.hpp"
-#include "model/init.hpp"
-#include "model/presets.hpp"
 #include "text/bpe.hpp"
+#include "zero_shot/accuracy.hpp"
 #include "zero_shot/classifier.hpp"
-#include "zero_shot/pretrained.hpp"
+#include "zero_shot/rank.hpp"
 #include "zero_shot/retrieval.hpp"

@@ -30,7 +30,10 @@ inline void compare(const std::string& what, const host& got, const host& want, 
   for (double w : want) top = std::max(top, std::abs(w));
   for (std::size_t i = 0; i < want.size(); ++i) {
     const double gap = std::isfinite(got[i]) ? std::abs(got[i] - want[i]) : INFINITY;
-    if (gap > worst) worst = gap, at = i;
+    if (gap > worst) {
+      worst = gap;
+      at = i;
+    }
   }
   if (want.empty()) return;
   const double limit = tolerance * std::max(top, floor);

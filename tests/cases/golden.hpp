@@ -2,8 +2,9 @@
 // them. Bars (relative to a tensor's largest entry): double 1e-10; float 1e-5 on unit rows, 1e-6 on the loss, 1e-4 on gradients;
 // bf16 by the cosine of embeddings.
 #pragma once
+#include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/loss/contrastive.hpp>
-#include <clipx/zero_shot/pretrained.hpp>
+#include <clipx/train/trainable.hpp>
 
 #include "golden_file.hpp"
 
@@ -40,7 +41,8 @@ host fetch(Backend& d, mat<E> m) {
   host out(static_cast<std::size_t>(m.size()));
   d.download(mat<const std::remove_const_t<E>>(m), mat<double>(out.data(), m.rows, m.cols));
   d.sync();
-  return fetched.push_back(out), out;
+  fetched.push_back(out);
+  return out;
 }
 /// The whole test in each order of the backend's threads: what it fetched has the same bits.
 template <class Backend, class F>
@@ -68,8 +70,9 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
   const auto pixels = g.pixels();
   const auto tokens = g.tokens();
 
-  clipx::clip<Encoder, Backend> model(d, source.config()), grad = model.zeros_like();
-  upload_weights(source, model);
+  clipx::trainable<Encoder, Backend> whole(d, source.config()), whole_grad = whole.zeros_like();
+  auto &model = whole.towers, &grad = whole_grad.towers;
+  upload_weights(source, whole);
 
   clipx::step<Backend> s(d, clipx::keep::everything);
   typename clipx::clip<Encoder, Backend>::saved k;
@@ -77,8 +80,9 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
   d.upload(mat<const float>(pixels.data(), rows.rows, 3), rows);
   auto image = model.encode_image(s, mat<const T>(rows), k, training);
   auto text = model.encode_text(s, clipx::packed_texts::pack(tokens, source.config().text), k);
-  auto out = clipx::contrastive(s, mat<const T>(image), mat<const T>(text), mat<const A>(model.logit_scale), grad.logit_scale);
-  model.backward(s, k, mat<const T>(out.d_image), mat<const T>(out.d_text), grad);
+  auto d_image = s.make(N, image.cols), d_text = s.make(N, text.cols);
+  const auto loss_value = whole.loss.backward(s, {.image = image, .text = text}, whole_grad.loss, d_image, d_text);
+  model.backward(s, k, mat<const T>(d_image), mat<const T>(d_text), grad);
 
   const std::pair<const char*, mat<T>> towers[] = {{"image", image}, {"text", text}};
   clipx::embeddings<A> unit[2];
@@ -90,7 +94,7 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
     compare_unit_rows<T>(which + "_embeds", {unit[i].values.begin(), unit[i].values.end()}, g.values(which + "_embeds"), N);
   }
   if (b.loss > 0) {
-    const double scale = std::exp(fetch(d, model.logit_scale)[0]);
+    const double scale = std::exp(fetch(d, whole.loss.logit_scale)[0]);
     const auto cosine_table = clipx::cosines(d, unit[0], unit[1]);
     host logits;
     for (A c : cosine_table) logits.push_back(scale * static_cast<double>(c));
@@ -99,14 +103,14 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
     // Batch statistics: moving every weight and pixel by half a float step moves this loss by 7.1e-7 (root mean square of twelve
     // draws in float64), and four deviations of that are allowed; PyTorch's own float32 is 8.6e-7 away.
     const double loss = training && std::is_same_v<T, float> ? 2.8e-6 : b.loss;
-    compare(prefix + "loss", fetch(d, out.loss), g.values(prefix + "loss"), loss);
+    compare(prefix + "loss", fetch(d, loss_value), g.values(prefix + "loss"), loss);
   }
 
   double largest = 0;  // what a gradient that cancels to nothing is measured against
   std::vector<std::pair<std::string, host>> gradients;
-  clipx::walk(grad, [&]<class E>(const std::string& key, mat<E>& m, const clipx::shape&, clipx::role r) {
+  clipx::walk(whole_grad, [&]<class E>(const std::string& key, mat<E>& m, const clipx::shape&, clipx::role r) {
     if (r != clipx::role::weight) return;
-    for (auto& part : as_stored(key, keys, fetch(d, m), m.rows, m.cols)) gradients.push_back(part);
+    for (auto& part : as_stored(source.config(), key, keys, fetch(d, m), m.rows, m.cols)) gradients.push_back(part);
   });
   REQUIRE(gradients.size() > 30);
   for (auto& [key, got] : gradients)
@@ -125,7 +129,10 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
   if (training && b.features > 0) {
     int statistics = 0;
     clipx::walk(model, [&]<class E>(const std::string& key, mat<E>& m, const clipx::shape&, clipx::role r) {
-      if (r == clipx::role::buffer) compare(key, fetch(d, m), g.values(prefix + "state." + key), b.features), ++statistics;
+      if (r == clipx::role::buffer) {
+        compare(key, fetch(d, m), g.values(prefix + "state." + key), b.features);
+        ++statistics;
+      }
     });
     CHECK(statistics > 10);
     CHECK(g.unread(prefix + "state.").empty());
@@ -143,13 +150,22 @@ void golden_embeddings(Backend& d, const std::string& name) {
   const dim N = g.rows("pixels");
   using T = clipx::scalar_t<Backend>;
   compare_unit_rows<T>("images", rows(clipx::embed_normalized(model.model(), g.pixels())), g.values("image_embeds"), N);
-  const auto n = static_cast<std::size_t>(model.source().config().vision.image_size);
+  const auto n = static_cast<std::size_t>(clipx::image_size(model.source().config()));
   std::vector<std::uint8_t> rgb(2 * n * n * 3);
   for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> 20);
   const auto first = model.encode_pixels(rgb).values;
   for (int again = 0; again < 2; ++again)
     CHECK(model.encode_pixels(rgb).values == first);  // recorded and replayed where that is fast
-  for (dim tokens : {1, 4096})                        // each text in a step of its own; all in one
+  // One image plus two bytes, and an image that is shorter than its sizes say.
+  CHECK_THROWS_AS(model.encode_pixels(std::span(rgb).first(n * n * 3 + 2)), clipx::error);
+  CHECK_THROWS_AS(clipx::embed_pixels(model.model(), std::span<const std::uint8_t>(rgb).first(n * n * 3 - 3),
+                                      model.source().pixels().mean, model.source().pixels().std),
+                  clipx::error);
+  CHECK_THROWS_AS(clipx::embed_normalized(model.model(), std::span<const float>(g.pixels()).first(n * n * 3 + 2)), clipx::error);
+  clipx::image cut = clipx::make_image(clipx::pixel_mode::rgb, 50, 40);
+  cut.data.resize(50 * 40);
+  CHECK_THROWS_AS(model.encode_image(cut), clipx::error);
+  for (dim tokens : {1, 4096})  // each text in a step of its own; all in one
     compare_unit_rows<T>("texts", rows(clipx::embed_tokens(model.model(), g.tokens(), tokens)), g.values("text_embeds"), N);
 }
 

@@ -1,7 +1,7 @@
 // What the cases with golden files share: the files, a checkpoint's weights on a device, our tensors as a file cuts them.
 #pragma once
+#include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/io/safetensors.hpp>
-#include <clipx/zero_shot/checkpoint.hpp>
 #include <cstring>
 
 #include "driver.hpp"
@@ -69,9 +69,9 @@ class golden_file {
 };
 
 /// A tensor of ours as the file's layout cuts it: (the file's key, its values).
-inline std::vector<std::pair<std::string, host>> as_stored(const std::string& name, clipx::layout keys, const host& ours, dim rows,
-                                                           dim cols) {
-  const auto source = clipx::source_of(name, keys);
+inline std::vector<std::pair<std::string, host>> as_stored(const clipx::clip_config& config, const std::string& name,
+                                                           clipx::layout keys, const host& ours, dim rows, dim cols) {
+  const auto source = clipx::source_of(config, name, keys);
   std::vector<std::pair<std::string, host>> out;
   const auto n = static_cast<std::ptrdiff_t>(ours.size() / source.parts.size());
   for (std::size_t p = 0; p < source.parts.size(); ++p) {

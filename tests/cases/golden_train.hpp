@@ -9,6 +9,7 @@
 // A weight decays by 1.2e-3 in these steps, so weights say which are in the group that does. With this eps, 1e-6, Adam moves what
 // has no gradient but rounding (a key's bias) by less than all bars, but not in bf16.
 #pragma once
+#include <clipx/architectures/list.hpp>
 #include <clipx/core/bf16.hpp>
 #include <clipx/train/gradients.hpp>
 #include <clipx/train/optimizer.hpp>
@@ -28,7 +29,7 @@ struct drawn_pairs {
   drawn_pairs(dim step, const clipx::clip_config& c) {
     constexpr dim pairs = 8;
     std::mt19937 draw(static_cast<std::uint32_t>(step + 1));
-    for (dim i = 0; i < pairs * c.vision.image_size * c.vision.image_size * 3; ++i)
+    for (dim i = 0; i < pairs * clipx::image_size(c) * clipx::image_size(c) * 3; ++i)
       rgb.push_back(static_cast<std::uint8_t>(draw() >> 24));
     for (dim i = 0; i < pairs; ++i) {
       auto& text = texts.emplace_back(1, 62);
@@ -46,15 +47,15 @@ struct trained {
 
 template <class Encoder, class Backend, class F>
 trained train(Backend& d, const clipx::checkpoint& source, const clipx::gradient_options& o, F&& start) {
-  clipx::clip<Encoder, Backend> model(d, source.config()), grad = model.zeros_like();
+  clipx::trainable<Encoder, Backend> model(d, source.config()), grad = model.zeros_like();
   upload_weights(source, model, start);
   clipx::optimizer adam(model, {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight_decay = 0.2, .max_norm = 1});
-  clipx::pair_gradients gradients(model, o);
+  clipx::pair_gradients gradients(model, source.pixels(), o);
   const clipx::cosine_schedule rate{.peak = 1e-3, .warmup = 3, .total = training_steps};
   trained out;
   for (dim i = 0; i < training_steps; ++i) {
     const drawn_pairs batch(i, source.config());
-    gradients({batch.rgb, batch.texts, {}}, grad);
+    gradients({batch.rgb, clipx::packed_texts::pack(batch.texts, source.config().text), {}}, grad);
     out.losses.push_back(gradients.loss());
     adam.update(grad, rate(i));
   }
@@ -62,7 +63,8 @@ trained train(Backend& d, const clipx::checkpoint& source, const clipx::gradient
     host values(static_cast<std::size_t>(m.size()));
     d.download(mat<const E>(m), mat<double>(values.data(), m.rows, m.cols));
     d.sync();
-    for (auto& [key, part] : as_stored(name, clipx::layout::open_clip, values, m.rows, m.cols)) out.weights[key] = part;
+    for (auto& [key, part] : as_stored(source.config(), name, clipx::layout::open_clip, values, m.rows, m.cols))
+      out.weights[key] = part;
   });
   return out;
 }
@@ -98,7 +100,8 @@ void golden_training(Backend& d, const std::string& name, const clipx::gradient_
   const std::string folder = CLIPX_SOURCE_DIR "/tests/golden/models/" + name;
   const auto source = clipx::checkpoint::open(folder);
   const golden_file g(folder + "/training.safetensors");
-  const auto got = in_every_order(d, [&] { return train<Encoder>(d, source, o, [](float v) { return v; }); });
+  // In one order of the device's threads: that results do not depend on it, the cases of what a step is made of show.
+  const auto got = train<Encoder>(d, source, o, [](float v) { return v; });
   REQUIRE(got.losses.size() == static_cast<std::size_t>(training_steps));
 
   if constexpr (std::is_same_v<T, clipx::bf16>) {

@@ -49,9 +49,9 @@ class harness {
   std::map<std::string, host> outputs, gradients, directions;
   std::string perturbed;  // input that moves along its direction, for the complex step
   // The perf driver's: what it puts around a part (any number of calls in a scratch, then one outside), and what it does with the
-  // memory of each input.
+  // memory of each input in T.
   std::function<void(const char* name, const std::function<void()>& part)> timer;
-  std::function<void(const void* data, std::size_t bytes)> drawn;
+  std::function<void(mat<const T>)> drawn;
 
   /// The ops of a case, apart from drawing inputs and recording results: "forward", "inference", "backward". Every call must
   /// give the same results, parameter gradients apart.
@@ -74,7 +74,8 @@ class harness {
     } else {
       upload(values, m);
     }
-    if (drawn) drawn(m.data, static_cast<std::size_t>(m.size()) * sizeof(E));
+    if constexpr (std::is_same_v<E, T>)
+      if (drawn) drawn(m);
     return m;
   }
   /// A model's parameters, each drawn by its name; `scale` is the deviation of matrices, norm gains are near 1.

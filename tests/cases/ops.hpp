@@ -26,27 +26,34 @@ struct linear_case {
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
     clipx::linear<B> op(in, out), grad(in, out);
-    op.weight = h.input("weight", out, in, 1 / std::sqrt(static_cast<double>(in))), op.bias = h.input("bias", 1, out);
+    op.weight = h.input("weight", out, in, 1 / std::sqrt(static_cast<double>(in)));
+    op.bias = h.input("bias", 1, out);
     auto x = h.input("x", rows, in), residual = h.input("residual", rows, out);
     auto y = h.s.make(rows, out), pre = h.s.make(rows, out);
-    clipx::epilogue<T> e{.f = with_activation ? &f : nullptr, .residual = {}, .pre = {}};
-    if (with_residual) e.residual = mat<const T>(residual);
-    if (with_activation) e.pre = pre;
+    clipx::epilogue<T> e;
+    if (with_residual) e.residual = residual;
+    if (with_activation) {
+      e.f = f;
+      e.pre = pre;
+    }
     h.part("forward", [&] { op.forward(h.s, mat<const T>(x), y, e); });
     h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       if (with_activation) {
         auto inference = h.s.make(rows, out);
-        h.part("inference", [&] { op.forward(h.s, mat<const T>(x), inference, {.f = &f, .residual = e.residual, .pre = {}}); });
+        h.part("inference", [&] { op.forward(h.s, mat<const T>(x), inference, {.f = f, .residual = e.residual}); });
         h.output("inference", inference);
       }
       auto dy = h.cotangent("y", rows, out), du = h.s.make(rows, out), dx = h.s.make(rows, in);
-      grad.weight = h.s.zeros(out, in), grad.bias = h.s.zeros(1, out);
+      grad.weight = h.s.zeros(out, in);
+      grad.bias = h.s.zeros(1, out);
       h.part("backward", [&] {
         if (with_activation) h.device.unary_backward(f, mat<const T>(pre), mat<const T>(dy), du);
         op.backward(h.s, mat<const T>(x), mat<const T>(with_activation ? du : dy), grad, dx);
       });
-      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
+      h.gradient("x", dx);
+      h.gradient("weight", grad.weight);
+      h.gradient("bias", grad.bias);
       if (with_residual) h.gradient("residual", dy);
     }
   }
@@ -61,22 +68,28 @@ struct layernorm_case {
 
   template <class B>
   void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
     using A = clipx::accum_t<B>;
     clipx::layernorm<B> op(width, 1e-5), grad(width, 1e-5);
-    op.weight = h.template input<A>("weight", 1, width, 0.2, 1), op.bias = h.template input<A>("bias", 1, width);
+    op.weight = h.template input<A>("weight", 1, width, 0.2, 1);
+    op.bias = h.template input<A>("bias", 1, width);
     auto x = h.input("x", rows, width, 2, 1), branch = h.input("branch", rows, width);
     auto sum = h.s.make(rows, width), y = h.s.make(rows, width);
     typename clipx::layernorm<B>::saved k{h.s.make_accum(rows, 2)};
-    h.part("forward", [&] { op.forward(h.s, mat<const T>(x), mat<const T>(branch), sum, y, k); });
-    h.output("sum", sum), h.output("y", y);
+    h.part("forward", [&] { op.forward(h.s, {.x = x, .branch = branch, .sum = sum}, y, k); });
+    h.output("sum", sum);
+    h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
-      grad.weight = h.s.make_accum(1, width), grad.bias = h.s.make_accum(1, width);
-      h.device.fill(grad.weight, A(0)), h.device.fill(grad.bias, A(0));
+      grad.weight = h.s.make_accum(1, width);
+      grad.bias = h.s.make_accum(1, width);
+      h.device.fill(grad.weight, A(0));
+      h.device.fill(grad.bias, A(0));
       auto dsum = h.cotangent("sum", rows, width);
-      h.part("backward", [&] { op.backward(h.s, mat<const T>(sum), k, mat<const T>(dy), grad, mat<const T>(dsum), dx); });
-      h.gradient("x", dx), h.gradient("branch", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
+      h.part("backward", [&] { op.backward(h.s, sum, k, dy, grad, dx, {.residual = dsum}); });
+      h.gradient("x", dx);
+      h.gradient("branch", dx);
+      h.gradient("weight", grad.weight);
+      h.gradient("bias", grad.bias);
     }
   }
 };
@@ -111,14 +124,14 @@ struct attention_case {
     auto y = h.s.make(queries.rows(), W);
     clipx::attention<B> op{heads};
     auto saved = op.make_saved(h.s, queries, keys);
-    h.part("forward", [&] { op.forward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, y, saved); });
+    const clipx::attention_input<T> in{.q = q, .k = k, .v = v, .queries = queries, .keys = keys, .causal = causal};
+    h.part("forward", [&] { op.forward(h.s, in, y, saved); });
     h.output("y", y);
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", y.rows, W), dqkv = h.s.zeros(qkv.rows, 3 * W), dsingle = h.s.make(single.rows, W);
-      h.part("backward", [&] {
-        op.backward(h.s, mat<const T>(q), mat<const T>(k), mat<const T>(v), queries, keys, causal, mat<const T>(y), saved,
-                    mat<const T>(dy), pooled ? dsingle : dqkv.col_range(0, W), dqkv.col_range(W, W), dqkv.col_range(2 * W, W));
-      });
+      const clipx::attention_gradients<T> d{
+          .q = pooled ? dsingle : dqkv.col_range(0, W), .k = dqkv.col_range(W, W), .v = dqkv.col_range(2 * W, W)};
+      h.part("backward", [&] { op.backward(h.s, in, y, saved, dy, d); });
       h.gradient("qkv", dqkv);
       if (pooled) h.gradient("q", dsingle);
     }
@@ -147,30 +160,39 @@ struct conv_case {
     const auto w = op.over(height, width);
     const dim rows = pictures * w.out_rows();
     op.weight = h.input("weight", out, w.patch(), 1 / std::sqrt(static_cast<double>(w.patch())));
-    op.bn.weight = h.template input<A>("gain", 1, out, 0.2, 1), op.bn.bias = h.template input<A>("offset", 1, out);
-    op.bn.running_mean = h.template input<A>("mean", 1, out, 0.3), op.bn.running_var = h.template input<A>("var", 1, out, 0.1, 1);
+    op.bn.weight = h.template input<A>("gain", 1, out, 0.2, 1);
+    op.bn.bias = h.template input<A>("offset", 1, out);
+    op.bn.running_mean = h.template input<A>("mean", 1, out, 0.3);
+    op.bn.running_var = h.template input<A>("var", 1, out, 0.1, 1);
     auto x = h.input("x", pictures * height * width, in), residual = h.input("residual", rows, out);
     auto y = h.s.make(rows, out);
-    const auto r = with_residual ? mat<const T>(residual) : mat<const T>{};
-    typename clipx::conv_batchnorm<B>::saved k;
-    h.part("forward", [&] { op.forward(h.s, mat<const T>(x), height, width, r, relu, y, &k, training); });
+    clipx::batchnorm_options<T> o{.relu = relu, .training = training};
+    if (with_residual) o.residual = residual;
+    const clipx::feature_map<T> map{x, height, width};
+    typename clipx::conv_batchnorm<B>::saved k, nothing;
+    h.part("forward", [&] { op.forward(h.s, map, y, k, o); });
     h.output("y", y);
     if (!training) {
       auto inference = h.s.make(rows, out);
-      h.part("inference", [&] { op.forward(h.s, mat<const T>(x), height, width, r, relu, inference, nullptr, false); });
+      h.s.kept = clipx::keep::nothing;
+      h.part("inference", [&] { op.forward(h.s, map, inference, nothing, o); });
+      h.s.kept = clipx::keep::everything;
       if constexpr (!harness<B>::is_complex) h.output("inference", inference);
     }
     if constexpr (!harness<B>::is_complex) {
       auto dy = h.cotangent("y", rows, out), dz = h.s.make(rows, out), dx = h.s.make(x.rows, in);
-      grad.weight = h.s.zeros(out, w.patch()), grad.bn.weight = h.s.make_accum(1, out), grad.bn.bias = h.s.make_accum(1, out);
-      h.device.fill(grad.bn.weight, A(0)), h.device.fill(grad.bn.bias, A(0));
-      h.part("backward", [&] { op.backward(h.s, k, relu, mat<const T>(dy), grad, dz, dx); });
+      grad.weight = h.s.zeros(out, w.patch());
+      grad.bn.weight = h.s.make_accum(1, out);
+      grad.bn.bias = h.s.make_accum(1, out);
+      h.device.fill(grad.bn.weight, A(0));
+      h.device.fill(grad.bn.bias, A(0));
+      h.part("backward", [&] { op.backward(h.s, k, dy, grad, {.x = dx, .residual = dz}); });
       h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("gain", grad.bn.weight),
           h.gradient("offset", grad.bn.bias);
       if (with_residual) h.gradient("residual", dz);
       if (h.timer) return;
       // Once more without dx, as the first convolution of a model: what was in the gradients stays.
-      op.backward(h.s, k, relu, mat<const T>(dy), grad, {}, {});
+      op.backward(h.s, k, dy, grad, {});
       h.output("gradient of the weights, twice", grad.weight);
     }
   }
@@ -220,7 +242,8 @@ struct embed_case {
       auto dy = h.cotangent("y", n, width), dx = h.s.zeros(table, width), drows = h.s.zeros(2, width);
       h.device.scatter_add_rows(mat<const T>(dy), at, dx);
       h.device.sum_rows(mat<const T>(dy), drows);
-      h.gradient("x", dx), h.gradient("rows", drows);
+      h.gradient("x", dx);
+      h.gradient("rows", drows);
     }
   }
 };
@@ -250,7 +273,9 @@ struct columns_case {
       h.device.unary_backward(clipx::activation::quick_gelu, mat<const T>(part(x)), mat<const T>(part(dy)), part(dx));
       h.device.add(A(2), mat<const T>(part(dy)), A(0), part(dmore));
       h.device.sum_rows(mat<const T>(part(dy)), part(dbias));
-      h.gradient("x", dx), h.gradient("bias", dbias), h.gradient("more", dmore);
+      h.gradient("x", dx);
+      h.gradient("bias", dbias);
+      h.gradient("more", dmore);
     }
   }
 };

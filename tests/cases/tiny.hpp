@@ -1,21 +1,24 @@
 // Tiny models, and the case of a whole one: features of both towers, gradients of every parameter.
 #pragma once
+#include <clipx/architectures/list.hpp>
 #include <clipx/core/bf16.hpp>
-#include <clipx/model/clip.hpp>
 
 #include "harness.hpp"
 
 namespace cases {
 
 inline clipx::clip_config tiny_vit(clipx::activation f = clipx::activation::quick_gelu, dim head_width = 16) {
-  clipx::clip_config c{"tiny", 24, f, 1e-5, {}, {}};
-  c.vision = {28, 7, 2 * head_width, 2, 5 * head_width, 2, {0, 0, 0, 0}};
+  clipx::clip_config c;
+  c.name = "tiny";
+  c.embed_dim = 24;
+  c.act = f;
+  c.vision = clipx::vit_config{28, 7, 2 * head_width, 2, 5 * head_width, 2};
   c.text = {12, 40, 32, 2, 2, 80, clipx::text_pool::argmax, 39};
   return c;
 }
 inline clipx::clip_config tiny_resnet() {
   auto c = tiny_vit();
-  c.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
+  c.vision = clipx::modified_resnet_config{64, 8, 4, {1, 2, 1, 1}};
   return c;
 }
 inline std::vector<std::vector<std::int32_t>> tiny_texts() {
@@ -30,13 +33,12 @@ struct model_case {
   clipx::keep kept = clipx::keep::everything;
   dim patches = 0;  // of each picture that go on; 0: all
   std::string name() const {
-    return clipx::cat(config.vision.is_resnet() ? "resnet" : "vit", training ? ", batch statistics" : "",
-                      patches ? ", patch dropout" : "");
+    return clipx::cat(config.vision.policy().name(), training ? ", batch statistics" : "", patches ? ", patch dropout" : "");
   }
   /// Rows of the class tokens and of `patches` patches of each of N pictures, others for each.
   std::vector<std::int32_t> chosen(dim N) const {
     std::vector<std::int32_t> rows;
-    const dim L = config.vision.tokens();
+    const dim L = patches ? config.vision.as<clipx::vit_config>().tokens() : 0;
     for (dim i = 0; i < N && patches; ++i)
       for (dim p = 0; p <= patches; ++p) rows.push_back(static_cast<std::int32_t>(i * L + (p ? 1 + (3 * p + i) % (L - 1) : 0)));
     return rows;
@@ -46,7 +48,7 @@ struct model_case {
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
     const auto texts = tiny_texts();
-    const dim N = static_cast<dim>(texts.size()), n = config.vision.image_size;
+    const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(config);
     clipx::clip<Encoder, B> model(h.device, config, {});
     auto memory = h.parameters(model, 0.15);
     auto pixels = h.input("pixels", N * n * n, 3);
@@ -54,14 +56,14 @@ struct model_case {
     const auto rows = chosen(N);
     auto image = model.encode_image(h.s, mat<const T>(pixels), k, training, rows);
     auto text = model.encode_text(h.s, clipx::packed_texts::pack(texts, config.text), k);
-    h.output("image", image), h.output("text", text);
+    h.output("image", image);
+    h.output("text", text);
     if constexpr (!harness<B>::is_complex)
       if (h.s.kept != clipx::keep::nothing) {
         auto grad = model.zeros_like();
         auto di = h.cotangent("image", N, config.embed_dim), dt = h.cotangent("text", N, config.embed_dim);
         model.backward(h.s, k, mat<const T>(di), mat<const T>(dt), grad);
         h.device.sync();
-        grad.logit_scale = {};
         clipx::walk(grad, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role r) {
           if (r == clipx::role::weight && m) h.gradient(name, m);
         });

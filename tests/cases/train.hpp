@@ -1,5 +1,6 @@
 // What training adds: the optimiser, batches in chunks, locked towers.
 #pragma once
+#include <clipx/architectures/list.hpp>
 #include <clipx/core/bf16.hpp>
 #include <clipx/train/gradients.hpp>
 #include <clipx/train/optimizer.hpp>
@@ -28,7 +29,8 @@ struct adamw_case {
       auto wide = h.s.make_accum(1, 3);
       h.device.copy(mat<const T>(g_few), wide);
       h.device.fill(squares, A(0));
-      h.device.sum_squares(mat<const T>(g), squares), h.device.sum_squares(mat<const A>(wide), squares);
+      h.device.sum_squares(mat<const T>(g), squares);
+      h.device.sum_squares(mat<const A>(wide), squares);
       const clipx::adamw_step s{
           .lr = 0.01, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .decay = 0.2, .max_norm = max_norm, .count = count};
       h.device.adamw(s, mat<const A>(squares), mat<const T>(g), p, m, v, copy);
@@ -36,7 +38,11 @@ struct adamw_case {
       undecayed.decay = 0;
       h.device.adamw(undecayed, mat<const A>(squares), mat<const A>(wide), few, few_m, few_v);
     }
-    h.output("p", p), h.output("m", m), h.output("v", v), h.output("few", few), h.output("squares", squares);
+    h.output("p", p);
+    h.output("m", m);
+    h.output("v", v);
+    h.output("few", few);
+    h.output("squares", squares);
     h.output("copy", copy);
   }
 };
@@ -67,7 +73,7 @@ void test_adamw(Backend& d, const adamw_case& c) {
 template <class Encoder, class Backend>
 struct trainee {
   clipx::clip_config config;
-  clipx::clip<Encoder, Backend> model, grad;
+  clipx::trainable<Encoder, Backend> model, grad;
   std::vector<std::vector<std::int32_t>> texts = tiny_texts();
   std::vector<std::uint8_t> rgb;
   explicit trainee(Backend& d, const clipx::clip_config& c, const rounding& round = to_float) : config(c), model(d, c), grad(d, c) {
@@ -78,7 +84,7 @@ struct trainee {
       const std::vector<float> narrow(values.begin(), values.end());
       d.upload(mat<const float>(narrow.data(), m.rows, m.cols), m);
     });
-    const dim n = config.vision.image_size;
+    const dim n = clipx::image_size(config);
     for (dim i = 0; i < static_cast<dim>(texts.size()) * n * n * 3; ++i)
       rgb.push_back(static_cast<std::uint8_t>(i * 2654435761 >> 20));
   }
@@ -86,9 +92,10 @@ struct trainee {
   void walk(F&& f) {
     clipx::walk(model, f);
   }
-  clipx::pair_view batch(std::span<const std::int32_t> chosen = {}) const { return {rgb, texts, chosen}; }
+  clipx::packed_texts packed = clipx::packed_texts::pack(texts, config.text);
+  clipx::pair_view batch(std::span<const std::int32_t> chosen = {}) const { return {rgb, packed, chosen}; }
   /// Every parameter of a model, by name.
-  std::map<std::string, host> values(clipx::clip<Encoder, Backend>& of) {
+  std::map<std::string, host> values(clipx::trainable<Encoder, Backend>& of) {
     std::map<std::string, host> out;
     clipx::walk(of, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role) {
       auto& v = out[name];
@@ -105,7 +112,7 @@ template <class Trainee>
 std::pair<double, std::map<std::string, host>> loss_and_gradients(Trainee& t, std::span<const std::int32_t> rows,
                                                                   const clipx::gradient_options& o) {
   clipx::optimizer(t.model).clear(t.grad);
-  clipx::pair_gradients step(t.model, o);
+  clipx::pair_gradients step(t.model, {}, o);
   step(t.batch(rows), t.grad);
   return {step.loss(), t.values(t.grad)};
 }
@@ -158,14 +165,14 @@ void chunks_equal_whole(Backend& d, const clipx::clip_config& c, dim patches) {
 /// A few steps make the loss smaller; a locked tower keeps its bits; so do weights along zero gradients but for their decay.
 template <class Encoder, class Backend>
 void steps_learn(Backend& d, const clipx::clip_config& c, bool lock) {
-  using model = clipx::clip<Encoder, Backend>;
+  using model = clipx::trainable<Encoder, Backend>;
   if constexpr (requires { Backend::orders; })
-    if (c.vision.is_resnet()) return;  // half a minute on fibres
+    if (!c.vision.policy().has_patches()) return;  // half a minute on fibres
   trainee<Encoder, Backend> t(d, c);
   const auto before = t.values(t.model);
   clipx::optimizer<model> adam(t.model, {.weight_decay = 0.1, .max_norm = 1, .average = 0.5},
                                [&](const std::string& name) { return !lock || !name.starts_with("visual."); });
-  clipx::pair_gradients<model> step(t.model, {.train_image = !lock, .batch_statistics = !lock});
+  clipx::pair_gradients<model> step(t.model, {}, {.train_image = !lock, .batch_statistics = !lock});
   double first = 0, last = 0;
   for (int i = 0; i < 12; ++i) {
     step(t.batch(), t.grad);
@@ -198,7 +205,7 @@ TEST_CASE("gradient caching equals the whole batch") {
   chunks_equal_whole<clipx::vit>(device(), tiny_vit(), 5);
   chunks_equal_whole<clipx::modified_resnet>(device(), tiny_resnet(), 0);
   trainee<clipx::modified_resnet, std::remove_reference_t<decltype(device())>> t(device(), tiny_resnet());
-  clipx::pair_gradients step(t.model, {.chunk = 2});
+  clipx::pair_gradients step(t.model, {}, {.chunk = 2});
   CHECK_THROWS_WITH(step(t.batch(), t.grad), Contains("BatchNorm"));
 }
 TEST_CASE("steps learn, locked towers stay") {

@@ -1,7 +1,7 @@
 // Tensor-core attention: the twins of its primitives against plain loops, and heads that lie in shared memory in pieces.
 #include "../cases/ops.hpp"  // before Catch: the case alone, without its tests
 //
-#include <clipx/kernels/mma.cuh>
+#include <clipx/cuda/mma.cuh>
 #include <random>
 
 #include "../backends/emulated_cuda_bf16.hpp"
@@ -17,7 +17,10 @@ __global__ void product(const bf16* a, const bf16* b, bool transposed, float* c)
   auto* sa = gpu::shared_memory<bf16>();
   auto* sb = sa + 16 * ld;
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
-  for (int i = lane; i < 16 * ld; i += 32) sa[i] = a[i], sb[i] = b[i];
+  for (int i = lane; i < 16 * ld; i += 32) {
+    sa[i] = a[i];
+    sb[i] = b[i];
+  }
   __syncthreads();
   unsigned left[4], right[2][2];
   gpu::load_a(left, sa, ld);
@@ -49,7 +52,8 @@ TEST_CASE("emulation: fragments and products mean what they say") {
         for (std::size_t k = 0; k < 16; ++k) {
           const double term = static_cast<double>(static_cast<float>(a[i * ld + k])) *
                               static_cast<double>(static_cast<float>(transposed ? b[j * ld + k] : b[k * ld + j]));
-          want += term, size += std::abs(term);
+          want += term;
+          size += std::abs(term);
         }
         CHECK(std::abs(static_cast<double>(c[i * 16 + j]) - want) <= 16 * 0x1p-24 * size);
       }

@@ -119,33 +119,51 @@ namespace emulation {
 inline int shared_bytes = 228 * 1024;  // of a multiprocessor, as devices made from now on have it
 }
 inline cudaError_t cudaDeviceGetAttribute(int* v, cudaDeviceAttr what, int) {
-  return *v = what == cudaDevAttrMultiProcessorCount ? 4 : emulation::shared_bytes, cudaSuccess;
+  *v = what == cudaDevAttrMultiProcessorCount ? 4 : emulation::shared_bytes;
+  return cudaSuccess;
 }
-inline cudaError_t cudaGetDeviceCount(int* n) { return *n = 1, cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* n) {
+  *n = 1;
+  return cudaSuccess;
+}
 inline cudaError_t cudaSetDevice(int d) { return d == 0 ? cudaSuccess : cudaErrorInvalidValue; }
-inline cudaError_t cudaDriverGetVersion(int* v) { return *v = 0, cudaSuccess; }
-inline cudaError_t cudaRuntimeGetVersion(int* v) { return *v = 0, cudaSuccess; }
+inline cudaError_t cudaDriverGetVersion(int* v) {
+  *v = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaRuntimeGetVersion(int* v) {
+  *v = 0;
+  return cudaSuccess;
+}
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {"emulated by fibres", 0, 0, 1, 0};
   return cudaSuccess;
 }
 // Handles are never looked into: any address that is not null.
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
-  return *s = reinterpret_cast<cudaStream_t>(&emulation::machine()), cudaSuccess;
+  *s = reinterpret_cast<cudaStream_t>(&emulation::machine());
+  return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
   return emulation::capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
-  return *e = reinterpret_cast<cudaEvent_t>(&emulation::machine()), cudaSuccess;
+  *e = reinterpret_cast<cudaEvent_t>(&emulation::machine());
+  return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* p, int) { return *p = nullptr, cudaSuccess; }
+inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* p, int) {
+  *p = nullptr;
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
-inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) { return *free = *total = 0, cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *free = *total = 0;
+  return cudaSuccess;
+}
 
 /// New memory holds NaN, as a device's may.
 inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) {
@@ -153,11 +171,18 @@ inline cudaError_t cudaMallocAsync(void** p, std::size_t bytes, cudaStream_t) {
   std::memset(*p, 0xff, bytes);
   return cudaSuccess;
 }
-inline cudaError_t cudaFree(void* p) { return std::free(p), cudaSuccess; }
+inline cudaError_t cudaFree(void* p) {
+  std::free(p);
+  return cudaSuccess;
+}
 inline cudaError_t cudaHostAlloc(void** p, std::size_t bytes, unsigned) { return cudaMallocAsync(p, bytes, nullptr); }
 inline cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }
 inline cudaError_t cudaMemsetAsync(void* p, int byte, std::size_t bytes, cudaStream_t) {
-  return emulation::submit([=] { return std::memset(p, byte, bytes), true; }), cudaSuccess;
+  emulation::submit([=] {
+    std::memset(p, byte, bytes);
+    return true;
+  });
+  return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_step, const void* from, std::size_t from_step, std::size_t bytes,
                                      std::size_t rows, cudaMemcpyKind, cudaStream_t) {
@@ -205,16 +230,27 @@ using cudaGraph_t = emulated_graph*;
 using cudaGraphExec_t = emulated_graph*;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed };
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  return emulation::capturing = std::make_unique<emulated_graph>(), cudaSuccess;
+  emulation::capturing = std::make_unique<emulated_graph>();
+  return cudaSuccess;
 }
-inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* g) { return *g = emulation::capturing.release(), cudaSuccess; }
+inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* g) {
+  *g = emulation::capturing.release();
+  return cudaSuccess;
+}
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned long long) {
-  return *e = new emulated_graph(*g), cudaSuccess;
+  *e = new emulated_graph(*g);
+  return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t) {
   for (auto& call : e->calls)
     if (!call()) return cudaErrorLaunchFailure;
   return cudaSuccess;
 }
-inline cudaError_t cudaGraphDestroy(cudaGraph_t g) { return delete g, cudaSuccess; }
-inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { return delete e, cudaSuccess; }
+inline cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+  delete g;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) {
+  delete e;
+  return cudaSuccess;
+}

@@ -1,5 +1,5 @@
 // That the emulation sees what it is there to see: a kernel with a race, one that reads what nobody wrote, barriers not all reach.
-#include <clipx/runtime.cuh>
+#include <clipx/cuda/runtime.cuh>
 #include <cmath>
 #include <set>
 #include <vector>
@@ -34,7 +34,11 @@ __global__ void rounds(const float* x, bool barrier, float* y) {
 __global__ void unwritten(float* y) {
   CLIPX_SHARED(float[3], held);
   float* dynamic = gpu::shared_memory<float>();
-  if (threadIdx.x == 0) y[0] = held[1], y[1] = dynamic[2], held[1] = dynamic[2] = 5;  // the next block must not see the 5
+  if (threadIdx.x == 0) {
+    y[0] = held[1];
+    y[1] = dynamic[2];
+    held[1] = dynamic[2] = 5;  // the next block must not see the 5
+  }
   if (threadIdx.x == 0) y[2 + blockIdx.x] = held[0];
 }
 __global__ void half_reach(float* y) {

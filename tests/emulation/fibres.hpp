@@ -50,7 +50,8 @@ class fibre_machine {
   bool run(dim3 grid, dim3 block, std::size_t shared_bytes, F& body) {
     body_ = &body;
     call_ = [](void* f) { (*static_cast<F*>(f))(); };
-    gridDim = grid, blockDim = block;
+    gridDim = grid;
+    blockDim = block;
     const std::size_t n = std::size_t{block.x} * block.y * block.z;
     state_.assign(n, thread_state{});
     warps_.resize((n + 31) / 32);
@@ -148,7 +149,8 @@ class fibre_machine {
       }
     } while (failure_.empty() && release());
     if (failure_.empty()) return true;
-    fibres_.clear(), idle_.clear();  // with whatever still stands on them
+    fibres_.clear();  // with whatever still stands on them
+    idle_.clear();
     return false;
   }
   /// Lets those go on that have all met; false when no thread is left, or none can go on.
@@ -165,7 +167,8 @@ class fibre_machine {
     const std::size_t n = state_.size();
     for (std::size_t w = 0; w < n; w += 32) {
       const auto end = std::min(w + 32, n);
-      all_done = all_done && is(w, end, status::done), all_at_block = all_at_block && is(w, end, status::at_block);
+      all_done = all_done && is(w, end, status::done);
+      all_at_block = all_at_block && is(w, end, status::at_block);
       if (end - w == 32 && is(w, end, status::at_warp)) go(w, end);
     }
     if (all_at_block) go(0, n);
@@ -207,13 +210,15 @@ class fibre_machine {
   }
   void wait(status s) {
     const auto me = current_;
-    state_[me].now = s, state_[me].on = running_;
+    state_[me].now = s;
+    state_[me].on = running_;
     leave();
     become(me);
   }
   void become(std::size_t t) {
     current_ = t;
-    threadIdx.x = static_cast<unsigned>(t % blockDim.x), threadIdx.y = static_cast<unsigned>(t / blockDim.x % blockDim.y);
+    threadIdx.x = static_cast<unsigned>(t % blockDim.x);
+    threadIdx.y = static_cast<unsigned>(t / blockDim.x % blockDim.y);
     threadIdx.z = static_cast<unsigned>(t / blockDim.x / blockDim.y);
   }
   static void start(boost::context::detail::transfer_t from) {
@@ -251,8 +256,8 @@ class fibre_machine {
   std::vector<fibre*> idle_;
   fibre* running_ = nullptr;
   context main_ = nullptr;
-  const void* main_stack_ = nullptr;
-  std::size_t main_bytes_ = 0;
+  [[maybe_unused]] const void* main_stack_ = nullptr;
+  [[maybe_unused]] std::size_t main_bytes_ = 0;
 };
 
 inline fibre_machine& machine() {
@@ -266,7 +271,10 @@ E& shared(Tag) {
   static_assert(std::is_trivially_copyable_v<E> && std::is_trivially_default_constructible_v<E>);
   static const std::unique_ptr<std::byte[]> memory{new std::byte[sizeof(E)]};
   static std::uint64_t filled = 0;  // the block that it was filled for
-  if (filled != machine().block_serial()) std::memset(memory.get(), 0xff, sizeof(E)), filled = machine().block_serial();
+  if (filled != machine().block_serial()) {
+    std::memset(memory.get(), 0xff, sizeof(E));
+    filled = machine().block_serial();
+  }
   return *reinterpret_cast<E*>(memory.get());
 }
 inline void* dynamic_shared() { return machine().dynamic_shared(); }

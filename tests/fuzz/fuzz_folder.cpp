@@ -3,9 +3,9 @@
 // the index, a zero byte and the safetensors file; or the class file. What is accepted can be described and read whole.
 #include <unistd.h>
 
+#include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/core/error.hpp>
 #include <clipx/io/file.hpp>
-#include <clipx/zero_shot/checkpoint.hpp>
 #include <clipx/zero_shot/prompts.hpp>
 #include <cstdint>
 #include <cstdio>
@@ -57,7 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       return 0;
     }
     checkpoint_options options;
-    if (mode == 2) options.activation = "gelu", options.head_width = 2;
+    if (mode == 2) {
+      options.activation = "gelu";
+      options.head_width = 2;
+    }
     const auto source = checkpoint::open(mode == 2 ? weights[1] : dir.path, options);
     source.summary();
     const auto wanted = parameter_shapes(source.config());

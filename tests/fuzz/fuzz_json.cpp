@@ -1,7 +1,7 @@
 // The configs of checkpoints. The first byte: 0 plain JSON, 1 open_clip's config, else Hugging Face's (with a preprocessor's after
 // a zero byte). A config that is accepted can be written, and is accepted again.
+#include <clipx/checkpoint/config.hpp>
 #include <clipx/core/error.hpp>
-#include <clipx/io/config.hpp>
 #include <clipx/io/safetensors.hpp>
 #include <cstdint>
 

@@ -1,5 +1,6 @@
 // says: backend
 // A model over something that is no backend.
+#include <clipx/architectures/vit.hpp>
 #include <clipx/eigen.hpp>
 #include <clipx/model/clip.hpp>
 

@@ -1,5 +1,6 @@
 // says: eigen<double>
 // A step of one backend does not run a model of another.
+#include <clipx/architectures/vit.hpp>
 #include <clipx/eigen.hpp>
 #include <clipx/model/clip.hpp>
 

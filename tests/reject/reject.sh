@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 log=$(mktemp) && trap 'rm -f "$log"' EXIT
-flags="-std=c++20 -fsyntax-only -Wall -Wextra -DCLIPX_COMPILED -Iinclude -Ibackends/eigen ${CLIPX_FLAGS--isystem /usr/include/eigen3}"
+flags="-std=c++20 -fsyntax-only -Wall -Wextra -DCLIPX_COMPILED -Iinclude -Ibackends/eigen -Ibackends/cpu ${CLIPX_FLAGS--isystem /usr/include/eigen3}"
 failed=0 refused=0
 for f in tests/reject/*.cpp; do
   [ -e "$f" ] || continue

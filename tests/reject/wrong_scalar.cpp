@@ -1,5 +1,6 @@
 // says: mat<(const )?double>
 // Pixels of another type than the backend's are not converted behind the caller's back.
+#include <clipx/architectures/vit.hpp>
 #include <clipx/eigen.hpp>
 #include <clipx/model/clip.hpp>
 

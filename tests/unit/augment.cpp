@@ -47,9 +47,13 @@ std::vector<golden_case> cases() {
     std::memcpy(v.data(), t.data, t.bytes);
     const auto whole = [&](std::size_t i) { return static_cast<dim>(v[i]); };
     golden_case c;
-    c.name = t.name, c.from = picture(whole(0)), c.n = whole(5), c.kind = whole(6) ? filter::bilinear : filter::bicubic;
+    c.name = t.name;
+    c.from = picture(whole(0));
+    c.n = whole(5);
+    c.kind = whole(6) ? filter::bilinear : filter::bicubic;
     c.plan.crop = {whole(1), whole(2), whole(3), whole(4)};
-    c.plan.flip = v[7] != 0, c.plan.gray = v[8] != 0;
+    c.plan.flip = v[7] != 0;
+    c.plan.gray = v[8] != 0;
     for (std::size_t i = 9; i < v.size(); i += 2)
       c.plan.colours[static_cast<std::size_t>(c.plan.steps++)] = {static_cast<colour_step::kind>(whole(i)), v[i + 1]};
     const auto* pixels = golden().find("pixels." + t.name.substr(5));
@@ -100,7 +104,8 @@ TEST_CASE("augment: numbers by place are the same everywhere", "[image]") {
   std::vector<int> seen(7);
   int heads = 0;
   for (std::uint64_t i = 0; i < 70'000; ++i) {
-    ++seen[draw.below(i, 7)], heads += draw.chance(i, 0.25);
+    ++seen[draw.below(i, 7)];
+    heads += draw.chance(i, 0.25);
     const auto x = draw.between(i, -3, 4);
     CHECK((x >= -3 && x < 4));
   }
@@ -112,7 +117,11 @@ TEST_CASE("augment: numbers by place are the same everywhere", "[image]") {
 
   // Plans that were drawn once; whoever draws others has changed every run that resumes.
   augmentation o;
-  o.scale_min = 0.3, o.flip = o.jitter = 0.5, o.brightness = o.contrast = o.saturation = 0.4, o.hue = 0.1, o.gray = 0.2;
+  o.scale_min = 0.3;
+  o.flip = o.jitter = 0.5;
+  o.brightness = o.contrast = o.saturation = 0.4;
+  o.hue = 0.1;
+  o.gray = 0.2;
   std::uint64_t all = 0;
   for (std::uint64_t place = 0; place < 1000; ++place) {
     const auto p = plan_of(o, 168, 112, place);
@@ -130,7 +139,8 @@ TEST_CASE("augment: numbers by place are the same everywhere", "[image]") {
 TEST_CASE("augment: what is drawn", "[image]") {
   SECTION("crops lie in the picture and have the area and the ratio asked for") {
     augmentation o;
-    o.scale_min = 0.2, o.scale_max = 0.7;
+    o.scale_min = 0.2;
+    o.scale_max = 0.7;
     double least = 1, most = 0, log_ratio = 0;
     std::set<std::pair<dim, dim>> corners;
     for (std::uint64_t place = 0; place < 4000; ++place) {
@@ -138,7 +148,9 @@ TEST_CASE("augment: what is drawn", "[image]") {
       CHECK((c.x >= 0 && c.y >= 0 && c.x + c.w <= 320 && c.y + c.h <= 240));
       const double area = static_cast<double>(c.w * c.h) / (320 * 240), ratio = static_cast<double>(c.w) / static_cast<double>(c.h);
       CHECK((area > 0.195 && area < 0.705 && ratio > 0.74 && ratio < 1.35));
-      least = std::min(least, area), most = std::max(most, area), log_ratio += std::log2(ratio);
+      least = std::min(least, area);
+      most = std::max(most, area);
+      log_ratio += std::log2(ratio);
       corners.insert({c.x > (320 - c.w) / 2, c.y > (240 - c.h) / 2});
     }
     CHECK(least < 0.21);
@@ -167,12 +179,19 @@ TEST_CASE("augment: what is drawn", "[image]") {
   }
   SECTION("probabilities, factors and orders") {
     augmentation o;
-    o.flip = 0.5, o.gray = 0.2, o.jitter = 0.8, o.brightness = 0.4, o.saturation = 1.5, o.hue = 0.1;
+    o.flip = 0.5;
+    o.gray = 0.2;
+    o.jitter = 0.8;
+    o.brightness = 0.4;
+    o.saturation = 1.5;
+    o.hue = 0.1;
     int flips = 0, grays = 0, jitters = 0;
     std::set<std::vector<int>> orders;
     for (std::uint64_t place = 0; place < 5000; ++place) {
       const auto p = plan_of(o, 64, 64, place);
-      flips += p.flip, grays += p.gray, jitters += p.steps > 0;
+      flips += p.flip;
+      grays += p.gray;
+      jitters += p.steps > 0;
       std::vector<int> order;
       for (int i = 0; i < p.steps; ++i) {
         const auto& s = p.colours[static_cast<std::size_t>(i)];
@@ -191,7 +210,8 @@ TEST_CASE("augment: what is drawn", "[image]") {
     for (std::uint64_t place = 0; place < 100; ++place)
       CHECK(plan_of(o, 64, 64, place).gray == [&] {
         auto other = o;
-        other.flip = 1, other.jitter = 0;
+        other.flip = 1;
+        other.jitter = 0;
         return plan_of(other, 64, 64, place).gray;
       }());
   }
@@ -240,7 +260,11 @@ TEST_CASE("augment: what is refused", "[image]") {
   CHECK(refused([](augmentation&) {}) == "no error");
   CHECK_THAT(refused([](augmentation& o) { o.scale_min = 0; }), Contains("scale") && Contains("got 0 and 1"));
   CHECK_THAT(refused([](augmentation& o) { o.scale_max = 1.1; }), Contains("scale"));
-  CHECK_THAT(refused([](augmentation& o) { o.scale_min = 0.9, o.scale_max = 0.8; }), Contains("scale"));
+  CHECK_THAT(refused([](augmentation& o) {
+               o.scale_min = 0.9;
+               o.scale_max = 0.8;
+             }),
+             Contains("scale"));
   CHECK_THAT(refused([](augmentation& o) { o.ratio_max = 100; }), Contains("ratio"));
   CHECK_THAT(refused([](augmentation& o) { o.ratio_min = std::nan(""); }), Contains("ratio"));
   CHECK_THAT(refused([](augmentation& o) { o.flip = 1.5; }), Contains("flip: expected a probability, got 1.5"));

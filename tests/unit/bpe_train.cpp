@@ -86,7 +86,10 @@ list naive(const list& words, std::size_t merges, std::uint64_t least) {
     std::pair<std::size_t, std::size_t> best;
     std::uint64_t most = 0;
     for (const auto& [pair, times] : pairs)  // smaller ids come first
-      if (times > most) best = pair, most = times;
+      if (times > most) {
+        best = pair;
+        most = times;
+      }
     if (most < least || most == 0) break;
     out.push_back(names[best.first] + " " + names[best.second]);
     for (auto& [symbols, times] : all)
@@ -115,7 +118,9 @@ learnt_bpe learn(const list& captions, const bpe_options& o) {
 
 bpe_options sized(dim size, std::uint64_t least = 2, int threads = 1) {
   bpe_options o;
-  o.vocab_size = size, o.min_frequency = least, o.threads = threads;
+  o.vocab_size = size;
+  o.min_frequency = least;
+  o.threads = threads;
   return o;
 }
 

@@ -3,11 +3,11 @@
 #include <sys/wait.h>
 
 #include <clipx/clipx.hpp>
-#include <clipx/eigen.hpp>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "catch.hpp"
+#include "reference.hpp"
 #include "tiny_model.hpp"
 
 namespace program {
@@ -24,7 +24,8 @@ struct result {
     list all;
     for (std::size_t from = 0; from < out.size();) {
       const auto end = std::min(out.find('\n', from), out.size());
-      all.push_back(out.substr(from, end - from)), from = end + 1;
+      all.push_back(out.substr(from, end - from));
+      from = end + 1;
     }
     return all;
   }
@@ -76,18 +77,5 @@ struct workplace {
     return arguments;
   }
 };
-
-/// What the library says of the same pictures and labels.
-inline std::vector<double> expected(const workplace& w, const std::string& picture, const list& labels) {
-  eigen<double> d;
-  const auto model = load<vit>(d, w.model);
-  const list templates(default_templates().begin(), default_templates().end());
-  const auto c =
-      make_classifier(make_prompts(labels, templates), [&](std::span<const std::string> t) { return model.encode_text(t); });
-  std::vector<double> p(labels.size());
-  for (auto [label, value] : rank(model, model.encode_image(read_image(picture)), c.weights))
-    p[static_cast<std::size_t>(label)] = value;
-  return p;
-}
 
 }  // namespace program

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "cli.hpp"
 
@@ -17,7 +18,8 @@ std::string tar_of(const std::vector<std::pair<std::string, std::string>>& files
     h.replace(0, name.size(), name);
     char size[12];
     std::snprintf(size, sizeof size, "%011zo", data.size());
-    h.replace(124, 11, size), h.replace(148, 8, 8, ' ');
+    h.replace(124, 11, size);
+    h.replace(148, 8, 8, ' ');
     unsigned sum = 0;
     for (char c : h) sum += static_cast<unsigned char>(c);
     std::snprintf(size, sizeof size, "%06o", sum);
@@ -45,11 +47,9 @@ TEST_CASE("clipx embed") {
     CHECK(contents(out + ".failed") == w.broken + "\n" + (w.dir / "none.jpg") + "\n");
     const auto a = read_npy(out);
     REQUIRE(a.shape == std::vector<dim>{2, 24});
-    eigen<double> d;
-    const auto model = load<vit>(d, w.model);
+    const auto want = reference::images(w.model, {w.pictures[1], w.pictures[0]});
     for (std::size_t row : {0u, 1u}) {
-      const auto want = model.encode_image(read_image(w.pictures[1 - row]));
-      for (std::size_t i = 0; i < 24; ++i) CHECK(std::abs(double(a.values[row * 24 + i]) - want.values[i]) <= 1e-5);
+      for (std::size_t i = row * 24; i < row * 24 + 24; ++i) CHECK(std::abs(double(a.values[i]) - want[i]) <= 1e-5);
       CHECK(unit(a, row));
     }
     const auto again = w.run(w.with_model({"embed", "--images", w.dir / "p", "--out", out}));
@@ -72,6 +72,14 @@ TEST_CASE("clipx embed") {
     };
     CHECK(row(0) != row(1));
     const auto other = w.dir / "o.npy";
+    CHECK(w.run(w.with_model({"embed", "--texts", "-", "--out", other}), "a cat\n\nthe red cat\r\n\n").code == 0);
+    const auto lines = read_npy(other);  // an empty line is a text, too: rows belong to lines
+    REQUIRE(lines.shape == std::vector<dim>{4, 24});
+    const auto far = [&](std::size_t i, float want) { return std::abs(lines.values[i] - want) > 1e-5f; };
+    for (std::size_t i = 0; i < 24; ++i) {
+      CHECK_FALSE(far(24 + i, lines.values[72 + i]));
+      CHECK_FALSE(far(48 + i, row(1)[i]));
+    }
     CHECK(w.run(w.with_model({"embed", "--texts", "-", "--out", other}), "a cat\nthe red cat\na cat\n").code == 0);
     CHECK(contents(other) == contents(out));
     CHECK_THAT(w.refusal(w.with_model({"embed", "--texts", "-", "--out", out})), Contains("text a line"));
@@ -97,7 +105,10 @@ TEST_CASE("clipx tokenize") {
   }());
   const list texts{"the red cat", "", "a CAT &amp; a caf\xc3\xa9", std::string(200, 'z')};
   std::string input, want;
-  for (auto& t : texts) input += t + "\n", want += json(words(t)).dump() + "\n";
+  for (auto& t : texts) {
+    input += t + "\n";
+    want += json(words(t)).dump() + "\n";
+  }
   const auto r = w.run(w.with_model({"tokenize"}), input);
   CHECK(r.code == 0);
   CHECK(r.out == want);
@@ -228,7 +239,7 @@ TEST_CASE("clipx eval") {
     int right = 0;
     const list labels{"cat", "the red cat", "of"};
     for (std::size_t i = 0; i < 3; ++i) {
-      const auto p = expected(w, w.pictures[i], labels);
+      const auto p = reference::probabilities(w.model, w.pictures[i], labels);
       right += std::max_element(p.begin(), p.end()) - p.begin() == static_cast<std::ptrdiff_t>(i);
     }
     CHECK(answer["metrics"]["acc1"] == right / 3.0);
@@ -262,15 +273,13 @@ TEST_CASE("clipx eval") {
     const auto answer = json::parse(r.out);
     CHECK(answer["task"] == "zeroshot_retrieval");
     CHECK(answer["captions"] == 4);
-    eigen<double> d;
-    const auto model = load<vit>(d, w.model);
-    embeddings<double> images;
-    for (auto& p : w.pictures) {
-      const auto e = model.encode_image(read_image(p));
-      images.cols = e.cols, images.values.insert(images.values.end(), e.values.begin(), e.values.end());
-    }
-    const auto m = evaluate_retrieval<double>(cosines(d, model.encode_text({"a", "cat", "red", "of the cat"}), images),
-                                              std::vector<dim>{0, 1, 1, 2}, 3);
+    const auto images = reference::images(w.model, w.pictures);
+    const auto texts = reference::texts(w.model, {"a", "cat", "red", "of the cat"});
+    std::vector<double> cosines;
+    for (std::size_t t = 0; t < 4; ++t)
+      for (std::size_t i = 0; i < 3; ++i)
+        cosines.push_back(std::inner_product(&texts[t * 24], &texts[t * 24] + 24, &images[i * 24], 0.0));
+    const auto m = evaluate_retrieval<double>(cosines, std::vector<dim>{0, 1, 1, 2}, 3);
     for (std::size_t i = 0; i < 3; ++i) {
       CHECK(answer["metrics"][cat("image_retrieval_recall@", m.k[i])] == m.image_recall[i]);
       CHECK(answer["metrics"][cat("text_retrieval_recall@", m.k[i])] == m.text_recall[i]);

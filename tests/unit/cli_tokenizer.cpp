@@ -14,7 +14,8 @@ const list captions{"a red cat", "two red cats, on a red mat", "the \"best\" cat
 /// What the library learns from the same captions.
 learnt_bpe expected_bpe(dim size, std::uint64_t least = 2) {
   bpe_options o;
-  o.vocab_size = size, o.min_frequency = least;
+  o.vocab_size = size;
+  o.min_frequency = least;
   bpe_trainer trainer(o);
   trainer.add(std::span<const std::string>(captions));
   return trainer.learn();
@@ -30,13 +31,19 @@ struct sources : workplace {
       std::string doubled = c;
       for (std::size_t at = 0; (at = doubled.find('"', at)) != std::string::npos; at += 2) doubled.insert(at, 1, '"');
       lines += (i % 2 ? "\n  " : "") + c + (i % 2 ? "\r\n" : i + 1 < captions.size() ? "\n" : "");
-      commas += cat("p", i, ".jpg,\"", doubled, "\"\n"), tabs += cat(c, "\tp\r\n"), points += cat("\"", doubled, "\";1\n");
+      commas += cat("p", i, ".jpg,\"", doubled, "\"\n");
+      tabs += cat(c, "\tp\r\n");
+      points += cat("\"", doubled, "\";1\n");
       auto& shard = i < 2 ? first : second;
       shard += member(cat("k", i, ".jpg"), "x") + member(cat("k", i, ".txt"), c);
     }
     second += member("k9.jpg", "x") + member("k9.json", json{{"captions", captions}, {"one", captions[0]}, {"n", 3}}.dump());
-    write_file(text, lines), write_file(csv, "\xef\xbb\xbf" + commas), write_file(tsv, tabs), write_file(odd, points);
-    write_file(tar, first + end_of_tar), write_file(other, second + end_of_tar);
+    write_file(text, lines);
+    write_file(csv, "\xef\xbb\xbf" + commas);
+    write_file(tsv, tabs);
+    write_file(odd, points);
+    write_file(tar, first + end_of_tar);
+    write_file(other, second + end_of_tar);
   }
   list train(list arguments, const std::string& out, const std::string& size = "520") const {
     list all{"tokenizer", "train", "--size", size, "--out", out};

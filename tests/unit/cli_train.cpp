@@ -48,11 +48,16 @@ struct corpus : workplace {
              {"--caption-field", "captions"}};
     list flags;
     for (std::size_t i = 0; i < more.size(); ++i) {
-      if (i + 1 < more.size() && !more[i + 1].starts_with("--")) set[more[i]] = more[i + 1], ++i;
-      else flags.push_back(more[i]);
+      if (i + 1 < more.size() && !more[i + 1].starts_with("--")) {
+        set[more[i]] = more[i + 1];
+        ++i;
+      } else flags.push_back(more[i]);
     }
     list all{"train"};
-    for (auto& [option, value] : set.items()) all.push_back(option), all.push_back(value.get<std::string>());
+    for (auto& [option, value] : set.items()) {
+      all.push_back(option);
+      all.push_back(value.get<std::string>());
+    }
     all.insert(all.end(), flags.begin(), flags.end());
     return all;
   }
@@ -111,9 +116,13 @@ TEST_CASE("clipx train") {
     double loss = 0;
     for (auto& line : w.metrics("s")) loss = line.value("val_loss", loss);
     CHECK((loss > 0.1 && loss < 21));
-    CHECK(w.run({"classify", w.pictures[0], "--labels", "the cat,a red", "--model", w.runs + "/s/model"}).code == 0);
+    const auto answer = w.run({"classify", w.pictures[0], "--labels", "the cat,a red", "--model", w.runs + "/s/model", "--json"});
+    REQUIRE(answer.code == 0);
+    const auto labels = json::parse(answer.out)["labels"];  // a sigmoid for each, whose bias is still near -10
+    CHECK(labels[0]["p"].get<double>() + labels[1]["p"].get<double>() < 0.9);
+    CHECK(labels[0]["p"].get<double>() > 0);
     const auto hf = w.refusal({"convert", "--model", w.runs + "/s/model", "--layout", "hf", "--out", w.dir / "hf"});
-    CHECK(hf.find("bias") != std::string::npos);
+    CHECK(hf.find("sigmoid loss") != std::string::npos);
     const auto other = w.refusal(w.train("p", {"--siglip", "--pretrained", w.model}));
     CHECK(other.find("logit_bias") != std::string::npos);
   }
@@ -211,10 +220,24 @@ TEST_CASE("pictures and captions find each other") {
   // Three pairs, of which the first two have one caption.
   const std::vector<double> cosines{0.9, 0.9, 0.8, 0.5, 0.5, 0.7, 0.1, 0.1, 0.6};
   const std::vector<std::string> captions{"a cat", "a cat", "a dog"};
-  const auto m = evaluate_pairs<double>(cosines, captions, std::log(2.0), 3);
+  const scoring contrastively(loss_policy::of<contrastive>(), {std::log(2.0)}),
+      by_sigmoid(loss_policy::of<sigmoid>(), {std::log(2.0), -3});
+  const auto m = evaluate_pairs<double>(cosines, captions, contrastively, 3);
   CHECK(m.text_recall[0] == Approx(2.0 / 3));  // the second picture likes the dog better
   CHECK(m.image_recall[0] == Approx(0.5));     // the dog's best picture is the first one
   CHECK(m.image_recall[1] == Approx(1));
+  // A model that scores all alike, or with NaN, finds nothing but what ties leave to the first index.
+  const std::vector<std::string> four{"a", "b", "c", "d"};
+  const auto alike = evaluate_pairs<double>(std::vector<double>(16, 0.5), four, contrastively, 4);
+  CHECK(alike.text_recall == std::vector<double>{0.25, 1, 1});
+  CHECK(alike.image_recall == alike.text_recall);
+  CHECK(evaluate_pairs<double>(std::vector<double>(16, std::nan("")), four, contrastively, 4).text_recall[0] == 0);
+  std::vector<double> log_p;  // scores of another kind: far below any cosine
+  for (double c : cosines) log_p.push_back(20 * c - 100);
+  const auto low = evaluate_pairs<double>(log_p, captions, {loss_policy::of<ngrams>(), {}}, 3);
+  CHECK(low.text_recall == m.text_recall);
+  CHECK(low.image_recall == m.image_recall);
+  CHECK(low.loss == Approx(-(log_p[0] + log_p[4] + log_p[8]) / 3));
   double loss = 0;
   for (int i = 0; i < 3; ++i) {
     double row = 0, column = 0;
@@ -228,7 +251,8 @@ TEST_CASE("pictures and captions find each other") {
   loss = 0;
   for (int i = 0; i < 9; ++i)
     loss -= std::log(1 / (1 + std::exp((i % 4 ? 1 : -1) * (2 * cosines[static_cast<std::size_t>(i)] - 3))));
-  CHECK(evaluate_pairs<double>(cosines, captions, std::log(2.0), 3, -3).loss == Approx(loss / 3));
-  CHECK(message([&] { evaluate_pairs<double>(std::span(cosines).first(8), captions, 1, 3); }).find("3 x 3") != std::string::npos);
+  CHECK(evaluate_pairs<double>(cosines, captions, by_sigmoid, 3).loss == Approx(loss / 3));
+  CHECK(message([&] { evaluate_pairs<double>(std::span(cosines).first(8), captions, contrastively, 3); }).find("3 x 3") !=
+        std::string::npos);
 }
 #endif

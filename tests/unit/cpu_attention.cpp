@@ -1,11 +1,10 @@
 // The CPU's attention and its gradient against plain loops in double: odd lengths and head widths, ragged and causal sequences,
 // one query a sequence, q, k, v inside one matrix; and bit-equality of a sequence alone and in a batch.
-#include <clipx/kernels.hpp>
 #include <cmath>
 #include <random>
 #include <vector>
 
-#include "catch.hpp"
+#include "cpu_kernels.hpp"
 
 using namespace clipx;
 
@@ -17,9 +16,12 @@ struct sequences {
   std::vector<std::int32_t> first{0};
   row_ranges ranges;
   explicit sequences(const std::vector<dim>& lengths) {
-    for (const dim n : lengths)
-      first.push_back(first.back() + static_cast<std::int32_t>(n)), ranges.longest = std::max(ranges.longest, n);
-    ranges.first = ranges.host = first.data(), ranges.count = static_cast<dim>(lengths.size());
+    for (const dim n : lengths) {
+      first.push_back(first.back() + static_cast<std::int32_t>(n));
+      ranges.longest = std::max(ranges.longest, n);
+    }
+    ranges.first = ranges.host = first.data();
+    ranges.count = static_cast<dim>(lengths.size());
   }
   sequences(const sequences&) = delete;
 };
@@ -36,10 +38,6 @@ template <class E>
 double at(const mat<E>& m, dim r, dim c) {
   return static_cast<double>(static_cast<float>(m.row(r)[c]));
 }
-template <class E>
-mat<const E> in(const mat<E>& m) {
-  return m;
-}
 
 /// One sequence and head in double: out, and the gradients for dy; mats are (L, d).
 struct reference {
@@ -48,14 +46,19 @@ struct reference {
   template <class T>
   reference(mat<T> q, mat<T> k, mat<T> v, mat<T> dy, bool causal) : lq(q.rows), lk(k.rows), d(q.cols) {
     const double scale = 1 / std::sqrt(static_cast<double>(d));
-    p.resize(size(lq, lk)), out.resize(size(lq, d)), dq = out, dk.resize(size(lk, d)), dv = dk;
+    p.resize(size(lq, lk));
+    out.resize(size(lq, d));
+    dq = out;
+    dk.resize(size(lk, d));
+    dv = dk;
     for (dim i = 0; i < lq; ++i) {
       const dim n = causal ? i + 1 : lk;
       double total = 0, high = -1e300;
       for (dim j = 0; j < n; ++j) {
         double s = 0;
         for (dim c = 0; c < d; ++c) s += at(q, i, c) * at(k, j, c) * scale;
-        p[size(i, lk) + size(j, 1)] = s, high = std::max(high, s);
+        p[size(i, lk) + size(j, 1)] = s;
+        high = std::max(high, s);
       }
       for (dim j = 0; j < n; ++j) total += p[size(i, lk) + size(j, 1)] = std::exp(p[size(i, lk) + size(j, 1)] - high);
       lse.push_back(high + std::log(total));
@@ -73,8 +76,10 @@ struct reference {
       }
       for (dim j = 0; j < n; ++j) {
         const double ds = p[size(i, lk) + size(j, 1)] * (dp[size(j, 1)] - dot) * scale;
-        for (dim c = 0; c < d; ++c)
-          dq[size(i, d) + size(c, 1)] += ds * at(k, j, c), dk[size(j, d) + size(c, 1)] += ds * at(q, i, c);
+        for (dim c = 0; c < d; ++c) {
+          dq[size(i, d) + size(c, 1)] += ds * at(k, j, c);
+          dk[size(j, d) + size(c, 1)] += ds * at(q, i, c);
+        }
       }
     }
   }
@@ -110,9 +115,9 @@ void compare(const std::vector<dim>& lq, const std::vector<dim>& lk, dim heads, 
   const mat<T> dq = rq == rk ? d_all.col_range(0, width) : mat<T>(dq_data.data(), rq, width), dk = d_all.col_range(width, width),
                dv = d_all.col_range(2 * width, width);
   const mat<float> lse(lse_data.data(), rq, heads);
-  kernels<T>::attention(2, in(q), in(k), in(v), queries.ranges, keys.ranges, heads, causal, y, lse);
-  kernels<T>::attention_backward(2, in(q), in(k), in(v), queries.ranges, keys.ranges, heads, causal, in(y), mat<const float>(lse),
-                                 in(dy), dq, dk, dv);
+  const attention_input<T> input{.q = q, .k = k, .v = v, .queries = queries.ranges, .keys = keys.ranges, .causal = causal};
+  cpu_kernels::on<T>(2).attention(input, heads, y, lse);
+  cpu_kernels::on<T>(2).attention_backward(input, heads, y, lse, dy, {.q = dq, .k = dk, .v = dv});
   INFO("d " << d << ", queries " << lq[0] << ", keys " << lk[0] << ", causal " << causal << ", size " << size);
   for (std::size_t i = 0; i < lq.size(); ++i)
     for (dim h = 0; h < heads; ++h) {
@@ -131,8 +136,13 @@ void compare(const std::vector<dim>& lq, const std::vector<dim>& lk, dim heads, 
       // the sequence alone, on one thread and without lse, gives the same bits
       const sequences one_q({lq[i]}), one_k({lk[i]});
       std::vector<T> alone(static_cast<std::size_t>(lq[i] * d));
-      kernels<T>::attention(1, in(part(q, queries)), in(part(k, keys)), in(part(v, keys)), one_q.ranges, one_k.ranges, 1, causal,
-                            mat<T>(alone.data(), lq[i], d), mat<float>());
+      const attention_input<T> one{.q = part(q, queries),
+                                   .k = part(k, keys),
+                                   .v = part(v, keys),
+                                   .queries = one_q.ranges,
+                                   .keys = one_k.ranges,
+                                   .causal = causal};
+      cpu_kernels::on<T>(1).attention(one, 1, {alone.data(), lq[i], d}, {});
       bool same = true;
       for (dim r = 0; r < lq[i]; ++r)
         for (dim c = 0; c < d; ++c) same = same && at(mat<T>(alone.data(), lq[i], d), r, c) == at(part(y, queries), r, c);
@@ -165,8 +175,9 @@ TEST_CASE("cpu attention: a causal row does not see what follows", "[cpu]") {
   for (const dim length : {n, dim{11}}) {
     const sequences s({length});
     const auto part = [&](dim i) { return mat<const float>(all.row_range(0, length).col_range(i * d, d)); };
-    kernels<float>::attention(1, part(0), part(1), part(2), s.ranges, s.ranges, 1, true,
-                              mat<float>(length == n ? whole.data() : some.data(), length, d), mat<float>());
+    cpu_kernels::on<float>(1).attention(
+        {.q = part(0), .k = part(1), .v = part(2), .queries = s.ranges, .keys = s.ranges, .causal = true}, 1,
+        {length == n ? whole.data() : some.data(), length, d}, {});
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(11 * d); ++i) REQUIRE(some[i] == whole[i]);
 }

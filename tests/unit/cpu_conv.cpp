@@ -1,7 +1,5 @@
 // The cpu's convolutions that train, as verbs: any number of threads and parts, rows of wider matrices, the same bits again.
 #ifdef CLIPX_HAS_CPU
-#include <clipx/cpu.hpp>
-
 #include "cpu_kernels.hpp"
 
 using namespace cpu_kernels;
@@ -52,7 +50,10 @@ results<T> run(cpu<T>& d, const layer<T>& l, const grid<T>& dw, bool with_dx = t
 template <class T>
 void against_loops(const layer<T>& l, const results<T>& got, const grid<T>& dw_before) {
   std::vector<expected> y, dx(static_cast<std::size_t>(l.x.rows * l.x.cols)), dw(static_cast<std::size_t>(l.out * l.w.patch()));
-  const auto add = [](expected& e, double term) { e.value += term, e.slack += std::abs(term); };
+  const auto add = [](expected& e, double term) {
+    e.value += term;
+    e.slack += std::abs(term);
+  };
   for (dim row = 0; row < l.dy.rows; ++row)
     for (dim o = 0; o < l.out; ++o) {
       auto& sum = y.emplace_back(expected{0, 0});
@@ -82,7 +83,8 @@ void against_loops(const layer<T>& l, const results<T>& got, const grid<T>& dw_b
 TEMPLATE_TEST_CASE("cpu convolutions: forward and gradients", "[cpu]", float, bf16) {
   using T = TestType;
   for (const bool deterministic : {false, true}) {
-    cpu<T> one({1, deterministic}), two({2, deterministic}), three({3, deterministic});
+    const auto options = [&](int threads) { return cpu_options{.threads = threads, .deterministic = deterministic}; };
+    cpu<T> one(options(1)), two(options(2)), three(options(3));
     for (const window& w :
          {window{9, 7, 3, 3, 2, 1}, {6, 6, 16, 3, 1, 1}, {5, 8, 33, 3, 1, 1}, {7, 7, 5, 1, 2}, {4, 4, 8, 1, 1}, {8, 6, 6, 5, 1, 2}})
       for (dim pictures : {1, 2, 5, 19})
@@ -100,7 +102,10 @@ TEMPLATE_TEST_CASE("cpu convolutions: forward and gradients", "[cpu]", float, bf
           CHECK(same(again));
           CHECK(same_bits(without.dw, want.dw));
           if (deterministic) CHECK((same(alone) && same(more)));
-          else against_loops(l, alone, dw), against_loops(l, more, dw);
+          else {
+            against_loops(l, alone, dw);
+            against_loops(l, more, dw);
+          }
         }
   }
 }

@@ -25,49 +25,52 @@ const activation activations[] = {activation::relu, activation::gelu, activation
 
 TEMPLATE_TEST_CASE("cpu kernels: copies, sums, rows", "[cpu]", float, bf16) {
   using T = TestType;
-  using k = kernels<T>;
   for (dim rows : sizes)
     for (dim cols : sizes) {
       grid<T> x(rows, cols), y(rows, cols), old = y, v(3, cols), sums(2, cols), few = sums;
       grid<float> wide(rows, cols), wide_sums(1, cols);
-      k::add(2, 0.3f, x.in(), -1.5f, y.view());
+      on<T>(2).add(0.3f, x.in(), -1.5f, y.view());
       check(y, [&](dim r, dim c) {
         const double a = 0.3f * x(r, c), b = -1.5 * old(r, c);
         return expected{a + b, std::abs(a) + std::abs(b)};
       });
-      k::add(2, 2.0f, x.in(), 0.0f, y.view());
+      on<T>(2).add(2.0f, x.in(), 0.0f, y.view());
       check(y, [&](dim r, dim c) { return expected{2 * x(r, c), 0}; });
-      k::copy(2, x.in(), y.view());
+      on<T>(2).copy(x.in(), y.view());
       check(y, [&](dim r, dim c) { return expected{x(r, c), 0}; });
-      k::widen(2, x.in(), wide.view());
+      on<T>(2).download(x.in(), wide.view());
       check(wide, [&](dim r, dim c) { return expected{x(r, c), 0}; });
       grid<float> source(rows, cols);
-      k::narrow(2, source.in(), y.view());
+      on<T>(2).upload(source.in(), y.view());
       for (dim r = 0; r < rows; ++r)
         for (dim c = 0; c < cols; ++c) REQUIRE(y(r, c) == static_cast<double>(static_cast<float>(T(source.in().row(r)[c]))));
       y = old;
-      k::add_rows(2, v.in(), y.view());
+      on<T>(2).add_rows(v.in(), y.view());
       check(y, [&](dim r, dim c) { return expected{old(r, c) + v(r % 3, c), 1}; });
-      k::sum_rows(2, x.in(), sums.view());
+      on<T>(2).sum_rows(x.in(), sums.view());
       check(sums, [&](dim p, dim c) {
         expected e{few(p, c), 0};
         for (dim r = p; r < rows; r += 2) e.value += x(r, c), e.slack += 70 * std::abs(x(r, c));
         return e;
       });
-      k::fill(2, y.view(), T(0.25f));
+      on<T>(2).fill(y.view(), T(0.25f));
       check(y, [&](dim, dim) { return expected{0.25, 0}; });
 
       std::vector<std::int32_t> ids;
       for (dim i = 0; i < 2 * rows; ++i) ids.push_back(static_cast<std::int32_t>(i * 5 % rows * (i % 3) % rows));
       const mat<const std::int32_t> list(ids.data(), 1, 2 * rows);
       grid<T> picked(2 * rows, cols), table(rows, cols), before = table;
-      k::gather_rows(2, x.in(), list, picked.view());
+      on<T>(2).gather_rows(x.in(), list, picked.view());
       check(picked, [&](dim r, dim c) { return expected{x(ids[static_cast<std::size_t>(r)], c), 0}; });
-      k::scatter_add_rows(2, picked.in(), list, table.view());
+      on<T>(2).scatter_add_rows(picked.in(), list, table.view());
       check(table, [&](dim r, dim c) {
         expected e{before(r, c), std::abs(before(r, c))};
-        for (dim i = 0; i < 2 * rows; ++i)
-          if (ids[static_cast<std::size_t>(i)] == r) e.value += picked(i, c), e.slack += 70 * std::abs(picked(i, c));
+        for (dim i = 0; i < 2 * rows; ++i) {
+          if (ids[static_cast<std::size_t>(i)] == r) {
+            e.value += picked(i, c);
+            e.slack += 70 * std::abs(picked(i, c));
+          }
+        }
         return e;
       });
     }
@@ -93,7 +96,7 @@ TEST_CASE("cpu kernels: bf16 rounding of special values", "[cpu]") {
                                   7.0f};
   std::vector<bf16> out(values.size());
   const auto n = static_cast<dim>(values.size());
-  kernels<bf16>::narrow(1, {values.data(), 1, n}, {out.data(), 1, n});
+  on<bf16>(1).upload({values.data(), 1, n}, {out.data(), 1, n});
   for (std::size_t i = 0; i < values.size(); ++i) CHECK(out[i].bits == bf16(values[i]).bits);
 }
 
@@ -102,7 +105,7 @@ TEMPLATE_TEST_CASE("cpu kernels: pixels are exact float32", "[cpu]", float, bf16
   for (int i = 0; i < 256 * 3; ++i) rgb.push_back(static_cast<std::uint8_t>(i * 7));
   std::vector<TestType> y(rgb.size());
   const std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, deviation{0.26862954f, 0.26130258f, 0.27577711f};
-  kernels<TestType>::pixels(2, {rgb.data(), 256, 3}, mean, deviation, {y.data(), 256, 3});
+  on<TestType>(2).pixels({rgb.data(), 256, 3}, mean, deviation, {y.data(), 256, 3});
   for (std::size_t i = 0; i < rgb.size(); ++i) {
     volatile float v = static_cast<float>(rgb[i]) / 255.0f;  // each step rounded to float, whatever the compiler likes to fuse
     v = v - mean[i % 3];
@@ -118,7 +121,7 @@ TEST_CASE("cpu kernels: activations are good to a few ulp, tails included", "[cp
   const auto n = static_cast<dim>(x.size());
   std::vector<float> y(x.size());
   for (const activation f : activations) {
-    kernels<float>::unary(1, f, {x.data(), 1, n}, {y.data(), 1, n});
+    on<float>(1).unary(f, {x.data(), 1, n}, {y.data(), 1, n});
     double worst = 0, at = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double v = static_cast<double>(x[i]), want = activate(f, v);
@@ -126,7 +129,10 @@ TEST_CASE("cpu kernels: activations are good to a few ulp, tails included", "[cp
       // 1.702 x is rounded before the exponential: for quick_gelu that error is the function's own
       const double condition = f == activation::quick_gelu && v < 0 ? 1 + std::abs(1.702 * v) / 6 : 1;
       const double error = std::abs(static_cast<double>(y[i]) - want) / std::abs(want) / condition;
-      if (error > worst) worst = error, at = v;
+      if (error > worst) {
+        worst = error;
+        at = v;
+      }
     }
     INFO("activation " << static_cast<int>(f) << ", worst " << worst << " at " << at);
     CHECK(worst <= 4e-7);
@@ -135,33 +141,32 @@ TEST_CASE("cpu kernels: activations are good to a few ulp, tails included", "[cp
 
 TEMPLATE_TEST_CASE("cpu kernels: activations, gradients, epilogue", "[cpu]", float, bf16) {
   using T = TestType;
-  using k = kernels<T>;
   for (const activation f : activations)
     for (dim cols : sizes) {
       const dim rows = 33;
       grid<T> x(rows, cols, 2), y(rows, cols), dx(rows, cols), dy(rows, cols), bias(1, cols), residual(rows, cols), pre(rows, cols);
-      k::unary(2, f, x.in(), y.view());
+      on<T>(2).unary(f, x.in(), y.view());
       check(y, [&](dim r, dim c) { return expected{activate(f, x(r, c)), 20 * std::abs(activate(f, x(r, c)))}; });
-      k::unary_backward(2, f, x.in(), dy.in(), dx.view());
+      on<T>(2).unary_backward(f, x.in(), dy.in(), dx.view());
       check(dx, [&](dim r, dim c) { return expected{slope(f, x(r, c)) * dy(r, c), 16 * std::abs(dy(r, c))}; });
       const auto fused = [&](dim r, dim c) {
         const double u = x(r, c) + bias(0, c);
         return expected{activate(f, u) + residual(r, c), 8 * std::abs(u) + 16 + std::abs(residual(r, c))};
       };
-      k::bias_act(2, x.in(), bias.in(), &f, residual.in(), y.view(), pre.view());
+      on<T>(2).bias_act(x.in(), bias.in(), &f, residual.in(), y.view(), pre.view());
       check(y, fused);
       check(pre, [&](dim r, dim c) { return expected{x(r, c) + bias(0, c), 1}; });
       grid<float> sums(rows, cols);
-      k::widen(1, x.in(), sums.view());
+      on<T>(1).download(x.in(), sums.view());
       grid<T> again(rows, cols), place = residual;
-      k::bias_act(1, sums.in(), bias.in(), &f, residual.in(), again.view(), mat<T>());
+      on<T>(1).bias_act(sums.in(), bias.in(), &f, residual.in(), again.view(), mat<T>());
       CHECK(same_bits(again, y));
-      k::bias_act(1, x.in(), bias.in(), &f, place.in(), place.view(), mat<T>());  // y over the residual
+      on<T>(1).bias_act(x.in(), bias.in(), &f, place.in(), place.view(), mat<T>());  // y over the residual
       CHECK(same_bits(place, y));
-      k::bias_act(1, x.in(), mat<const T>(), nullptr, mat<const T>(), again.view(), mat<T>());
+      on<T>(1).bias_act(x.in(), mat<const T>(), nullptr, mat<const T>(), again.view(), mat<T>());
       CHECK(same_bits(again, [&] {
         grid<T> copy = again;
-        k::copy(1, x.in(), copy.view());
+        on<T>(1).copy(x.in(), copy.view());
         return copy;
       }()));
     }
@@ -169,19 +174,19 @@ TEMPLATE_TEST_CASE("cpu kernels: activations, gradients, epilogue", "[cpu]", flo
 
 TEMPLATE_TEST_CASE("cpu kernels: layernorm", "[cpu]", float, bf16) {
   using T = TestType;
-  using k = kernels<T>;
   for (dim rows : sizes)
     for (dim cols : sizes) {
       grid<T> x(rows, cols, 1, 0.5), y(rows, cols), dy(rows, cols), dx(rows, cols), branch(rows, cols), sum(rows, cols);
       grid<float> w(1, cols, 0.2, 1), b(1, cols, 0.2), stats(rows, 2), dw(1, cols), db(1, cols), dw0 = dw, db0 = db;
       const double n = static_cast<double>(cols);
-      k::layernorm(2, x.in(), w.in(), b.in(), 1e-5, y.view(), stats.view());
+      on<T>(2).layernorm(x.in(), w.in(), b.in(), 1e-5, y.view(), stats.view());
       std::vector<double> mean, rstd;
       for (dim r = 0; r < rows; ++r) {
         double m = 0, v = 0;
         for (dim c = 0; c < cols; ++c) m += x(r, c) / n;
         for (dim c = 0; c < cols; ++c) v += (x(r, c) - m) * (x(r, c) - m) / n;
-        mean.push_back(m), rstd.push_back(1 / std::sqrt(v + static_cast<double>(1e-5f)));
+        mean.push_back(m);
+        rstd.push_back(1 / std::sqrt(v + static_cast<double>(1e-5f)));
         CHECK(std::abs(stats(r, 0) - m) <= 40 * u32 * (std::abs(m) + 1));
         CHECK(std::abs(stats(r, 1) - rstd.back()) <= 40 * u32 * rstd.back() * (1 + rstd.back() * std::abs(m)));
       }
@@ -197,11 +202,14 @@ TEMPLATE_TEST_CASE("cpu kernels: layernorm", "[cpu]", float, bf16) {
         return expected{xhat(r, c) * w(0, c) + b(0, c), (noise(r) + 20 * std::abs(xhat(r, c))) * std::abs(w(0, c)) + 4};
       });
       if (cols > 1) {
-        k::layernorm_backward(2, x.in(), w.in(), stats.in(), dy.in(), {}, dx.view(), dw.view(), db.view());
+        on<T>(2).layernorm_backward({.x = x.in(), .weight = w.in(), .stats = stats.in(), .dy = dy.in()}, dx.view(), dw.view(),
+                                    db.view());
         check(dw, [&](dim, dim c) {
           expected e{dw0(0, c), 4 * std::abs(dw0(0, c))};
-          for (dim r = 0; r < rows; ++r)
-            e.value += dy(r, c) * xhat(r, c), e.slack += std::abs(dy(r, c)) * (80 * std::abs(xhat(r, c)) + noise(r));
+          for (dim r = 0; r < rows; ++r) {
+            e.value += dy(r, c) * xhat(r, c);
+            e.slack += std::abs(dy(r, c)) * (80 * std::abs(xhat(r, c)) + noise(r));
+          }
           return e;
         });
         check(db, [&](dim, dim c) {
@@ -213,7 +221,9 @@ TEMPLATE_TEST_CASE("cpu kernels: layernorm", "[cpu]", float, bf16) {
           double all = 0, dot = 0, size = 0;
           for (dim i = 0; i < cols; ++i) {
             const double g = dy(r, i) * w(0, i);
-            all += g / n, dot += g * xhat(r, i) / n, size += std::abs(g) * (1 + std::abs(xhat(r, i))) / n;
+            all += g / n;
+            dot += g * xhat(r, i) / n;
+            size += std::abs(g) * (1 + std::abs(xhat(r, i))) / n;
           }
           const double scale = rstd[static_cast<std::size_t>(r)];
           return expected{scale * (dy(r, c) * w(0, c) - all - xhat(r, c) * dot),
@@ -222,21 +232,20 @@ TEMPLATE_TEST_CASE("cpu kernels: layernorm", "[cpu]", float, bf16) {
       }
       // fused = composed, bit by bit, and a row alone = the row in its batch
       grid<T> sum2(rows, cols), y2(rows, cols), alone(rows, cols);
-      k::add_layernorm(2, x.in(), branch.in(), w.in(), b.in(), 1e-5, sum.view(), y.view(), mat<float>());
-      k::copy(1, x.in(), sum2.view());
-      k::add(1, 1.0f, branch.in(), 1.0f, sum2.view());
-      k::layernorm(1, sum2.in(), w.in(), b.in(), 1e-5, y2.view(), stats.view());
+      on<T>(2).add_layernorm({.x = x.in(), .branch = branch.in(), .sum = sum.view()}, w.in(), b.in(), 1e-5, y.view(), {});
+      on<T>(1).copy(x.in(), sum2.view());
+      on<T>(1).add(1.0f, branch.in(), 1.0f, sum2.view());
+      on<T>(1).layernorm(sum2.in(), w.in(), b.in(), 1e-5, y2.view(), stats.view());
       CHECK(same_bits(sum, sum2));
       CHECK(same_bits(y, y2));
       for (dim r = 0; r < rows; ++r)
-        k::layernorm(1, sum.in().row_range(r, 1), w.in(), b.in(), 1e-5, alone.view().row_range(r, 1), mat<float>());
+        on<T>(1).layernorm(sum.in().row_range(r, 1), w.in(), b.in(), 1e-5, alone.view().row_range(r, 1), mat<float>());
       CHECK(same_bits(alone, y));
     }
 }
 
 TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16) {
   using T = TestType;
-  using k = kernels<T>;
   for (dim rows : {7, 33, 257, 2500})
     for (dim cols : sizes) {
       if (rows == 2500 && cols != 33 && cols != 257) continue;   // several pieces of rows, of several blocks and of one
@@ -244,7 +253,7 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
       grid<T> x(rows, cols, 1, 0.5), y(rows, cols), dy(rows, cols), dx(rows, cols), more(rows, cols), dz(rows, cols);
       grid<float> w(1, cols, 0.2, 1), b(1, cols, 0.2), stats(2, cols), dw(1, cols), db(1, cols), dw0 = dw, db0 = db;
       const double n = static_cast<double>(rows);
-      k::column_stats(2, x.in(), stats.view());
+      on<T>(2).column_stats(x.in(), stats.view());
       check(stats, [&](dim what, dim c) {
         double m = 0, v = 0;
         for (dim r = 0; r < rows; ++r) m += x(r, c) / n;
@@ -253,9 +262,10 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
       });
       const auto rstd = [&](dim c) { return 1 / std::sqrt(stats(1, c) + 1e-5); };
       const auto xhat = [&](dim r, dim c) { return (x(r, c) - stats(0, c)) * rstd(c); };
-      k::batchnorm(2, x.in(), stats.in(), w.in(), b.in(), 1e-5, {}, false, y.view());
+      const batchnorm_parameters<float> bn{.stats = stats.in(), .weight = w.in(), .bias = b.in(), .eps = 1e-5};
+      on<T>(2).batchnorm_relu(x.in(), bn, {}, y.view());
       check(y, [&](dim r, dim c) { return expected{xhat(r, c) * w(0, c) + b(0, c), 8 * (std::abs(xhat(r, c)) + 2)}; });
-      k::batchnorm(2, x.in(), stats.in(), w.in(), b.in(), 1e-5, more.in(), true, y.view());
+      on<T>(2).batchnorm_relu(x.in(), bn, {.residual = more.in(), .relu = true}, y.view());
       check(y, [&](dim r, dim c) {
         return expected{std::max(0.0, xhat(r, c) * w(0, c) + b(0, c) + more(r, c)),
                         8 * (std::abs(xhat(r, c)) + std::abs(more(r, c)) + 2)};
@@ -268,20 +278,27 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
       };
       grid<float> dw1 = dw, db1 = db;
       grid<T> through(rows, cols), dx1(rows, cols);
-      k::unary_backward(2, activation::relu, y.in(), dy.in(), through.view());
-      k::batchnorm_backward(2, x.in(), stats.in(), w.in(), 1e-5, true, {}, through.in(), dx.view(), dx.view(), dw.view(),
-                            db.view());
-      k::batchnorm_backward(2, x.in(), stats.in(), w.in(), 1e-5, true, y.in(), dy.in(), dz.view(), dx1.view(), dw1.view(),
-                            db1.view());
-      same(dz, through), same(dx1, dx), same(dw1, dw), same(db1, db);
-      dw1 = dw0, db1 = db0;
-      k::batchnorm_backward(1, x.in(), stats.in(), w.in(), 1e-5, true, y.in(), dy.in(), dx1.view(), dx1.view(), dw1.view(),
-                            db1.view());
-      same(dx1, dx), same(dw1, dw), same(db1, db);
+      on<T>(2).unary_backward(activation::relu, y.in(), dy.in(), through.view());
+      const auto from = [&](const grid<T>& gradient, bool training) {
+        return batchnorm_backward_input<T, float>{
+            .x = x.in(), .stats = stats.in(), .weight = w.in(), .eps = 1e-5, .training = training, .dy = gradient.in()};
+      };
+      on<T>(2).batchnorm_relu_backward(from(through, true), {}, dx.view(), dx.view(), dw.view(), db.view());
+      on<T>(2).batchnorm_relu_backward(from(dy, true), y.in(), dz.view(), dx1.view(), dw1.view(), db1.view());
+      same(dz, through);
+      same(dx1, dx);
+      same(dw1, dw);
+      same(db1, db);
+      dw1 = dw0;
+      db1 = db0;
+      on<T>(1).batchnorm_relu_backward(from(dy, true), y.in(), dx1.view(), dx1.view(), dw1.view(), db1.view());
+      same(dx1, dx);
+      same(dw1, dw);
+      same(db1, db);
       for (const bool training : {true, false}) {
-        dw = dw0, db = db0;
-        k::batchnorm_backward(2, x.in(), stats.in(), w.in(), 1e-5, training, {}, dy.in(), dx.view(), dx.view(), dw.view(),
-                              db.view());
+        dw = dw0;
+        db = db0;
+        on<T>(2).batchnorm_relu_backward(from(dy, training), {}, dx.view(), dx.view(), dw.view(), db.view());
         std::vector<std::array<double, 4>> all;  // of each column: of dy xhat, of dy, and of their magnitudes
         for (dim c = 0; c < cols; ++c) {
           auto& s = all.emplace_back();
@@ -300,7 +317,7 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
         });
       }
       grid<float> unit_rows(rows, cols), lengths(rows, 1), g(rows, cols);
-      k::normalize(2, x.in(), unit_rows.view(), lengths.view());
+      on<T>(2).normalize(x.in(), unit_rows.view(), lengths.view());
       const auto length = [&](dim r) {
         double s = 0;
         for (dim c = 0; c < cols; ++c) s += x(r, c) * x(r, c);
@@ -308,7 +325,7 @@ TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16)
       };
       check(lengths, [&](dim r, dim) { return expected{length(r), 20 * length(r)}; });
       check(unit_rows, [&](dim r, dim c) { return expected{x(r, c) / length(r), 20}; });
-      k::normalize_backward(2, unit_rows.in(), lengths.in(), g.in(), dx.view());
+      on<T>(2).normalize_backward(unit_rows.in(), lengths.in(), g.in(), dx.view());
       check(dx, [&](dim r, dim c) {
         double dot = 0, size = 0;
         for (dim i = 0; i < cols; ++i) dot += g(r, i) * unit_rows(r, i), size += std::abs(g(r, i) * unit_rows(r, i));
@@ -321,7 +338,7 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
   for (const bool causal : {false, true})
     for (dim n : sizes) {
       grid<float> x(n, n, 3), p = x, dp(n, n), g = dp;
-      float_kernels::softmax(2, p.view(), causal);
+      on<float>(2).softmax(p.view(), causal);
       const auto row = [&](dim r) {
         std::vector<double> e;
         double total = 0, high = -1e300;
@@ -337,7 +354,7 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
           REQUIRE(std::abs(p(r, c) - w) <= 40 * u32 * w);
         }
       }
-      float_kernels::softmax_backward(2, p.in(), dp.view());
+      on<float>(2).softmax_backward(p.in(), dp.view());
       check(dp, [&](dim r, dim c) {
         double dot = 0, size = 0;
         for (dim i = 0; i < n; ++i) dot += p(r, i) * g(r, i), size += std::abs(p(r, i) * g(r, i));
@@ -345,13 +362,12 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
       });
     }
   grid<float> x(3, 5, 2), y = x;
-  float_kernels::clamp(1, y.view(), -1.0f, 0.5f);
+  on<float>(1).clamp(y.view(), -1.0, 0.5);
   check(y, [&](dim r, dim c) { return expected{std::min(0.5, std::max(-1.0, x(r, c))), 0}; });
 }
 
 TEMPLATE_TEST_CASE("cpu kernels: pictures", "[cpu]", float, bf16) {
   using T = TestType;
-  using k = kernels<T>;
   const window windows[] = {
       {7, 5, 3, 3, 2, 1, 0}, {8, 8, 33, 2, 2, 0, 1}, {6, 9, 7, 3, 1, 1, 0}, {50, 1, 31, 50, 50}, {7, 7, 5, 2, 2}};
   for (const window& w : windows) {
@@ -367,12 +383,12 @@ TEMPLATE_TEST_CASE("cpu kernels: pictures", "[cpu]", float, bf16) {
                   ix = place % w.out_width() * w.stride + tap % w.kernel - w.pad;
         return iy < 0 || ix < 0 || iy >= w.height || ix >= w.width ? -1 : (row / w.out_rows() * w.height + iy) * w.width + ix;
       };
-      k::im2col(2, x.in(), w, cols.view());
+      on<T>(2).im2col(x.in(), w, cols.view());
       check(cols, [&](dim r, dim c) {
         const dim from = source(r, c % taps);
         return expected{from == -2 ? before(r, c) : from == -1 ? 0 : x(from, c / taps), 0};
       });
-      k::col2im(2, cols.in(), w, dx.view());
+      on<T>(2).col2im(cols.in(), w, dx.view());
       std::vector<double> want(static_cast<std::size_t>(x.rows * x.cols));
       for (dim r = 0; r < cols.rows; ++r)
         for (dim c = 0; c < cols.cols; ++c)
@@ -382,14 +398,14 @@ TEMPLATE_TEST_CASE("cpu kernels: pictures", "[cpu]", float, bf16) {
     }
     const dim kh = std::min(w.kernel, w.height), kw = std::min(w.kernel, w.width), oh = w.height / kh, ow = w.width / kw;
     grid<T> x(pictures * w.height * w.width, w.channels), y(pictures * oh * ow, w.channels), dx(x.rows, x.cols);
-    k::avgpool(2, x.in(), w, y.view());
+    on<T>(2).avgpool(x.in(), w, y.view());
     check(y, [&](dim r, dim c) {
       double total = 0;
       const dim p = r / (oh * ow), top = r / ow % oh * kh, left = r % ow * kw;
       for (dim i = 0; i < kh * kw; ++i) total += x((p * w.height + top + i / kw) * w.width + left + i % kw, c);
       return expected{total / static_cast<double>(kh * kw), 60};
     });
-    k::avgpool_backward(2, y.in(), w, dx.view());
+    on<T>(2).avgpool_backward(y.in(), w, dx.view());
     check(dx, [&](dim r, dim c) {
       const dim p = r / (w.height * w.width), iy = r / w.width % w.height, ix = r % w.width;
       if (iy >= oh * kh || ix >= ow * kw) return expected{0, 0};

@@ -1,6 +1,6 @@
 // Matrices for the tests of the CPU kernels, and how their results are held to a bound.
 #pragma once
-#include <clipx/kernels.hpp>
+#include <clipx/cpu.hpp>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -10,6 +10,13 @@
 
 namespace cpu_kernels {
 using namespace clipx;
+
+/// A device of 1 or 2 threads.
+template <class T>
+cpu<T>& on(int threads) {
+  static cpu<T> one({.threads = 1}), two({.threads = 2});
+  return threads == 1 ? one : two;
+}
 
 inline constexpr double u32 = 0x1p-24;
 template <class T>
@@ -51,7 +58,11 @@ void check(const grid<E>& got, F&& want) {
     for (dim c = 0; c < got.cols; ++c) {
       const expected e = want(r, c);
       const double error = std::abs(got(r, c) - e.value) / (unit<E> * std::abs(e.value) + u32 * e.slack + 1e-37);
-      if (!(error <= worst)) worst = error, at_row = r, at_col = c;
+      if (!(error <= worst)) {
+        worst = error;
+        at_row = r;
+        at_col = c;
+      }
     }
   INFO("(" << at_row << ", " << at_col << "): got " << got(at_row, at_col) << ", want " << want(at_row, at_col).value);
   CHECK(worst <= 1);

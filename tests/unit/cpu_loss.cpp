@@ -21,16 +21,25 @@ TEST_CASE("cpu kernels: contrastive losses, in four tiles", "[cpu]") {
             use(i - j, i, h, j, w, [i = i, h = h, j = j, w = w](auto m) { return m.row_range(i, h).col_range(j, w); });
       };
       tiles([&](dim shift, dim i, dim h, dim j, dim w, auto part) {
-        float_kernels::xent_tile(2, part(x.in()), scale.in(), shift, r.view().row_range(i, h), c.view().row_range(j, w),
-                                 own.view().row_range(i, h));
+        on<float>(2).xent_tile(part(x.in()), scale.in(), shift, r.view().row_range(i, h), c.view().row_range(j, w),
+                               own.view().row_range(i, h));
       });
-      float_kernels::xent_loss(2, scale.in(), r.view(), c.view(), own.in(), loss.view());
+      on<float>(2).xent_loss(scale.in(), r.view(), c.view(), own.in(), loss.view());
       tiles([&](dim shift, dim i, dim h, dim j, dim w, auto part) {
-        float_kernels::xent_tile_backward(2, part(dx.in()), scale.in(), r.in().row_range(i, h), c.in().row_range(j, w), shift, n,
-                                          part(dx.view()), dt.view());
-        float_kernels::sigmoid_xent_tile(2, part(sx.in()), scale.in(), bias.in(), shift, n, sloss.view(), part(sx.view()),
-                                         st.view(), sb.view());
-        float_kernels::sigmoid_xent_tile(2, part(x.in()), scale.in(), bias.in(), shift, n, only.view(), {}, {}, {});
+        on<float>(2).xent_tile_backward({.cosines = part(dx.in()),
+                                         .log_scale = scale.in(),
+                                         .rows = r.in().row_range(i, h),
+                                         .columns = c.in().row_range(j, w),
+                                         .shift = shift,
+                                         .N = n},
+                                        part(dx.view()), dt.view());
+        const auto from = [&](const grid<float>& all) {
+          return sigmoid_tile_input<float>{
+              .cosines = part(all.in()), .log_scale = scale.in(), .bias = bias.in(), .shift = shift, .N = n};
+        };
+        on<float>(2).sigmoid_xent_tile(
+            from(sx), {.loss = sloss.view(), .dcosines = part(sx.view()), .dlog_scale = st.view(), .dbias = sb.view()});
+        on<float>(2).sigmoid_xent_tile(from(x), {.loss = only.view()});
       });
 
       const auto lse = [&](dim i, bool row) {
@@ -60,10 +69,14 @@ TEST_CASE("cpu kernels: contrastive losses, in four tiles", "[cpu]") {
       for (dim i = 0; i < n; ++i)
         for (dim j = 0; j < n; ++j) {
           const auto [soft, pair] = g(i, j);
-          dt_want += (soft - pair) * s * x(i, j), dt_size += (soft + pair) * std::abs(s * x(i, j));
+          dt_want += (soft - pair) * s * x(i, j);
+          dt_size += (soft + pair) * std::abs(s * x(i, j));
           const auto [logit, l, sg] = sigmoid(i, j);
-          s_want += l / N, s_size += (l + (std::abs(sg) + (i == j)) * (std::abs(logit) + 3)) / N;
-          st_want += sg * s * x(i, j) / N, sb_want += sg / N, st_size += (std::abs(sg) + (i == j)) * std::abs(s * x(i, j)) / N;
+          s_want += l / N;
+          s_size += (l + (std::abs(sg) + (i == j)) * (std::abs(logit) + 3)) / N;
+          st_want += sg * s * x(i, j) / N;
+          sb_want += sg / N;
+          st_size += (std::abs(sg) + (i == j)) * std::abs(s * x(i, j)) / N;
         }
       check(dx, [&](dim i, dim j) {
         const auto [soft, pair] = g(i, j);

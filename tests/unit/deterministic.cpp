@@ -1,7 +1,7 @@
 // cpu with deterministic set: an embedding has the same bits alone, in any batch, and with any number of threads.
 #ifdef CLIPX_HAS_CPU
+#include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/cpu.hpp>
-#include <clipx/zero_shot/pretrained.hpp>
 #include <random>
 #include <thread>
 
@@ -16,7 +16,7 @@ namespace {
 template <class T, class Encoder>
 std::vector<std::vector<float>> images(const std::string& folder, int threads, std::size_t at_once,
                                        const std::vector<std::uint8_t>& rgb) {
-  cpu<T> d({threads, true});
+  cpu<T> d({.threads = threads, .deterministic = true});
   const auto model = load<Encoder>(d, folder);
   const std::size_t one = rgb.size() / 64;
   std::vector<std::vector<float>> out;
@@ -29,7 +29,7 @@ std::vector<std::vector<float>> images(const std::string& folder, int threads, s
 template <class T>
 std::vector<std::vector<float>> texts(const std::string& folder, int threads, std::size_t at_once,
                                       const std::vector<std::string>& list) {
-  cpu<T> d({threads, true});
+  cpu<T> d({.threads = threads, .deterministic = true});
   const auto model = load<vit>(d, folder);
   std::vector<std::vector<float>> out;
   for (std::size_t from = 0; from < list.size(); from += at_once) {
@@ -83,7 +83,7 @@ void same_texts() {
 }  // namespace
 
 TEST_CASE("deterministic: a row of a product does not depend on its place") {
-  cpu<float> d({2, true});
+  cpu<float> d({.threads = 2, .deterministic = true});
   std::mt19937 bits(8);
   std::normal_distribution<float> normal;
   const auto draw = [&](dim n) {
@@ -97,8 +97,8 @@ TEST_CASE("deterministic: a row of a product does not depend on its place") {
       const auto one = draw(in), w = draw(out * in), b = draw(out);
       std::vector<float> x, y(static_cast<std::size_t>(rows * out));
       for (dim r = 0; r < rows; ++r) x.insert(x.end(), one.begin(), one.end());
-      if (frozen) d.freeze(w.data(), w.size() * sizeof(float));
-      d.linear({x.data(), rows, in}, {w.data(), out, in}, {b.data(), 1, out}, nullptr, {}, {}, {y.data(), rows, out});
+      if (frozen) d.freeze(mat<const float>(w.data(), out, in), frozen_role::linear);
+      d.linear({x.data(), rows, in}, {w.data(), out, in}, {b.data(), 1, out}, {}, {y.data(), rows, out});
       if (frozen) d.thaw(w.data());
       std::size_t other = 0;
       for (std::size_t i = 0; i < y.size(); ++i) other += y[i] != y[i % static_cast<std::size_t>(out)];
@@ -121,14 +121,17 @@ TEST_CASE("deterministic: a text's embedding") {
 TEST_CASE("cpu: what one thread prepared runs on another") {
   const temporary_folder dir;
   tiny::write_folder(dir / "m");
-  cpu<bf16> half;
+  cpu<bf16> reduced;
   cpu<float> full;
-  const auto low = load<vit>(half, dir / "m");
+  const auto low = load<vit>(reduced, dir / "m");
   const auto high = load<vit>(full, dir / "m");
   const std::vector<std::uint8_t> rgb(3 * 3 * 32 * 32, 77);
   const auto want_low = low.encode_pixels(rgb).values, want_high = high.encode_pixels(rgb).values;
   std::vector<float> got_low, got_high;
-  std::thread([&] { got_low = low.encode_pixels(rgb).values, got_high = high.encode_pixels(rgb).values; }).join();
+  std::thread([&] {
+    got_low = low.encode_pixels(rgb).values;
+    got_high = high.encode_pixels(rgb).values;
+  }).join();
   CHECK(got_low == want_low);
   CHECK(got_high == want_high);
 }

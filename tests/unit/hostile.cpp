@@ -55,7 +55,9 @@ TEST_CASE("hostile: more added tokens than any tokenizer has") {
 
 TEST_CASE("hostile: a line as a picture") {
   image line;
-  line.mode = pixel_mode::gray, line.width = longest_side + 1, line.height = 1;
+  line.mode = pixel_mode::gray;
+  line.width = longest_side + 1;
+  line.height = 1;
   line.data.resize(static_cast<std::size_t>(line.width));
   preprocess_config c;
   for (auto way : {resize_mode::squash, resize_mode::shortest}) {

@@ -52,7 +52,9 @@ std::string outcome(const buffer& file) {
   if (picture.width * picture.height > 1 << 20) return "";
   for (auto order : {pipeline::open_clip, pipeline::hf}) {
     preprocess_config c;
-    c.size = 5, c.order = order, c.resize = resize_mode::squash;
+    c.size = 5;
+    c.order = order;
+    c.resize = resize_mode::squash;
     REQUIRE(to_pixels(picture, c).data.size() == 75);
   }
   return "";
@@ -90,7 +92,8 @@ void mend_checksums(buffer& png) {
 
 buffer png_of_size(std::uint32_t w, std::uint32_t h, const std::string& from = "png_rgb8") {
   auto out = file_of(from);
-  put_big(&out[16], w), put_big(&out[20], h);
+  put_big(&out[16], w);
+  put_big(&out[20], h);
   mend_checksums(out);
   return out;
 }
@@ -100,8 +103,10 @@ buffer jpeg_of_size(int w, int h) {
   auto out = file_of("jpeg_420");
   for (std::size_t i = 0; i + 9 < out.size(); ++i) {
     if (out[i] != std::byte{0xff} || out[i + 1] != std::byte{0xc0}) continue;
-    out[i + 5] = static_cast<std::byte>(h >> 8), out[i + 6] = static_cast<std::byte>(h & 255);
-    out[i + 7] = static_cast<std::byte>(w >> 8), out[i + 8] = static_cast<std::byte>(w & 255);
+    out[i + 5] = static_cast<std::byte>(h >> 8);
+    out[i + 6] = static_cast<std::byte>(h & 255);
+    out[i + 7] = static_cast<std::byte>(w >> 8);
+    out[i + 8] = static_cast<std::byte>(w & 255);
     return out;
   }
   FAIL("no frame header");
@@ -117,6 +122,7 @@ const char* const samples[] = {"png_gray1", "png_gray16_adam7", "png_palette4_tr
 TEST_CASE("image: files cut short", "[image]") {
   for (const std::string name : samples) {
     CAPTURE(name);
+    if (name.starts_with("gif") && gif_decoder() == "none") continue;  // refused whole: image_formats
     const auto whole = file_of(name);
     CHECK(outcome(whole) == "");
     for (std::size_t n = 0; n < whole.size(); n += 7) {
@@ -294,7 +300,8 @@ TEST_CASE("image: sizes that preprocessing refuses", "[image]") {
   c.size = 0;
   const image dot = make_image(pixel_mode::rgb, 1, 1);
   CHECK_THROWS_AS(to_pixels(dot, c), error);
-  c.size = 4, c.resize = resize_mode::longest;
+  c.size = 4;
+  c.resize = resize_mode::longest;
   CHECK_THROWS_AS(to_pixels(make_image(pixel_mode::gray, 1, 9), c), error);  // its width would round to 0
   CHECK(to_pixels(make_image(pixel_mode::gray, 1, 7), c).data.size() == 48);
 }

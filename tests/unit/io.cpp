@@ -322,7 +322,10 @@ TEST_CASE("safetensors: shards and their index") {
   const auto put = [&](const std::string& file, const std::vector<std::string>& names) {
     std::vector<tensor_to_write> all;
     for (auto& n : names) all.push_back({n, dtype::f32, {2}});
-    write_safetensors(dir / file, all, [&](std::size_t i, std::span<double> to) { to[0] = names[i][0], to[1] = 1; });
+    write_safetensors(dir / file, all, [&](std::size_t i, std::span<double> to) {
+      to[0] = names[i][0];
+      to[1] = 1;
+    });
   };
   put("1.safetensors", {"a", "c"}), put("2.safetensors", {"b"});
   const std::string index = dir / "model.safetensors.index.json";
@@ -370,7 +373,10 @@ TEST_CASE("npy: other types, versions and lies") {
                         const char* order = "False") {
     const std::string header = "{'descr': '" + type + "', 'fortran_order': " + order + ", 'shape': " + shape + ", }\n";
     std::string out = "\x93NUMPY";
-    out += static_cast<char>(version), out += '\0', out += static_cast<char>(header.size()), out += '\0';
+    out += static_cast<char>(version);
+    out += '\0';
+    out += static_cast<char>(header.size());
+    out += '\0';
     if (version > 1) out += std::string(2, '\0');
     return out + header + data;
   };
@@ -393,4 +399,14 @@ TEST_CASE("npy: other types, versions and lies") {
                             "(2.0,)", "2", "(2,"})
     CHECK(refused(bytes("<f4", shape, std::string(8, '\0'))) != "no error");
   CHECK_THAT(message([&] { read_npy("no/such.npy"); }), Contains("cannot be opened"));
+}
+
+TEST_CASE("a place that cannot be written is told before the work") {
+  const temporary_folder dir;
+  CHECK(message([&] { expect_writable(dir / "new"); }) == "no error");
+  CHECK(dir.files() == 0);
+  write_file(dir / "there", "x");
+  CHECK(message([&] { expect_writable(dir / "there"); }) == "no error");
+  CHECK_THAT(message([&] { expect_writable(dir / "no/x"); }), Contains("no/x") && Contains("missing or cannot be written"));
+  CHECK_THAT(message([&] { expect_writable(dir.path.string()); }), Contains("got a folder"));
 }

@@ -84,7 +84,8 @@ std::vector<field> message_of(std::string_view bytes) {
       REQUIRE(f.type == 2);
       const auto n = take_varint(bytes);
       REQUIRE(bytes.size() >= n);
-      f.bytes = bytes.substr(0, n), bytes.remove_prefix(n);
+      f.bytes = bytes.substr(0, n);
+      bytes.remove_prefix(n);
     }
     out.push_back(f);
   }
@@ -356,8 +357,10 @@ TEST_CASE("report: facts, figures and curves") {
 
   std::vector<std::string> charts;
   const std::string label = "aria-label=\"";
-  for (std::size_t at = 0; (at = page.find(label, at)) != std::string::npos;)
-    at += label.size(), charts.push_back(page.substr(at, page.find('"', at) - at));
+  for (std::size_t at = 0; (at = page.find(label, at)) != std::string::npos;) {
+    at += label.size();
+    charts.push_back(page.substr(at, page.find('"', at) - at));
+  }
   CHECK(charts == std::vector<std::string>{"loss", "learning rate", "logit scale", "pairs per second",
                                            "share of time spent waiting for data", "val_loss", "val_&lt;r1&gt;", "zeroshot_x"});
   for (const auto& text : {page, picture}) CHECK(count(text, "prefers-color-scheme:dark") >= 1);

@@ -1,9 +1,10 @@
 // The model zoo: parameter counts of the spec's table (section 1.2), and initialisation by its rules (section 9.3).
+#include <clipx/architectures/list.hpp>
+#include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/core/params.hpp>
 #include <clipx/eigen.hpp>
-#include <clipx/model/init.hpp>
-#include <clipx/model/presets.hpp>
-#include <clipx/zero_shot/checkpoint.hpp>
+#include <clipx/train/init.hpp>
+#include <clipx/train/trainable.hpp>
 #include <cmath>
 #include <map>
 
@@ -41,22 +42,26 @@ TEST_CASE("presets: parameters as published") {
     INFO(r.name);
     CHECK(count(presets::find(r.name)) == std::array<dim, 3>{r.image, r.text, r.total});
   }
-  auto h = presets::vit_h_14;
-  h.vision.image_size = 378;
+  auto h = presets::find("ViT-H-14");
+  auto larger = h.vision.as<vit_config>();
+  larger.image_size = 378;
+  h.vision = larger;
   CHECK(count(h) == std::array<dim, 3>{632'682'240, 354'032'640, 986'714'881});
   CHECK_THAT(message([] { presets::find("ViT-B-33"); }), Contains("ViT-B-33") && Contains("ViT-B-32") && Contains("RN50x64"));
 }
 
 TEST_CASE("presets: sizes that shapes do not show") {
-  for (auto* c : presets::all()) {
-    INFO(c->name);
-    const bool openai = c->name != "ViT-H-14" && c->name != "ViT-g-14" && c->name != "ViT-bigG-14";
-    CHECK(c->act == (openai ? activation::quick_gelu : activation::gelu));
-    CHECK(c->text.context_length == 77);
-    CHECK(c->text.vocab_size == 49408);
-    CHECK(c->text.heads == c->text.width / 64);
-    const dim width = c->vision.is_resnet() ? 32 * c->vision.width : c->vision.width;
-    CHECK(c->vision.heads == (openai ? width / 64 : 16));
+  for (auto& c : presets::all()) {
+    INFO(c.name);
+    const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
+    CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));
+    CHECK(c.text.context_length == 77);
+    CHECK(c.text.vocab_size == 49408);
+    CHECK(c.text.heads == c.text.width / 64);
+    const bool resnet = c.vision.is<modified_resnet_config>();
+    const dim width = resnet ? c.vision.as<modified_resnet_config>().channels() : c.vision.as<vit_config>().width;
+    const dim heads = resnet ? c.vision.as<modified_resnet_config>().heads : c.vision.as<vit_config>().heads;
+    CHECK(heads == (openai ? width / 64 : 16));
   }
 }
 
@@ -70,8 +75,12 @@ struct rule {
 rule rule_of(const std::string& name, const shape& s, const clip_config& c) {
   const auto is = [&](const char* end) { return name.ends_with(end); };
   const bool image = name.starts_with("visual.");
-  const double W = static_cast<double>(image ? c.vision.width : c.text.width), L = static_cast<double>(c.text.layers),
-               M = static_cast<double>(image ? c.vision.mlp_width : c.text.mlp_width), C = 32 * W;
+  const bool vit = c.vision.is<vit_config>();
+  const auto of_vit = vit ? c.vision.as<vit_config>() : vit_config{};
+  const auto of_resnet = vit ? modified_resnet_config{} : c.vision.as<modified_resnet_config>();
+  const double W = static_cast<double>(image ? vit ? of_vit.width : of_resnet.width : c.text.width);
+  const double M = static_cast<double>(image ? of_vit.mlp_width : c.text.mlp_width);
+  const double L = static_cast<double>(c.text.layers), C = static_cast<double>(of_resnet.channels());
   const double inputs = static_cast<double>(s.count() / s.sizes[0]);
   if (name == "token_embedding.weight") return {rule::normal, 0.02};
   if (name == "positional_embedding") return {rule::normal, 0.01};
@@ -97,8 +106,8 @@ rule rule_of(const std::string& name, const shape& s, const clip_config& c) {
 template <class Encoder>
 std::map<std::string, std::vector<float>> drawn(const clip_config& c, std::uint64_t seed, std::map<std::string, rule>& rules) {
   eigen<float> d;
-  clip<Encoder, eigen<float>> model(d, c);
-  initialise(model, seed);
+  trainable<Encoder, eigen<float>> model(d, c);
+  initialize(model, c, seed);
   std::map<std::string, std::vector<float>> out;
   walk(model, [&](const std::string& name, mat<float>& m, const shape& s, role) {
     auto& v = out[name];
@@ -120,8 +129,11 @@ void check_initialisation(const clip_config& c) {
     const auto& v = values.at(name);
     const auto n = static_cast<double>(v.size());
     double sum = 0, squares = 0, largest = 0;
-    for (float x : v)
-      sum += static_cast<double>(x), squares += double(x) * double(x), largest = std::max(largest, std::abs(double(x)));
+    for (float x : v) {
+      sum += static_cast<double>(x);
+      squares += double(x) * double(x);
+      largest = std::max(largest, std::abs(double(x)));
+    }
     if (r.how == rule::fixed) {
       CHECK(std::all_of(v.begin(), v.end(), [size = r.size](float x) { return static_cast<double>(x) == size; }));
       continue;
@@ -148,14 +160,16 @@ void check_initialisation(const clip_config& c) {
 }  // namespace
 
 TEST_CASE("initialisation: each rule within the error of its sample") {
-  clip_config c{"tiny", 48, activation::gelu, 1e-5, {}, {}};
+  clip_config c;
+  c.embed_dim = 48;
+  c.act = activation::gelu;
   c.text = {20, 300, 64, 1, 3, 192, text_pool::argmax, 299};
   SECTION("vision transformer") {
-    c.vision = {32, 8, 96, 2, 240, 2, {0, 0, 0, 0}};
+    c.vision = vit_config{32, 8, 96, 2, 240, 2};
     check_initialisation<vit>(c);
   }
   SECTION("ModifiedResNet") {
-    c.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
+    c.vision = modified_resnet_config{64, 8, 4, {1, 2, 1, 1}};
     check_initialisation<modified_resnet>(c);
   }
 }

@@ -111,8 +111,10 @@ TEST_CASE("shards: several writers") {
   SECTION("a size in base 256, an old archive without ustar, a zero type, a sum of signed chars") {
     auto m = member("a.txt", "123", '\0');
     std::string big(12, '\0');
-    big[0] = '\x80', big[11] = 3;
-    put(m, 124, big), put(m, 257, std::string(8, '\0'));
+    big[0] = '\x80';
+    big[11] = 3;
+    put(m, 124, big);
+    put(m, 257, std::string(8, '\0'));
     auto header = m.substr(0, 512);
     seal(header);
     CHECK(samples(header + m.substr(512) + end) == list{"a: txt=123"});

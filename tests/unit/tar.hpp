@@ -21,7 +21,9 @@ inline void seal(std::string& header) {
 /// A member as ustar has it.
 inline std::string member(const std::string& name, const std::string& data, char type = '0', const std::string& prefix = "") {
   std::string header(512, '\0');
-  put(header, 0, name), put(header, 100, "0000644"), put(header, 124, octal(data.size(), 11));
+  put(header, 0, name);
+  put(header, 100, "0000644");
+  put(header, 124, octal(data.size(), 11));
   header[156] = type;
   put(header, 257,
       std::string("ustar\0"

@@ -15,7 +15,8 @@ const std::string root = CLIPX_SOURCE_DIR;
 const std::string model = root + "/tests/golden/words/";
 
 tokenizer_options sized(tokenizer_options o, dim context, dim cache = 24000) {
-  o.context_length = context, o.cache_words = cache;
+  o.context_length = context;
+  o.cache_words = cache;
   return o;
 }
 

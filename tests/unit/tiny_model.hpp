@@ -1,6 +1,7 @@
 // Tiny checkpoints with a tokenizer, written by the tests for themselves.
 #pragma once
-#include <clipx/zero_shot/checkpoint.hpp>
+#include <clipx/architectures/list.hpp>
+#include <clipx/checkpoint/checkpoint.hpp>
 #include <functional>
 #include <map>
 #include <random>
@@ -18,15 +19,17 @@ inline constexpr dim vocabulary = 512 + 8 + 2;
 
 inline clipx::checkpoint_config vit() {
   clipx::checkpoint_config c;
-  c.model = {"tiny", 24, clipx::activation::quick_gelu, 1e-5, {}, {}};
-  c.model.vision = {32, 8, 64, 2, 128, 2, {0, 0, 0, 0}};
+  c.model.name = "tiny";
+  c.model.embed_dim = 24;
+  c.model.vision = clipx::vit_config{32, 8, 64, 2, 128, 2};
   c.model.text = {16, vocabulary, 64, 1, 1, 256, clipx::text_pool::argmax, vocabulary - 1};
   c.pixels.size = 32;
+  c.text.context_length = 16;
   return c;
 }
 inline clipx::checkpoint_config resnet() {
   auto c = vit();
-  c.model.vision = {64, 0, 8, 4, 0, 0, {1, 2, 1, 1}};
+  c.model.vision = clipx::modified_resnet_config{64, 8, 4, {1, 2, 1, 1}};
   c.pixels.size = 64;
   return c;
 }

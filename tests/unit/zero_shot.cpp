@@ -1,12 +1,13 @@
 // Zero-shot answers: prompts and their files, the classifier, ranking, and metrics against values worked by hand.
 #include <clipx/eigen.hpp>
+#include <clipx/zero_shot/accuracy.hpp>
 #include <clipx/zero_shot/classifier.hpp>
 #include <clipx/zero_shot/prompts.hpp>
 #include <clipx/zero_shot/retrieval.hpp>
 #include <cmath>
 
 #include "catch.hpp"
-#include "temporary.hpp"
+#include "tiny_model.hpp"
 
 using namespace clipx;
 using list = std::vector<std::string>;
@@ -91,7 +92,8 @@ TEST_CASE("ranking: falling, ties to the smaller index") {
 
   // exp(t) = 10: gaps of 0, 1 and 2 logits: e^0, e^-1, e^-2 over their sum
   const std::vector<double> cosines{0.1, 0.3, 0.2};
-  const auto p = probabilities<double>(cosines, std::log(10.0));
+  const auto contrastively = [](double log_scale) { return scoring(loss_policy::of<contrastive>(), {log_scale}); };
+  const auto p = clipx::rank<double>(cosines, contrastively(std::log(10.0)));
   REQUIRE(p.size() == 3);
   const double sum = 1 + std::exp(-1.0) + std::exp(-2.0);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -99,11 +101,21 @@ TEST_CASE("ranking: falling, ties to the smaller index") {
     CHECK(p[i].second == Approx(std::exp(-static_cast<double>(i)) / sum).epsilon(1e-13));
   }
   // no overflow at the largest scale, and one label is sure
-  CHECK(probabilities<double>(std::vector<double>{-1, 1}, 20)[0].second == 1);
-  CHECK(probabilities<double>(std::vector<double>{0.1}, 3)[0].second == 1);
-  const auto tie = probabilities<float>(std::vector<float>{0.5f, 0.5f}, 2);
+  CHECK(clipx::rank<double>(std::vector<double>{-1, 1}, contrastively(20))[0].second == 1);
+  CHECK(clipx::rank<double>(std::vector<double>{0.1}, contrastively(3))[0].second == 1);
+  const auto tie = clipx::rank<float>(std::vector<float>{0.5f, 0.5f}, contrastively(2));
   CHECK(tie[0].first == 0);
   CHECK(tie[0].second == 0.5);
+}
+
+TEST_CASE("ranking by the sigmoid loss: each label by itself") {
+  // exp(t) = 10, b = -2: logits of -1, 1 and 0
+  const scoring score(loss_policy::of<sigmoid>(), {std::log(10.0), -2});
+  const auto p = clipx::rank<double>(std::vector<double>{0.1, 0.3, 0.2}, score);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(p[i].first == std::array<dim, 3>{1, 2, 0}[i]);
+    CHECK(p[i].second == Approx(1 / (1 + std::exp(static_cast<double>(i) - 1))).epsilon(1e-13));
+  }
 }
 
 TEST_CASE("zero-shot metrics by hand") {
@@ -134,6 +146,45 @@ TEST_CASE("zero-shot metrics by hand") {
   CHECK(one.ties.empty());
 }
 
+TEST_CASE("zero-shot counts do not depend on how images come in batches") {
+  std::vector<float> cosines;
+  std::vector<dim> labels;
+  for (int i = 0; i < 40; ++i) {
+    labels.push_back(i % 7);
+    for (int c = 0; c < 7; ++c) cosines.push_back(static_cast<float>((i * 31 + c * 17) % 23) / 23);
+  }
+  const auto want = evaluate_zero_shot<float>(cosines, labels, 7);
+  for (std::size_t n : {1u, 3u, 40u}) {
+    zero_shot_counter counter(7);
+    CHECK_THAT(message([&] { counter.metrics(); }), Contains("at least one"));
+    for (std::size_t at = 0; at < labels.size(); at += n) {
+      const auto here = std::min(n, labels.size() - at);
+      counter.add(std::span<const float>(cosines).subspan(at * 7, here * 7), std::span<const dim>(labels).subspan(at, here));
+    }
+    const auto m = counter.metrics();
+    CHECK(m.right_at_1 == want.right_at_1);
+    CHECK(m.right_at_5 == want.right_at_5);
+    CHECK(m.mean_per_class_recall == want.mean_per_class_recall);
+    CHECK(m.ties == want.ties);
+    CHECK(m.pictures == 40);
+  }
+  zero_shot_counter counter(7);
+  CHECK_THAT(message([&] { counter.add(std::span<const float>(cosines), std::span<const dim>(labels).first(2)); }),
+             Contains("expected 2 x 7 cosines, got 280"));
+}
+
+TEST_CASE("templates: of a file, else the model's own, else built in") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  const auto model = checkpoint::open(dir / "m");
+  const auto built_in = default_templates();
+  CHECK(choose_templates("", model) == list(built_in.begin(), built_in.end()));
+  write_file(dir / "m/templates.txt", "own {}\n");
+  write_file(dir / "file", "a {}\nthe {}\n");
+  CHECK(choose_templates("", model) == list{"own {}"});
+  CHECK(choose_templates(dir / "file", model) == list{"a {}", "the {}"});
+}
+
 TEST_CASE("retrieval metrics by hand") {
   // 3 pictures with 2, 1 and 1 captions; rows are captions, columns pictures.
   const std::vector<float> cosines{
@@ -151,7 +202,48 @@ TEST_CASE("retrieval metrics by hand") {
   CHECK(m.text_recall[0] == Approx(2.0 / 3));
   CHECK(m.text_recall[1] == Approx(1.0));
   CHECK(evaluate_retrieval<float>(cosines, image_of, 3).k == std::vector<dim>{1, 5, 10});
+  // an image without captions is found by none, however few texts there are
+  CHECK(evaluate_retrieval<float>(std::vector<float>{1, 2}, std::vector<dim>{0}, 2).text_recall ==
+        std::vector<double>{0.5, 0.5, 0.5});
+  // a recall is a fraction of whole numbers: ten times a tenth is one
+  CHECK(evaluate_retrieval<float>(std::vector<float>(10, 1), std::vector<dim>(10, 0), 1).image_recall[0] == 1);
   CHECK_THAT(message([&] { evaluate_retrieval<float>(std::vector<float>{}, std::vector<dim>{}, 3); }), Contains("captions"));
+}
+
+TEST_CASE("retrieval counts are those of whole columns, however texts come in batches") {
+  const std::size_t texts = 60, images = 11;
+  std::vector<float> cosines;
+  std::vector<dim> image_of;
+  for (std::size_t t = 0; t < texts; ++t) {
+    image_of.push_back(static_cast<dim>(t * 7 % images));
+    for (std::size_t i = 0; i < images; ++i) cosines.push_back(static_cast<float>((t * 31 + i * 17) % 23) / 23);  // many ties
+  }
+  std::vector<double> want(3);  // image -> text, from sorted columns
+  for (std::size_t i = 0; i < images; ++i) {
+    std::vector<float> column;
+    for (std::size_t t = 0; t < texts; ++t) column.push_back(cosines[t * images + i]);
+    const auto best = top_k(std::span<const float>(column), 10);
+    for (std::size_t k = 0; k < 3; ++k) {
+      const auto end = best.begin() + (k == 0 ? 1 : k == 1 ? 5 : 10);
+      const auto own = [&](dim t) { return image_of[static_cast<std::size_t>(t)] == static_cast<dim>(i); };
+      want[k] += std::any_of(best.begin(), end, own) ? 1.0 / images : 0;
+    }
+  }
+  const auto all = evaluate_retrieval<float>(cosines, image_of, images);
+  for (std::size_t k = 0; k < 3; ++k) CHECK(all.text_recall[k] == Approx(want[k]).epsilon(1e-12));
+  CHECK(all.text_recall[0] < all.text_recall[2]);
+  for (std::size_t n : {1u, 7u, 60u}) {
+    retrieval_counter counter(image_of, images);
+    for (std::size_t at = 0; at < texts; at += n)
+      counter.add(std::span<const float>(cosines).subspan(at * images, std::min(n, texts - at) * images));
+    CHECK(counter.metrics().text_recall == all.text_recall);
+    CHECK(counter.metrics().image_recall == all.image_recall);
+  }
+  retrieval_counter counter(image_of, images);
+  counter.add(std::span<const float>(cosines).first(images));
+  CHECK_THAT(message([&] { counter.metrics(); }), Contains("60 texts, got 1"));
+  CHECK_THAT(message([&] { counter.add(std::span<const float>(cosines)); }), Contains("at most 59"));
+  CHECK_THAT(message([&] { counter.add(std::span<const float>(cosines).first(images - 1)); }), Contains("11 images"));
 }
 
 TEST_CASE("cosines of unit rows, in chunks") {

@@ -1,7 +1,3 @@
-#define CLIPX_CUDA_INLINE
-#include <clipx/cuda-inl.cuh>
-
-namespace clipx {
-template class cuda<float>;
-template class cuda<bf16>;
-}  // namespace clipx
+// The CUDA backend: all definitions, compiled once.
+#define CLIPX_CUDA_DEFINITIONS
+#include <clipx/cuda.hpp>

@@ -1,4 +1,3 @@
 // The reference backend, compiled once for complex numbers: the complex-step derivative of the tests.
-#include <clipx/eigen-inl.hpp>
-
-template class clipx::eigen<std::complex<double>>;
+#define CLIPX_EIGEN_SCALAR std::complex<double>
+#include <clipx/eigen.hpp>

@@ -1,4 +1,3 @@
 // The reference backend, compiled once for float.
-#include <clipx/eigen-inl.hpp>
-
-template class clipx::eigen<float>;
+#define CLIPX_EIGEN_SCALAR float
+#include <clipx/eigen.hpp>

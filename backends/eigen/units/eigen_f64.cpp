@@ -1,4 +1,3 @@
 // The reference backend, compiled once for double.
-#include <clipx/eigen-inl.hpp>
-
-template class clipx::eigen<double>;
+#define CLIPX_EIGEN_SCALAR double
+#include <clipx/eigen.hpp>

@@ -18,7 +18,9 @@ class buffer {
   buffer(E* data, dim size, deleter free) : data_(data), size_(size), free_(free) {}
   buffer(buffer&& o) noexcept : data_(std::exchange(o.data_, nullptr)), size_(std::exchange(o.size_, 0)), free_(o.free_) {}
   buffer& operator=(buffer&& o) noexcept {
-    std::swap(data_, o.data_), std::swap(size_, o.size_), std::swap(free_, o.free_);
+    std::swap(data_, o.data_);
+    std::swap(size_, o.size_);
+    std::swap(free_, o.free_);
     return *this;
   }
   ~buffer() {

@@ -1,4 +1,5 @@
-// The Backend concept: every verb that a device must know, on one page; and plain<B>, the same device with nothing fused.
+// What a backend is, on one page: its types (backend_types), every verb that it must know and those that it may have (backend); and
+// plain<B>, the same device with nothing fused.
 //
 // T = B::scalar is how activations and weights are stored, A = B::accum how sums, norms, statistics and the loss are held
 // (float for bf16, else T). Contract everywhere: a gradient with respect to an input (dx) is written, one with respect to a
@@ -9,72 +10,161 @@
 #include <cstdint>
 #include <span>
 
-#include "activation.hpp"
 #include "arena.hpp"
-#include "mat.hpp"
+#include "freeze.hpp"
+#include "operands.hpp"
+#include "resampler.hpp"
 
 namespace clipx {
 
-enum class op : char { none, transpose };  // of a gemm operand
-
-/// Sequences as row ranges: sequence i is rows first[i] .. first[i + 1] - 1. No padding exists.
-struct row_ranges {
-  const std::int32_t* first = nullptr;  // count + 1 offsets in the device's memory
-  const std::int32_t* host = nullptr;   // the same on the host
-  dim count = 0, longest = 0;
-  dim rows() const { return count ? host[count] : 0; }
-};
-
-/// A window sliding over N pictures of height x width pixels, one row of `channels` each. Row order of the output:
-/// picture, y, x, with `lead` rows left free before each picture (the class token's place).
-struct window {
-  dim height, width, channels, kernel, stride, pad = 0, lead = 0;
-  constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
-  constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
-  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
-  constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
-};
-
-/// One step of AdamW (PyTorch's rule; spec section 9.2): g = min(1, max_norm / (norm + 1e-6)) gradient,
-/// p *= 1 - lr decay, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
-/// p -= lr / (1 - beta1^count) m / (sqrt(v / (1 - beta2^count)) + eps).
-struct adamw_step {
-  double lr, beta1 = 0.9, beta2 = 0.98, eps = 1e-6, decay = 0;
-  double max_norm = 0;  // of all gradients; 0: they are not clipped
-  dim count = 1;        // of this step, the first is 1
-};
-
-/// What a backend fuses; an op asks before it composes verbs. Every declared path accepts every shape.
+/// What a backend has beyond the verbs. Each member that is true asks for the verb of its name, whose signature and contract stand
+/// in the concept below; a fused verb accepts every shape that the op does. B::fast derives from this struct, so what a backend
+/// does not name it does not have, and the op composes verbs instead.
 struct nothing_fast {
-  static constexpr bool linear = false;          // bias, activation and residual inside the matrix product
-  static constexpr bool attention = false;       // no (L, L) matrix of scores kept
-  static constexpr bool add_layernorm = false;   // residual sum and LayerNorm in one pass, and in one their gradients
-  static constexpr bool batchnorm_relu = false;  // BatchNorm, residual and ReLU in one pass, and their gradients
-  static constexpr bool conv_batchnorm = false;  // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
-  static constexpr bool conv = false;            // convolution, and its gradients, without a matrix of patches (training)
-  // record(body): runs body once, then records the verbs that it calls; replay(recording) does them again as one call. Memory that
-  // body takes from memory(), and gives back, is the recording's own; what it names besides must stay where it is. It may upload
-  // (the values are recorded with it) but not download.
-  static constexpr bool replay = false;
+  static constexpr bool linear = false;            // bias, activation and residual inside the matrix product
+  static constexpr bool attention = false;         // no (L, L) matrix of scores kept
+  static constexpr bool add_layernorm = false;     // residual sum and LayerNorm in one pass, and in one their gradients
+  static constexpr bool batchnorm_relu = false;    // BatchNorm, residual and ReLU in one pass, and their gradients
+  static constexpr bool conv_batchnorm = false;    // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
+  static constexpr bool conv = false;              // convolution, and its gradients, without a matrix of patches (training)
+  static constexpr bool replay = false;            // a recorded sequence of verbs as one call
+  static constexpr bool pixels_resampler = false;  // loops of its own for resizing images on the host
 };
+
+/// The types of a backend: all that parameters, ops and models are made of. A device that runs them is a `backend`.
+template <class B>
+concept backend_types = requires {
+  typename B::scalar;
+  typename B::accum;
+  typename B::fast;
+}
+&&std::derived_from<typename B::fast, nothing_fast>;
 
 template <class B>
 using scalar_t = typename B::scalar;
 template <class B>
 using accum_t = typename B::accum;
 
-// clang-format off
+namespace detail {
+/// The arguments of the verbs below, by type. x, y: activations and weights as T, read and written; c, m: the same in A.
 template <class B>
-concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_t<B> a, double eps, window w, row_ranges seq,
-                           mat<scalar_t<B>> y, mat<const scalar_t<B>> x, mat<accum_t<B>> m, mat<const accum_t<B>> c,
-                           mat<const std::int32_t> ids, mat<std::int32_t> new_ids, mat<float> host, mat<const float> from,
-                           mat<const std::uint8_t> rgb, mat<std::uint8_t> new_rgb, std::array<float, 3> rgb3, adamw_step adam) {
-  typename B::scalar; typename B::accum; typename B::fast;
-  { b.memory() } -> std::same_as<arena&>;             // the arena that steps take their memory from
+struct verb_arguments {
+  mat<const scalar_t<B>> x;
+  mat<scalar_t<B>> y;
+  mat<const accum_t<B>> c;
+  mat<accum_t<B>> m;
+  window w;
+  dim n;
+  double eps;
+  epilogue<scalar_t<B>> after;
+  attention_input<scalar_t<B>> qkv;
+  attention_gradients<scalar_t<B>> dqkv;
+  residual_sum<scalar_t<B>> sum;
+  layernorm_backward_input<scalar_t<B>, accum_t<B>> ln_dy;
+  batchnorm_parameters<accum_t<B>> bn;
+  batchnorm_epilogue<scalar_t<B>> after_bn;
+  batchnorm_backward_input<scalar_t<B>, accum_t<B>> bn_dy;
+};
+}  // namespace detail
+
+// The verbs that a backend has only if its `fast` says so. An optional matrix is one that may be empty.
+// clang-format off
+
+/// x (R, in), weight (out, in), bias (1, out) optional, epilogue, y (R, out): y = f(x weight^T + bias) + residual; the epilogue's
+/// pre receives x weight^T + bias. residual may be y.
+template <class B>
+concept fused_linear = requires(B b, detail::verb_arguments<B> v) { b.linear(v.x, v.x, v.x, v.after, v.y); };
+
+/// attention_input, heads, y (Rq, W), lse (Rq, heads) optional: y = softmax(q k^T / sqrt(W / heads)) v in every head of every
+/// sequence; lse receives the log-sum-exp of the scores. Backward: the same input, heads, y, lse, dy -> dq, dk, dv, all written.
+template <class B>
+concept fused_attention = requires(B b, detail::verb_arguments<B> v) {
+  b.attention(v.qkv, v.n, v.y, v.m);
+  b.attention_backward(v.qkv, v.n, v.x, v.c, v.x, v.dqkv);
+};
+
+/// residual_sum, weight, bias, eps, y, statistics (R, 2) optional: sum = x + branch, which may be x; y = LayerNorm(sum).
+/// Backward: layernorm_backward's input, residual -> dx, dweight, dbias: dx = residual + LayerNorm's dx; residual may be dx or dy.
+template <class B>
+concept fused_add_layernorm = requires(B b, detail::verb_arguments<B> v) {
+  b.add_layernorm(v.sum, v.c, v.c, v.eps, v.y, v.m);
+  b.add_layernorm_backward(v.ln_dy, v.x, v.y, v.m, v.m);
+};
+
+/// x, batchnorm's parameters, epilogue, y: y = relu?(BatchNorm(x) + residual). Backward: batchnorm_backward's input, y -> dz, dx,
+/// dweight, dbias: dz receives the gradient before the ReLU, whose slope is 1 where y > 0; it may be dy or dx.
+template <class B>
+concept fused_batchnorm_relu = requires(B b, detail::verb_arguments<B> v) {
+  b.batchnorm_relu(v.x, v.bn, v.after_bn, v.y);
+  b.batchnorm_relu_backward(v.bn_dy, v.x, v.y, v.y, v.m, v.m);
+};
+
+/// x (N H W, in), window, weight (out, in k k), batchnorm's parameters, epilogue, y (N H' W', out):
+/// y = relu?(BatchNorm(conv(x)) + residual).
+template <class B>
+concept fused_conv_batchnorm = requires(B b, detail::verb_arguments<B> v) {
+  b.conv_batchnorm(v.x, v.w, v.x, v.bn, v.after_bn, v.y);
+};
+
+/// x (N H W, in), window, weight (out, in k k), y (N H' W', out): y = conv(x). Backward: x, window, weight, dy, dx optional, dweight.
+template <class B>
+concept direct_conv = requires(B b, detail::verb_arguments<B> v) {
+  b.conv(v.x, v.w, v.x, v.y);
+  b.conv_backward(v.x, v.w, v.x, v.x, v.y, v.y);
+};
+
+/// record(body) runs body once, then records the verbs that it calls; replay(recording) does them again as one call. Memory that
+/// body takes from memory(), and gives back, is the recording's own; everything else that it names must stay where it is. It may
+/// upload (the values are recorded with it) but not download.
+template <class B>
+concept replays_verbs = requires(B b, void (*body)(), const typename B::recording& r) {
+  { b.record(body) } -> std::same_as<typename B::recording>;
+  b.replay(r);
+};
+
+/// Loops with the results of plain_resampler() (image/resize.hpp), on any thread.
+template <class B>
+concept resamples_pixels = requires { { B::pixels_resampler() } -> std::same_as<resampler>; };
+
+/// What losses are made of, all in A.
+template <class B>
+concept loss_verbs = requires(B b, dim n, mat<accum_t<B>> m, mat<const accum_t<B>> c, mat<const std::int32_t> ids,
+                              xent_tile_input<accum_t<B>> xent, sigmoid_tile_input<accum_t<B>> tile,
+                              sigmoid_tile_output<accum_t<B>> sums, mixture_input<accum_t<B>> mixture,
+                              mixture_output<accum_t<B>> mixed) {
+  // The contrastive losses on a tile (I, J) of the N x N cosines; column i + shift is the pair of row i, where it is in the tile.
+  b.xent_tile(c, c, n, m, m, m);                      // cosines, log scale, shift: joins largest logit and sum of exp(logit - largest) to rows (I, 2), columns (J, 2); pairs' cosines (I, 1)
+  b.xent_loss(c, m, m, c, m);                         // log scale, rows and columns (N, 2), whose first becomes log-sum-exp, pairs' cosines -> loss (1, 1)
+  b.xent_tile_backward(xent, m, m);                   // cosines, log scale, log-sum-exp of rows and columns, shift, N -> dcosines (may be the cosines), dlog-scale
+  b.sigmoid_xent_tile(tile, sums);                    // cosines, log scale, bias, shift, N: adds to loss, dlog-scale, dbias; dcosines, may be empty
+  // A softmax over many columns, a tile (N, m) of them at a time.
+  b.softmax_tile(c, m);                               // logits: joins largest logit and sum of exp(logit - largest) to rows (N, 2)
+  b.softmax_tile_backward(c, c, c, m);                // logits, rows (N, 2), weights (N, 1) -> dlogits = weight p, may be the logits
+  b.pick(c, ids, m); b.add_picked(c, ids, m);         // y (1, E) = x[ids[0][e], ids[1][e]]; its adjoint, x += y, for distinct places
+  b.mixture_loss(mixture, mixed);                     // mixture_input -> mixture_output
+};
+
+/// A device. Every verb, its arguments in order and what it does; then the optional ones.
+template <class B>
+concept backend = backend_types<B> &&
+    requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_t<B> a, double eps, window w,
+             mat<scalar_t<B>> y, mat<const scalar_t<B>> x, mat<accum_t<B>> m, mat<const accum_t<B>> c,
+             mat<const std::int32_t> ids, mat<std::int32_t> new_ids, mat<float> to_float, mat<double> to_double,
+             mat<const float> floats, mat<const double> doubles, mat<const std::uint8_t> rgb, mat<std::uint8_t> new_rgb,
+             std::array<float, 3> rgb3, adamw_step adam, release_callback release, const void* data,
+             detail::verb_arguments<B> v) {
+  // freeze: a weight that does not change until thaw(), and its role (core/freeze.hpp), so that the backend may hold it in another
+  // form; `release` is called once the original is no longer read.
+  b.freeze(x, frozen_role::linear, release); b.freeze(c, frozen_role::vector, release); b.thaw(data);
+  { B::host_memory } -> std::convertible_to<bool>;    // whether weights may be used where a file is mapped
+  b.enter(); b.leave();                               // a step begins or ends on the calling thread; those of a thread nest
+  { b.memory() } -> std::same_as<arena&>;             // the arena that the calling thread's steps take their memory from
   b.template alloc<scalar_t<B>>(n);                   // buffer<E>: move-only, aligned, zeroed
   b.sync();
-  b.upload(from, y); b.upload(from, m); b.upload(ids, new_ids); b.upload(rgb, new_rgb);  // host -> device, converting
-  b.download(x, host); b.download(c, host);           // device -> host, converting; double likewise
+  b.upload(floats, y); b.upload(floats, m); b.upload(doubles, y); b.upload(doubles, m);  // host -> device, converting
+  b.upload(ids, new_ids); b.upload(rgb, new_rgb);
+  b.download(x, to_float); b.download(c, to_float);   // device -> host, converting
+  b.download(x, to_double); b.download(c, to_double);
   b.copy(x, y); b.copy(x, m); b.copy(c, y); b.copy(c, m);  // strided, converts T <-> A
   b.fill(y, t); b.fill(m, a);
   b.pixels(rgb, rgb3, rgb3, y);                       // y = (rgb / 255 - mean) / std, in float32 and in this order
@@ -88,26 +178,30 @@ concept backend = requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_
   b.clamp(m, eps, eps);
 
   b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation; may be empty
-  b.layernorm_backward(x, c, c, x, y, m, m);          // x, weight, statistics, dy -> dx, dweight, dbias
+  b.layernorm_backward(v.ln_dy, y, m, m);             // x, weight, statistics, dy -> dx, dweight, dbias
   b.column_stats(x, m);                               // (2, cols): mean and biased variance of every column
-  b.batchnorm(x, c, c, c, eps, y);                    // x, statistics (2, cols), weight, bias -> y
-  b.batchnorm_backward(x, c, c, eps, true, x, y, m, m);  // x, statistics, weight, eps, statistics depend on x?, dy -> dx, dweight, dbias
+  b.batchnorm(x, v.bn, y);                            // x, statistics, weight, bias, eps -> y
+  b.batchnorm_backward(v.bn_dy, y, m, m);             // x, statistics, weight, eps, whether they are x's own, dy -> dx, dweight, dbias
   b.normalize(x, m, m);                               // unit rows (rows, cols) and lengths (rows, 1), floor 1e-12
   b.normalize_backward(c, c, c, y);                   // unit rows, lengths, dy -> dx
 
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
   b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the picture on each side); adjoint
-  // The contrastive losses on a tile (I, J) of the N x N cosines; column i + shift is the pair of row i, where it is in the tile.
-  b.xent_tile(c, c, n, m, m, m);                      // cosines, log scale, shift: joins largest logit and sum of exp(logit - largest) to rows (I, 2), columns (J, 2); pairs' cosines (I, 1)
-  b.xent_loss(c, m, m, c, m);                         // log scale, rows and columns (N, 2), whose first becomes log-sum-exp, pairs' cosines -> loss (1, 1)
-  b.xent_tile_backward(c, c, c, c, n, n, m, m);       // cosines, log scale, log-sum-exp of rows (I, 1) and columns (J, 1), shift, N -> dcosines (may be the cosines), dlog-scale
-  b.sigmoid_xent_tile(c, c, c, n, n, m, m, m, m);     // cosines, log scale, bias, shift, N: adds to loss, dlog-scale, dbias; dcosines, may be empty
   // The optimiser, on (1, n).
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
   b.adamw(adam, c, c, m, m, m);                       // squared norm of all gradients (1, 1) or empty, gradient, parameters, m, v
   b.adamw(adam, c, x, m, m, m, y);                    // the gradient as T, parameters in A, and their copy in T
-};
+}
+  && loss_verbs<B>
+  && (!B::fast::linear || fused_linear<B>)
+  && (!B::fast::attention || fused_attention<B>)
+  && (!B::fast::add_layernorm || fused_add_layernorm<B>)
+  && (!B::fast::batchnorm_relu || fused_batchnorm_relu<B>)
+  && (!B::fast::conv_batchnorm || fused_conv_batchnorm<B>)
+  && (!B::fast::conv || direct_conv<B>)
+  && (!B::fast::replay || replays_verbs<B>)
+  && (!B::fast::pixels_resampler || resamples_pixels<B>);
 // clang-format on
 
 /// The same device with every fast path declined: the oracle on that device, and the first move of any bug hunt.

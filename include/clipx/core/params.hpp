@@ -38,7 +38,7 @@ struct walker {
 
   template <class E>
   void operator()(std::string_view name, mat<E>& m, const shape& s, role r = role::weight) {
-    m.rows = s.rows(), m.cols = s.cols(), m.ld = m.cols;
+    m = mat<E>(m.data, s.rows(), s.cols());
     f(prefix + std::string(name), m, s, r);
   }
   template <class Struct>

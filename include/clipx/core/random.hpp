@@ -1,6 +1,7 @@
 // Random numbers by place: each is a function of what it is for and of its number. So neither threads nor machines nor compilers
 // change them (integers alone are computed with), and any of them is had without those before it.
 #pragma once
+#include <cmath>
 #include <cstdint>
 
 namespace clipx {
@@ -26,6 +27,24 @@ class draws {
     return from + static_cast<std::int64_t>(static_cast<std::uint64_t>(to - from) * ((*this)(i) >> 32) >> 32);
   }
 
+  /// From [-1, 1), in steps of 2^-52.
+  constexpr double uniform(std::uint64_t i) const {
+    return static_cast<double>(static_cast<std::int64_t>((*this)(i)) >> 11) * 0x1p-52;
+  }
+  /// From the standard normal distribution, by Marsaglia's polar method. Integers, square roots, quotients and explicit fused
+  /// multiply-adds alone, so that every compiler, processor and standard library gives the same bits.
+  double normal(std::uint64_t i) const {
+    const draws own((*this)(i));
+    for (std::uint64_t attempt = 0;; ++attempt) {
+      const std::uint64_t bits = own(attempt);
+      const auto u = static_cast<std::int32_t>(bits >> 32), v = static_cast<std::int32_t>(bits & 0xffffffffu);
+      const std::uint64_t square = square_of(u) + square_of(v);  // of the radius, in units of 2^-62
+      if (square == 0 || square >= std::uint64_t{1} << 62) continue;
+      const double s = static_cast<double>(square) * 0x1p-62;
+      return static_cast<double>(u) * 0x1p-31 * std::sqrt(-2 * log(s) / s);
+    }
+  }
+
   static constexpr std::uint64_t mix(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
@@ -33,6 +52,20 @@ class draws {
   }
 
  private:
+  static constexpr std::uint64_t square_of(std::int64_t x) { return static_cast<std::uint64_t>(x * x); }
+  /// The natural logarithm of x in (0, 1), to about 2^-52: x = m 2^e, log m = 2 atanh((m - 1) / (m + 1)) by its series.
+  static double log(double x) {
+    int e = 0;
+    double m = std::frexp(x, &e);  // in [1/2, 1)
+    if (m < 0.70710678118654752) {
+      m *= 2;
+      --e;
+    }
+    const double z = (m - 1) / (m + 1), square = z * z;
+    double series = 1.0 / 21;
+    for (int k = 19; k > 0; k -= 2) series = std::fma(series, square, 1.0 / k);
+    return std::fma(static_cast<double>(e), 0.69314718055994531, 2 * z * series);
+  }
   static constexpr std::uint64_t step = 0x9e3779b97f4a7c15u;
   std::uint64_t state_ = 0;
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "working_memory.hpp"
 
 namespace clipx {
 
@@ -12,14 +13,15 @@ namespace clipx {
 /// computed again; `selective`: all but the outputs of LayerNorm and activation; `nothing`: inference.
 enum class keep { nothing, inputs, selective, everything };
 
-/// Everything taken from a step is given back when it ends. One step at a time on a device.
-template <backend B>
+/// Everything taken from a step is given back when it ends. A step belongs to the thread that made it; steps of several threads on
+/// one device have memory of their own.
+template <backend_types B>
 class step {
  public:
   using T = scalar_t<B>;
   using A = accum_t<B>;
 
-  explicit step(B& d, keep k = keep::nothing) : device(d), kept(k), start_(d.memory().here()) {}
+  explicit step(B& d, keep k = keep::nothing) requires backend<B> : device(d), kept(k), use_(d), start_(d.memory().here()) {}
   ~step() { device.memory().release(start_); }
   step(const step&) = delete;
   step& operator=(const step&) = delete;
@@ -41,8 +43,13 @@ class step {
   row_ranges ranges(std::span<const std::int32_t> lengths, std::vector<std::int32_t>& offsets) {
     offsets.assign(1, 0);
     row_ranges r;
-    for (auto n : lengths) offsets.push_back(offsets.back() + n), r.longest = std::max<dim>(r.longest, n);
-    r.first = ids(offsets).data, r.host = offsets.data(), r.count = static_cast<dim>(lengths.size());
+    for (auto n : lengths) {
+      offsets.push_back(offsets.back() + n);
+      r.longest = std::max<dim>(r.longest, n);
+    }
+    r.first = ids(offsets).data;
+    r.host = offsets.data();
+    r.count = static_cast<dim>(lengths.size());
     return r;
   }
 
@@ -50,6 +57,7 @@ class step {
   keep kept;
 
  private:
+  device_use<B> use_;
   arena::mark start_;
 };
 

@@ -23,17 +23,25 @@ inline std::string_view caption_of(std::string_view s) {
   return from == std::string_view::npos ? std::string_view() : s.substr(from, s.find_last_not_of(space) - from + 1);
 }
 
-/// The captions that a JSON text has in a field.
-inline void json_captions(std::string_view text, const std::string& name, const std::string& field, std::vector<std::string>& out) {
+/// Calls f with each text that a JSON text has in a field, as it stands there.
+template <class F>
+void json_texts(std::string_view text, const std::string& name, const std::string& field, F&& f) {
   const auto value = parse_json(text, name, 64);
   const auto found = value.is_object() ? value.find(field) : value.end();
   const auto add = [&](const json& one) {
     expect(one.is_string(), [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
-    if (const auto caption = caption_of(one.get_ref<const std::string&>()); !caption.empty()) out.emplace_back(caption);
+    f(one.get_ref<const std::string&>());
   };
   expect(value.is_object() && found != value.end(), [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
   if (found->is_array()) std::for_each(found->begin(), found->end(), add);
   else add(*found);
+}
+
+/// Those texts without space at their ends, empty ones left out.
+inline void json_captions(std::string_view text, const std::string& name, const std::string& field, std::vector<std::string>& out) {
+  json_texts(text, name, field, [&](const std::string& one) {
+    if (const auto caption = caption_of(one); !caption.empty()) out.emplace_back(caption);
+  });
 }
 
 inline constexpr std::size_t longest_line = std::size_t(1) << 20;
@@ -59,7 +67,11 @@ CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::
     if (first && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     for (std::size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++line) {
       if (rest.empty()) f(text.substr(0, end));
-      else hold(text.substr(0, end)), f(rest), rest.clear();
+      else {
+        hold(text.substr(0, end));
+        f(rest);
+        rest.clear();
+      }
     }
     hold(text);
   }
@@ -77,7 +89,10 @@ CLIPX_INLINE void for_each_caption(const std::string& file, const caption_config
     const detail::table rows(file, c.separator ? c.separator : ending == ".csv" ? ',' : '\t', c.column, c.column);
     std::vector<std::string> fields;
     std::string same, caption;
-    for (std::size_t i = 0; i < rows.size(); ++i) rows.row(i, fields, same, caption), give(caption);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows.row(i, fields, same, caption);
+      give(caption);
+    }
   } else if (ending == ".tar") {
     std::vector<std::string> captions;
     for_each_sample(file, [&](const sample& s) {

@@ -30,6 +30,7 @@ struct pair_slot {
   std::uint64_t epoch = 0, place = 0;
   std::vector<std::uint8_t> pixels;  // (n n, 3)
   std::string key, caption, problem;
+  std::vector<std::int32_t> ids;  // of the caption
 };
 
 /// What a thread keeps from picture to picture.
@@ -37,7 +38,7 @@ struct pair_worker {
   image picture;
   resize_scratch scratch;
   std::vector<std::string> captions;
-  double read = 0, caption = 0, decode = 0, augment = 0;  // seconds of this sample
+  double read = 0, caption = 0, tokenize = 0, decode = 0, augment = 0;  // seconds of this sample
 };
 
 /// A slot's sample to pixels and a caption. Errors: whatever makes it a bad one.
@@ -64,6 +65,9 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   s.key = raw.key;
   s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);
   lap(w.caption);
+  s.ids.clear();
+  if (c.text) c.text->append(s.caption, s.ids);
+  lap(w.tokenize);
   const auto picture_file = raw.picture_path.empty() ? mapped_file() : mapped_file::open(raw.picture_path);
   lap(w.read);
   w.picture = decode_image(raw.picture_path.empty() ? raw.picture : std::span<const std::byte>(picture_file.bytes()), name,
@@ -119,7 +123,8 @@ class pair_pipeline {
       if (report_.first_skipped.size() < most_problems) report_.first_skipped.push_back(std::move(p));
     position = batch.next;
     if (batch.captions.empty()) return false;
-    report_.batches += 1, report_.pairs += batch.captions.size();
+    report_.batches += 1;
+    report_.pairs += batch.captions.size();
     std::swap(out, batch);
     free_.push_back(std::move(batch));
     to_workers_.notify_one();
@@ -172,7 +177,8 @@ class pair_pipeline {
       if (!lock) lock.lock();
       if (!failure_) failure_ = std::current_exception();
       stopping_ = true;
-      to_workers_.notify_all(), to_consumer_.notify_all();
+      to_workers_.notify_all();
+      to_consumer_.notify_all();
     }
   }
 
@@ -181,11 +187,12 @@ class pair_pipeline {
     auto& s = slot(taken_);
     taking_ = true;
     lock.unlock();
-    mine.read = mine.caption = mine.decode = mine.augment = 0;
+    mine.read = mine.caption = mine.tokenize = mine.decode = mine.augment = 0;
     const double start = seconds_now();
     if (!stream_) open_stream();
     const bool there = stream_->next(s.raw);
-    s.epoch = taking_at_.epoch, s.place = taking_at_.place++;
+    s.epoch = taking_at_.epoch;
+    s.place = taking_at_.place++;
     if (!there) {
       stream_.reset();
       taking_at_ = {s.epoch + 1, 0, 0};
@@ -206,8 +213,11 @@ class pair_pipeline {
     s.raw = {};  // and with the last sample of a shard its mapping
     lock.lock();
     s.now = s.problem.empty() ? pair_slot::good : pair_slot::bad;
-    report_.read_seconds += mine.read, report_.caption_seconds += mine.caption;
-    report_.decode_seconds += mine.decode, report_.augment_seconds += mine.augment;
+    report_.read_seconds += mine.read;
+    report_.caption_seconds += mine.caption;
+    report_.tokenize_seconds += mine.tokenize;
+    report_.decode_seconds += mine.decode;
+    report_.augment_seconds += mine.augment;
   }
   void open_stream() {
     stream_.emplace(sources_, taking_at_.epoch);
@@ -222,14 +232,22 @@ class pair_pipeline {
   void put(std::unique_lock<std::mutex>& lock) {
     auto& s = slot(put_);
     if (s.now == pair_slot::good) {
-      if (filled_ == 0) filling_.batch = std::move(free_.back()), free_.pop_back();
+      if (filled_ == 0) {
+        filling_.batch = std::move(free_.back());
+        free_.pop_back();
+      }
       putting_ = true;
       lock.unlock();
       auto& b = filling_.batch;
       const auto rows = static_cast<std::size_t>(config_.batch);
-      b.pixels.resize(rows * picture_bytes()), b.captions.resize(rows), b.keys.resize(rows);
+      b.pixels.resize(rows * picture_bytes());
+      b.captions.resize(rows);
+      b.keys.resize(rows);
       std::copy(s.pixels.begin(), s.pixels.end(), b.pixels.begin() + static_cast<std::ptrdiff_t>(filled_ * picture_bytes()));
-      b.captions[filled_] = s.caption, b.keys[filled_] = s.key;
+      b.captions[filled_] = s.caption;
+      b.keys[filled_] = s.key;
+      if (filled_ == 0) b.texts.clear();
+      if (config_.text) b.texts.append(s.ids, config_.text_side);
       b.next = {s.epoch, s.place + 1, batch_ + 1};
       lock.lock();
       putting_ = false;
@@ -254,7 +272,9 @@ class pair_pipeline {
     const auto usable = batch_ * static_cast<std::uint64_t>(config_.batch) + filled_;
     if (filled_ > 0 && config_.keep_last) {
       auto& b = filling_.batch;
-      b.pixels.resize(filled_ * picture_bytes()), b.captions.resize(filled_), b.keys.resize(filled_);
+      b.pixels.resize(filled_ * picture_bytes());
+      b.captions.resize(filled_);
+      b.keys.resize(filled_);
       batch_done();
     } else if (filled_ > 0) {
       free_.push_back(std::exchange(filling_.batch, {}));
@@ -268,7 +288,8 @@ class pair_pipeline {
     }
     filling_.batch.next = {epoch + 1, 0, 0};
     filling_.batch.captions.clear();
-    batch_ = 0, whole_epoch_ = true;
+    batch_ = 0;
+    whole_epoch_ = true;
     ready_.push_back(std::exchange(filling_, {}));
     to_consumer_.notify_one();
   }

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "../core/packed_texts.hpp"
 #include "../core/resampler.hpp"
 #include "../image/augment.hpp"
 #include "../image/preprocess.hpp"
+#include "../text/bpe.hpp"
 
 namespace clipx {
 
@@ -21,6 +23,10 @@ struct loader_config {
   std::string caption_field;
   /// Of several captions one is drawn in each epoch; false: the first is taken.
   bool draw_captions = true;
+  /// Captions are tokenized with it by the threads that decode, and packed for a text tower of this configuration:
+  /// pair_batch::texts. Without it there are captions only.
+  std::optional<tokenizer> text;
+  text_config text_side;
   /// Tables, as open_clip names their columns. Fields may be quoted (RFC 4180); paths begin at the table's folder.
   std::string image_column = "filepath", caption_column = "title";
   char separator = '\0';  // '\0': a comma in .csv, a tab in .tsv
@@ -57,6 +63,7 @@ struct loader_position {
 struct pair_batch {
   std::vector<std::uint8_t> pixels;   // (N, n n 3), 8-bit RGB
   std::vector<std::string> captions;  // N
+  packed_texts texts;                 // N, as a trainer's step takes them; empty where loader_config::text is not set
   std::vector<std::string> keys;      // N: of a shard's sample, or the picture's path as the table or the folder has it
   loader_position next;               // where to go on after this batch
 };
@@ -67,7 +74,7 @@ struct loader_report {
   std::uint64_t skipped = 0;               // samples without a picture or a caption, damaged ones, rests of damaged shards
   std::vector<std::string> first_skipped;  // why, of the first eight
   double seconds = 0, waited = 0;          // since the first batch was asked for, and in next()
-  double read_seconds = 0, caption_seconds = 0, decode_seconds = 0, augment_seconds = 0;
+  double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;
   double share_waited() const { return seconds > 0 ? waited / seconds : 0; }
 };
 

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "../core/error.hpp"
-#include "../core/random.hpp"
+#include "../core/hash.hpp"
 #include "captions-inl.hpp"
 #include "loader.hpp"
 #include "shards-inl.hpp"
@@ -26,12 +26,6 @@ struct raw_pair {
 
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
 };
-
-inline std::uint64_t hash_of(std::string_view s) {
-  std::uint64_t h = 0xcbf29ce484222325u;  // FNV-1a
-  for (char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return draws::mix(h);
-}
 
 /// Everything that the entries of loader_config::data name. A part is a shard, a row of a table or a picture of a folder.
 class pair_sources {
@@ -54,11 +48,17 @@ class pair_sources {
   /// A sample of a shard.
   raw_pair make(const part& p, const std::shared_ptr<const mapped_file>& file, const sample& s) const {
     raw_pair out;
-    out.key = s.key, out.shard = file, out.origin = &shards_[p.source], out.json = !config_.caption_field.empty();
+    out.key = s.key;
+    out.shard = file;
+    out.origin = &shards_[p.source];
+    out.json = !config_.caption_field.empty();
     const auto picture = s.image(), text = s.find(out.json ? "json" : "txt");
     if (!picture) out.problem = "expected a picture (jpg, png, jpeg or webp), got none";
     else if (!text) out.problem = cat("expected a caption (", out.json ? "json" : "txt", "), got none");
-    else out.picture = *picture, out.text = *text;
+    else {
+      out.picture = *picture;
+      out.text = *text;
+    }
     return out;
   }
   /// A row, or a picture of a folder.
@@ -73,7 +73,8 @@ class pair_sources {
       out.picture_path = (fs::path(t.path()).parent_path() / out.key).string();
     } else {
       const auto& f = folders_[p.source];
-      out.origin = &f.path, out.json = !config_.caption_field.empty();
+      out.origin = &f.path;
+      out.json = !config_.caption_field.empty();
       out.picture_path = f.pictures[p.index];
       out.key = fs::path(out.picture_path).lexically_relative(f.path).generic_string();
       out.text_path = fs::path(out.picture_path).replace_extension(out.json ? ".json" : ".txt").string();

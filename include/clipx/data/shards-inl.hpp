@@ -53,26 +53,28 @@ CLIPX_INLINE std::optional<std::vector<std::string>> expand_range(std::string_vi
   }
 }
 
+/// Every one of `out`, followed by every one of `ends`.
+CLIPX_INLINE void follow(std::vector<std::string>& out, const std::vector<std::string>& ends, const std::string& pattern) {
+  expect(out.size() <= max_paths / std::max<std::size_t>(ends.size(), 1),
+         [&] { return cat(pattern, ": expected at most ", max_paths, " paths, got ", out.size(), " x ", ends.size()); });
+  std::vector<std::string> next;
+  std::size_t bytes = 0;
+  for (auto& e : ends) bytes += e.size();
+  bytes *= out.size();
+  for (auto& o : out) bytes += o.size() * ends.size();
+  expect(bytes <= max_path_bytes, [&] { return cat(pattern, ": expected paths of at most ", max_path_bytes, " bytes in all"); });
+  next.reserve(out.size() * ends.size());
+  for (auto& o : out)
+    for (auto& e : ends) next.push_back(o + e);
+  out = std::move(next);
+}
+
 CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const std::string& pattern, int depth) {
   expect(depth <= 16, [&] { return cat(pattern, ": braces nested deeper than 16"); });
   std::vector<std::string> out{""};
-  const auto times = [&](const std::vector<std::string>& ends) {
-    expect(out.size() <= max_paths / std::max<std::size_t>(ends.size(), 1),
-           [&] { return cat(pattern, ": expected at most ", max_paths, " paths, got ", out.size(), " x ", ends.size()); });
-    std::vector<std::string> next;
-    std::size_t bytes = 0;
-    for (auto& e : ends) bytes += e.size();
-    bytes *= out.size();
-    for (auto& o : out) bytes += o.size() * ends.size();
-    expect(bytes <= max_path_bytes, [&] { return cat(pattern, ": expected paths of at most ", max_path_bytes, " bytes in all"); });
-    next.reserve(out.size() * ends.size());
-    for (auto& o : out)
-      for (auto& e : ends) next.push_back(o + e);
-    out = std::move(next);
-  };
   while (!text.empty()) {
     const auto open = std::min(text.find('{'), text.size());
-    if (open) times({std::string(text.substr(0, open))});
+    if (open) follow(out, {std::string(text.substr(0, open))}, pattern);
     text.remove_prefix(open);
     if (text.empty()) break;
     int level = 0;
@@ -87,7 +89,7 @@ CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const st
     const auto inside = text.substr(1, close - 1);
     cuts.push_back(close);
     if (auto range = expand_range(inside, pattern)) {
-      times(*range);
+      follow(out, *range, pattern);
     } else if (cuts.size() > 2) {
       std::vector<std::string> ends;
       for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
@@ -95,11 +97,11 @@ CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const st
         expect(ends.size() + some.size() <= max_paths, [&] { return cat(pattern, ": expected at most ", max_paths, " paths"); });
         std::move(some.begin(), some.end(), std::back_inserter(ends));
       }
-      times(ends);
+      follow(out, ends, pattern);
     } else {
       auto same = expand_one(inside, pattern, depth + 1);
       for (auto& s : same) s = "{" + s + "}";
-      times(same);
+      follow(out, same, pattern);
     }
     text.remove_prefix(close + 1);
   }
@@ -150,7 +152,8 @@ class tar_reader {
       at_ += tar_block + std::min(room, (body.size() + tar_block - 1) / tar_block * tar_block);
       if (meta) continue;
       if ((type == '0' || type == '\0' || type == '7') && !path.ends_with('/')) return true;
-      long_path.reset(), long_size.reset();
+      long_path.reset();
+      long_size.reset();
     }
   }
 
@@ -202,7 +205,8 @@ class tar_reader {
     const auto header = text(0, tar_block);
     for (std::size_t i = 0; i < tar_block; ++i) {
       const char c = i >= 148 && i < 156 ? ' ' : header[i];
-      sum += static_cast<unsigned char>(c), signed_sum += static_cast<signed char>(c);
+      sum += static_cast<unsigned char>(c);
+      signed_sum += static_cast<signed char>(c);
     }
     need(expected == sum || (signed_sum >= 0 && expected == static_cast<std::uint64_t>(signed_sum)),
          [&] { return cat(at_ ? "" : "not a tar file: ", "expected the header's checksum ", expected, ", got ", sum); });
@@ -253,7 +257,8 @@ CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::s
   const std::size_t base = slash == std::string_view::npos ? 0 : slash + 1;
   const auto dot = path.find('.', base);
   if (dot == std::string_view::npos || dot == base) return false;
-  key = path.substr(0, dot), suffix = path.substr(dot + 1);
+  key = path.substr(0, dot);
+  suffix = path.substr(dot + 1);
   return true;
 }
 
@@ -332,7 +337,10 @@ CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(co
   const std::byte* kept = file.bytes().data();  // pages before it were given back
   for_each_sample(std::span<const std::byte>(file.bytes()), shard, [&](const sample& s) {
     const std::byte* here = s.members.front().second.data();
-    if (here - kept > (16 << 20)) file.release(kept, static_cast<std::size_t>(here - kept)), kept = here;
+    if (here - kept > (16 << 20)) {
+      file.release(kept, static_cast<std::size_t>(here - kept));
+      kept = here;
+    }
     f(s);
   });
 }

@@ -70,7 +70,8 @@ class table {
       });
       return static_cast<std::size_t>(found - fields.begin());
     };
-    image_ = column(image_column), caption_ = column(caption_column);
+    image_ = column(image_column);
+    caption_ = column(caption_column);
     while (at < text().size()) {
       const std::size_t begin = at;
       read();
@@ -85,7 +86,8 @@ class table {
     std::size_t at = rows_[i];
     read_record(text(), at, separator_, fields);
     const auto take = [&](std::size_t column) { return column < fields.size() ? fields[column] : std::string(); };
-    picture = take(image_), caption = take(caption_);
+    picture = take(image_);
+    caption = take(caption_);
   }
 
  private:

@@ -189,6 +189,8 @@ CLIPX_INLINE void check_augmentation(const augmentation& o) {
 }
 
 CLIPX_INLINE augment_plan plan_augment(const augmentation& o, dim width, dim height, const draws& draw) {
+  expect(width > 0 && height > 0 && width <= longest_side && height <= longest_side,
+         [&] { return cat("plan_augment: expected an image with sides of 1 to ", longest_side, ", got ", width, " x ", height); });
   augment_plan plan;
   plan.crop = detail::draw_crop(o, width, height, draw);
   plan.flip = draw.chance(40, o.flip);
@@ -215,7 +217,9 @@ CLIPX_INLINE augment_plan plan_augment(const augmentation& o, dim width, dim hei
 CLIPX_INLINE void augment(const image& rgb, const augment_plan& plan, dim n, filter f, std::uint8_t* out, resize_scratch& scratch,
                           const resampler& loops) {
   const auto& box = plan.crop;
+  check_image(rgb, "augment");
   expect(rgb.mode == pixel_mode::rgb, "augment: expected an RGB picture");
+  expect(n > 0 && n <= longest_side, [&] { return cat("augment: expected a size of 1 to ", longest_side, ", got ", n); });
   expect(box.x >= 0 && box.y >= 0 && box.w > 0 && box.h > 0 && box.x <= rgb.width - box.w && box.y <= rgb.height - box.h, [&] {
     return cat("augment: a crop of ", box.w, " x ", box.h, " at ", box.x, ", ", box.y, " does not lie in a picture of ", rgb.width,
                " x ", rgb.height);

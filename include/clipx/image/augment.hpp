@@ -43,11 +43,12 @@ struct augment_plan {
 };
 
 /// Draws a plan for a picture of width x height: torchvision's RandomResizedCrop (ten tries, then the middle), flip, ColorJitter,
-/// grayscale; a coarse picture's side evenly from [coarse_min, 1]. Uses the draws 0 to 63.
+/// grayscale; a coarse picture's side evenly from [coarse_min, 1]. Uses the draws 0 to 63. Errors: a side below 1.
 augment_plan plan_augment(const augmentation& options, dim width, dim height, const draws& draw);
 
 /// Carries it out on an RGB picture: crop, resize to n x n (of a coarse one twice), flip, colours, gray. out: (n n, 3) bytes.
-/// Errors: a picture that is not RGB, a crop that does not lie in it.
+/// Errors: those of check_image, a picture that is not RGB, a crop that does not lie in it, an n that is not from 1 to
+/// longest_side.
 void augment(const image& rgb, const augment_plan& plan, dim n, filter f, std::uint8_t* out, resize_scratch& scratch,
              const resampler& loops = plain_resampler());
 

@@ -6,7 +6,9 @@
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "bmp-inl.hpp"
 #include "decode.hpp"
+#include "gif-inl.hpp"
 #include "jpeg-inl.hpp"
 #include "png-inl.hpp"
 #include "pnm-inl.hpp"
@@ -39,36 +41,29 @@ inline bool long_jpeg_table(std::span<const std::byte> file) {
   }
   return false;
 }
-#endif
 
-/// What stb_image reads; alpha stays where the file has it.
-inline image decode_stb(std::span<const std::byte> file, const std::string& name, dim most_pixels) {
+inline image decode_jpeg_by_stb(std::span<const std::byte> file, const std::string& name, dim most_pixels, image memory) {
   const auto* data = reinterpret_cast<const unsigned char*>(file.data());
   const int size = static_cast<int>(std::min<std::size_t>(file.size(), 0x7fffffff));
   int w = 0, h = 0, bands = 0;
   const auto bad = [&] {
     const char* why = stbi_failure_reason();
-    fail(cat(name,
-             ": damaged picture, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM): ", why ? why : "unknown"));
+    fail(cat(name, ": damaged JPEG: ", why ? why : "unknown"));
   };
-#ifndef CLIPX_HAS_JPEG
   expect(!long_jpeg_table(file), [&] { return cat(name, ": damaged JPEG: a Huffman table of more than 256 symbols"); });
-#endif
   if (!stbi_info_from_memory(data, size, &w, &h, &bands)) bad();
   expect(w > 0 && h > 0 && w <= most_pixels / h,
          [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
   expect(static_cast<dim>(w) * h <= static_cast<dim>(file.size()) * 1024 + 65536,
-         [&] { return cat(name, ": damaged picture: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
+         [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
   const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stbi_load_from_memory(data, size, &w, &h, &bands, 0),
                                                                stbi_image_free);
   if (!pixels) bad();
-  constexpr pixel_mode modes[] = {pixel_mode::gray, pixel_mode::gray_alpha, pixel_mode::rgb, pixel_mode::rgba};
-  image out = make_image(modes[bands - 1], w, h);
+  image out = make_image(bands == 1 ? pixel_mode::gray : pixel_mode::rgb, w, h, std::move(memory));
   std::copy_n(pixels.get(), out.data.size(), out.data.begin());
-  // BMP of 32 bits without masks (compression 0): Pillow takes the fourth byte for padding.
-  const bool padded = bands == 4 && size > 34 && data[0] == 'B' && data[1] == 'M' && data[14] >= 40 && data[30] == 0;
-  return padded ? to_rgb(out) : out;
+  return out;
 }
+#endif
 
 inline bool starts_with(std::span<const std::byte> file, std::string_view magic) {
   return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
@@ -80,12 +75,22 @@ CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::stri
   expect(!file.empty(), [&] { return cat(name, ": expected a picture, got an empty file"); });
   if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels, std::move(memory));
   if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
+  if (detail::starts_with(file, "\xff\xd8"))
 #ifdef CLIPX_HAS_JPEG
-  if (detail::starts_with(file, "\xff\xd8")) return detail::decode_jpeg(file, name, most_pixels, std::move(memory));
+    return detail::decode_jpeg(file, name, most_pixels, std::move(memory));
+#else
+    return detail::decode_jpeg_by_stb(file, name, most_pixels, std::move(memory));
 #endif
+  if (detail::starts_with(file, "GIF87a") || detail::starts_with(file, "GIF89a"))
+#ifdef CLIPX_HAS_GIF
+    return detail::gif_reader(file, name).decode(most_pixels, std::move(memory));
+#else
+    fail(cat(name, ": GIF images are not read: clipx was built without giflib (Debian: libgif-dev)"));
+#endif
+  if (detail::bmp::is_bmp(file)) return detail::bmp(file, name).decode(most_pixels, std::move(memory));
   if (detail::starts_with(file, "RIFF") && file.size() > 12 && std::memcmp(file.data() + 8, "WEBP", 4) == 0)
     fail(cat(name, ": WebP pictures are not read; convert it to PNG or JPEG"));
-  return detail::decode_stb(file, name, most_pixels);
+  fail(cat(name, ": not an image, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM)"));
 }
 
 CLIPX_INLINE image read_image(const std::string& path) {
@@ -93,18 +98,26 @@ CLIPX_INLINE image read_image(const std::string& path) {
   return decode_image(file.bytes(), path);
 }
 
-CLIPX_INLINE std::string_view jpeg_decoder() {
-#if defined(CLIPX_HAS_JPEG) && defined(LIBJPEG_TURBO_VERSION)
 #define CLIPX_TEXT_OF(x) #x
 #define CLIPX_TEXT(x) CLIPX_TEXT_OF(x)
+CLIPX_INLINE std::string_view jpeg_decoder() {
+#if defined(CLIPX_HAS_JPEG) && defined(LIBJPEG_TURBO_VERSION)
   return "libjpeg-turbo " CLIPX_TEXT(LIBJPEG_TURBO_VERSION);
-#undef CLIPX_TEXT
-#undef CLIPX_TEXT_OF
 #elif defined(CLIPX_HAS_JPEG)
   return "libjpeg";
 #else
   return "stb_image";
 #endif
 }
+
+CLIPX_INLINE std::string_view gif_decoder() {
+#ifdef CLIPX_HAS_GIF
+  return "giflib " CLIPX_TEXT(GIFLIB_MAJOR) "." CLIPX_TEXT(GIFLIB_MINOR) "." CLIPX_TEXT(GIFLIB_RELEASE);
+#else
+  return "none";
+#endif
+}
+#undef CLIPX_TEXT
+#undef CLIPX_TEXT_OF
 
 }  // namespace clipx

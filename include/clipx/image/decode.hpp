@@ -1,5 +1,5 @@
-// Pictures from files: PNG in every mode, PGM and PPM, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere, BMP and
-// GIF (first frame) by stb_image.
+// Pictures from files: PNG and BMP in every mode, PGM and PPM, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere,
+// the first frame of a GIF by giflib where it is found.
 #pragma once
 #include <span>
 #include <string>
@@ -10,8 +10,8 @@
 namespace clipx {
 
 /// A picture from the bytes of its file, in the file's own mode. Errors, with `name`: not a picture, a format that is not read,
-/// damaged or cut short, more than 178,956,970 pixels (Pillow's own limit). `memory`: a picture no longer needed, whose memory JPEG
-/// and PNG pictures may take.
+/// damaged or cut short, a GIF without giflib, more than 178,956,970 pixels (Pillow's own limit). `memory`: a picture no longer
+/// needed, whose memory may be taken. Thread-safe.
 image decode_image(std::span<const std::byte> file, const std::string& name, image memory = {});
 
 /// The same from a path. Errors: no such file, a folder, and those of decode_image.
@@ -19,6 +19,9 @@ image read_image(const std::string& path);
 
 /// "libjpeg-turbo x.y.z" (the same pixels as Pillow's) or "stb_image" (up to 3 levels away).
 std::string_view jpeg_decoder();
+
+/// "giflib x.y.z", or "none": GIF files are refused.
+std::string_view gif_decoder();
 
 }  // namespace clipx
 

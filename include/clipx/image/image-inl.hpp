@@ -1,4 +1,4 @@
-// Conversions to RGB, with Pillow's integer arithmetic.
+// Checks, and conversions to RGB with Pillow's integer arithmetic.
 #pragma once
 #include <algorithm>
 
@@ -6,6 +6,31 @@
 #include "image.hpp"
 
 namespace clipx {
+
+CLIPX_INLINE void check_image(const image& p, const char* who) {
+  constexpr int modes = static_cast<int>(pixel_mode::gray16) + 1;
+  const int mode = static_cast<int>(p.mode);
+  expect(mode >= 0 && mode < modes, [&] { return cat(who, ": expected a pixel_mode from 0 to ", modes - 1, ", got ", mode); });
+  expect(p.width > 0 && p.height > 0,
+         [&] { return cat(who, ": expected an image of at least 1 x 1, got ", p.width, " x ", p.height); });
+  const dim have = static_cast<dim>(p.data.size());  // no product of sizes that could overflow
+  expect(p.width <= have / p.height / p.bands() && p.width * p.height * p.bands() == have, [&] {
+    return cat(who, ": expected ", p.width, " x ", p.height, " pixels of ", p.bands(), " bytes each, got ", have, " bytes of data");
+  });
+}
+
+CLIPX_INLINE image make_image(pixel_mode mode, dim width, dim height, image out) {
+  constexpr dim most_bytes = dim{1} << 40;
+  out.mode = mode;
+  out.width = width;
+  out.height = height;
+  out.transparency = false;
+  expect(width > 0 && height > 0 && width <= most_bytes / height / out.bands(),
+         [&] { return cat("make_image: expected sides of at least 1 and at most 2^40 bytes, got ", width, " x ", height); });
+  out.data.resize(static_cast<std::size_t>(width * height * out.bands()));
+  return out;
+}
+
 namespace detail {
 
 /// Rounded a b / 255 for 8-bit a and b, as Pillow's MULDIV255.
@@ -62,11 +87,13 @@ image map_pixels(const image& p, Pixel&& f) {
 }  // namespace detail
 
 CLIPX_INLINE image to_rgb(const image& p) {
+  check_image(p, "to_rgb");
   if (p.mode == pixel_mode::rgb) return p;
   return detail::map_pixels(p, [](std::array<std::uint8_t, 4> c) { return c; });
 }
 
 CLIPX_INLINE image to_rgb_over_white(const image& p) {
+  check_image(p, "to_rgb_over_white");
   const bool alpha = p.mode == pixel_mode::gray_alpha || p.mode == pixel_mode::rgba;
   if (!alpha && !p.transparency) return to_rgb(p);
   return detail::map_pixels(p, [&](std::array<std::uint8_t, 4> c) {

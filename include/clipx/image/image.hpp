@@ -32,17 +32,19 @@ struct image {
   std::uint8_t* row(dim y) { return data.data() + y * width * bands(); }
 };
 
-/// An image without pixel values yet, in the memory of one that is no longer needed.
-inline image make_image(pixel_mode mode, dim width, dim height, image out = {}) {
-  out.mode = mode, out.width = width, out.height = height, out.transparency = false;
-  out.data.resize(static_cast<std::size_t>(width * height * out.bands()));
-  return out;
-}
+/// What every function that takes an image checks first. Errors, which begin with `who`: no mode of the list, a side below 1, data
+/// whose size is not width x height x bands. Thread-safe.
+void check_image(const image& picture, const char* who);
 
-/// As Pillow's convert("RGB"): alpha and transparent colours are dropped, 16-bit gray saturates, CMYK is unmixed.
+/// An image without pixel values yet, in the memory of one that is no longer needed. Errors: a side below 1, more than 2^40 bytes.
+image make_image(pixel_mode mode, dim width, dim height, image out = {});
+
+/// As Pillow's convert("RGB"): alpha and transparent colours are dropped, 16-bit gray saturates, CMYK is unmixed. Errors: those of
+/// check_image.
 image to_rgb(const image& picture);
 
-/// As transformers' convert_to_rgb: pictures with alpha or a transparent colour are put over white.
+/// As transformers' convert_to_rgb: pictures with alpha or a transparent colour are put over white. Errors: those of
+/// check_image.
 image to_rgb_over_white(const image& picture);
 
 }  // namespace clipx

@@ -45,8 +45,11 @@ struct png {
 
   void read_header(std::span<const std::byte> body) {
     if (body.size() != 13) bad("IHDR is not 13 bytes");
-    width = big_endian(body.data()), height = big_endian(body.data() + 4);
-    depth = static_cast<int>(body[8]), colour = static_cast<int>(body[9]), interlace = static_cast<int>(body[12]);
+    width = big_endian(body.data());
+    height = big_endian(body.data() + 4);
+    depth = static_cast<int>(body[8]);
+    colour = static_cast<int>(body[9]);
+    interlace = static_cast<int>(body[12]);
     if (width < 1 || height < 1) bad(cat("size ", width, " x ", height));
     const bool small = depth == 1 || depth == 2 || depth == 4;
     const bool known = (colour == 0 && (small || depth == 8 || depth == 16)) || (colour == 3 && (small || depth == 8)) ||
@@ -76,7 +79,10 @@ struct png {
         for (std::size_t i = 0; i < length; ++i) palette[i / 3 * 4 + i % 3] = static_cast<std::uint8_t>(body[i]);
         has_palette = true;
       }
-      if (type == "tRNS") transparency.assign(body.begin(), body.end()), has_transparency = true;
+      if (type == "tRNS") {
+        transparency.assign(body.begin(), body.end());
+        has_transparency = true;
+      }
       if (type == "IDAT")
         packed.insert(packed.end(), reinterpret_cast<const char*>(body.data()),
                       reinterpret_cast<const char*>(body.data()) + length);
@@ -128,9 +134,11 @@ struct png {
         } else if (depth == 8) {
           std::copy_n(in + x * bands, bands, to);
         } else if (colour == 0) {  // 16 bits: gray keeps both bytes, the others the high one
-          to[0] = in[2 * x + 1], to[1] = in[2 * x];
+          to[0] = in[2 * x + 1];
+          to[1] = in[2 * x];
         } else if (colour == 4) {
-          to[0] = to[1] = to[2] = in[4 * x], to[3] = in[4 * x + 2];
+          to[0] = to[1] = to[2] = in[4 * x];
+          to[3] = in[4 * x + 2];
         } else {
           for (dim b = 0; b < bands; ++b) to[b] = in[(x * bands + b) * 2];
         }

@@ -45,7 +45,10 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
 }  // namespace detail
 
 CLIPX_INLINE image to_pixels(const image& picture, const preprocess_config& c, const resampler& loops) {
-  expect(picture.width > 0 && picture.height > 0 && c.size > 0, "preprocess: expected a picture and a size of at least 1 x 1");
+  check_image(picture, "to_pixels");
+  expect(c.size > 0 && c.size <= longest_side && c.resize_to >= 0 && c.resize_to <= longest_side, [&] {
+    return cat("to_pixels: expected a size of 1 to ", longest_side, " and resize_to from 0, got ", c.size, " and ", c.resize_to);
+  });
   const bool first = c.order == pipeline::hf && picture.mode != pixel_mode::rgb;
   const bool keyed = c.order == pipeline::hf && picture.transparency;
   const image converted = first || keyed ? to_rgb_over_white(picture) : image{};
@@ -60,6 +63,8 @@ CLIPX_INLINE image to_pixels(const image& picture, const preprocess_config& c, c
 }
 
 CLIPX_INLINE void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_config& c, float* chw) {
+  expect(c.size > 0 && c.size <= longest_side && static_cast<dim>(rgb.size()) == 3 * c.size * c.size,
+         [&] { return cat("to_tensor: expected 3 x ", c.size, " x ", c.size, " values, got ", rgb.size()); });
   const std::size_t n = rgb.size() / 3;
   for (std::size_t band = 0; band < 3; ++band) {
     std::array<float, 256> value;

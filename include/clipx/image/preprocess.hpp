@@ -25,10 +25,12 @@ struct preprocess_config {
   std::uint8_t fill = 0;  // of every band of the picture's own mode, around a `longest` picture
 };
 
-/// Resized, cropped or padded, and converted: RGB, size x size. Errors: an empty picture, a side that would be 0.
+/// Resized, cropped or padded, and converted: RGB, size x size. Errors: those of check_image, sizes that are not from 1 to
+/// longest_side, a side that would be 0.
 image to_pixels(const image& picture, const preprocess_config& config, const resampler& loops = plain_resampler());
 
-/// 8-bit RGB pixels (n n, 3) to (3, n n) float32: (v / 255 - mean) / std, in that order.
+/// 8-bit RGB pixels (n n, 3), n = config.size, to (3, n n) float32: (v / 255 - mean) / std, in that order. Errors: not 3 n n
+/// values.
 void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_config& config, float* chw);
 
 /// An encoded file in memory to pixels (n n, 3); `name` stands in errors.

@@ -59,6 +59,16 @@ inline std::vector<dim> nearest_indices(dim in, dim out, dim first, dim count) {
   return index;
 }
 
+inline void check_resize(dim in_width, dim in_height, dim width, dim height, const window_of& w) {
+  expect(width > 0 && height > 0, [&] { return cat("resize: expected a size of at least 1 x 1, got ", width, " x ", height); });
+  expect(in_width > 0 && in_height > 0 && in_width <= longest_side && in_height <= longest_side,
+         [&] { return cat("resize: ", in_width, " x ", in_height, " pixels; expected sides of 1 to ", longest_side); });
+  expect(w.x >= 0 && w.y >= 0 && w.w > 0 && w.h > 0 && w.x <= width - w.w && w.y <= height - w.h, [&] {
+    return cat("resize: a window of ", w.w, " x ", w.h, " at ", w.x, ", ", w.y, " does not lie in a result of ", width, " x ",
+               height);
+  });
+}
+
 inline image resize_nearest(const image& p, dim width, dim height, const window_of& win) {
   const auto xs = nearest_indices(p.width, width, win.x, win.w), ys = nearest_indices(p.height, height, win.y, win.h);
   image out = make_image(p.mode, win.w, win.h);
@@ -71,7 +81,10 @@ inline image resize_nearest(const image& p, dim width, dim height, const window_
 /// Rows or columns that some output of these taps reads.
 inline std::pair<dim, dim> range_of(const resample_taps& t) {
   dim lo = t.lo[0], hi = 0;
-  for (std::size_t i = 0; i < t.lo.size(); ++i) lo = std::min<dim>(lo, t.lo[i]), hi = std::max<dim>(hi, t.lo[i] + t.n[i]);
+  for (std::size_t i = 0; i < t.lo.size(); ++i) {
+    lo = std::min<dim>(lo, t.lo[i]);
+    hi = std::max<dim>(hi, t.lo[i] + t.n[i]);
+  }
   return {lo, hi};
 }
 
@@ -127,7 +140,8 @@ CLIPX_INLINE void make_taps(filter f, dim in, dim out, dim first, dim count, res
   const double scale = static_cast<double>(in) / static_cast<double>(out), wide = std::max(scale, 1.0);
   const double support = (f == filter::bicubic ? 2.0 : 1.0) * wide;
   t.width = static_cast<dim>(std::ceil(support)) * 2 + 1;
-  t.lo.clear(), t.n.clear();
+  t.lo.clear();
+  t.n.clear();
   t.k.assign(static_cast<std::size_t>(count * t.width), 0);
   t.w.assign(t.k.size(), 0);
   for (dim i = 0; i < count; ++i) {
@@ -150,9 +164,10 @@ CLIPX_INLINE void make_taps(filter f, dim in, dim out, dim first, dim count, res
 
 CLIPX_INLINE void resize(const pixel_view& in, dim width, dim height, filter f, const window_of& win, std::uint8_t* out,
                          resize_scratch& scratch, const resampler& loops) {
-  expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
-  expect(in.width <= longest_side && in.height <= longest_side,
-         [&] { return cat("resize: ", in.width, " x ", in.height, " pixels; expected sides of at most ", longest_side); });
+  detail::check_resize(in.width, in.height, width, height, win);
+  expect(in.data && out && in.bands > 0 && in.stride >= in.width * in.bands, [&] {
+    return cat("resize: rows of ", in.width, " pixels of ", in.bands, " bytes do not fit in a stride of ", in.stride);
+  });
   auto &columns = scratch.columns, &rows = scratch.rows;
   if (width != in.width) make_taps(f, in.width, width, win.x, win.w, columns);
   if (height != in.height) make_taps(f, in.height, height, win.y, win.h, rows);
@@ -182,8 +197,9 @@ CLIPX_INLINE void resize(const pixel_view& in, dim width, dim height, filter f, 
 }
 
 CLIPX_INLINE image resize(const image& p, dim width, dim height, filter f, const window_of& win, const resampler& loops) {
+  check_image(p, "resize");
+  detail::check_resize(p.width, p.height, width, height, win);
   if ((p.mode == pixel_mode::palette || p.mode == pixel_mode::bit) && (width != p.width || height != p.height)) {
-    expect(width > 0 && height > 0, "resize: expected a size of at least 1 x 1");
     image out = detail::resize_nearest(p, width, height, win);
     out.palette = p.palette;
     return out;

@@ -35,13 +35,15 @@ struct resize_scratch {
 };
 
 /// The window (x, y, w, h) of the picture resized to width x height, in its own mode: nearest for palettes and 1-bit pictures,
-/// alpha multiplied in and out again, 16-bit gray in double.
+/// alpha multiplied in and out again, 16-bit gray in double. Errors: those of check_image, a side of the picture above
+/// longest_side, a size below 1 x 1, a window that does not lie in the result.
 struct window_of {
   dim x, y, w, h;
 };
 image resize(const image& picture, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
-/// The same for bands that are resampled each by itself (no palette, no alpha), to out: rows without gaps.
+/// The same for bands that are resampled each by itself (no palette, no alpha), to out: rows without gaps. The caller
+/// answers for the memory behind `picture` and `out`; its sizes are checked as above.
 void resize(const pixel_view& picture, dim width, dim height, filter f, const window_of& window, std::uint8_t* out,
             resize_scratch& scratch, const resampler& loops = plain_resampler());
 

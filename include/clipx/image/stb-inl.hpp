@@ -1,5 +1,5 @@
-// The one place where stb_image is instantiated: JPEG (without libjpeg), BMP and GIF from memory, and its zlib decoder (png
-// and text/bpe use it). Functions are static, so a program that has a stb_image of its own keeps it.
+// The one place where stb_image is instantiated: JPEG from memory (without libjpeg), and its zlib decoder (png and text/bpe use
+// it). Functions are static, so a program that has a stb_image of its own keeps it.
 #pragma once
 #include <cstdlib>
 
@@ -28,6 +28,8 @@
 #define STBI_NO_PIC
 #define STBI_NO_PNG  // png-inl.hpp reads them
 #define STBI_NO_PNM  // pnm-inl.hpp
+#define STBI_NO_BMP  // bmp-inl.hpp
+#define STBI_NO_GIF  // gif-inl.hpp
 #ifdef CLIPX_HAS_JPEG
 #define STBI_NO_JPEG
 #endif

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include "../core/error.hpp"
 #include "file.hpp"
@@ -26,6 +28,15 @@ struct descriptor {
   }
 };
 CLIPX_INLINE std::string reason() { return std::strerror(errno); }
+
+CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const auto n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    expect(n > 0, [&] { return cat(path, ": cannot be written: ", n < 0 ? reason() : std::string("no progress")); });
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+}
 }  // namespace detail
 
 CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
@@ -35,13 +46,23 @@ CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
   expect(::fstat(file.fd, &facts) == 0, [&] { return cat(path, ": ", detail::reason()); });
   expect(!S_ISDIR(facts.st_mode), [&] { return cat(path, ": expected a file, got a directory"); });
   expect(S_ISREG(facts.st_mode), [&] { return cat(path, ": expected a regular file"); });
-  mapped_file out;
-  out.path_ = path, out.size_ = static_cast<std::size_t>(facts.st_size);
-  if (out.size_ == 0) return out;
-  void* p = ::mmap(nullptr, out.size_, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd, 0);
+  return mapped_file(file.fd, static_cast<std::size_t>(facts.st_size), path);
+}
+
+CLIPX_INLINE mapped_file mapped_file::spilled(const std::string& path, std::span<const std::byte> bytes) {
+  std::string name = path + ".XXXXXX";
+  detail::descriptor file(::mkostemp(name.data(), O_CLOEXEC));
+  expect(file.fd >= 0, [&] { return cat(path, ": cannot be written: ", detail::reason()); });
+  ::unlink(name.c_str());
+  detail::write_all(file.fd, bytes, path);
+  return mapped_file(file.fd, bytes.size(), path);
+}
+
+CLIPX_INLINE mapped_file::mapped_file(int fd, std::size_t size, const std::string& path) : size_(size), path_(path) {
+  if (size == 0) return;
+  void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   expect(p != MAP_FAILED, [&] { return cat(path, ": cannot be mapped: ", detail::reason()); });
-  out.data_ = static_cast<std::byte*>(p);
-  return out;
+  data_ = static_cast<std::byte*>(p);
 }
 
 CLIPX_INLINE mapped_file::~mapped_file() {
@@ -55,41 +76,58 @@ CLIPX_INLINE void mapped_file::release(const void* begin, std::size_t bytes) con
   if (to > from) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 }
 
-CLIPX_INLINE void write_file(const std::string& given, function_ref<void(file_writer)> body) {
-  // A link's target is replaced, not the link; what is no regular file (a device, a pipe) is written in place.
+CLIPX_INLINE new_file::new_file(const std::string& path) : given_(path) {
   struct stat facts {};
-  const bool there = ::stat(given.c_str(), &facts) == 0, in_place = there && !S_ISREG(facts.st_mode);
-  char* const resolved = there && !in_place ? ::realpath(given.c_str(), nullptr) : nullptr;
-  const std::string path = resolved ? resolved : given, temporary = in_place ? path : cat(path, ".tmp.", ::getpid());
+  const bool there = ::stat(path.c_str(), &facts) == 0;
+  in_place_ = there && !S_ISREG(facts.st_mode);
+  char* const resolved = there && !in_place_ ? ::realpath(path.c_str(), nullptr) : nullptr;
+  path_ = resolved ? resolved : path;
   std::free(resolved);
-  try {
-    detail::descriptor file(::open(temporary.c_str(), O_WRONLY | (in_place ? 0 : O_CREAT | O_TRUNC) | O_CLOEXEC, 0666));
-    expect(file.fd >= 0, [&] { return cat(given, ": cannot be written: ", detail::reason()); });
-    body([&](std::span<const std::byte> bytes) {
-      while (!bytes.empty()) {
-        const auto n = ::write(file.fd, bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) continue;
-        expect(n > 0, [&] { return cat(given, ": cannot be written: ", n < 0 ? detail::reason() : std::string("no progress")); });
-        bytes = bytes.subspan(static_cast<std::size_t>(n));
-      }
-    });
-    if (in_place) return;
-    expect(::fsync(file.fd) == 0, [&] { return cat(given, ": cannot be written: ", detail::reason()); });
-    expect(::rename(temporary.c_str(), path.c_str()) == 0, [&] { return cat(given, ": cannot be replaced: ", detail::reason()); });
-  } catch (...) {
-    if (!in_place) ::unlink(temporary.c_str());
-    throw;
+  temporary_ = in_place_ ? path_ : cat(path_, ".tmp.", ::getpid());
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | (in_place_ ? 0 : O_CREAT | O_TRUNC) | O_CLOEXEC, 0666);
+  expect(fd_ >= 0, [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
+}
+
+CLIPX_INLINE new_file::~new_file() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  if (!in_place_) ::unlink(temporary_.c_str());
+}
+
+CLIPX_INLINE void new_file::write(std::span<const std::byte> bytes) { detail::write_all(fd_, bytes, given_); }
+
+CLIPX_INLINE void new_file::commit() {
+  if (!in_place_) {
+    expect(::fsync(fd_) == 0, [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
+    expect(::rename(temporary_.c_str(), path_.c_str()) == 0,
+           [&] { return cat(given_, ": cannot be replaced: ", detail::reason()); });
   }
-  const auto slash = path.rfind('/');
+  ::close(std::exchange(fd_, -1));
+  if (in_place_) return;
+  const auto slash = path_.rfind('/');
   detail::descriptor folder(::open(slash == std::string::npos ? "."
                                    : slash == 0               ? "/"
-                                                              : path.substr(0, slash).c_str(),
+                                                              : path_.substr(0, slash).c_str(),
                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.fd >= 0) ::fsync(folder.fd);
 }
 
+CLIPX_INLINE void write_file(const std::string& path, function_ref<void(file_writer)> body) {
+  new_file file(path);
+  body([&](std::span<const std::byte> bytes) { file.write(bytes); });
+  file.commit();
+}
+
 CLIPX_INLINE void write_file(const std::string& path, std::string_view text) {
   write_file(path, [&](file_writer put) { put(std::as_bytes(std::span(text.data(), text.size()))); });
+}
+
+CLIPX_INLINE void expect_writable(const std::string& path) {
+  std::error_code none;
+  expect(!std::filesystem::is_directory(path, none), [&] { return cat(path, ": expected a file to write, got a folder"); });
+  const auto folder = std::filesystem::path(path).parent_path();
+  expect(::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0,
+         [&] { return cat(path, ": its folder is missing or cannot be written to"); });
 }
 
 }  // namespace clipx

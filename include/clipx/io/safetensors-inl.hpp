@@ -66,11 +66,13 @@ CLIPX_INLINE void safetensors::sort() {
            [&] { return cat(path_, ": tensor \"", tensors_[i].name, "\" is in two shards"); });
 }
 
-CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string& name) {
+namespace detail {
+/// The JSON of a file, whose tensors' data begin right behind it.
+inline std::string_view safetensors_header(std::span<const std::byte> bytes, const std::string& name) {
   expect(bytes.size() >= 8, [&] { return cat(name, ": not a safetensors file: expected at least 8 bytes, got ", bytes.size()); });
   std::uint64_t n = 0;
   std::memcpy(&n, bytes.data(), 8);
-  const auto text = [&](std::size_t at) { return reinterpret_cast<const char*>(bytes.data()) + at; };
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
   expect(std::memcmp(bytes.data(), "PK\3\4", 4) != 0, [&] {
     return cat(name,
                ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
@@ -81,54 +83,55 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
     return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(),
                " bytes (at most 100,000,000 of header)");
   });
-  expect(n > 0 && *text(8) == '{', [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
-  const auto header = detail::parse_json({text(8), n}, name, 4);
-  const std::span<std::byte> data = bytes.subspan(8 + n);
-  const std::size_t first = tensors_.size();
-  for (auto& [key, value] : header.items()) {
-    const auto bad = [&, &key = key](const std::string& what) { fail(cat(name, ": tensor \"", key, "\": ", what)); };
-    if (key == "__metadata__") {
-      if (!value.is_object()) bad("expected an object of strings");
-      for (auto& [k, v] : value.items()) {
-        if (!v.is_string()) bad(cat("\"", k, "\": expected a string"));
-        metadata_.emplace_back(k, v.get<std::string>());
-      }
-      continue;
-    }
-    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
-        !value.contains("data_offsets"))
-      bad("expected dtype, shape and data_offsets");
-    const auto &type = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
-    if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2)
-      bad("dtype, shape or data_offsets has the wrong form");
-    tensor_info t;
-    t.name = key;
-    for (auto& row : detail::dtype_table)
-      if (type.get<std::string>() == row.name) t.type = row.type;
-    if (t.type == dtype::other) bad(cat("unknown dtype ", type.get<std::string>()));
-    constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
-    std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));  // of the sizes that are not 0
-    bool none = false;
-    for (auto& d : shape) {
-      if (!d.is_number_unsigned()) bad("a size is not a whole number");
-      const auto size = d.get<std::uint64_t>();
-      if (size > 0 && total > most / size) bad("its sizes overflow");
-      if (size > 0) total *= size;
-      else none = true;
-      t.shape.push_back(static_cast<dim>(size));
-    }
-    if (none) total = 0;
-    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
-    const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
-    if (begin > end || end > data.size())
-      bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data"));
-    if (end - begin != total) bad(cat("its shape takes ", total, " bytes, its data_offsets ", end - begin));
-    t.data = data.data() + begin, t.bytes = end - begin;
-    tensors_.push_back(std::move(t));
+  expect(n > 0 && *text == '{', [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
+  return {text, n};
+}
+
+/// Sizes go into `t`, whose type is known. Returns the bytes that they take.
+inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<void(const std::string&)> bad) {
+  constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
+  std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));  // of the sizes that are not 0
+  bool none = false;
+  for (auto& d : sizes) {
+    if (!d.is_number_unsigned()) bad("a size is not a whole number");
+    const auto size = d.get<std::uint64_t>();
+    if (size > 0 && total > most / size) bad("its sizes overflow");
+    if (size > 0) total *= size;
+    else none = true;
+    t.shape.push_back(static_cast<dim>(size));
   }
-  // Sorted by place, the tensors must tile the data exactly.
+  return none ? 0 : total;
+}
+
+/// One tensor of the header. `bad` throws what is wrong with it.
+inline tensor_info read_tensor(const std::string& key, const json& value, std::span<std::byte> data,
+                               function_ref<void(const std::string&)> bad) {
+  if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
+      !value.contains("data_offsets"))
+    bad("expected dtype, shape and data_offsets");
+  const auto &type = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
+  if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2)
+    bad("dtype, shape or data_offsets has the wrong form");
+  tensor_info t;
+  t.name = key;
+  for (auto& row : dtype_table)
+    if (type.get<std::string>() == row.name) t.type = row.type;
+  if (t.type == dtype::other) bad(cat("unknown dtype ", type.get<std::string>()));
+  const auto total = read_sizes(shape, t, bad);
+  if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
+  const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
+  if (begin > end || end > data.size())
+    bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data"));
+  if (end - begin != total) bad(cat("its shape takes ", total, " bytes, its data_offsets ", end - begin));
+  t.data = data.data() + begin;
+  t.bytes = end - begin;
+  return t;
+}
+
+/// Sorted by place, the tensors must tile the data exactly.
+inline void check_tiling(std::span<const tensor_info> tensors, std::span<const std::byte> data, const std::string& name) {
   std::vector<const tensor_info*> order;
-  for (std::size_t i = first; i < tensors_.size(); ++i) order.push_back(&tensors_[i]);
+  for (auto& t : tensors) order.push_back(&t);
   std::sort(order.begin(), order.end(),
             [](auto* a, auto* b) { return a->data != b->data ? a->data < b->data : a->bytes < b->bytes; });
   const std::byte* at = data.data();
@@ -140,6 +143,27 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   }
   expect(at == data.data() + data.size(),
          [&] { return cat(name, ": ", data.data() + data.size() - at, " bytes after the last tensor"); });
+}
+}  // namespace detail
+
+CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string& name) {
+  const auto text = detail::safetensors_header(bytes, name);
+  const auto header = detail::parse_json(text, name, 4);
+  const std::span<std::byte> data = bytes.subspan(8 + text.size());
+  const std::size_t first = tensors_.size();
+  for (auto& [key, value] : header.items()) {
+    const auto bad = [&, &key = key](const std::string& what) { fail(cat(name, ": tensor \"", key, "\": ", what)); };
+    if (key != "__metadata__") {
+      tensors_.push_back(detail::read_tensor(key, value, data, bad));
+      continue;
+    }
+    if (!value.is_object()) bad("expected an object of strings");
+    for (auto& [k, v] : value.items()) {
+      if (!v.is_string()) bad(cat("\"", k, "\": expected a string"));
+      metadata_.emplace_back(k, v.get<std::string>());
+    }
+  }
+  detail::check_tiling(std::span(tensors_).subspan(first), data, name);
 }
 
 CLIPX_INLINE safetensors safetensors::parse(std::span<std::byte> bytes, const std::string& name) {
@@ -215,21 +239,28 @@ CLIPX_INLINE dim tensor_to_write::count() const {
   return n;
 }
 
-CLIPX_INLINE void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
-                                    function_ref<void(std::size_t, std::span<double>)> values,
-                                    const std::vector<std::pair<std::string, std::string>>& metadata) {
+namespace detail {
+/// Places in `tensors` in the order of the file: by falling alignment, then name.
+inline std::vector<std::size_t> order_in_file(const std::vector<tensor_to_write>& tensors) {
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t i, std::size_t j) {
     const auto &a = tensors[i], &b = tensors[j];
     return size_of(a.type) != size_of(b.type) ? size_of(a.type) > size_of(b.type) : a.name < b.name;
   });
+  return order;
+}
+
+/// The header, padded to 8 bytes.
+inline std::string header_text(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                               const std::vector<std::size_t>& order,
+                               const std::vector<std::pair<std::string, std::string>>& metadata) {
   std::string text;
-  const auto entry = [&](const std::string& name, const detail::json& value) {
-    text += cat(text.empty() ? "{" : ",", detail::json(name).dump(), ":", value.dump());
+  const auto entry = [&](const std::string& name, const json& value) {
+    text += cat(text.empty() ? "{" : ",", json(name).dump(), ":", value.dump());
   };
   try {
-    if (auto notes = detail::json::object(); !metadata.empty()) {
+    if (auto notes = json::object(); !metadata.empty()) {
       for (auto& [k, v] : metadata) notes[k] = v;
       entry("__metadata__", notes);
     }
@@ -242,43 +273,53 @@ CLIPX_INLINE void write_safetensors(const std::string& path, const std::vector<t
       entry(t.name, {{"dtype", name_of(t.type)}, {"shape", t.shape}, {"data_offsets", {at, at + bytes}}});
       at += bytes;
     }
-  } catch (const detail::json::exception& e) { fail(cat(path, ": a name is not UTF-8: ", e.what())); }
+  } catch (const json::exception& e) { fail(cat(path, ": a name is not UTF-8: ", e.what())); }
   text += text.empty() ? "{}" : "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+/// The numbers as elements of the tensor's type.
+inline void to_elements(const std::string& path, const tensor_to_write& t, std::span<const double> numbers,
+                        std::vector<std::byte>& bytes) {
+  const auto size = static_cast<std::size_t>(size_of(t.type));
+  bytes.resize(numbers.size() * size);
+  const auto store = [&](auto convert) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const auto v = convert(numbers[i]);
+      std::memcpy(bytes.data() + i * size, &v, size);
+    }
+  };
+  switch (t.type) {
+    case dtype::f64:
+      return store([](double v) { return v; });
+    case dtype::f32:
+      return store([](double v) { return static_cast<float>(v); });
+    case dtype::f16:
+      return store([](double v) { return float_to_f16(static_cast<float>(v)); });
+    case dtype::bf16:
+      return store([](double v) { return bf16(v).bits; });
+    default:
+      fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
+  }
+}
+}  // namespace detail
+
+CLIPX_INLINE void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                                    function_ref<void(std::size_t, std::span<double>)> values,
+                                    const std::vector<std::pair<std::string, std::string>>& metadata) {
+  const auto order = detail::order_in_file(tensors);
+  const auto header = detail::header_text(path, tensors, order, metadata);
   write_file(path, [&](file_writer put) {
-    const std::uint64_t n = text.size();
+    const std::uint64_t n = header.size();
     put(std::as_bytes(std::span(&n, 1)));
-    put(std::as_bytes(std::span(text)));
+    put(std::as_bytes(std::span(header)));
     std::vector<double> numbers;
     std::vector<std::byte> bytes;
     for (auto which : order) {
-      const auto& t = tensors[which];
-      const auto size = static_cast<std::size_t>(size_of(t.type));
-      numbers.resize(static_cast<std::size_t>(t.count()));
-      bytes.resize(numbers.size() * size);
+      numbers.resize(static_cast<std::size_t>(tensors[which].count()));
       values(which, numbers);
-      const auto store = [&](auto convert) {
-        for (std::size_t i = 0; i < numbers.size(); ++i) {
-          const auto v = convert(numbers[i]);
-          std::memcpy(bytes.data() + i * size, &v, size);
-        }
-      };
-      switch (t.type) {
-        case dtype::f64:
-          store([](double v) { return v; });
-          break;
-        case dtype::f32:
-          store([](double v) { return static_cast<float>(v); });
-          break;
-        case dtype::f16:
-          store([](double v) { return float_to_f16(static_cast<float>(v)); });
-          break;
-        case dtype::bf16:
-          store([](double v) { return bf16(v).bits; });
-          break;
-        default:
-          fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
-      }
+      detail::to_elements(path, tensors[which], numbers, bytes);
       put(bytes);
     }
   });

@@ -1,30 +1,84 @@
-// The sigmoid loss over pairs (SigLIP, Zhai et al. 2023): no sums across rows or columns, so a tile at a time costs nothing more.
+// The sigmoid loss over pairs (SigLIP, Zhai et al. 2023): no sums across rows or columns, so tiles cost nothing more.
 #pragma once
-#include "contrastive.hpp"
+#include "pairs.hpp"
+#include "policy.hpp"
 
 namespace clipx {
 
-/// z = 1 for a pair, -1 for any other two, S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S), in A. t and b are (1, 1);
-/// they begin at initial_sigmoid_log_scale and initial_sigmoid_bias. Where d_logit_scale is given, so is d_logit_bias: both are
-/// added to, and the features' gradients are returned. tile as in contrastive().
-template <backend B>
-contrastive_result<B> sigmoid_contrastive(step<B>& s, mat<const scalar_t<B>> image, mat<const scalar_t<B>> text,
-                                          mat<const accum_t<B>> logit_scale, mat<const accum_t<B>> logit_bias,
-                                          mat<accum_t<B>> d_logit_scale = {}, mat<accum_t<B>> d_logit_bias = {}, dim tile = 0) {
-  using A = accum_t<B>;
-  const dim N = image.rows, D = image.cols;
-  contrastive_result<B> out{s.make_accum(1, 1), {}, {}};
-  if (d_logit_scale) out.d_image = s.make(N, D), out.d_text = s.make(N, D);
-  scratch<B> here(s);
-  detail::pair_tiles<B> tiles(s, image, text, tile);
-  s.device.fill(out.loss, A(0));
-  const auto use = [&](dim i, dim, dim j, dim, mat<A> cosines) {
-    s.device.sigmoid_xent_tile(mat<const A>(cosines), logit_scale, logit_bias, i - j, N, out.loss,
-                               d_logit_scale ? cosines : mat<A>{}, d_logit_scale, d_logit_bias);
+/// z = 1 for a pair, -1 for any other two, S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S).
+struct sigmoid {
+  struct config {
+    using policy = sigmoid;
+    static constexpr std::string_view name = "sigmoid";
+    double log_scale = 2.302585092994046;  // t at the start of training: ln 10, the paper's
+    double bias = -10;                     // b
+    friend bool operator==(const config&, const config&) = default;
   };
-  if (d_logit_scale) tiles.backward(out.d_image, out.d_text, false, use);
-  else tiles.forward(use);
-  return out;
-}
+
+  template <backend_types B>
+  struct loss;
+
+  static bool claims(const fields& model) { return model.has("init_logit_bias"); }
+  static constexpr std::string_view telltale = "logit_bias";
+  static config read(fields& model) { return {.bias = model.number("init_logit_bias", config{}.bias)}; }
+  static void write(const config& c, field_writer& model) { model.put("init_logit_bias", c.bias); }
+  static std::vector<std::pair<std::string, shape>> shapes() { return {{"logit_scale", {}}, {"logit_bias", {}}}; }
+  static initial_values initial(std::string_view name, const config& c) {
+    return initial_values::constant(name == "logit_scale" ? c.log_scale : c.bias);
+  }
+  /// An independent sigmoid for each label.
+  static void score(std::span<double> cosines, std::span<const double> parameters);
+  static void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean);
+};
+
+template <backend_types B>
+struct sigmoid::loss {
+  using T = scalar_t<B>;
+  using A = accum_t<B>;
+  mat<A> logit_scale;  // (1, 1), t
+  mat<A> logit_bias;   // (1, 1), b
+
+  template <class V>
+  void visit(V& v) {
+    v("logit_scale", logit_scale, {});
+    v("logit_bias", logit_bias, {});
+  }
+
+  /// The mean over the pairs, (1, 1), in A whatever the features are.
+  mat<A> forward(step<B>& s, const pair_features<B>& f) const {
+    auto out = s.make_accum(1, 1);  // (1, 1)
+    s.device.fill(out, A(0));
+    scratch<B> here(s);
+    detail::pair_tiles<B> tiles(s, f);
+    tiles.forward(
+        [&](dim i, dim, dim j, dim, mat<A> cosines) { s.device.sigmoid_xent_tile(tile(cosines, i - j, tiles.N), {.loss = out}); });
+    return out;
+  }
+
+  /// The loss, and its gradients: of the features (N, D) written to d_image and d_text, of t and b added to grad.
+  mat<A> backward(step<B>& s, const pair_features<B>& f, loss& grad, mat<T> d_image, mat<T> d_text) const {
+    auto out = s.make_accum(1, 1);  // (1, 1)
+    s.device.fill(out, A(0));
+    scratch<B> here(s);
+    detail::pair_tiles<B> tiles(s, f);
+    tiles.backward(d_image, d_text, false, [&](dim i, dim, dim j, dim, mat<A> cosines) {
+      s.device.sigmoid_xent_tile(tile(cosines, i - j, tiles.N),
+                                 {.loss = out, .dcosines = cosines, .dlog_scale = grad.logit_scale, .dbias = grad.logit_bias});
+    });
+    return out;
+  }
+
+  /// After each step of the optimizer: t into [0, ln 100], as open_clip does with either loss.
+  void clamp(B& device) { device.clamp(logit_scale, 0.0, max_log_scale); }
+
+ private:
+  sigmoid_tile_input<A> tile(mat<const A> cosines, dim shift, dim N) const {
+    return {.cosines = cosines, .log_scale = logit_scale, .bias = logit_bias, .shift = shift, .N = N};
+  }
+};
 
 }  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "sigmoid-inl.hpp"
+#endif

@@ -1,37 +1,31 @@
-// clip<Encoder, Backend>: both towers and the temperature. Weights, gradients, moments and averages are all this one type.
+// clip<Architecture, Backend>: an image tower and a text tower. Weights, gradients, moments and averages are all this one type.
 #pragma once
-#include "../core/params.hpp"
-#include "config.hpp"
-#include "modified_resnet.hpp"
-#include "text.hpp"
-#include "vit.hpp"
+#include "tower.hpp"
 
 namespace clipx {
 
-template <class Encoder, backend B>
+/// Architecture is a policy such as vit or modified_resnet (architectures/): it names the image tower and the text tower that goes
+/// with it. The temperature belongs to the loss (loss/).
+template <class Architecture, backend_types B>
 class clip {
  public:
-  using encoder = Encoder;
+  using architecture_type = Architecture;
   using backend_type = B;
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  using image_tower = typename Encoder::template tower<B>;
+  using visual_type = typename Architecture::template tower<B>;
+  using text_type = typename Architecture::text::template tower<B>;
 
-  image_tower visual;
-  text_tower<B> text;
-  mat<A> logit_scale;  // (1, 1), the logarithm of the scale
-  mat<A> logit_bias;   // (1, 1), of a model of the sigmoid loss; else empty
+  visual_type visual;
+  text_type text;
 
-  /// Zeroed parameters on the device.
+  /// Zeroed parameters on the device. Errors: a configuration of another architecture, or with sizes that cannot be.
   clip(B& d, const clip_config& c) : clip(d, c, unbound{}) { memory_ = bind(d, *this); }
-  /// Parameters without memory: whoever calls this points the views somewhere (a checkpoint's mapping).
+  /// Parameters without memory: the caller points the views somewhere (a checkpoint's mapping).
   struct unbound {};
   clip(B& d, const clip_config& c, unbound) : visual(c), text(c), config_(c), device_(&d) {}
 
-  template <class V>
-  void visit(V& v) {
-    v("logit_scale", logit_scale, {});
-    if (config_.initial_logit_bias) v("logit_bias", logit_bias, {});
+  void visit(auto& v) {
     v("visual", visual);
     v("", text);
   }
@@ -44,22 +38,21 @@ class clip {
   clip zeros_like() const { return clip(*device_, config_); }
 
   struct saved {
-    typename image_tower::saved visual;
-    typename text_tower<B>::saved text;
+    typename visual_type::saved visual;
+    typename text_type::saved text;
   };
 
-  /// Normalised pixels (N n n, 3) -> features (N, D), not normalised. training: BatchNorm takes the batch's statistics.
-  /// chosen: tokens of a ViT that go on (see vit::tower::forward).
+  /// Normalized pixels (N n n, 3) -> features (N, D), not L2-normalized; see image_tower.
   mat<T> encode_image(step<B>& s, mat<const T> pixels, saved& k, bool training = false,
-                      std::span<const std::int32_t> chosen = {}) const {
-    if constexpr (requires { visual.forward(s, pixels, k.visual, training, chosen); }) {
-      return visual.forward(s, pixels, k.visual, training, chosen);
-    } else {
-      expect(chosen.empty(), "patch dropout: a ModifiedResNet has no tokens to leave out");
-      return visual.forward(s, pixels, k.visual, training);
-    }
+                      std::span<const std::int32_t> patches = {}) const {
+    static_assert(image_tower<visual_type, B>, "the architecture's image tower lacks a member; see model/tower.hpp");
+    return visual.forward(s, pixels, k.visual, training, patches);
   }
-  mat<T> encode_text(step<B>& s, const packed_texts& texts, saved& k) const { return text.forward(s, texts, k.text); }
+  /// Packed texts -> features (N, D), not L2-normalized.
+  mat<T> encode_text(step<B>& s, const packed_texts& texts, saved& k) const {
+    static_assert(text_tower<text_type, B>, "the architecture's text tower lacks a member; see model/tower.hpp");
+    return text.forward(s, texts, k.text);
+  }
 
   /// Gradients of the features to gradients of the parameters, added to grad.
   void backward(step<B>& s, const saved& k, mat<const T> d_image, mat<const T> d_text, clip& grad) const {

@@ -1,20 +1,30 @@
 // CLIP's ModifiedResNet: three-convolution stem, anti-aliased strides (average pooling), attention pooling (spec section 2).
 #pragma once
+#include <array>
+
+#include "../core/config.hpp"
 #include "../ops/attention.hpp"
 #include "../ops/conv.hpp"
 #include "../ops/linear.hpp"
-#include "config.hpp"
 
 namespace clipx {
 
-/// Encoder policy: clip<modified_resnet, Backend>.
-struct modified_resnet {
-  template <backend B>
-  struct tower;
+struct modified_resnet;  // architectures/modified_resnet.hpp
+
+struct modified_resnet_config {
+  using policy = modified_resnet;
+  static constexpr std::string_view name = "ModifiedResNet";
+  dim image_size = 224;                   // pixels a side
+  dim width = 64;                         // w, of the stem; the features have 32 w channels
+  dim heads = 32;                         // of the attention pool
+  std::array<dim, 4> stages{3, 4, 6, 3};  // bottlenecks of each stage
+  dim channels() const { return 32 * width; }
+  dim grid() const { return image_size / 32; }
+  friend bool operator==(const modified_resnet_config&, const modified_resnet_config&) = default;
 };
 
 /// Bottleneck with expansion 4; every convolution has stride 1, a stride is an average pool after conv2 and in the shortcut.
-template <backend B>
+template <backend_types B>
 struct bottleneck {
   using T = scalar_t<B>;
   using A = accum_t<B>;
@@ -31,8 +41,7 @@ struct bottleneck {
         stride(s),
         planes(p),
         has_downsample(s > 1 || in != 4 * p) {}
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     conv1.visit(v, "conv1", "bn1");
     conv2.visit(v, "conv2", "bn2");
     conv3.visit(v, "conv3", "bn3");
@@ -40,71 +49,52 @@ struct bottleneck {
   }
 
   struct saved {
-    dim height = 0, width = 0;
     typename conv_batchnorm<B>::saved conv1, conv2, conv3, downsample;
   };
 
-  /// x (N H W, in) -> y (N H' W', 4p), H' = H / stride.
-  void forward(step<B>& s, mat<const T> x, dim H, dim W, mat<T> y, saved* k, bool training) const {
-    const window pool{H, W, planes, stride, stride};
-    const dim rows = x.rows, out = y.rows, h = H / stride, w = W / stride;
-    scratch<B> here(s, !k);
-    auto a1 = s.make(rows, planes), a2 = s.make(rows, planes);  // (N H W, p)
-    conv1.forward(s, x, H, W, {}, true, a1, k ? &k->conv1 : nullptr, training);
-    conv2.forward(s, mat<const T>(a1), H, W, {}, true, a2, k ? &k->conv2 : nullptr, training);
-    auto a = pooled(s, mat<const T>(a2), pool, out);  // (N H' W', p)
-    auto identity = x;                                // (N H' W', 4p)
+  /// x (N H W, in) -> (N H' W', 4p), H' = H / stride.
+  feature_map<T> forward(step<B>& s, const feature_map<T>& x, saved& ctx, bool training) const {
+    const batchnorm_options<T> bn{.training = training}, bn_relu{.relu = true, .training = training};
+    auto y = s.make(x.images() * x.pools(stride).out_rows(), 4 * planes);  // (N H' W', 4p)
+    scratch<B> here(s, s.kept == keep::nothing);
+    auto y1 = s.make(x.rows.rows, planes), y2 = s.make(x.rows.rows, planes);  // (N H W, p)
+    auto out = conv1.forward(s, x, y1, ctx.conv1, bn_relu);
+    out = conv2.forward(s, out, y2, ctx.conv2, bn_relu);
+    out = avgpool(s, out, stride);  // (N H' W', p)
+    auto identity = x;              // (N H' W', 4p)
     if (has_downsample) {
-      auto shortcut = s.make(out, y.cols);
-      auto xp = pooled(s, x, {H, W, x.cols, stride, stride}, out);
-      downsample.forward(s, xp, h, w, {}, false, shortcut, k ? &k->downsample : nullptr, training);
-      identity = mat<const T>(shortcut);
+      auto shortcut = s.make(y.rows, y.cols);
+      identity = downsample.forward(s, avgpool(s, x, stride), shortcut, ctx.downsample, bn);
     }
-    // out = relu(bn3(conv3(a)) + identity)
-    conv3.forward(s, a, h, w, identity, true, y, k ? &k->conv3 : nullptr, training);
-    if (k) k->height = H, k->width = W;
+    return conv3.forward(s, out, y, ctx.conv3, {.residual = identity.rows, .relu = true, .training = training});
   }
 
-  /// dx (N H W, in) is written.
-  void backward(step<B>& s, const saved& k, mat<const T> dy, bottleneck& grad, mat<T> dx) const {
+  /// dy (N H' W', 4p); dx (N H W, in) is written.
+  void backward(step<B>& s, const saved& ctx, mat<const T> dy, bottleneck& grad, mat<T> dx) const {
     scratch<B> here(s);
-    const dim rows = dx.rows, out = dy.rows, H = k.height, W = k.width;
-    const window pool{H, W, planes, stride, stride}, short_pool{H, W, dx.cols, stride, stride};
-    auto dsum = s.make(out, dy.cols), da = s.make(out, planes);                     // (N H' W', 4p), (N H' W', p)
-    auto da2 = stride > 1 ? s.make(rows, planes) : da, da1 = s.make(rows, planes);  // (N H W, p)
-    conv3.backward(s, k.conv3, true, dy, grad.conv3, dsum, da);
-    if (stride > 1) s.device.avgpool_backward(mat<const T>(da), pool, da2);
-    conv2.backward(s, k.conv2, true, mat<const T>(da2), grad.conv2, {}, da1);
-    conv1.backward(s, k.conv1, true, mat<const T>(da1), grad.conv1, {}, dx);
-    if (!has_downsample) {
-      s.device.add(A(1), mat<const T>(dsum), A(1), dx);
-      return;
-    }
-    auto dxp = s.make(out, dx.cols), dshort = stride > 1 ? s.make(rows, dx.cols) : dxp;  // (N H' W', in), (N H W, in)
-    downsample.backward(s, k.downsample, false, mat<const T>(dsum), grad.downsample, {}, dxp);
-    if (stride > 1) s.device.avgpool_backward(mat<const T>(dxp), short_pool, dshort);
-    s.device.add(A(1), mat<const T>(dshort), A(1), dx);
+    auto didentity = s.make(dy.rows, dy.cols);  // (N H' W', 4p)
+    auto dpooled = s.make(dy.rows, planes);     // (N H' W', p)
+    conv3.backward(s, ctx.conv3, dy, grad.conv3, {.x = dpooled, .residual = didentity});
+    auto dy2 = avgpool_backward(s, ctx.conv2.y, stride, dpooled);  // (N H W, p)
+    auto dy1 = s.make(dx.rows, planes);                            // (N H W, p)
+    conv2.backward(s, ctx.conv2, dy2, grad.conv2, {.x = dy1});
+    conv1.backward(s, ctx.conv1, dy1, grad.conv1, {.x = dx});
+    if (!has_downsample) return s.device.add(A(1), didentity, A(1), dx);
+    auto dshort = s.make(dy.rows, dx.cols);  // (N H' W', in)
+    downsample.backward(s, ctx.downsample, didentity, grad.downsample, {.x = dshort});
+    s.device.add(A(1), avgpool_backward(s, ctx.conv1.x, stride, dshort), A(1), dx);
   }
 
-  /// The running statistics follow a training forward.
-  void update(step<B>& s, const saved& k, double momentum) {
-    conv1.bn.update(s, k.conv1.stats, k.conv1.u.rows, momentum);
-    conv2.bn.update(s, k.conv2.stats, k.conv2.u.rows, momentum);
-    conv3.bn.update(s, k.conv3.stats, k.conv3.u.rows, momentum);
-    if (has_downsample) downsample.bn.update(s, k.downsample.stats, k.downsample.u.rows, momentum);
-  }
-
- private:
-  static mat<const T> pooled(step<B>& s, mat<const T> x, const window& w, dim rows) {
-    if (w.stride == 1) return x;
-    auto y = s.make(rows, x.cols);
-    s.device.avgpool(x, w, y);
-    return mat<const T>(y);
+  void update(step<B>& s, const saved& ctx, double momentum) {
+    conv1.bn.update(s, ctx.conv1.bn, momentum);
+    conv2.bn.update(s, ctx.conv2.bn, momentum);
+    conv3.bn.update(s, ctx.conv3.bn, momentum);
+    if (has_downsample) downsample.bn.update(s, ctx.downsample.bn, momentum);
   }
 };
 
 /// One query, the mean of the map, over all tokens: no LayerNorm, residual or MLP (openai/CLIP's AttentionPool2d).
-template <backend B>
+template <backend_types B>
 struct attention_pool {
   using T = scalar_t<B>;
   using A = accum_t<B>;
@@ -116,8 +106,7 @@ struct attention_pool {
   attention_pool() = default;
   attention_pool(dim grid, dim c, dim heads, dim d)
       : q_proj(c, c), k_proj(c, c), v_proj(c, c), c_proj(c, d), mix{heads}, tokens(grid * grid + 1), channels(c) {}
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     v("positional_embedding", positional_embedding, {tokens, channels});
     v("k_proj", k_proj);
     v("q_proj", q_proj);
@@ -127,7 +116,7 @@ struct attention_pool {
 
   struct saved {
     std::vector<std::int32_t> offsets, ones;
-    row_ranges keys, queries;
+    row_ranges keys, queries;       // L rows an image, and one
     mat<const std::int32_t> place;  // (1, N L), row of the feature map that each token is; the mean tokens' are overwritten
     mat<T> x;                       // (N L, C)
     mat<T> q, k, v, a;              // (N, C), (N L, C), (N L, C), (N, C)
@@ -135,67 +124,80 @@ struct attention_pool {
   };
 
   /// Feature map (N g g, C) -> (N, D): the mean token asks, all tokens (itself among them) answer.
-  void forward(step<B>& s, mat<const T> map, mat<T> y, saved& k) const {
-    const dim N = y.rows, C = channels, L = tokens, g2 = L - 1;
-    index(s, N, k);
-    k.x = s.make(N * L, C), k.q = s.make(N, C), k.k = s.make(N * L, C), k.v = s.make(N * L, C), k.a = s.make(N, C);
-    if (s.kept != keep::nothing) k.mix = mix.make_saved(s, k.queries, k.keys);
-    s.device.gather_rows(map, k.place, k.x);
-    s.device.avgpool(map, {g2, 1, C, g2, 1}, k.x.every(L));
-    s.device.add_rows(mat<const T>(positional_embedding), k.x);
-    q_proj.forward(s, mat<const T>(k.x.every(L)), k.q);
-    k_proj.forward(s, mat<const T>(k.x), k.k);
-    v_proj.forward(s, mat<const T>(k.x), k.v);
-    mix.forward(s, mat<const T>(k.q), mat<const T>(k.k), mat<const T>(k.v), k.queries, k.keys, false, k.a, k.mix);
-    c_proj.forward(s, mat<const T>(k.a), y);
+  void forward(step<B>& s, mat<const T> map, mat<T> y, saved& ctx) const {
+    const dim N = y.rows, C = channels, L = tokens;
+    index(s, N, ctx);
+    ctx.x = s.make(N * L, C);
+    ctx.q = s.make(N, C);
+    ctx.k = s.make(N * L, C);
+    ctx.v = s.make(N * L, C);
+    ctx.a = s.make(N, C);
+    ctx.mix = mix.make_saved(s, ctx.queries, ctx.keys);
+    auto mean = ctx.x.every(L);  // (N, C)
+    s.device.gather_rows(map, ctx.place, ctx.x);
+    s.device.avgpool(map, whole_map(), mean);
+    s.device.add_rows(positional_embedding, ctx.x);
+    q_proj.forward(s, mean, ctx.q);
+    k_proj.forward(s, ctx.x, ctx.k);
+    v_proj.forward(s, ctx.x, ctx.v);
+    mix.forward(s, heads(ctx), ctx.a, ctx.mix);
+    c_proj.forward(s, ctx.a, y);
   }
 
   /// dmap (N g g, C) is written.
-  void backward(step<B>& s, const saved& k, mat<const T> dy, attention_pool& grad, mat<T> dmap) const {
+  void backward(step<B>& s, const saved& ctx, mat<const T> dy, attention_pool& grad, mat<T> dmap) const {
     scratch<B> here(s);
-    const dim N = dy.rows, C = channels, L = tokens, g2 = L - 1;
+    const dim N = dy.rows, C = channels, L = tokens;
     auto da = s.make(N, C), dq = s.make(N, C), dmean = s.make(N, C);           // (N, C)
     auto dk = s.make(N * L, C), dv = s.make(N * L, C), dx = s.make(N * L, C);  // (N L, C)
-    c_proj.backward(s, mat<const T>(k.a), dy, grad.c_proj, da);
-    mix.backward(s, mat<const T>(k.q), mat<const T>(k.k), mat<const T>(k.v), k.queries, k.keys, false, mat<const T>(k.a), k.mix,
-                 mat<const T>(da), dq, dk, dv);
-    k_proj.backward(s, mat<const T>(k.x), mat<const T>(dk), grad.k_proj, dx);
-    v_proj.backward(s, mat<const T>(k.x), mat<const T>(dv), grad.v_proj, dk);  // dk is free: v's part of dx
-    s.device.add(A(1), mat<const T>(dk), A(1), dx);
-    q_proj.backward(s, mat<const T>(k.x.every(L)), mat<const T>(dq), grad.q_proj, dmean);  // q's part, the mean tokens' only
-    s.device.add(A(1), mat<const T>(dmean), A(1), dx.every(L));
-    s.device.sum_rows(mat<const T>(dx), grad.positional_embedding);
-    // The mean token's gradient spreads over its picture; its row is cleared before the others return to their places.
-    s.device.avgpool_backward(mat<const T>(dx.every(L)), {g2, 1, C, g2, 1}, dmap);
+    c_proj.backward(s, ctx.a, dy, grad.c_proj, da);
+    mix.backward(s, heads(ctx), ctx.a, ctx.mix, da, {.q = dq, .k = dk, .v = dv});
+    k_proj.backward(s, ctx.x, dk, grad.k_proj, dx);
+    v_proj.backward(s, ctx.x, dv, grad.v_proj, dk);  // dk is free: v's part of dx
+    s.device.add(A(1), dk, A(1), dx);
+    q_proj.backward(s, ctx.x.every(L), dq, grad.q_proj, dmean);  // q's part, the mean tokens' only
+    s.device.add(A(1), dmean, A(1), dx.every(L));
+    s.device.sum_rows(dx, grad.positional_embedding);
+    // The mean token's gradient spreads over its image; its row is cleared before the others return to their places.
+    s.device.avgpool_backward(dx.every(L), whole_map(), dmap);
     s.device.fill(dx.every(L), T(0));
-    s.device.scatter_add_rows(mat<const T>(dx), k.place, dmap);
+    s.device.scatter_add_rows(dx, ctx.place, dmap);
   }
 
  private:
-  void index(step<B>& s, dim N, saved& k) const {
-    const dim L = tokens, g2 = L - 1;
-    std::vector<std::int32_t> place(static_cast<std::size_t>(N * L)),
-        length(static_cast<std::size_t>(N), static_cast<std::int32_t>(L)), one(static_cast<std::size_t>(N), 1);
-    for (dim i = 0; i < N * L; ++i)
-      place[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / L * g2 + (i % L > 0 ? i % L - 1 : 0));
-    k.place = s.ids(place), k.keys = s.ranges(length, k.offsets), k.queries = s.ranges(one, k.ones);
+  /// The g g rows of an image as one window.
+  window whole_map() const {
+    const dim n = tokens - 1;
+    return {.height = n, .width = 1, .channels = channels, .kernel = n, .stride = n};
+  }
+  attention_input<T> heads(const saved& ctx) const {
+    return {.q = ctx.q, .k = ctx.k, .v = ctx.v, .queries = ctx.queries, .keys = ctx.keys};
+  }
+  void index(step<B>& s, dim N, saved& ctx) const {
+    const auto n = static_cast<std::size_t>(N);
+    std::vector<std::int32_t> place;
+    for (dim i = 0; i < N; ++i)
+      for (dim j = 0; j < tokens; ++j) place.push_back(static_cast<std::int32_t>(i * (tokens - 1) + (j > 0 ? j - 1 : 0)));
+    ctx.place = s.ids(place);
+    ctx.keys = s.ranges(std::vector<std::int32_t>(n, static_cast<std::int32_t>(tokens)), ctx.offsets);
+    ctx.queries = s.ranges(std::vector<std::int32_t>(n, 1), ctx.ones);
   }
 };
 
-template <backend B>
-struct modified_resnet::tower {
+/// openai/CLIP's ModifiedResNet.
+template <backend_types B>
+struct residual_network {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   conv_batchnorm<B> conv1, conv2, conv3;
   std::vector<bottleneck<B>> layer1, layer2, layer3, layer4;
   attention_pool<B> attnpool;
 
-  vision_config config;
+  modified_resnet_config config;
   dim embed_dim = 0;
 
-  tower() = default;
-  explicit tower(const clip_config& c) : config(c.vision), embed_dim(c.embed_dim) {
-    expect(config.is_resnet(), "modified_resnet: the configuration describes a vision transformer; use clip<vit, ...>");
+  residual_network() = default;
+  explicit residual_network(const clip_config& c) : config(c.vision.as<modified_resnet_config>()), embed_dim(c.embed_dim) {
     expect(config.image_size % 32 == 0,
            [&] { return cat("modified_resnet: expected an image size that 32 divides, got ", config.image_size); });
     const dim w = config.width;
@@ -208,10 +210,9 @@ struct modified_resnet::tower {
         layer->emplace_back(in, planes, b == 0 && stage > 0 ? 2 : 1);
       ++stage;
     }
-    attnpool = {config.grid(), 32 * w, config.heads, embed_dim};
+    attnpool = {config.grid(), config.channels(), config.heads, embed_dim};
   }
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     conv1.visit(v, "conv1", "bn1");
     conv2.visit(v, "conv2", "bn2");
     conv3.visit(v, "conv3", "bn3");
@@ -226,74 +227,64 @@ struct modified_resnet::tower {
     typename conv_batchnorm<B>::saved conv1, conv2, conv3;
     std::vector<typename bottleneck<B>::saved> blocks;
     typename attention_pool<B>::saved attnpool;
-    bool training = false;
   };
 
   /// Pixels (N H W, 3), normalised, to embeddings (N, D), not normalised. training: BatchNorm uses the batch's statistics.
-  mat<T> forward(step<B>& s, mat<const T> pixels, saved& k, bool training = false) const {
-    const dim n = config.image_size, w = config.width;
+  mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool training = false,
+                 std::span<const std::int32_t> chosen = {}) const {
+    expect(chosen.empty(), "patch dropout: a ModifiedResNet has no patches to leave out");
+    const dim n = config.image_size;
     expect(pixels.cols == 3 && pixels.rows > 0 && pixels.rows % (n * n) == 0, [&] {
       return cat("modified_resnet: expected pixels (N x ", n, " x ", n, ", 3), got (", pixels.rows, ", ", pixels.cols, ")");
     });
-    const bool kept = s.kept != keep::nothing;
-    const dim N = pixels.rows / (n * n);
-    auto features = s.make(N, embed_dim);  // (N, D)
-    scratch<B> here(s, !kept);
-    k.training = training;
-    dim side = n / 2;
-    auto a = s.make(N * side * side, w / 2), b = s.make(N * side * side, w / 2), c = s.make(N * side * side, w);  // (N 112 112, .)
-    conv1.forward(s, pixels, n, n, {}, true, a, kept ? &k.conv1 : nullptr, training);
-    conv2.forward(s, mat<const T>(a), side, side, {}, true, b, kept ? &k.conv2 : nullptr, training);
-    conv3.forward(s, mat<const T>(b), side, side, {}, true, c, kept ? &k.conv3 : nullptr, training);
-    const window stem_pool{side, side, w, 2, 2};
-    side /= 2;
-    auto x = s.make(N * side * side, w);  // (N 56 56, w)
-    s.device.avgpool(mat<const T>(c), stem_pool, x);
+    const batchnorm_options<T> bn_relu{.relu = true, .training = training};
+    auto features = s.make(pixels.rows / (n * n), embed_dim);  // (N, D)
+    scratch<B> here(s, s.kept == keep::nothing);
+    const dim R = pixels.rows / 4;
+    auto y1 = s.make(R, conv1.out), y2 = s.make(R, conv2.out), y3 = s.make(R, conv3.out);  // (N n/2 n/2, w/2 or w)
+    feature_map<T> x{pixels, n, n};
+    x = conv1.forward(s, x, y1, ctx.conv1, bn_relu);
+    x = conv2.forward(s, x, y2, ctx.conv2, bn_relu);
+    x = conv3.forward(s, x, y3, ctx.conv3, bn_relu);
+    x = avgpool(s, x, 2);  // (N n/4 n/4, w)
+    ctx.blocks.resize(layer1.size() + layer2.size() + layer3.size() + layer4.size());
     std::size_t i = 0;
-    if (kept) k.blocks.resize(layer1.size() + layer2.size() + layer3.size() + layer4.size());
     for (auto* layer : {&layer1, &layer2, &layer3, &layer4})
-      for (auto& block : *layer) {
-        const dim next = side / block.stride;
-        auto y = s.make(N * next * next, 4 * block.planes);  // (N H' W', 4p)
-        block.forward(s, mat<const T>(x), side, side, y, kept ? &k.blocks[i++] : nullptr, training);
-        x = y, side = next;
-      }
-    attnpool.forward(s, mat<const T>(x), features, k.attnpool);
+      for (auto& block : *layer) x = block.forward(s, x, ctx.blocks[i++], training);
+    attnpool.forward(s, x.rows, features, ctx.attnpool);  // (N n/32 n/32, 32 w)
     return features;
   }
 
-  void backward(step<B>& s, const saved& k, mat<const T> dfeatures, tower& grad) const {
+  void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, residual_network& grad) const {
     expect(s.kept != keep::nothing, "backward: the forward pass kept nothing; make the step with another keep");
     scratch<B> here(s);
-    const dim n = config.image_size, w = config.width, N = dfeatures.rows;
-    const dim grid = config.grid();
-    auto dx = s.make(N * grid * grid, 32 * w);  // (N g g, 32 w)
-    attnpool.backward(s, k.attnpool, dfeatures, grad.attnpool, dx);
-    std::size_t i = k.blocks.size();
+    const dim N = dfeatures.rows, grid = config.grid();
+    auto dx = s.make(N * grid * grid, attnpool.channels);  // (N n/32 n/32, 32 w)
+    attnpool.backward(s, ctx.attnpool, dfeatures, grad.attnpool, dx);
+    std::size_t i = ctx.blocks.size();
     for (auto [layer, layer_grad] : {std::pair{&layer4, &grad.layer4}, std::pair{&layer3, &grad.layer3},
                                      std::pair{&layer2, &grad.layer2}, std::pair{&layer1, &grad.layer1}})
       for (std::size_t b = layer->size(); b-- > 0;) {
-        const auto& kept = k.blocks[--i];
-        auto din = s.make(N * kept.height * kept.width, (*layer)[b].conv1.in);  // (N H W, in)
-        (*layer)[b].backward(s, kept, mat<const T>(dx), (*layer_grad)[b], din);
-        dx = din;
+        const auto& block_ctx = ctx.blocks[--i];
+        auto dy = dx;
+        dx = s.make(block_ctx.conv1.x.rows.rows, (*layer)[b].conv1.in);  // (N H W, in)
+        (*layer)[b].backward(s, block_ctx, dy, (*layer_grad)[b], dx);
       }
-    const dim side = n / 2, rows = N * side * side;
-    auto dc = s.make(rows, w), db = s.make(rows, w / 2), da = s.make(rows, w / 2);  // (N 112 112, .)
-    s.device.avgpool_backward(mat<const T>(dx), {side, side, w, 2, 2}, dc);
-    conv3.backward(s, k.conv3, true, mat<const T>(dc), grad.conv3, {}, db);
-    conv2.backward(s, k.conv2, true, mat<const T>(db), grad.conv2, {}, da);
-    conv1.backward(s, k.conv1, true, mat<const T>(da), grad.conv1, {}, {});
+    auto dy3 = avgpool_backward(s, ctx.conv3.y, 2, dx);                         // (N n/2 n/2, w)
+    auto dy2 = s.make(dy3.rows, conv2.out), dy1 = s.make(dy3.rows, conv1.out);  // (N n/2 n/2, w/2)
+    conv3.backward(s, ctx.conv3, dy3, grad.conv3, {.x = dy2});
+    conv2.backward(s, ctx.conv2, dy2, grad.conv2, {.x = dy1});
+    conv1.backward(s, ctx.conv1, dy1, grad.conv1, {});
   }
 
   /// Running statistics follow the last training forward: once a step. Momentum 1: they become those of its batch.
-  void update_statistics(step<B>& s, const saved& k, double momentum = 0.1) {
-    conv1.bn.update(s, k.conv1.stats, k.conv1.u.rows, momentum);
-    conv2.bn.update(s, k.conv2.stats, k.conv2.u.rows, momentum);
-    conv3.bn.update(s, k.conv3.stats, k.conv3.u.rows, momentum);
+  void update_statistics(step<B>& s, const saved& ctx, double momentum = 0.1) {
+    conv1.bn.update(s, ctx.conv1.bn, momentum);
+    conv2.bn.update(s, ctx.conv2.bn, momentum);
+    conv3.bn.update(s, ctx.conv3.bn, momentum);
     std::size_t i = 0;
     for (auto* layer : {&layer1, &layer2, &layer3, &layer4})
-      for (auto& block : *layer) block.update(s, k.blocks[i++], momentum);
+      for (auto& block : *layer) block.update(s, ctx.blocks[i++], momentum);
   }
 };
 

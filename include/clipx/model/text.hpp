@@ -1,29 +1,13 @@
 // CLIP's text tower on packed captions: no padding exists, because rows after end-of-text cannot be seen (spec section 4).
 #pragma once
-#include <span>
-
+#include "../core/packed_texts.hpp"
 #include "block.hpp"
-#include "config.hpp"
 
 namespace clipx {
 
-/// Captions cut after the row that is pooled and put one after another; host memory.
-struct packed_texts {
-  std::vector<std::int32_t> ids;        // all tokens
-  std::vector<std::int32_t> positions;  // of each token in its caption
-  std::vector<std::int32_t> lengths;    // of each caption
-
-  dim count() const { return static_cast<dim>(lengths.size()); }
-
-  /// Rows of ids as a tokenizer gives them, padded or not. Errors: an empty row, more than context_length tokens, an id
-  /// outside the vocabulary.
-  static packed_texts pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c);
-  /// Index of the row that is the caption's embedding.
-  static std::size_t pooled(std::span<const std::int32_t> row, const text_config& c);
-};
-
-template <backend B>
-struct text_tower {
+/// openai/CLIP's text side: a causal transformer.
+template <backend_types B>
+struct text_transformer {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   mat<T> token_embedding;       // (vocabulary, W)
@@ -35,14 +19,13 @@ struct text_tower {
   text_config config;
   dim embed_dim = 0;
 
-  text_tower() = default;
-  explicit text_tower(const clip_config& c)
+  text_transformer() = default;
+  explicit text_transformer(const clip_config& c)
       : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.act, c.norm_eps, true),
         ln_final(c.text.width, c.norm_eps),
         config(c.text),
         embed_dim(c.embed_dim) {}
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     v("positional_embedding", positional_embedding, {config.context_length, config.width});
     v("text_projection", text_projection, {config.width, embed_dim});
     v("transformer", blocks);
@@ -51,72 +34,63 @@ struct text_tower {
   }
 
   struct saved {
-    std::vector<std::int32_t> offsets, ones;
-    mat<const std::int32_t> ids, positions;
+    mat<const std::int32_t> ids, positions;  // (1, R)
     typename transformer<B>::saved blocks;
-    mat<const T> pooled;  // (N, W)
-    mat<T> h;             // (N, W)
+    mat<const T> pooled;  // (N, W), the last row of each text after the blocks
+    mat<T> h;             // (N, W), ln_final(pooled)
     typename layernorm<B>::saved ln_final;
   };
 
   /// Embeddings (N, D), not normalised.
-  mat<T> forward(step<B>& s, const packed_texts& texts, saved& k) const {
+  mat<T> forward(step<B>& s, const packed_texts& texts, saved& ctx) const {
     const dim N = texts.count();
     auto features = s.make(N, embed_dim);  // (N, D)
     scratch<B> here(s, s.kept == keep::nothing);
-    auto x = embed(s, texts, k);  // (R, W)
-    auto rows = s.ranges(texts.lengths, k.offsets);
-    std::vector<std::int32_t> last(k.offsets.begin() + 1, k.offsets.end()), one(static_cast<std::size_t>(N), 1);
-    for (auto& r : last) --r;
-    pooled_rows pool{s.ids(last), s.ranges(one, k.ones)};
-    k.pooled = blocks.forward(s, x, rows, pool, k.blocks);  // (N, W)
-    k.h = s.make(N, config.width);
-    k.ln_final.stats = s.kept == keep::nothing ? mat<A>{} : s.make_accum(N, 2);
-    ln_final.forward(s, k.pooled, k.h, k.ln_final);
-    s.device.gemm(op::none, op::none, A(1), mat<const T>(k.h), mat<const T>(text_projection), A(0), features);
+    auto x = embed(s, texts, ctx);                                                                 // (R, W)
+    ctx.pooled = blocks.forward(s, x, sequences(s, texts.lengths, pooled_row::last), ctx.blocks);  // (N, W)
+    ctx.h = s.make(N, config.width);
+    ctx.ln_final = ln_final.make_saved(s, N);
+    ln_final.forward(s, ctx.pooled, ctx.h, ctx.ln_final);
+    s.device.gemm(op::none, op::none, A(1), ctx.h, text_projection, A(0), features);
     return features;
   }
 
   /// All rows after ln_final, (R, W): what pooling and packing are tested against.
-  mat<T> hidden(step<B>& s, const packed_texts& texts, saved& k) const {
-    auto x = embed(s, texts, k);
-    auto y = blocks.forward(s, x, s.ranges(texts.lengths, k.offsets), std::nullopt, k.blocks);
+  mat<T> hidden(step<B>& s, const packed_texts& texts, saved& ctx) const {
+    auto x = embed(s, texts, ctx);
+    auto y = blocks.forward(s, x, sequences(s, texts.lengths, pooled_row::none), ctx.blocks);
     auto h = s.make(y.rows, y.cols);
-    ln_final.forward(s, mat<const T>(y), h, {});
+    ln_final.forward(s, y, h, {});
     return h;
   }
 
-  void backward(step<B>& s, const saved& k, mat<const T> dfeatures, text_tower& grad) const {
+  void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, text_transformer& grad) const {
     scratch<B> here(s);
-    const dim N = dfeatures.rows, R = k.blocks.rows.rows(), W = config.width;
+    const dim N = dfeatures.rows, R = ctx.ids.cols, W = config.width;
     auto dh = s.make(N, W), dpooled = s.make(N, W);  // (N, W)
     auto dx = s.make(R, W);                          // (R, W)
-    s.device.gemm(op::transpose, op::none, A(1), mat<const T>(k.h), dfeatures, A(1), grad.text_projection);
-    s.device.gemm(op::none, op::transpose, A(1), dfeatures, mat<const T>(text_projection), A(0), dh);
-    ln_final.backward(s, k.pooled, k.ln_final, mat<const T>(dh), grad.ln_final, dpooled);
-    blocks.backward(s, k.blocks, mat<const T>(dpooled), grad.blocks, dx);
-    s.device.scatter_add_rows(mat<const T>(dx), k.ids, grad.token_embedding);
-    s.device.scatter_add_rows(mat<const T>(dx), k.positions, grad.positional_embedding);
+    s.device.gemm(op::transpose, op::none, A(1), ctx.h, dfeatures, A(1), grad.text_projection);
+    s.device.gemm(op::none, op::transpose, A(1), dfeatures, text_projection, A(0), dh);
+    ln_final.backward(s, ctx.pooled, ctx.ln_final, dh, grad.ln_final, dpooled);
+    blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
+    s.device.scatter_add_rows(dx, ctx.ids, grad.token_embedding);
+    s.device.scatter_add_rows(dx, ctx.positions, grad.positional_embedding);
   }
 
  private:
-  mat<T> embed(step<B>& s, const packed_texts& texts, saved& k) const {
-    const dim R = static_cast<dim>(texts.ids.size());
-    k.ids = s.ids(texts.ids), k.positions = s.ids(texts.positions);
-    auto x = s.make(R, config.width);  // (R, W)
-    {
-      scratch<B> here(s);
-      auto p = s.make(R, config.width);  // (R, W)
-      s.device.gather_rows(mat<const T>(token_embedding), k.ids, x);
-      s.device.gather_rows(mat<const T>(positional_embedding), k.positions, p);
-      s.device.add(A(1), mat<const T>(p), A(1), x);
-    }
+  /// token_embedding[ids] + positional_embedding[positions], (R, W).
+  mat<T> embed(step<B>& s, const packed_texts& texts, saved& ctx) const {
+    const dim R = static_cast<dim>(texts.ids.size()), W = config.width;
+    ctx.ids = s.ids(texts.ids);
+    ctx.positions = s.ids(texts.positions);
+    auto x = s.make(R, W);  // (R, W)
+    scratch<B> here(s);
+    auto p = s.make(R, W);  // (R, W)
+    s.device.gather_rows(token_embedding, ctx.ids, x);
+    s.device.gather_rows(positional_embedding, ctx.positions, p);
+    s.device.add(A(1), p, A(1), x);
     return x;
   }
 };
 
 }  // namespace clipx
-
-#ifndef CLIPX_COMPILED
-#include "text-inl.hpp"
-#endif

@@ -1,11 +1,23 @@
-// A bias-free convolution followed by BatchNorm (and ReLU, and a residual), as ModifiedResNet uses it; average pooling is a verb.
+// A bias-free convolution followed by BatchNorm (and ReLU, and a residual), and average pooling, as ModifiedResNet uses them.
 #pragma once
 #include "norm.hpp"
 
 namespace clipx {
 
-/// y = relu?(bn(conv(x)) + residual?). Pictures are rows (N*H*W, C). Weights are the checkpoint's (out, in, k, k).
-template <backend B>
+/// N images of height x width pixels, one row of channels each.
+template <class T>
+struct feature_map {
+  mat<const T> rows;  // (N H W, C)
+  dim height = 0, width = 0;
+  dim images() const { return rows.rows / (height * width); }
+  /// The windows of average pooling, which do not overlap.
+  window pools(dim kernel) const {
+    return {.height = height, .width = width, .channels = rows.cols, .kernel = kernel, .stride = kernel};
+  }
+};
+
+/// y = relu?(bn(conv(x)) + residual?). Weights are the checkpoint's (out, in, k, k).
+template <backend_types B>
 struct conv_batchnorm {
   using T = scalar_t<B>;
   using A = accum_t<B>;
@@ -16,60 +28,55 @@ struct conv_batchnorm {
   conv_batchnorm() = default;
   conv_batchnorm(dim inputs, dim outputs, dim k, dim step = 1) : bn(outputs), in(inputs), out(outputs), kernel(k), stride(step) {}
   /// The two names under which a checkpoint holds them, e.g. "conv1" and "bn1".
-  template <class V>
-  void visit(V& v, std::string_view conv, std::string_view norm) {
+  void visit(auto& v, std::string_view conv, std::string_view norm) {
     v(std::string(conv) + ".weight", weight, {out, in, kernel, kernel});
     v(norm, bn);
   }
-  window over(dim height, dim width) const { return {height, width, in, kernel, stride, kernel / 2}; }
-
-  struct saved {
-    mat<const T> x;  // (N*H*W, in)
-    mat<T> u;        // (N*H'*W', out), the convolution
-    mat<const T> y;  // (N*H'*W', out), the result: where it is positive the ReLU had slope 1
-    typename batchnorm<B>::saved stats;
-    dim height = 0, width = 0;
-    bool training = false;
-  };
-
-  /// k null: inference, nothing kept.
-  void forward(step<B>& s, mat<const T> x, dim height, dim width, mat<const T> residual, bool relu, mat<T> y, saved* k,
-               bool training) const {
-    const window w = over(height, width);
-    expect(x.cols == in && x.rows % (height * width) == 0, [&] { return cat("conv: expected ", in, " channels, got ", x.cols); });
-    if constexpr (B::fast::conv_batchnorm)
-      if (!k && !training) {
-        auto stats = running(s);
-        s.device.conv_batchnorm(x, w, mat<const T>(weight), mat<const A>(stats), mat<const A>(bn.weight), mat<const A>(bn.bias),
-                                bn.eps, residual, relu, y);
-        return;
-      }
-    auto stats = s.make_accum(2, out);     // (2, out)
-    auto u = k ? s.make(y.rows, out) : y;  // (N*H'*W', out)
-    convolve(s, x, w, u);
-    bn.forward(s, mat<const T>(u), residual, relu, y, {stats}, training);
-    if (k) *k = {x, u, mat<const T>(y), {stats}, height, width, training};
+  window over(dim height, dim width) const {
+    return {.height = height, .width = width, .channels = in, .kernel = kernel, .stride = stride, .pad = kernel / 2};
   }
 
-  /// dz, where it is asked for, receives the gradient before the ReLU: the residual's. dx may be empty.
-  void backward(step<B>& s, const saved& k, bool relu, mat<const T> dy, conv_batchnorm& grad, mat<T> dz, mat<T> dx) const {
-    const window w = over(k.height, k.width);
-    scratch<B> here(s);
-    auto du = s.make(dy.rows, out);  // (N*H'*W', out)
-    bn.backward(s, mat<const T>(k.u), k.stats, k.training, relu ? k.y : mat<const T>{}, dy, grad.bn, dz, du);
-    if constexpr (B::fast::conv)
-      if (direct(w, dy.rows)) {
-        s.device.conv_backward(k.x, w, mat<const T>(weight), mat<const T>(du), dx, grad.weight);
-        return;
+  struct saved {
+    feature_map<T> x, y;              // (N H W, in), (N H' W', out)
+    typename batchnorm<B>::saved bn;  // of the convolution (N H' W', out)
+  };
+
+  /// x (N H W, in) -> y (N H' W', out), which is returned with its height and width.
+  feature_map<T> forward(step<B>& s, const feature_map<T>& x, mat<T> y, saved& ctx, const batchnorm_options<T>& o) const {
+    expect(x.rows.cols == in && x.rows.rows % (x.height * x.width) == 0,
+           [&] { return cat("conv: expected ", in, " channels, got ", x.rows.cols); });
+    const window w = over(x.height, x.width);
+    ctx.x = x;
+    ctx.y = {y, w.out_height(), w.out_width()};
+    ctx.bn.stats = s.make_accum(2, out);
+    if constexpr (B::fast::conv_batchnorm)
+      if (s.kept == keep::nothing && !o.training) {
+        bn.copy_running(s, ctx.bn.stats);
+        s.device.conv_batchnorm(x.rows, w, weight, bn.parameters(ctx.bn.stats), {.residual = o.residual, .relu = o.relu}, y);
+        return ctx.y;
       }
+    auto u = s.kept == keep::nothing ? y : s.make(y.rows, out);  // (N H' W', out), the convolution
+    convolve(s, x.rows, w, u);
+    bn.forward(s, u, y, ctx.bn, o);
+    return ctx.y;
+  }
+
+  /// d.x may be empty.
+  void backward(step<B>& s, const saved& ctx, mat<const T> dy, conv_batchnorm& grad, const batchnorm_gradients<T>& d) const {
+    const window w = over(ctx.x.height, ctx.x.width);
+    scratch<B> here(s);
+    auto du = s.make(dy.rows, out);  // (N H' W', out)
+    bn.backward(s, ctx.bn, dy, grad.bn, {.x = du, .residual = d.residual});
+    if constexpr (B::fast::conv)
+      if (direct(w, dy.rows)) return s.device.conv_backward(ctx.x.rows, w, weight, du, d.x, grad.weight);
     {
       scratch<B> patches_only(s);
-      s.device.gemm(op::transpose, op::none, A(1), mat<const T>(du), patches(s, k.x, w, dy.rows), A(1), grad.weight);
+      s.device.gemm(op::transpose, op::none, A(1), du, patches(s, ctx.x.rows, w, dy.rows), A(1), grad.weight);
     }
-    if (!dx) return;
-    auto dcols = pointwise() ? dx : s.make(dy.rows, w.patch());  // (N*H'*W', in*k*k)
-    s.device.gemm(op::none, op::none, A(1), mat<const T>(du), mat<const T>(weight), A(0), dcols);
-    if (!pointwise()) s.device.col2im(mat<const T>(dcols), w, dx);
+    if (!d.x) return;
+    auto dpatches = pointwise() ? d.x : s.make(dy.rows, w.patch());  // (N H' W', in k k)
+    s.device.gemm(op::none, op::none, A(1), du, weight, A(0), dpatches);
+    if (!pointwise()) s.device.col2im(dpatches, w, d.x);
   }
 
  private:
@@ -78,25 +85,34 @@ struct conv_batchnorm {
   bool direct(const window& w, dim rows) const { return !pointwise() && rows >= w.patch(); }
   void convolve(step<B>& s, mat<const T> x, const window& w, mat<T> u) const {
     if constexpr (B::fast::conv)
-      if (direct(w, u.rows)) {
-        s.device.conv(x, w, mat<const T>(weight), u);
-        return;
-      }
+      if (direct(w, u.rows)) return s.device.conv(x, w, weight, u);
     scratch<B> here(s);
-    s.device.gemm(op::none, op::transpose, A(1), patches(s, x, w, u.rows), mat<const T>(weight), A(0), u);
+    s.device.gemm(op::none, op::transpose, A(1), patches(s, x, w, u.rows), weight, A(0), u);
   }
   mat<const T> patches(step<B>& s, mat<const T> x, const window& w, dim rows) const {
     if (pointwise()) return x;
-    auto cols = s.make(rows, w.patch());  // (N*H'*W', in*k*k)
+    auto cols = s.make(rows, w.patch());  // (N H' W', in k k)
     s.device.im2col(x, w, cols);
-    return mat<const T>(cols);
-  }
-  mat<A> running(step<B>& s) const {
-    auto stats = s.make_accum(2, out);  // (2, out)
-    s.device.copy(mat<const A>(bn.running_mean), stats.row_range(0, 1));
-    s.device.copy(mat<const A>(bn.running_var), stats.row_range(1, 1));
-    return stats;
+    return cols;
   }
 };
+
+/// The mean of every kernel x kernel pixels, (N H / kernel W / kernel, C); kernel 1: x itself.
+template <backend_types B>
+feature_map<scalar_t<B>> avgpool(step<B>& s, const feature_map<scalar_t<B>>& x, dim kernel) {
+  if (kernel == 1) return x;
+  const window w = x.pools(kernel);
+  auto y = s.make(x.images() * w.out_rows(), x.rows.cols);
+  s.device.avgpool(x.rows, w, y);
+  return {y, w.out_height(), w.out_width()};
+}
+/// The gradient of x, (N H W, C); kernel 1: dy itself.
+template <backend_types B>
+mat<const scalar_t<B>> avgpool_backward(step<B>& s, const feature_map<scalar_t<B>>& x, dim kernel, mat<const scalar_t<B>> dy) {
+  if (kernel == 1) return dy;
+  auto dx = s.make(x.rows.rows, x.rows.cols);
+  s.device.avgpool_backward(dy, x.pools(kernel), dx);
+  return dx;
+}
 
 }  // namespace clipx

@@ -5,15 +5,7 @@
 
 namespace clipx {
 
-/// What may follow the matrix product: y = f(x W^T + b) + residual.
-template <class T>
-struct epilogue {
-  const activation* f = nullptr;  // none: the identity
-  mat<const T> residual = {};     // (R, out), may be y itself
-  mat<T> pre = {};                // (R, out), receives x W^T + b for the backward pass; empty: not kept
-};
-
-template <backend B>
+template <backend_types B>
 struct linear {
   using T = scalar_t<B>;
   using A = accum_t<B>;
@@ -23,8 +15,7 @@ struct linear {
   dim in = 0, out = 0;
   linear() = default;
   linear(dim inputs, dim outputs) : in(inputs), out(outputs) {}
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     v("weight", weight, {out, in});
     v("bias", bias, {out});
   }
@@ -41,18 +32,18 @@ struct linear {
     expect(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows,
            [&] { return cat("linear: expected ", weight.cols, " columns, got ", x.cols); });
     if constexpr (B::fast::linear) {
-      s.device.linear(x, weight, bias, e.f, e.residual, e.pre, y);
+      s.device.linear(x, weight, bias, e, y);
     } else {
       scratch<B> here(s);
-      const bool in_place = !e.pre && !e.residual;
-      auto u = e.pre ? e.pre : in_place ? y : s.make(y.rows, y.cols);  // (R, out), x W^T + b
-      auto g = !e.f ? u : e.residual ? s.make(y.rows, y.cols) : y;     // (R, out), f(u)
-      s.device.gemm(op::none, op::transpose, A(1), x, mat<const T>(weight), A(0), u);
-      if (bias) s.device.add_rows(mat<const T>(bias), u);
-      if (e.f) s.device.unary(*e.f, mat<const T>(u), g);
+      const auto apart = [&](bool needed) { return needed ? s.make(y.rows, y.cols) : y; };
+      auto u = e.pre ? e.pre : apart(bool(e.residual));  // (R, out), x W^T + b
+      auto g = e.f ? apart(bool(e.residual)) : u;        // (R, out), f(u)
+      s.device.gemm(op::none, op::transpose, A(1), x, weight, A(0), u);
+      if (bias) s.device.add_rows(bias, u);
+      if (e.f) s.device.unary(*e.f, u, g);
       if (e.residual && e.residual.data != y.data) s.device.copy(e.residual, y);
-      if (e.residual) s.device.add(A(1), mat<const T>(g), A(1), y);
-      if (!e.residual && g.data != y.data) s.device.copy(mat<const T>(g), y);
+      if (e.residual) s.device.add(A(1), g, A(1), y);
+      if (!e.residual && g.data != y.data) s.device.copy(g, y);
     }
   }
 
@@ -60,7 +51,7 @@ struct linear {
   void backward(step<B>& s, mat<const T> x, mat<const T> dy, linear& grad, mat<T> dx = {}) const {
     s.device.gemm(op::transpose, op::none, A(1), dy, x, A(1), grad.weight);
     if (bias) s.device.sum_rows(dy, grad.bias);
-    if (dx) s.device.gemm(op::none, op::none, A(1), dy, mat<const T>(weight), A(0), dx);
+    if (dx) s.device.gemm(op::none, op::none, A(1), dy, weight, A(0), dx);
   }
 };
 

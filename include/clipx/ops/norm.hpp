@@ -5,7 +5,12 @@
 
 namespace clipx {
 
-template <backend B>
+template <class T>
+struct layernorm_backward_options {
+  mat<const T> residual = {};  // (R, W), added to dx: what comes back through a residual sum in which x stands too
+};
+
+template <backend_types B>
 struct layernorm {
   using T = scalar_t<B>;
   using A = accum_t<B>;
@@ -16,8 +21,7 @@ struct layernorm {
   double eps = 1e-5;
   layernorm() = default;
   layernorm(dim w, double e) : width(w), eps(e) {}
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     v("weight", weight, {width});
     v("bias", bias, {width});
   }
@@ -25,41 +29,54 @@ struct layernorm {
   struct saved {
     mat<A> stats;  // (R, 2), mean and 1 / deviation of every row
   };
+  /// Memory for the backward pass over R rows; empty where nothing is kept.
+  saved make_saved(step<B>& s, dim R) const { return {s.kept == keep::nothing ? mat<A>{} : s.make_accum(R, 2)}; }
 
   /// y = (x - mean) / sqrt(var + eps) * weight + bias, biased variance.
-  void forward(step<B>& s, mat<const T> x, mat<T> y, const saved& k) const {
+  void forward(step<B>& s, mat<const T> x, mat<T> y, const saved& ctx) const {  // (R, W) -> (R, W)
     expect(x.cols == width && same_shape(x, y), [&] { return cat("layernorm: expected ", width, " columns, got ", x.cols); });
-    s.device.layernorm(x, mat<const A>(weight), mat<const A>(bias), eps, y, k.stats);
+    s.device.layernorm(x, weight, bias, eps, y, ctx.stats);
   }
   /// sum = x + branch, y = LayerNorm(sum): the residual and the norm after it.
-  void forward(step<B>& s, mat<const T> x, mat<const T> branch, mat<T> sum, mat<T> y, const saved& k) const {
+  void forward(step<B>& s, const residual_sum<T>& r, mat<T> y, const saved& ctx) const {
     if constexpr (B::fast::add_layernorm) {
-      s.device.add_layernorm(x, branch, mat<const A>(weight), mat<const A>(bias), eps, sum, y, k.stats);
+      s.device.add_layernorm(r, weight, bias, eps, y, ctx.stats);
     } else {
-      if (sum.data != x.data) s.device.copy(x, sum);
-      s.device.add(A(1), branch, A(1), sum);
-      forward(s, mat<const T>(sum), y, k);
+      if (r.sum.data != r.x.data) s.device.copy(r.x, r.sum);
+      s.device.add(A(1), r.branch, A(1), r.sum);
+      forward(s, r.sum, y, ctx);
     }
   }
 
-  void backward(step<B>& s, mat<const T> x, const saved& k, mat<const T> dy, layernorm& grad, mat<T> dx) const {
-    s.device.layernorm_backward(x, mat<const A>(weight), mat<const A>(k.stats), dy, dx, grad.weight, grad.bias);
+  /// x: the input, or the residual sum.
+  void backward(step<B>& s, mat<const T> x, const saved& ctx, mat<const T> dy, layernorm& grad, mat<T> dx,
+                const layernorm_backward_options<T>& o = {}) const {
+    const layernorm_backward_input<T, A> in{.x = x, .weight = weight, .stats = ctx.stats, .dy = dy};
+    if constexpr (B::fast::add_layernorm)
+      if (o.residual) return s.device.add_layernorm_backward(in, o.residual, dx, grad.weight, grad.bias);
+    s.device.layernorm_backward(in, dx, grad.weight, grad.bias);
+    if (o.residual) s.device.add(A(1), o.residual, A(1), dx);
   }
-  /// x stands in a residual sum too: dx receives the gradient that comes back through it as well.
-  void backward(step<B>& s, mat<const T> x, const saved& k, mat<const T> dy, layernorm& grad, mat<const T> residual,
-                mat<T> dx) const {
-    if constexpr (B::fast::add_layernorm) {
-      s.device.add_layernorm_backward(x, mat<const A>(weight), mat<const A>(k.stats), dy, residual, dx, grad.weight, grad.bias);
-    } else {
-      backward(s, x, k, dy, grad, dx);
-      s.device.add(A(1), residual, A(1), dx);
-    }
-  }
+};
+
+/// y = relu?(BatchNorm(x) + residual?).
+template <class T>
+struct batchnorm_options {
+  mat<const T> residual = {};  // (R, C); empty: none
+  bool relu = false;
+  bool training = false;  // the batch's own statistics, else the running ones
+};
+
+/// Where the gradients of the inputs go.
+template <class T>
+struct batchnorm_gradients {
+  mat<T> x = {};         // written
+  mat<T> residual = {};  // written, may be dy: the gradient before the ReLU; empty: nobody asks for it
 };
 
 /// Per column over N x H x W rows. In training the batch's own statistics are used and the running ones follow:
 /// running <- (1 - momentum) running + momentum batch, with the unbiased variance (PyTorch's rule).
-template <backend B>
+template <backend_types B>
 struct batchnorm {
   using T = scalar_t<B>;
   using A = accum_t<B>;
@@ -70,8 +87,7 @@ struct batchnorm {
   double eps = 1e-5;
   batchnorm() = default;
   explicit batchnorm(dim c) : width(c) {}
-  template <class V>
-  void visit(V& v) {
+  void visit(auto& v) {
     v("weight", weight, {width});
     v("bias", bias, {width});
     v("running_mean", running_mean, {width}, role::buffer);
@@ -79,47 +95,51 @@ struct batchnorm {
   }
 
   struct saved {
-    mat<A> stats;  // (2, C), mean and biased variance that were used
+    mat<A> stats;    // (2, C), mean and biased variance that were used; the caller's memory
+    mat<const T> x;  // (R, C)
+    mat<const T> y;  // (R, C), what the ReLU gave: its slope is 1 where y > 0; empty: there was none
+    bool training = false;
   };
 
-  /// y = relu?(BatchNorm(x) + residual?); a residual may be empty.
-  void forward(step<B>& s, mat<const T> x, mat<const T> residual, bool relu, mat<T> y, const saved& k,
-               bool training) const {  // (R, C) -> (R, C)
-    if (training) {
-      s.device.column_stats(x, k.stats);
-    } else {
-      s.device.copy(mat<const A>(running_mean), k.stats.row_range(0, 1));
-      s.device.copy(mat<const A>(running_var), k.stats.row_range(1, 1));
-    }
+  void forward(step<B>& s, mat<const T> x, mat<T> y, saved& ctx, const batchnorm_options<T>& o) const {  // (R, C) -> (R, C)
+    ctx.x = x;
+    ctx.y = o.relu ? y : mat<T>{};
+    ctx.training = o.training;
+    if (o.training) s.device.column_stats(x, ctx.stats);
+    else copy_running(s, ctx.stats);
     if constexpr (B::fast::batchnorm_relu) {
-      s.device.batchnorm_relu(x, mat<const A>(k.stats), mat<const A>(weight), mat<const A>(bias), eps, residual, relu, y);
+      s.device.batchnorm_relu(x, parameters(ctx.stats), {.residual = o.residual, .relu = o.relu}, y);
     } else {
-      s.device.batchnorm(x, mat<const A>(k.stats), mat<const A>(weight), mat<const A>(bias), eps, y);
-      if (residual) s.device.add(A(1), residual, A(1), y);
-      if (relu) s.device.unary(activation::relu, mat<const T>(y), y);
+      s.device.batchnorm(x, parameters(ctx.stats), y);
+      if (o.residual) s.device.add(A(1), o.residual, A(1), y);
+      if (o.relu) s.device.unary(activation::relu, y, y);
     }
   }
-  /// The running statistics follow what a training forward used over `rows` rows; once a step, after it. Momentum 1: they become
-  /// it.
-  void update(step<B>& s, const saved& k, dim rows, double momentum = 0.1) {
-    const A m = A(momentum), unbiased = A(momentum * static_cast<double>(rows) / static_cast<double>(rows > 1 ? rows - 1 : 1));
-    s.device.add(m, mat<const A>(k.stats.row_range(0, 1)), A(1.0 - momentum), running_mean);
-    s.device.add(unbiased, mat<const A>(k.stats.row_range(1, 1)), A(1.0 - momentum), running_var);
-  }
-  /// y: what the ReLU gave, empty where there was none: its slope is 1 where y > 0. dz, where asked for, receives the gradient
-  /// before the ReLU, which is the residual's; it may be dy.
-  void backward(step<B>& s, mat<const T> x, const saved& k, bool training, mat<const T> y, mat<const T> dy, batchnorm& grad,
-                mat<T> dz, mat<T> dx) const {
-    if (!y && dz && dz.data != dy.data) s.device.copy(dy, dz);
-    if (!dz) dz = dx;
+  void backward(step<B>& s, const saved& ctx, mat<const T> dy, batchnorm& grad, const batchnorm_gradients<T>& d) const {
+    auto dz = d.residual ? d.residual : d.x;  // (R, C), the gradient before the ReLU
+    batchnorm_backward_input<T, A> in{
+        .x = ctx.x, .stats = ctx.stats, .weight = weight, .eps = eps, .training = ctx.training, .dy = dy};
     if constexpr (B::fast::batchnorm_relu)
-      if (y) {
-        s.device.batchnorm_relu_backward(x, mat<const A>(k.stats), mat<const A>(weight), eps, training, y, dy, dz, dx, grad.weight,
-                                         grad.bias);
-        return;
-      }
-    if (y) s.device.unary_backward(activation::relu, y, dy, dz), dy = dz;
-    s.device.batchnorm_backward(x, mat<const A>(k.stats), mat<const A>(weight), eps, training, dy, dx, grad.weight, grad.bias);
+      if (ctx.y) return s.device.batchnorm_relu_backward(in, ctx.y, dz, d.x, grad.weight, grad.bias);
+    if (!ctx.y && d.residual && d.residual.data != dy.data) s.device.copy(dy, d.residual);
+    if (ctx.y) s.device.unary_backward(activation::relu, ctx.y, dy, dz);
+    if (ctx.y) in.dy = dz;
+    s.device.batchnorm_backward(in, d.x, grad.weight, grad.bias);
+  }
+
+  batchnorm_parameters<A> parameters(mat<const A> stats) const {
+    return {.stats = stats, .weight = weight, .bias = bias, .eps = eps};
+  }
+  /// The running statistics follow what a training forward used; once a step, after it. Momentum 1: they become it.
+  void update(step<B>& s, const saved& ctx, double momentum = 0.1) {
+    const double R = static_cast<double>(ctx.x.rows), unbiased = ctx.x.rows > 1 ? momentum * R / (R - 1) : momentum * R;
+    s.device.add(A(momentum), ctx.stats.row_range(0, 1), A(1.0 - momentum), running_mean);
+    s.device.add(A(unbiased), ctx.stats.row_range(1, 1), A(1.0 - momentum), running_var);
+  }
+  /// stats (2, C) become the running mean and variance.
+  void copy_running(step<B>& s, mat<A> stats) const {
+    s.device.copy(running_mean, stats.row_range(0, 1));
+    s.device.copy(running_var, stats.row_range(1, 1));
   }
 };
 

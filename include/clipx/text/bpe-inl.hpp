@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <limits>
 #include <queue>
 
 #include "../core/json-inl.hpp"
@@ -51,8 +52,10 @@ CLIPX_INLINE void merge_long(const vocabulary& v, id_list& symbol) {
   const bool all = v.options.follows == tokenizer_options::library::simple;
   const auto n = static_cast<std::int32_t>(symbol.size());
   id_list next(symbol.size()), previous(symbol.size());
-  for (std::int32_t i = 0; i < n; ++i)
-    next[static_cast<std::size_t>(i)] = i + 1 < n ? i + 1 : -1, previous[static_cast<std::size_t>(i)] = i - 1;
+  for (std::int32_t i = 0; i < n; ++i) {
+    next[static_cast<std::size_t>(i)] = i + 1 < n ? i + 1 : -1;
+    previous[static_cast<std::size_t>(i)] = i - 1;
+  }
   std::priority_queue<candidate, std::vector<candidate>, decltype(later)> queue(later);
   const auto of = [](id_list& list, std::int32_t i) -> std::int32_t& { return list[static_cast<std::size_t>(i)]; };
   const auto offer = [&](std::int32_t i) {
@@ -68,7 +71,8 @@ CLIPX_INLINE void merge_long(const vocabulary& v, id_list& symbol) {
       const std::int32_t i = queue.top().at, j = of(next, i);
       queue.pop();
       if (of(symbol, i) != merge->left || j < 0 || of(symbol, j) != merge->right) continue;  // overtaken by another merge
-      of(symbol, i) = merge->id, of(symbol, j) = -1;
+      of(symbol, i) = merge->id;
+      of(symbol, j) = -1;
       of(next, i) = of(next, j);
       if (of(next, j) >= 0) of(previous, of(next, j)) = i;
       changed.push_back(of(previous, i));
@@ -206,7 +210,9 @@ CLIPX_INLINE void scan(const vocabulary& v, std::u32string_view text, id_list& o
       for (const std::u32string_view s : {U"<|startoftext|>", U"<|endoftext|>"})
         if (text.starts_with(s)) {
           n = s.size();
-          word(s.substr(0, 2)), word(s.substr(2, n - 4)), word(s.substr(n - 2));
+          word(s.substr(0, 2));
+          word(s.substr(2, n - 4));
+          word(s.substr(n - 2));
         }
     }
     if (n == 0) {
@@ -263,13 +269,30 @@ CLIPX_INLINE void encode_text(const vocabulary& v, std::string_view text, id_lis
 
 }  // namespace detail
 
+CLIPX_INLINE tokenizer tokenizer::from_ngrams(ngram_dictionary ngrams) {
+  auto none = std::make_shared<detail::vocabulary>();
+  none->options.context_length = std::numeric_limits<std::int32_t>::max();
+  tokenizer out(std::move(none));
+  out.ngrams_ = std::make_shared<const ngram_dictionary>(std::move(ngrams));
+  return out;
+}
+
 CLIPX_INLINE std::vector<std::int32_t> tokenizer::encode(std::string_view text) const {
   std::vector<std::int32_t> out;
+  if (ngrams_) {
+    ngrams_->append(ngram_words(text), out);
+    return out;
+  }
   detail::encode_text(*tables_, text, out, out.max_size());
   return out;
 }
 
 CLIPX_INLINE dim tokenizer::append(std::string_view text, std::vector<std::int32_t>& out) const {
+  if (ngrams_) {
+    const std::size_t first = out.size();
+    ngrams_->append_caption(text, out);
+    return static_cast<dim>(out.size() - first);
+  }
   const std::size_t before = out.size(), room = static_cast<std::size_t>(tables_->options.context_length) - 1;
   out.push_back(tables_->sot);
   detail::encode_text(*tables_, text, out, tables_->options.truncate ? before + room : out.max_size());
@@ -290,8 +313,14 @@ CLIPX_INLINE std::vector<std::int32_t> tokenizer::operator()(std::string_view te
   return out;
 }
 
-CLIPX_INLINE const std::string& tokenizer::symbol(std::int32_t id) const {
+CLIPX_INLINE std::vector<std::pair<std::string, std::string>> tokenizer::files() const {
+  if (ngrams_) return {{"ngrams.tsv", ngrams_->text()}, {"templates.txt", "{}\n"}};  // class names are phrases as they are
+  return {{"vocab.json", vocab_text()}, {"merges.txt", merges_text()}};
+}
+
+CLIPX_INLINE std::string tokenizer::symbol(std::int32_t id) const {
   expect(id >= 0 && id < vocab_size(), [&] { return cat("token id ", id, " is outside the vocabulary of ", vocab_size()); });
+  if (ngrams_) return id == ngrams_->unknown() ? std::string() : std::string(ngrams_->words(id));
   return tables_->symbols[static_cast<std::size_t>(id)];
 }
 
@@ -312,6 +341,11 @@ CLIPX_INLINE std::string tokenizer::vocab_text() const {
 
 CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
   std::string bytes;
+  if (ngrams_) {
+    for (const auto id : ids)
+      if (id == ngrams_->unknown() || ngrams_->order(id) == 1) bytes += (bytes.empty() ? "" : " ") + symbol(id);
+    return bytes;
+  }
   for (const auto id : ids)
     for (const char32_t c : detail::decode_utf8(symbol(id))) {
       const int byte = c < detail::alphabet().byte_at.size() ? detail::alphabet().byte_at[c] : -1;
@@ -367,8 +401,12 @@ CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const t
     return tokenizer(detail::read_vocab(detail::read_file(path("vocab.json")), detail::read_file(path("merges.txt")),
                                         path("vocab.json") + " + merges.txt", o, config));
   const std::string merges = path("bpe_simple_vocab_16e6.txt.gz");
+  if (!detail::file_exists(merges) && detail::file_exists(path("ngrams.tsv")))
+    return from_ngrams(ngram_dictionary::open(path("ngrams.tsv")));
   expect(detail::file_exists(merges), [&] {
-    return cat(folder, ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz");
+    return cat(folder,
+               ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz, or "
+               "ngrams.tsv");
   });
   return from_merges(merges, o);
 }

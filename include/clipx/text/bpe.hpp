@@ -1,11 +1,13 @@
-// CLIP's tokenizer: byte-level BPE with </w> at a word's end.
+// CLIP's tokenizer: byte-level BPE with </w> at a word's end; or, for a Visual N-Grams model, its dictionary.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ngrams.hpp"
 #include "vocabulary.hpp"
 
 namespace clipx {
@@ -25,8 +27,8 @@ class tokenizer {
                               const tokenizer_options& o = tokenizer_options::hf());
   /// tokenizer.json: model.vocab, model.merges (strings or pairs) and added_tokens.
   static tokenizer from_json(const std::string& tokenizer_json, const tokenizer_options& o = tokenizer_options::hf());
-  /// A model's folder: tokenizer.json, or vocab.json + merges.txt, or bpe_simple_vocab_16e6.txt.gz, the first that is there; for
-  /// transformers with the special tokens of tokenizer_config.json.
+  /// A model's folder: tokenizer.json, or vocab.json + merges.txt, or bpe_simple_vocab_16e6.txt.gz, or ngrams.tsv, the first that
+  /// is there; for transformers with the special tokens of tokenizer_config.json.
   static tokenizer from_folder(const std::string& folder, const tokenizer_options& o);
 
   /// The same from bytes in memory; `name` stands for the file in messages.
@@ -34,6 +36,12 @@ class tokenizer {
   static tokenizer from_vocab_bytes(std::string_view vocab_json, std::string_view merges_txt, const tokenizer_options& o,
                                     const std::string& name = "vocab.json + merges.txt");
   static tokenizer from_json_bytes(std::string_view json, const tokenizer_options& o, const std::string& name = "tokenizer.json");
+
+  /// Texts to the ids of their n-grams, framed by [BEGIN] and [END] and never cut: ngram_dictionary::append_caption(). Its other
+  /// members are those of a vocabulary of the n-grams and one id for what is none; it has no start, end or pad, and no merges.
+  static tokenizer from_ngrams(ngram_dictionary ngrams);
+  /// The dictionary of a Visual N-Grams model; null of any other tokenizer.
+  const ngram_dictionary* ngrams() const { return ngrams_.get(); }
 
   /// Ids of a text, not framed and not cut.
   std::vector<std::int32_t> encode(std::string_view text) const;
@@ -44,14 +52,16 @@ class tokenizer {
   /// Text of ids: symbols joined, bytes decoded as UTF-8 (U+FFFD where ill-formed), each </w> a space.
   std::string decode(std::span<const std::int32_t> ids) const;
 
-  dim vocab_size() const { return static_cast<dim>(tables_->symbols.size()); }
+  dim vocab_size() const { return ngrams_ ? ngrams_->size() + 1 : static_cast<dim>(tables_->symbols.size()); }
   dim context_length() const { return tables_->options.context_length; }
   std::int32_t sot() const { return tables_->sot; }
   std::int32_t eot() const { return tables_->eot; }
   /// What the library pads rows with: 0 in openai/CLIP and open_clip, the pad token (the end's id, mostly) in transformers.
   std::int32_t pad() const { return tables_->pad; }
   /// The symbol of an id, in the byte alphabet, with its </w>.
-  const std::string& symbol(std::int32_t id) const;
+  std::string symbol(std::int32_t id) const;
+  /// The files that from_folder() reads again: names and texts.
+  std::vector<std::pair<std::string, std::string>> files() const;
   /// merges.txt as transformers saves it: a header, then a pair of symbols a line, by rank.
   std::string merges_text() const;
   /// vocab.json as transformers reads it: symbol -> id, start and end under the names that it takes them by.
@@ -61,6 +71,7 @@ class tokenizer {
  private:
   explicit tokenizer(detail::vocabulary_ptr tables) : tables_(std::move(tables)) {}
   detail::vocabulary_ptr tables_;
+  std::shared_ptr<const ngram_dictionary> ngrams_;  // then the tables are empty
 };
 
 }  // namespace clipx

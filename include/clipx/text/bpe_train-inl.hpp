@@ -83,7 +83,11 @@ class bpe_learner {
   bpe_learner(const word_counts& words, std::uint64_t min_frequency) : least_(min_frequency) {
     const std::size_t n = words.bytes();
     expect(n < none, [&] { return cat("tokenizer: expected distinct words of less than 4 GiB in all, got ", n, " bytes"); });
-    symbol_.reserve(n), next_.reserve(n), previous_.reserve(n), word_.reserve(n), times_.reserve(words.size());
+    symbol_.reserve(n);
+    next_.reserve(n);
+    previous_.reserve(n);
+    word_.reserve(n);
+    times_.reserve(words.size());
     lengths_.assign(512, 1);
     words.for_each([&](std::string_view word, std::uint64_t times) {
       const auto id = static_cast<std::uint32_t>(times_.size());
@@ -92,7 +96,9 @@ class bpe_learner {
         const auto at = static_cast<std::uint32_t>(symbol_.size());
         const bool last = i + 1 == word.size();
         symbol_.push_back(static_cast<unsigned char>(word[i]) + (last ? 256 : 0));
-        previous_.push_back(i == 0 ? none : at - 1), next_.push_back(last ? none : at + 1), word_.push_back(id);
+        previous_.push_back(i == 0 ? none : at - 1);
+        next_.push_back(last ? none : at + 1);
+        word_.push_back(id);
         if (i > 0) occurs(at - 1, symbol_[at - 1], symbol_[at], times);
       }
     });
@@ -110,7 +116,10 @@ class bpe_learner {
       const candidate top = queue_.top();
       queue_.pop();
       const auto times = pairs_[top.pair].times;
-      if (times == top.times) return merge_all(top.pair), true;
+      if (times == top.times) {
+        merge_all(top.pair);
+        return true;
+      }
       if (times >= least_) queue_.push({times, top.left, top.right, top.pair});
       else pairs_[top.pair].places = place_list();
     }
@@ -194,9 +203,14 @@ class bpe_learner {
       const auto times = times_[word_[p]];
       if (before != none) breaks(symbol_[before], left, times);
       if (after != none) breaks(right, symbol_[after], times);
-      symbol_[p] = made, symbol_[q] = -1, next_[p] = after;
+      symbol_[p] = made;
+      symbol_[q] = -1;
+      next_[p] = after;
       if (before != none) occurs(before, symbol_[before], made, times);
-      if (after != none) previous_[after] = p, occurs(p, made, symbol_[after], times);
+      if (after != none) {
+        previous_[after] = p;
+        occurs(p, made, symbol_[after], times);
+      }
     }
     pairs_[merged].times = 0;
     offer_from(first);
@@ -230,14 +244,17 @@ struct word_counter {
       word += static_cast<char>(static_cast<unsigned char>(id & 0xFF));
       if (id < 256) continue;
       counts.add(word, 1);
-      ++words, bytes += word.size();
+      ++words;
+      bytes += word.size();
       word.clear();
     }
     ++captions;
   }
   void take(word_counter& o) {
     o.counts.for_each([&](std::string_view w, std::uint64_t times) { counts.add(w, times); });
-    captions += o.captions, words += o.words, bytes += o.bytes;
+    captions += o.captions;
+    words += o.words;
+    bytes += o.bytes;
     o = {};
   }
 };
@@ -302,9 +319,13 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(function_ref<void(dim)> progress) {
     return cat("tokenizer: expected a pair of neighbouring bytes that occurs ", least, " times, got none in ", all.words, " words");
   });
   learnt_bpe out;
-  out.vocab_size = static_cast<dim>(n) + 514, out.missing = static_cast<dim>(wanted - n);
-  out.captions = all.captions, out.words = all.words, out.distinct_words = all.counts.size();
-  out.bytes = all.bytes, out.tokens = learner.tokens();
+  out.vocab_size = static_cast<dim>(n) + 514;
+  out.missing = static_cast<dim>(wanted - n);
+  out.captions = all.captions;
+  out.words = all.words;
+  out.distinct_words = all.counts.size();
+  out.bytes = all.bytes;
+  out.tokens = learner.tokens();
   std::vector<std::string> names(state_->bytes->symbols.begin(), state_->bytes->symbols.begin() + 512);
   out.merges = "#version: 0.2\n";
   for (const auto& m : learner.merges()) {

@@ -100,11 +100,14 @@ CLIPX_INLINE std::string gzip_stored(std::string_view text) {
   };
   for (std::size_t at = 0, n; at < text.size() || at == 0; at += n) {
     n = std::min<std::size_t>(text.size() - at, 0xFFFF);
-    put(at + n == text.size(), 1), put(n, 2), put(~n, 2);
+    put(at + n == text.size(), 1);
+    put(n, 2);
+    put(~n, 2);
     out.append(text, at, n);
     if (n == 0) break;
   }
-  put(crc32(text), 4), put(text.size(), 4);
+  put(crc32(text), 4);
+  put(text.size(), 4);
   return out;
 }
 

@@ -65,7 +65,10 @@ CLIPX_INLINE std::size_t read_number(std::u32string_view text, std::size_t at, c
   std::size_t i = at;
   if (i >= text.size() || text[i] != '#') return at;
   int base = 10;
-  if (++i < text.size() && (text[i] == 'x' || text[i] == 'X')) base = 16, ++i;
+  if (++i < text.size() && (text[i] == 'x' || text[i] == 'X')) {
+    base = 16;
+    ++i;
+  }
   const std::size_t first = i;
   for (value = 0; i < text.size() && digit_value(text[i], base) >= 0; ++i)
     value = std::min<char32_t>(value * static_cast<char32_t>(base) + static_cast<char32_t>(digit_value(text[i], base)), 0x110000);

@@ -2,54 +2,83 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include "unicode.hpp"
 
 namespace clipx::detail {
 
+/// The code point that begins at `at`, which is moved behind it, or behind a maximal subpart where the bytes are ill-formed:
+/// nothing.
+inline bool next_utf8(std::string_view s, std::size_t& at, char32_t& c) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
+  const unsigned char lead = byte(at++);
+  c = lead;
+  if (lead < 0x80) return true;
+  // The second byte's range depends on the lead (no overlong forms, no surrogates, at most U+10FFFF); the others' does not.
+  unsigned low = 0x80, high = 0xBF;
+  int more = 0;
+  if (lead >= 0xC2 && lead <= 0xDF) {
+    more = 1;
+    c = lead & 0x1FU;
+  } else if (lead >= 0xE0 && lead <= 0xEF) {
+    more = 2;
+    c = lead & 0x0FU;
+    if (lead == 0xE0) low = 0xA0;
+    if (lead == 0xED) high = 0x9F;
+  } else if (lead >= 0xF0 && lead <= 0xF4) {
+    more = 3;
+    c = lead & 0x07U;
+    if (lead == 0xF0) low = 0x90;
+    if (lead == 0xF4) high = 0x8F;
+  } else {
+    return false;
+  }
+  for (; more > 0; --more, ++at, low = 0x80, high = 0xBF) {
+    if (at >= s.size() || byte(at) < low || byte(at) > high) return false;
+    c = c << 6 | (byte(at) & 0x3FU);
+  }
+  return true;
+}
+
 CLIPX_INLINE std::u32string decode_utf8(std::string_view s) {
   std::u32string out;
   out.reserve(s.size());
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
-  for (std::size_t i = 0; i < s.size();) {
-    const unsigned char lead = byte(i++);
-    if (lead < 0x80) {
-      out += static_cast<char32_t>(lead);
-      continue;
-    }
-    // The second byte's range depends on the lead (no overlong forms, no surrogates, at most U+10FFFF); the others' does not.
-    unsigned low = 0x80, high = 0xBF;
-    int more = 0;
-    char32_t c = 0;
-    if (lead >= 0xC2 && lead <= 0xDF) more = 1, c = lead & 0x1FU;
-    else if (lead >= 0xE0 && lead <= 0xEF) {
-      more = 2, c = lead & 0x0FU;
-      if (lead == 0xE0) low = 0xA0;
-      if (lead == 0xED) high = 0x9F;
-    } else if (lead >= 0xF0 && lead <= 0xF4) {
-      more = 3, c = lead & 0x07U;
-      if (lead == 0xF0) low = 0x90;
-      if (lead == 0xF4) high = 0x8F;
-    }
-    bool good = more > 0;
-    for (; more > 0; --more, ++i, low = 0x80, high = 0xBF) {
-      if (i >= s.size() || byte(i) < low || byte(i) > high) {
-        good = false;
-        break;
-      }
-      c = c << 6 | (byte(i) & 0x3FU);
-    }
-    out += good ? c : U'\uFFFD';
-  }
+  char32_t c = 0;
+  for (std::size_t at = 0; at < s.size();) out += next_utf8(s, at, c) ? c : U'\uFFFD';
   return out;
+}
+
+CLIPX_INLINE bool valid_utf8(std::string_view s) {
+  constexpr std::uint64_t high = 0x8080808080808080u;
+  char32_t c = 0;
+  for (std::size_t at = 0; at < s.size();) {
+    std::uint64_t eight = high;
+    if (s.size() - at >= 8) std::memcpy(&eight, s.data() + at, 8);
+    if ((eight & high) == 0) at += 8;
+    else if (!next_utf8(s, at, c)) return false;
+  }
+  return true;
 }
 
 CLIPX_INLINE void append_utf8(std::string& out, char32_t c) {
   const auto put = [&](char32_t b) { out += static_cast<char>(static_cast<unsigned char>(b)); };
-  if (c < 0x80) put(c);
-  else if (c < 0x800) put(0xC0 | c >> 6), put(0x80 | (c & 0x3F));
-  else if (c < 0x10000) put(0xE0 | c >> 12), put(0x80 | (c >> 6 & 0x3F)), put(0x80 | (c & 0x3F));
-  else put(0xF0 | c >> 18), put(0x80 | (c >> 12 & 0x3F)), put(0x80 | (c >> 6 & 0x3F)), put(0x80 | (c & 0x3F));
+  if (c < 0x80) {
+    put(c);
+  } else if (c < 0x800) {
+    put(0xC0 | c >> 6);
+    put(0x80 | (c & 0x3F));
+  } else if (c < 0x10000) {
+    put(0xE0 | c >> 12);
+    put(0x80 | (c >> 6 & 0x3F));
+    put(0x80 | (c & 0x3F));
+  } else {
+    put(0xF0 | c >> 18);
+    put(0x80 | (c >> 12 & 0x3F));
+    put(0x80 | (c >> 6 & 0x3F));
+    put(0x80 | (c & 0x3F));
+  }
 }
 
 CLIPX_INLINE std::string encode_utf8(std::u32string_view text) {
@@ -86,6 +115,11 @@ CLIPX_INLINE char_kind kind_of(char32_t c) {
 
 CLIPX_INLINE bool is_decimal_digit(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
+}
+
+CLIPX_INLINE bool is_word_part(char32_t c) {
+  const auto k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO;
 }
 
 // Decomposes with utf8proc, orders the marks here (utf8proc's own ordering is quadratic, a way to hang on hostile text), and

@@ -9,6 +9,8 @@ namespace clipx::detail {
 
 /// Code points of UTF-8 bytes. Ill-formed input gives U+FFFD for each maximal subpart, as Python's errors="replace" does.
 std::u32string decode_utf8(std::string_view bytes);
+/// Whether no byte is ill-formed.
+bool valid_utf8(std::string_view bytes);
 void append_utf8(std::string& out, char32_t c);
 std::string encode_utf8(std::u32string_view text);
 
@@ -18,6 +20,8 @@ char_kind kind_of(char32_t c);
 bool is_space(char32_t c);
 /// Category Nd, which is what \d means in Python.
 bool is_decimal_digit(char32_t c);
+/// Categories L*, N* and M*: a letter, a number, or a mark that belongs to one.
+bool is_word_part(char32_t c);
 
 /// Canonical composition (NFC), in place; O(n log n) whatever the input.
 void to_nfc(std::u32string& text);

@@ -6,6 +6,7 @@
 #include <queue>
 #include <unordered_map>
 
+#include "../core/function_ref.hpp"
 #include "../core/json-inl.hpp"
 #include "gunzip.hpp"
 #include "unicode.hpp"
@@ -54,27 +55,30 @@ CLIPX_INLINE std::vector<merge_table::entry> merge_table::ranked() const {
 
 using symbol_ids = std::unordered_map<std::string_view, std::int32_t>;
 
-// The parts of a vocabulary that follow from its symbols and options.
-CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector<symbol_pair>& merges, const std::string& name) {
-  const tokenizer_options& o = v.options;
-  const bool hf = o.follows == tokenizer_options::library::hf;
+CLIPX_INLINE void check_options(const tokenizer_options& o) {
   expect(o.context_length >= 2, [&] { return cat("tokenizer: context length ", o.context_length, ", expected 2 at least"); });
   expect(!o.sot.empty() && !o.eot.empty() && o.sot != o.eot,
          "tokenizer: the strings of start and end must differ and not be empty");
   expect(o.cache_words >= 0 && o.cache_words <= (1 << 24),
          [&] { return cat("tokenizer: cannot cache ", o.cache_words, " words"); });
-  const auto id = [&](std::string_view s) {
-    const auto it = ids.find(s);
-    return it == ids.end() ? -1 : it->second;
-  };
+}
+
+// The symbols of single bytes, inside a word and at its end.
+CLIPX_INLINE void name_bytes(vocabulary& v, function_ref<std::int32_t(std::string_view)> id) {
   for (std::size_t b = 0; b < 256; ++b) {
     std::string s;
     append_utf8(s, alphabet().stand_in[b]);
-    v.inner[b] = id(s), v.last[b] = id(s + "</w>");
+    v.inner[b] = id(s);
+    v.last[b] = id(s + "</w>");
     // transformers gives the unknown token, which is the end's, for what its vocabulary lacks
     for (std::int32_t* i : {&v.inner[b], &v.last[b]})
       if (*i < 0) *i = v.eot;
   }
+}
+
+// Merges by the ids of their symbols.
+CLIPX_INLINE void rank_merges(vocabulary& v, function_ref<std::int32_t(std::string_view)> id,
+                              const std::vector<symbol_pair>& merges, const std::string& name) {
   v.merges.reserve(merges.size());
   std::string joined;
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
@@ -83,10 +87,16 @@ CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector
     const merge_table::entry e{id(left), id(right), static_cast<std::int32_t>(rank), id(joined)};
     if (e.left >= 0 && e.right >= 0 && e.id >= 0) v.merges.insert(e);
     else  // a pair of symbols that cannot come up is harmless in a merges file, which makes its own vocabulary
-      expect(!hf,
+      expect(v.options.follows != tokenizer_options::library::hf,
              [&] { return cat(name, ": merge ", rank, " (", left, " ", right, "): a symbol of it is not in the vocabulary"); });
   }
+}
+
+// What the pass over plain ASCII does at each byte: which kind it is, how it is folded, and where the pass stops.
+CLIPX_INLINE void classify_bytes(vocabulary& v) {
   using ascii = vocabulary::ascii;
+  const tokenizer_options& o = v.options;
+  const bool hf = o.follows == tokenizer_options::library::hf;
   const bool lowers = hf || o.clean == clean_rule::openai, fixes = o.clean != clean_rule::none;
   for (std::size_t b = 0; b < 256; ++b) {
     const auto c = static_cast<char32_t>(b);
@@ -109,7 +119,21 @@ CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector
     }
   if (hf) v.kind['<'] = ascii::stop;  // the pattern itself names <|startoftext|> and <|endoftext|>
   if (o.clean == clean_rule::canonicalize || o.clean == clean_rule::hf || (!hf && !fixes)) v.kind.fill(ascii::stop);
-  if (o.cache_words > 0) v.cache = std::make_unique<word_cache>(static_cast<std::size_t>(o.cache_words));
+}
+
+CLIPX_INLINE std::int32_t id_in(const symbol_ids& ids, std::string_view text) {
+  const auto it = ids.find(text);
+  return it == ids.end() ? -1 : it->second;
+}
+
+// The parts of a vocabulary that follow from its symbols and options.
+CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector<symbol_pair>& merges, const std::string& name) {
+  check_options(v.options);
+  const auto id = [&](std::string_view s) { return id_in(ids, s); };
+  name_bytes(v, id);
+  rank_merges(v, id, merges, name);
+  classify_bytes(v);
+  if (v.options.cache_words > 0) v.cache = std::make_unique<word_cache>(static_cast<std::size_t>(v.options.cache_words));
 }
 
 // Lines of a merges file as pairs of symbols, from line `first` on, `most` at most. An empty last line is no merge.
@@ -145,7 +169,8 @@ CLIPX_INLINE vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merg
       v->symbols.push_back(s + end);
     }
   for (const auto& [left, right] : merges) v->symbols.push_back(std::string(left).append(right));
-  v->sot = static_cast<std::int32_t>(v->symbols.size()), v->eot = v->sot + 1;
+  v->sot = static_cast<std::int32_t>(v->symbols.size());
+  v->eot = v->sot + 1;
   v->symbols.push_back(o.sot);
   v->symbols.push_back(o.eot);
   v->specials = {{o.sot, v->sot, false}, {o.eot, v->eot, false}};
@@ -191,7 +216,8 @@ CLIPX_INLINE token_spec read_token(const json* token, const std::string& name) {
   if (!token->is_object()) return out;
   const json* content = member(*token, "content");
   if (content && content->is_string()) out.text = content->get<std::string>();
-  out.is_object = true, out.normalized = flag(*token, "normalized");
+  out.is_object = true;
+  out.normalized = flag(*token, "normalized");
   expect(!flag(*token, "lstrip") && !flag(*token, "rstrip") && !flag(*token, "single_word"),
          [&] { return cat(name, ": added token \"", out.text, "\": lstrip, rstrip and single_word are not supported"); });
   return out;
@@ -217,6 +243,13 @@ CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, c
   list.push_back(std::move(s));
 }
 
+// The id of an added token or symbol; -1: there is none.
+CLIPX_INLINE std::int32_t id_in(const std::vector<special_token>& tokens, const symbol_ids& ids, const std::string& text) {
+  for (const auto& s : tokens)
+    if (s.text == text) return s.id;
+  return id_in(ids, text);
+}
+
 // The tokens that a folder's configs name, as transformers 5 goes through them: of what two places say, the later counts.
 CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, const symbol_ids& ids, const folder_config& files,
                             const std::string& name, tokenizer_options& o) {
@@ -237,19 +270,13 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
     }
   }
   const std::vector<special_token> listed = tokens;
-  const auto id_of = [&](const std::string& text) -> std::int64_t {
-    for (const auto& s : tokens)
-      if (s.text == text) return s.id;
-    const auto it = ids.find(text);
-    return it == ids.end() ? -1 : it->second;
-  };
+  const auto id_of = [&](const std::string& text) { return id_in(tokens, ids, text); };
   const auto add = [&](token_spec t, bool given) {
     if (given)
       for (const auto& s : listed)
         if (s.text == t.text) t.normalized = s.normalized;
     add_special(v, tokens, t, id_of(t.text), where);
   };
-  std::string pad;
   for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
     token_spec t = read_token(member(map, key) ? member(map, key) : member(config, key), where);
     const bool given = !t.text.empty();
@@ -260,20 +287,17 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
     if (k == "bos_token") o.sot = t.text;
     if (k == "eos_token") o.eot = t.text;
     add(t, given);
-    if (k == "pad_token") v.pad = static_cast<std::int32_t>(id_of(t.text));
+    if (k == "pad_token") v.pad = id_of(t.text);
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
     if (const json* list = member(map, key) ? member(map, key) : member(config, key); list && list->is_array())
       for (const json& token : *list) add(read_token(&token, where), true);
 }
 
-// The vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
-CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<symbol_pair>& merges, const json* added,
-                                         const std::string& name, tokenizer_options o, const folder_config& config) {
-  const bool hf = o.follows == tokenizer_options::library::hf;
+// The symbols of a vocabulary and their ids.
+CLIPX_INLINE symbol_ids read_symbols(vocabulary& v, const json& vocab, const std::string& name) {
   expect(vocab.is_object() && !vocab.empty(),
          [&] { return cat(name, ": expected an object of symbols and ids as the vocabulary"); });
-  auto v = std::make_shared<vocabulary>();
   symbol_ids ids;
   ids.reserve(vocab.size());
   std::vector<bool> taken;
@@ -285,10 +309,19 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
     if (at >= taken.size()) taken.resize(at + 1);
     expect(!taken[at], [&] { return cat(name, ": symbol \"", it.key(), "\": its id ", id, " is another symbol's too"); });
     taken[at] = true;
-    if (at >= v->symbols.size()) v->symbols.resize(at + 1);
-    v->symbols[at] = it.key();
+    if (at >= v.symbols.size()) v.symbols.resize(at + 1);
+    v.symbols[at] = it.key();
     ids.emplace(it.key(), static_cast<std::int32_t>(id));
   }
+  return ids;
+}
+
+// The vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
+CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<symbol_pair>& merges, const json* added,
+                                         const std::string& name, tokenizer_options o, const folder_config& config) {
+  const bool hf = o.follows == tokenizer_options::library::hf;
+  auto v = std::make_shared<vocabulary>();
+  const symbol_ids ids = read_symbols(*v, vocab, name);
   std::vector<special_token> tokens;
   if (added && added->is_array())
     for (const json& token : *added) {
@@ -299,16 +332,10 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
     }
   v->pad = -1;
   if (hf && config.present) add_named(*v, tokens, ids, config, name, o);
-  const auto find = [&](const std::string& text) -> std::int32_t {
-    for (const auto& s : tokens)
-      if (s.text == text) return s.id;
-    const auto it = ids.find(text);
-    return it == ids.end() ? -1 : it->second;
-  };
   if (hf) v->specials = tokens;
   const auto resolve = [&](const std::string& text, const char* one, const char* other) {
-    std::int32_t id = find(text);
-    if (id < 0 && !hf) id = std::max(find(one), find(other));
+    std::int32_t id = id_in(tokens, ids, text);
+    if (id < 0 && !hf) id = std::max(id_in(tokens, ids, one), id_in(tokens, ids, other));
     expect(id >= 0, [&] { return cat(name, ": no symbol \"", text, "\" in the vocabulary"); });
     const auto same = [&](const special_token& s) { return s.text == text; };
     if (std::none_of(v->specials.begin(), v->specials.end(), same)) v->specials.push_back({text, id, false});

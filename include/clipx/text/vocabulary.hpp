@@ -31,13 +31,15 @@ struct tokenizer_options {
   /// open_clip 3.3's SimpleTokenizer: its special strings are <start_of_text> and <end_of_text>.
   static tokenizer_options open_clip() {
     tokenizer_options o;
-    o.sot = "<start_of_text>", o.eot = "<end_of_text>";
+    o.sot = "<start_of_text>";
+    o.eot = "<end_of_text>";
     return o;
   }
   /// transformers 5's CLIPTokenizer.
   static tokenizer_options hf() {
     tokenizer_options o;
-    o.follows = library::hf, o.clean = clean_rule::none;
+    o.follows = library::hf;
+    o.clean = clean_rule::none;
     return o;
   }
   /// open_clip's HFTokenizer (a config with hf_tokenizer_name) around transformers' CLIPTokenizer.

@@ -62,7 +62,8 @@ class word_cache {
     std::size_t i = place(k);
     while (slots_[i].tag.load(std::memory_order_relaxed) != 0) i = (i + 1) & mask_;
     slot& s = slots_[i];
-    s.size = k.size, s.count = static_cast<std::uint8_t>(ids.size());
+    s.size = k.size;
+    s.count = static_cast<std::uint8_t>(ids.size());
     std::memcpy(s.part, k.part, sizeof k.part);
     std::memcpy(s.ids, ids.data(), ids.size_bytes());
     s.tag.store(k.hash, std::memory_order_release);

@@ -72,12 +72,20 @@ CLIPX_INLINE series smoothed(const series& all, double reach) {
   const auto pass = [&](auto at, bool own) {
     double weight = 0, value = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      weight *= keep, value *= keep;
+      weight *= keep;
+      value *= keep;
       const std::size_t k = at(i);
       const double w = drawable(all[k].y) ? 1 : 0, v = w > 0 ? all[k].y : 0;
-      if (!own) sum[k].x += weight, sum[k].y += value;  // the value itself counts once, in the other pass
-      weight += w, value += v;
-      if (own) sum[k].x += weight, sum[k].y += value;
+      if (!own) {  // the value itself counts once, in the other pass
+        sum[k].x += weight;
+        sum[k].y += value;
+      }
+      weight += w;
+      value += v;
+      if (own) {
+        sum[k].x += weight;
+        sum[k].y += value;
+      }
     }
   };
   pass([](std::size_t i) { return i; }, true);
@@ -123,11 +131,15 @@ struct axis {
   /// For values of [from, to]. What begins near 0, seen from its other end, begins at 0. Of steps, an axis ends with them and its
   /// ticks are whole numbers; of values, it ends at ticks.
   axis(double from, double to, int most, bool steps) {
-    if (!(from <= to)) from = 0, to = 1;
+    if (!(from <= to)) {
+      from = 0;
+      to = 1;
+    }
     const double size = std::max(std::abs(from), std::abs(to));
     if (to - from <= 1e-9 * size) {
       const double around = size == 0 ? 1 : size / 10;
-      from -= around, to += around;
+      from -= around;
+      to += around;
     }
     if (from > 0 && from < 0.35 * to) from = 0;
     const double rough = (to - from) / most, power = std::pow(10, std::floor(std::log10(rough)));
@@ -150,6 +162,7 @@ struct chart {
   std::string title, y_label;
   std::vector<curve> curves;
   int width = 860, height = 460;
+  std::string x_label = "step";
 };
 
 /// The looks of curves and frames, for light and dark. No variables: converters to other formats know none.
@@ -186,7 +199,7 @@ struct plane {
   double at_y(double v) const { return top + tall * (1 - y.place(v)); }
 };
 
-CLIPX_INLINE std::string svg_axes(const plane& p) {
+CLIPX_INLINE std::string svg_axes(const plane& p, const std::string& x_label) {
   std::string out;
   for (double k = p.y.first(); k <= p.y.last(); ++k) {
     const double v = k * p.y.unit, at = p.at_y(v);
@@ -200,7 +213,7 @@ CLIPX_INLINE std::string svg_axes(const plane& p) {
     out += svg_line("base", at, foot, at, foot + 5);
     out += svg_text(at, foot + 21, " text-anchor=\"middle\"", tick_label(v, p.x.unit));
   }
-  return out + svg_text(p.left + p.wide / 2, foot + 42, " text-anchor=\"middle\"", "step");
+  return out + svg_text(p.left + p.wide / 2, foot + 42, " text-anchor=\"middle\"", x_label);
 }
 
 /// A curve, interrupted where there is no number; few points are marked.
@@ -216,7 +229,8 @@ CLIPX_INLINE std::string svg_curve(const plane& paper, std::string_view look, co
     const auto x = px(paper.at_x(p.x)), y = px(paper.at_y(p.y));
     path += down ? cat(" ", x, " ", y) : cat("M", x, " ", y, " L", x, " ", y);  // with round caps a lone point is a dot
     marks += cat("<circle class=\"", look, "\" cx=\"", x, "\" cy=\"", y, "\" r=\"3.2\"/>\n");
-    down = true, ++numbers;
+    down = true;
+    ++numbers;
   }
   return cat("<path class=\"", look, "\" d=\"", path, "\"/>\n", numbers <= 40 ? marks : "");
 }
@@ -229,7 +243,12 @@ CLIPX_INLINE std::string draw(const chart& c, bool alone) {
   for (const auto& one : c.curves)
     for (auto& p : drawn.emplace_back(thin(one.points))) {
       if (std::abs(p.y) < 1e-100) p.y = 0;
-      if (drawable(p.y)) x0 = std::min(x0, p.x), x1 = std::max(x1, p.x), y0 = std::min(y0, p.y), y1 = std::max(y1, p.y);
+      if (drawable(p.y)) {
+        x0 = std::min(x0, p.x);
+        x1 = std::max(x1, p.x);
+        y0 = std::min(y0, p.y);
+        y1 = std::max(y1, p.y);
+      }
     }
   const double left = c.y_label.empty() ? 64 : 78, top = c.curves.size() > 1 ? 70 : 50, wide = c.width - left - 34,
                tall = c.height - top - 52, middle = top + tall / 2;
@@ -246,7 +265,7 @@ CLIPX_INLINE std::string draw(const chart& c, bool alone) {
   out += cat("<rect class=\"paper\" width=\"", c.width, "\" height=\"", c.height, "\" rx=\"6\"/>\n");
   out += svg_text(left, 29, " class=\"title\"", c.title);
   if (!(x0 <= x1)) return out + svg_text(left + wide / 2, middle, " text-anchor=\"middle\"", "nothing to draw yet") + "</svg>\n";
-  out += svg_axes(paper);
+  out += svg_axes(paper, c.x_label);
   if (!c.y_label.empty())
     out += svg_text(20, middle, cat(" text-anchor=\"middle\" transform=\"rotate(-90 20 ", px(middle), ")\""), c.y_label);
   double key = left;

@@ -40,7 +40,7 @@ CLIPX_INLINE void growing_file::append(std::string_view bytes) {
 }
 
 /// The text with U+FFFD for what is not UTF-8.
-CLIPX_INLINE std::string valid_utf8(std::string_view text) {
+CLIPX_INLINE std::string repaired_utf8(std::string_view text) {
   const auto quoted = json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
   return json::parse(quoted).get<std::string>();
 }
@@ -66,7 +66,8 @@ CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(con
     const auto step = object.find("step");
     expect(step != object.end() && step->is_number_unsigned() && step->get<std::uint64_t>() <= std::uint64_t(1) << 62,
            [&] { return cat(place, ": expected a whole number \"step\""); });
-    record.step = step->get<dim>(), record.line = text.substr(0, end + 1);
+    record.step = step->get<dim>();
+    record.line = text.substr(0, end + 1);
     for (const auto& name : names) {
       if (name == "step") continue;
       const auto& value = object[name];
@@ -106,10 +107,13 @@ CLIPX_INLINE void put_varint(std::string& out, std::uint64_t number) {
 
 /// Fields of a message: number and wire type (0 varint, 1 eight bytes, 2 counted bytes, 5 four bytes), then the value.
 CLIPX_INLINE void put_varint(std::string& out, int field, std::uint64_t number) {
-  out += static_cast<char>(field << 3 | 0), put_varint(out, number);
+  out += static_cast<char>(field << 3 | 0);
+  put_varint(out, number);
 }
 CLIPX_INLINE void put_bytes(std::string& out, int field, std::string_view bytes) {
-  out += static_cast<char>(field << 3 | 2), put_varint(out, bytes.size()), out += bytes;
+  out += static_cast<char>(field << 3 | 2);
+  put_varint(out, bytes.size());
+  out += bytes;
 }
 
 /// Event {wall_time = 1, step = 2, oneof: file_version = 3, summary = 5, session_log = 7}, framed.
@@ -117,7 +121,8 @@ CLIPX_INLINE std::string event_record(dim step, int field, std::string_view body
   const auto masked_crc = [](std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xA282EAD8u; };
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::string event, out;
-  event += static_cast<char>(1 << 3 | 1), put_little_endian(event, std::bit_cast<std::uint64_t>(now));
+  event += static_cast<char>(1 << 3 | 1);
+  put_little_endian(event, std::bit_cast<std::uint64_t>(now));
   put_varint(event, 2, static_cast<std::uint64_t>(step));
   put_bytes(event, field, body);
   put_little_endian(out, std::uint64_t(event.size()));
@@ -167,7 +172,7 @@ CLIPX_INLINE void metrics_log::write(dim step, std::span<const metric> values) {
   std::string line = cat("{\"step\": ", step), summary;
   std::vector<std::string> tags{"step"};
   for (const metric& m : values) {
-    const auto tag = detail::valid_utf8(m.name);
+    const auto tag = detail::repaired_utf8(m.name);
     expect(std::find(tags.begin(), tags.end(), tag) == tags.end(),
            [&] { return cat("metrics_log: step ", step, ": \"", tag, "\" twice in one line"); });
     tags.push_back(tag);

@@ -18,7 +18,8 @@ class growing_file {
   growing_file(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
   growing_file(growing_file&& o) noexcept : fd_(std::exchange(o.fd_, -1)), path_(std::move(o.path_)) {}
   growing_file& operator=(growing_file&& o) noexcept {
-    std::swap(fd_, o.fd_), std::swap(path_, o.path_);
+    std::swap(fd_, o.fd_);
+    std::swap(path_, o.path_);
     return *this;
   }
   ~growing_file();

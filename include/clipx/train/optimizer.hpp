@@ -5,7 +5,6 @@
 #include "../core/function_ref.hpp"
 #include "../core/params.hpp"
 #include "../core/step.hpp"
-#include "../loss/contrastive.hpp"
 
 namespace clipx {
 
@@ -32,17 +31,20 @@ class optimizer {
       : model_(&model), device_(&model.device()), options_(o) {
     const dim low = model.memory().low.size(), high = model.memory().high.size();
     expect(low > 0, "optimizer: the model does not own its parameters");
-    low_ = make(low, !wide), high_ = make(high, false);
+    low_ = make(low, !wide);
+    high_ = make(high, false);
     if constexpr (!wide) device_->copy(mat<const T>(model.memory().low.data(), 1, low), low_.master.as_mat(1, low));
-    if (o.average > 0)
-      device_->copy(master(false), low_.mean.as_mat(1, low)), device_->copy(master(true), high_.mean.as_mat(1, high));
+    if (o.average > 0) {
+      device_->copy(master(false), low_.mean.as_mat(1, low));
+      device_->copy(master(true), high_.mean.as_mat(1, high));
+    }
     for (bool decayed : {true, false})
       walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role r) {
         if (r == role::weight && (s.sizes.size() > 1) == decayed && trained(name)) extend(m, s.count(), decayed);
       });
   }
 
-  /// One step along `grad`, a model of the same shape, which is cleared. The log scale stays in [0, ln 100].
+  /// One step along `grad`, a model of the same shape, which is cleared.
   void update(Model& grad, double lr) {
     auto& memory = device_->memory();
     const auto start = memory.here();
@@ -71,7 +73,7 @@ class optimizer {
       }
     }
     memory.release(start);
-    clamp_log_scale(*device_, model_->logit_scale);
+    if constexpr (requires { model_->clamp(); }) model_->clamp();
     if (options_.average > 0)
       for (bool high : {false, true}) {
         auto& s = high ? high_ : low_;
@@ -95,7 +97,8 @@ class optimizer {
       const auto part = [&](const buffer<A>& b) { return mat<A>(b.data() + at, m.rows, m.cols); };
       if constexpr (std::is_same_v<E, A>) f("weights." + name, s, m);
       else f("weights." + name, s, part(kept.master));
-      f("m." + name, s, part(kept.m)), f("v." + name, s, part(kept.v));
+      f("m." + name, s, part(kept.m));
+      f("v." + name, s, part(kept.v));
       if (options_.average > 0) f("average." + name, s, part(kept.mean));
     });
   }

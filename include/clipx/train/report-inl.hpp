@@ -101,8 +101,10 @@ CLIPX_INLINE std::string figures_table(const run_record& run) {
 
 CLIPX_INLINE std::string curves_section(const run_record& run) {
   std::string out = "<div class=\"curves\">\n";
-  if (auto c = loss_chart(run, "loss", 1072, 420); !c.curves.empty())
-    c.y_label.clear(), out += cat("<div class=\"wide\">", draw(c, false), "</div>\n");
+  if (auto c = loss_chart(run, "loss", 1072, 420); !c.curves.empty()) {
+    c.y_label.clear();
+    out += cat("<div class=\"wide\">", draw(c, false), "</div>\n");
+  }
   const auto add = [&](const std::string& title, const series* s, bool noisy) {
     if (!s) return;
     chart c{title, "", {}, 528, 300};
@@ -134,7 +136,7 @@ CLIPX_INLINE std::string report_page(const run_record& run, const std::string& t
   if (!facts.empty()) {
     out += "<h2>Settings</h2>\n<div class=\"scroll\"><table>\n";
     for (const auto& [name, value] : facts)
-      out += cat("<tr><th>", escape_markup(valid_utf8(name)), "</th><td>", escape_markup(valid_utf8(value)), "</td></tr>\n");
+      out += cat("<tr><th>", escape_markup(repaired_utf8(name)), "</th><td>", escape_markup(repaired_utf8(value)), "</td></tr>\n");
     out += "</table></div>\n";
   }
   if (!run.all.empty()) out += cat("<h2>Final figures</h2>\n", figures_table(run));
@@ -147,7 +149,7 @@ CLIPX_INLINE std::string report_page(const run_record& run, const std::string& t
 CLIPX_INLINE void write_training_report(const std::string& folder, const std::string& title,
                                         std::span<const std::pair<std::string, std::string>> facts) {
   const auto run = detail::read_record(folder + "/metrics.jsonl");
-  const auto name = detail::valid_utf8(title);
+  const auto name = detail::repaired_utf8(title);
   write_file(folder + "/loss.svg", detail::draw(detail::loss_chart(run, name, 860, 460), true));
   write_file(folder + "/report.html", detail::report_page(run, name, facts));
 }

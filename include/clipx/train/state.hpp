@@ -2,11 +2,12 @@
 #pragma once
 #include <charconv>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "../zero_shot/checkpoint.hpp"
+#include "../checkpoint/checkpoint.hpp"
 #include "trainer.hpp"
 
 namespace clipx {
@@ -19,9 +20,9 @@ template <class A>
 inline constexpr dtype dtype_of = std::is_same_v<A, double> ? dtype::f64 : dtype::f32;
 
 /// Writes the tensors of a trainer's state that rename(name) keeps (it gives the name in the file, or "").
-template <class Encoder, backend B>
-void write_state(const std::string& path, trainer<Encoder, B>& t, function_ref<std::string(const std::string&)> rename, dtype type,
-                 const state_facts& facts) {
+template <class Architecture, backend B, class Loss>
+void write_state(const std::string& path, trainer<Architecture, B, Loss>& t, function_ref<std::string(const std::string&)> rename,
+                 dtype type, const state_facts& facts) {
   using A = accum_t<B>;
   std::vector<tensor_to_write> tensors;
   std::vector<mat<A>> views;
@@ -40,12 +41,40 @@ void write_state(const std::string& path, trainer<Encoder, B>& t, function_ref<s
       },
       facts);
 }
+inline void write_model_files(const std::string& folder, const checkpoint_config& config, const tokenizer& text) {
+  for (auto& [name, bytes] : text.files()) write_file(folder + "/" + name, bytes);
+  write_file(folder + "/open_clip_config.json", open_clip_config_text(config));
+}
 }  // namespace detail
+
+/// Errors: the model's parameters are not those that the configuration describes, or the tokenizer has another vocabulary.
+template <class Model>
+void check_described(Model& model, const checkpoint_config& config, const tokenizer& text) {
+  check_config(config);
+  const auto expected = parameter_shapes(config.model);
+  std::vector<std::string> issues;
+  std::size_t i = 0;
+  walk(model, [&](const std::string& name, auto&, const shape& s, role) {
+    if (i >= expected.size()) issues.push_back(cat("not described: ", name, " ", s.text()));
+    else if (expected[i].first != name || expected[i].second != s)
+      issues.push_back(
+          cat("described: ", expected[i].first, " ", expected[i].second.text(), ", the model has ", name, " ", s.text()));
+    ++i;
+  });
+  for (; i < expected.size(); ++i) issues.push_back(cat("described: ", expected[i].first, ", the model has no such parameter"));
+  if (config.model.vision.policy().has_text() && text.vocab_size() != config.model.text.vocab_size)
+    issues.push_back(cat("the text tower has ", config.model.text.vocab_size, " tokens, the tokenizer ", text.vocab_size()));
+  if (issues.size() > 24) {
+    issues.resize(24);
+    issues.push_back("... and more");
+  }
+  throw_issues("the model is not what its configuration describes", issues);
+}
 
 /// Weights (masters), moments, average and statistics, exactly as they are; the file appears whole or not at all. Errors: a disk
 /// that is full, a folder that is not there.
-template <class Encoder, backend B>
-void write_training_state(const std::string& path, trainer<Encoder, B>& t, state_facts facts) {
+template <class Architecture, backend B, class Loss>
+void write_training_state(const std::string& path, trainer<Architecture, B, Loss>& t, state_facts facts) {
   t.fit_average();
   facts.emplace_back("steps", cat(t.count()));
   detail::write_state(
@@ -54,8 +83,8 @@ void write_training_state(const std::string& path, trainer<Encoder, B>& t, state
 
 /// The trainer as it was when the file was written. Returns the file's facts. One error lists what is missing or has another shape
 /// or type.
-template <class Encoder, backend B>
-state_facts read_training_state(const std::string& path, trainer<Encoder, B>& t) {
+template <class Architecture, backend B, class Loss>
+state_facts read_training_state(const std::string& path, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
   const auto file = safetensors::open(path);
   const auto find = [&](std::string_view key) {
@@ -87,10 +116,10 @@ state_facts read_training_state(const std::string& path, trainer<Encoder, B>& t)
 }
 
 /// Begins from a trained model instead of initial weights: weights and average, no steps done.
-template <class Encoder, backend B>
-void read_weights(const checkpoint& from, trainer<Encoder, B>& t) {
+template <class Architecture, backend B, class Loss>
+void read_weights(const checkpoint& from, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
-  const auto shapes = parameter_shapes(t.model().config());
+  const auto shapes = parameter_shapes(t.config().model);
   const auto sources = from.match(shapes);
   t.optimizer().each_state([&](const std::string& name, const shape& s, mat<A> m) {
     for (std::string_view prefix : {"weights.", "average."})
@@ -108,17 +137,37 @@ void read_weights(const checkpoint& from, trainer<Encoder, B>& t) {
 /// Writes what training has yielded so far (the average where one is kept, else the weights) to a folder that is there, in
 /// open_clip's layout, which load() and `--model` take: weights in f32, vocab.json, merges.txt, open_clip_config.json. Each file is
 /// written whole or not at all, the config last.
-template <class Encoder, backend B>
-void write_model(const std::string& folder, trainer<Encoder, B>& t, const checkpoint_config& config, const tokenizer& text) {
+template <class Architecture, backend B, class Loss>
+void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, const tokenizer& text) {
+  check_described(t.model(), t.config(), text);
   const std::string_view prefix = t.options().optimizer.average > 0 ? "average." : "weights.";
   t.fit_average();
   detail::write_state(
       folder + "/open_clip_model.safetensors", t,
       [&](const std::string& name) { return name.starts_with(prefix) ? name.substr(prefix.size()) : std::string(); }, dtype::f32,
       {{"format", "pt"}});
-  write_file(folder + "/vocab.json", text.vocab_text());
-  write_file(folder + "/merges.txt", text.merges_text());
-  write_file(folder + "/open_clip_config.json", open_clip_config_text(config));
+  detail::write_model_files(folder, t.config(), text);
+}
+
+/// The same for any model, a trainable or what else has walk() and device(). Errors: parameters that the configuration does not
+/// describe, a tokenizer of another vocabulary; nothing is written then.
+template <class Model>
+requires requires(Model& m) { m.device(); }
+void write_model(const std::string& folder, Model& model, const checkpoint_config& config, const tokenizer& text) {
+  check_described(model, config, text);
+  std::vector<tensor_to_write> tensors;
+  std::vector<std::function<void(std::span<double>)>> reads;
+  auto& device = model.device();
+  walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
+    tensors.push_back({name, dtype::f32, s.sizes});
+    reads.push_back([&device, m](std::span<double> out) {
+      device.download(mat<const E>(m), mat<double>(out.data(), m.rows, m.cols));
+      device.sync();
+    });
+  });
+  write_safetensors(folder + "/open_clip_model.safetensors", tensors, [&](std::size_t i, std::span<double> out) { reads[i](out); },
+                    {{"format", "pt"}});
+  detail::write_model_files(folder, config, text);
 }
 
 }  // namespace clipx

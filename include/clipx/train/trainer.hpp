@@ -1,9 +1,10 @@
 // trainer: a model with all that belongs to its training. A step takes a batch of pairs; everything random in it is a function of
 // the seed and the step's number, so a trainer restored from a file goes on as if it had never stopped.
 #pragma once
+#include "../checkpoint/config.hpp"
 #include "../core/random.hpp"
-#include "../model/init.hpp"
 #include "gradients.hpp"
+#include "init.hpp"
 #include "optimizer.hpp"
 #include "schedule.hpp"
 
@@ -13,7 +14,7 @@ struct trainer_options {
   gradient_options gradients;  // train_image, train_text: a locked tower's weights stay as they are
   optimizer_options optimizer;
   cosine_schedule schedule;
-  double patch_dropout = 0;  // share of a ViT's patches that are left out, others in each picture and step
+  double patch_dropout = 0;  // fraction of a ViT's patches that are left out, others in each picture and step
   dim whole_from = -1;       // from this step on none is left out; -1: never
   std::uint64_t seed = 0;    // of the initial weights and the patch dropout
 };
@@ -21,33 +22,38 @@ struct trainer_options {
 /// Which patches of N pictures of L tokens go on: (N, L') rows, each picture's class token first. Empty where share is 0.
 std::vector<std::int32_t> choose_patches(dim N, dim L, double share, const draws& draw);
 
-template <class Encoder, backend B>
+/// Architecture and Loss are policies, from clipx's lists or of the caller's own.
+template <class Architecture, backend B, class Loss = contrastive>
 class trainer {
  public:
-  using model_type = clip<Encoder, B>;
-  /// A model with initial weights. Errors: options that suit no model (patch dropout of a ResNet, a share outside [0, 1)).
-  trainer(B& device, const clip_config& config, const trainer_options& o)
-      : options_(o),
-        model_(device, config),
+  using model_type = trainable<Architecture, B, Loss>;
+  /// A model with initial weights, its images normalized as the checkpoint's configuration says, which is what write_model writes.
+  /// Errors: a configuration of another architecture or loss, or one that does not agree with itself; options that suit no model
+  /// (patch dropout of an architecture without tokens, a fraction outside [0, 1)).
+  trainer(B& device, const checkpoint_config& config, const trainer_options& o)
+      : config_(with_loss(config)),
+        options_(o),
+        model_(device, config_.model),
         grad_(model_.zeros_like()),
-        initialised_((initialise(model_, o.seed), true)),
-        optimizer_(model_, o.optimizer, [&](const std::string& name) { return is_trained(name, o.gradients); }),
-        gradients_(model_, o.gradients) {
+        optimizer_(initialized(), o.optimizer, [&](const std::string& name) { return is_trained(name, o.gradients); }),
+        gradients_(model_, config_.pixels, o.gradients) {
     expect(o.patch_dropout >= 0 && o.patch_dropout < 1,
-           [&] { return cat("patch dropout: expected a share from 0 to below 1, got ", o.patch_dropout); });
-    expect(o.patch_dropout == 0 || !config.vision.is_resnet(), "patch dropout: a ModifiedResNet has no patches");
+           [&] { return cat("patch dropout: expected a fraction from 0 to below 1, got ", o.patch_dropout); });
+    expect(o.patch_dropout == 0 || has_tokens<visual_type>,
+           [] { return cat("patch dropout: a ", Architecture::config::name, " has no patches"); });
   }
   trainer(const trainer&) = delete;
 
-  /// One step of the optimiser on N pictures (N, n n 3), 8-bit RGB, and their texts (ids from start to end).
+  /// One step of the optimizer on N images (N, n n 3), 8-bit RGB, and their texts (ids from start to end).
   void step(std::span<const std::uint8_t> rgb, std::span<const std::vector<std::int32_t>> texts) {
-    const bool whole = options_.whole_from >= 0 && count() >= options_.whole_from;
-    const auto chosen = choose_patches(static_cast<dim>(texts.size()), model_.config().vision.tokens(),
-                                       whole ? 0 : options_.patch_dropout, draws(options_.seed, 0x9a7c4, count()));
-    gradients_({rgb, texts, chosen}, grad_);
+    step(rgb, packed_texts::pack(texts, config_.model.text));
+  }
+  /// The same with texts that are packed already, as a loader gives them.
+  void step(std::span<const std::uint8_t> rgb, const packed_texts& texts) {
+    gradients_({rgb, texts, choose_patches_of(texts.count())}, grad_);
     optimizer_.update(grad_, options_.schedule(count()));
     const auto& g = options_.gradients;
-    if (options_.optimizer.average > 0 && model_.config().vision.is_resnet() && g.batch_statistics && g.train_image)
+    if (options_.optimizer.average > 0 && has_statistics<visual_type, B> && g.batch_statistics && g.train_image)
       last_.assign(rgb.begin(), rgb.end());
   }
   /// Gives the averaged weights BatchNorm statistics that are theirs, of the last step's pictures (Izmailov et al. 2018,
@@ -58,7 +64,7 @@ class trainer {
     if (last_.empty()) return;
     auto averaged = model_.zeros_like();
     optimizer_.average(averaged);
-    pair_gradients<model_type>(averaged, options_.gradients).fit_statistics(last_);
+    pair_gradients<model_type>(averaged, config_.pixels, options_.gradients).fit_statistics(last_);
     optimizer_.average_statistics(averaged);
   }
   /// After a checkpoint's values were written through the optimiser: `count` steps are done.
@@ -68,28 +74,49 @@ class trainer {
   }
   /// Of the last step's batch; waits for the device.
   double loss() { return gradients_.loss(); }
+  /// Of the last out.size() steps' batches, oldest first; waits for the device. Errors: more than losses_kept, or than steps that
+  /// this trainer has done itself.
+  void losses(std::span<double> out) { gradients_.losses(out); }
+  static constexpr dim losses_kept = pair_gradients<model_type>::losses_kept;
   /// Of the next step.
   double learning_rate() const { return options_.schedule(count()); }
-  double log_scale() const {
-    using A = accum_t<B>;
-    double t = 0;
-    model_.device().download(mat<const A>(model_.logit_scale), mat<double>(&t, 1, 1));
-    model_.device().sync();
-    return t;
-  }
+  /// How the model scores now; waits for the device.
+  scoring score() { return scoring_now(model_); }
   /// Steps done.
   dim count() const { return optimizer_.count(); }
   const trainer_options& options() const { return options_; }
+  const checkpoint_config& config() const { return config_; }
   model_type& model() { return model_; }
   clipx::optimizer<model_type>& optimizer() { return optimizer_; }
 
  private:
+  using visual_type = typename model_type::towers_type::visual_type;
   static bool is_trained(const std::string& name, const gradient_options& o) {
-    return name.starts_with("logit_") || (name.starts_with("visual.") ? o.train_image : o.train_text);
+    for (auto& [own, s] : Loss::shapes())
+      if (own == name) return true;
+    return name.starts_with("visual.") ? o.train_image : o.train_text;
   }
+  static checkpoint_config with_loss(checkpoint_config c) {
+    if (!c.model.loss) c.model.loss = typename Loss::config{};
+    (void)c.model.loss.as<typename Loss::config>();  // errors: another loss
+    check_config(c);
+    return c;
+  }
+  std::vector<std::int32_t> choose_patches_of(dim N) const {
+    const bool whole = options_.whole_from >= 0 && count() >= options_.whole_from;
+    if constexpr (has_tokens<visual_type>)
+      return choose_patches(N, model_.towers.visual.tokens(), whole ? 0 : options_.patch_dropout,
+                            draws(options_.seed, 0x9a7c4, count()));
+    else return {};
+  }
+  /// The model with initial weights, before the optimizer copies them.
+  model_type& initialized() {
+    initialize(model_, config_.model, options_.seed);
+    return model_;
+  }
+  checkpoint_config config_;
   trainer_options options_;
   model_type model_, grad_;
-  bool initialised_;  // before the optimiser copies the weights
   clipx::optimizer<model_type> optimizer_;
   pair_gradients<model_type> gradients_;
   std::vector<std::uint8_t> last_;  // the last step's pictures, for fit_average

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "embeddings.hpp"
+#include "../checkpoint/embeddings.hpp"
 #include "prompts.hpp"
 
 namespace clipx {

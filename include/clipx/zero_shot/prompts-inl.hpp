@@ -1,6 +1,8 @@
 #pragma once
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
@@ -76,6 +78,17 @@ CLIPX_INLINE std::vector<std::string> split_lines(const std::string& text) {
 
 CLIPX_INLINE std::vector<std::string> read_lines(const std::string& path) { return detail::split_lines(detail::read_text(path)); }
 
+CLIPX_INLINE std::vector<std::string> read_texts(const std::string& path) {
+  std::istringstream text(detail::read_text(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(std::move(line));
+  }
+  expect(!lines.empty(), [&] { return cat(path, ": expected a text a line, got an empty file"); });
+  return lines;
+}
+
 CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const std::string> templates) {
   const auto text = detail::read_text(path);
   prompt_set out;
@@ -98,7 +111,10 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
       const auto tab = line.find('\t');
       expect(tab != std::string::npos, [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line, "\""); });
       const auto name = trimmed(line.substr(0, tab));
-      if (out.classes.empty() || out.classes.back() != name) out.classes.push_back(name), out.prompts.emplace_back();
+      if (out.classes.empty() || out.classes.back() != name) {
+        out.classes.push_back(name);
+        out.prompts.emplace_back();
+      }
       out.prompts.back().push_back(trimmed(line.substr(tab + 1)));
     }
   }
@@ -115,6 +131,19 @@ CLIPX_INLINE std::vector<std::string> read_templates(const std::string& path) {
     expect(line.find("{}") != std::string::npos,
            [&] { return cat(path, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\""); });
   return lines;
+}
+
+CLIPX_INLINE std::vector<std::string> model_templates(const checkpoint& model) {
+  const auto file = std::filesystem::path(model.folder()) / "templates.txt";
+  std::error_code none;
+  if (model.folder().empty() || !std::filesystem::exists(file, none)) return {};
+  return read_templates(file.string());
+}
+
+CLIPX_INLINE std::vector<std::string> choose_templates(const std::string& file, const checkpoint& model) {
+  if (!file.empty()) return read_templates(file);
+  if (auto own = model_templates(model); !own.empty()) return own;
+  return {default_templates().begin(), default_templates().end()};
 }
 
 }  // namespace clipx

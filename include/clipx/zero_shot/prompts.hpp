@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "../checkpoint/checkpoint.hpp"
+
 namespace clipx {
 
 /// Every class with all its texts.
@@ -27,8 +29,19 @@ std::string trimmed(std::string line);
 /// The lines of a text file, ends trimmed, empty ones and a byte order mark left out. "-" reads standard input.
 std::vector<std::string> read_lines(const std::string& path);
 
+/// Every line of a text file, without its line end: empty lines too, so that results belong to lines. "-" reads standard input.
+/// Error: no lines.
+std::vector<std::string> read_texts(const std::string& path);
+
 /// Prompt templates, one a line. Errors: none, a line without {}.
 std::vector<std::string> read_templates(const std::string& path);
+
+/// The templates.txt in a checkpoint's folder: prompts like the captions that the model was trained on, one a line, with {} for the
+/// class name. Empty where there is none. clipx's own addition to the layouts.
+std::vector<std::string> model_templates(const checkpoint& model);
+
+/// The templates of a file; where that is "", the model's own; where it has none, default_templates().
+std::vector<std::string> choose_templates(const std::string& file, const checkpoint& model);
 
 /// A class a line; or, where the file is a JSON object {"class": ["text", ...]} or has lines "class<TAB>text", prompts of each
 /// class's own, to which the templates do not apply.

@@ -1,4 +1,4 @@
-// Ranking: labels of a picture, the k nearest rows, and the metrics of the paper's evaluations. Ties go to the smaller index.
+// Ranking: labels of an image, the k nearest rows, and recall of retrieval. Ties go to the smaller index.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -9,10 +9,11 @@
 
 #include "../core/error.hpp"
 #include "../core/mat.hpp"
+#include "../loss/policy.hpp"
 
 namespace clipx {
 
-/// Indices of the k largest scores, falling.
+/// Indices of the k largest scores, in descending order of the scores.
 template <class A>
 std::vector<dim> top_k(std::span<const A> scores, dim k) {
   std::vector<dim> order(scores.size());
@@ -26,93 +27,117 @@ std::vector<dim> top_k(std::span<const A> scores, dim k) {
   return order;
 }
 
-/// (label, probability) falling: softmax of exp(log_scale) * cosine over the labels.
+/// (label, probability) of an image by its cosines with the labels, in descending order.
 template <class A>
-std::vector<std::pair<dim, double>> probabilities(std::span<const A> cosines, double log_scale) {
-  const auto order = top_k(cosines, static_cast<dim>(cosines.size()));
+std::vector<std::pair<dim, double>> rank(std::span<const A> cosines, const scoring& score) {
+  std::vector<double> p(cosines.begin(), cosines.end());
+  score.probabilities(p);
   std::vector<std::pair<dim, double>> out;
-  double sum = 0;
-  for (dim label : order) {
-    const double gap = static_cast<double>(cosines[static_cast<std::size_t>(label)]) -
-                       static_cast<double>(cosines[static_cast<std::size_t>(order[0])]);
-    out.emplace_back(label, std::exp(std::exp(log_scale) * gap));
-    sum += out.back().second;
-  }
-  for (auto& [label, p] : out) p /= sum;
+  for (dim label : top_k(cosines, static_cast<dim>(cosines.size()))) out.emplace_back(label, p[static_cast<std::size_t>(label)]);
   return out;
 }
 
-/// Right pictures among the first and the first five, by class, with pictures whose two best scores nearly tie.
-struct zero_shot_metrics {
-  dim pictures = 0, right_at_1 = 0, right_at_5 = 0;
-  double acc1 = 0, acc5 = 0, mean_per_class_recall = 0;
-  std::vector<dim> ties;  // pictures whose two best cosines differ by less than 1e-5
+/// Hits among the first k, counted as whole numbers, so that a recall is the fraction itself.
+class recall_counter {
+ public:
+  explicit recall_counter(std::vector<dim> ks) : k_(std::move(ks)), hits_(k_.size()) {}
+  /// `rank`: how many candidates stand before the first hit.
+  void add(dim rank) {
+    for (std::size_t i = 0; i < k_.size(); ++i) hits_[i] += rank < k_[i];
+  }
+  /// The fraction of `queries` with a hit, at each k.
+  std::vector<double> recall(dim queries) const {
+    std::vector<double> out;
+    for (dim n : hits_) out.push_back(static_cast<double>(n) / static_cast<double>(queries));
+    return out;
+  }
+
+ private:
+  std::vector<dim> k_, hits_;
 };
 
-/// cosines (N, C), labels (N) in 0 .. C - 1. Mean per class is over the classes that have pictures.
-template <class A>
-zero_shot_metrics evaluate_zero_shot(std::span<const A> cosines, std::span<const dim> labels, dim classes) {
-  zero_shot_metrics m;
-  m.pictures = static_cast<dim>(labels.size());
-  std::vector<dim> right(static_cast<std::size_t>(classes)), seen(static_cast<std::size_t>(classes));
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    expect(labels[i] >= 0 && labels[i] < classes,
-           [&] { return cat("picture ", i, ": expected a label from 0 to ", classes - 1, ", got ", labels[i]); });
-    const auto scores = cosines.subspan(i * static_cast<std::size_t>(classes), static_cast<std::size_t>(classes));
-    const auto best = top_k(scores, 5);
-    const bool first = best[0] == labels[i];
-    m.right_at_1 += first, m.right_at_5 += std::find(best.begin(), best.end(), labels[i]) != best.end();
-    right[static_cast<std::size_t>(labels[i])] += first, seen[static_cast<std::size_t>(labels[i])] += 1;
-    if (best.size() > 1 && static_cast<double>(scores[static_cast<std::size_t>(best[0])]) -
-                                   static_cast<double>(scores[static_cast<std::size_t>(best[1])]) <
-                               1e-5)
-      m.ties.push_back(static_cast<dim>(i));
-  }
-  expect(m.pictures > 0, "zero-shot evaluation: expected at least one labelled picture, got none");
-  double sum = 0, present = 0;
-  for (std::size_t c = 0; c < seen.size(); ++c)
-    if (seen[c]) sum += static_cast<double>(right[c]) / static_cast<double>(seen[c]), present += 1;
-  m.mean_per_class_recall = sum / present;
-  m.acc1 = static_cast<double>(m.right_at_1) / static_cast<double>(m.pictures);
-  m.acc5 = static_cast<double>(m.right_at_5) / static_cast<double>(m.pictures);
-  return m;
-}
-
-/// R@k both ways. Text -> image: captions whose picture is among the first k. Image -> text: pictures with at least one of
-/// their captions among the first k (a hit, not a share).
+/// R@k both ways. Text -> image: captions whose image is among the first k. Image -> text: images with at least one of
+/// their captions among the first k (a hit, not a fraction).
 struct retrieval_metrics {
   std::vector<dim> k;
   std::vector<double> image_recall, text_recall;
 };
 
-/// cosines (texts, images); image_of[t] is the picture of text t.
+/// Counts texts as their scores come: of those is kept, for each image, which texts score highest.
+class retrieval_counter {
+ public:
+  /// image_of[t] is the image of text t. Error: no texts or no images.
+  retrieval_counter(std::vector<dim> image_of, dim images, std::vector<dim> ks = {1, 5, 10})
+      : image_of_(std::move(image_of)), k_(std::move(ks)), found_(k_), deepest_(*std::max_element(k_.begin(), k_.end())) {
+    expect(!image_of_.empty() && images > 0, "retrieval evaluation: expected pictures with captions, got none");
+    best_texts_.resize(static_cast<std::size_t>(images));
+  }
+
+  /// cosines (N, images) of the next N texts. Error: other sizes, more texts than there are.
+  template <class A>
+  void add(std::span<const A> cosines) {
+    const std::size_t images = best_texts_.size(), n = cosines.size() / images;
+    expect(n * images == cosines.size() && next_ + n <= image_of_.size(), [&] {
+      return cat("retrieval evaluation: expected cosines of ", images, " images with at most ", image_of_.size() - next_,
+                 " texts, got ", cosines.size());
+    });
+    for (std::size_t row = 0; row < n; ++row, ++next_) {
+      const auto scores = cosines.subspan(row * images, images);
+      const auto best = top_k(scores, deepest_);
+      found_.add(rank_of(best, std::find(best.begin(), best.end(), image_of_[next_])));
+      for (std::size_t i = 0; i < images; ++i) remember(best_texts_[i], static_cast<double>(scores[i]));
+    }
+  }
+
+  /// Error: texts are missing.
+  retrieval_metrics metrics() const {
+    expect(next_ == image_of_.size(),
+           [&] { return cat("retrieval evaluation: expected cosines of ", image_of_.size(), " texts, got ", next_); });
+    recall_counter texts(k_);
+    for (std::size_t i = 0; i < best_texts_.size(); ++i) {
+      const auto& best = best_texts_[i];
+      const auto own = [&](const scored& text) { return image_of_[text.text] == static_cast<dim>(i); };
+      texts.add(rank_of(best, std::find_if(best.begin(), best.end(), own)));
+    }
+    return {k_, found_.recall(static_cast<dim>(image_of_.size())), texts.recall(static_cast<dim>(best_texts_.size()))};
+  }
+
+ private:
+  struct scored {
+    double score;
+    std::size_t text;
+  };
+
+  /// The place of a hit; where there is none, one that counts for no k.
+  template <class List>
+  dim rank_of(const List& best, typename List::const_iterator hit) const {
+    return hit == best.end() ? deepest_ : hit - best.begin();
+  }
+  /// Keeps the best texts of an image in descending order of their scores; equal ones in the order of their indices.
+  void remember(std::vector<scored>& best, double score) const {
+    const bool full = static_cast<dim>(best.size()) == deepest_;
+    if (full && !(score > best.back().score)) return;
+    if (full) best.pop_back();
+    auto at = best.end();
+    while (at != best.begin() && score > (at - 1)->score) --at;
+    best.insert(at, {score, next_});
+  }
+
+  std::vector<dim> image_of_;
+  std::vector<dim> k_;
+  std::vector<std::vector<scored>> best_texts_;  // of each image
+  recall_counter found_;                         // images, by the texts so far
+  dim deepest_;
+  std::size_t next_ = 0;  // texts so far
+};
+
+/// The same of all texts at once: cosines (texts, images).
 template <class A>
 retrieval_metrics evaluate_retrieval(std::span<const A> cosines, std::span<const dim> image_of, dim images,
                                      std::vector<dim> ks = {1, 5, 10}) {
-  const dim texts = static_cast<dim>(image_of.size());
-  expect(texts > 0 && images > 0, "retrieval evaluation: expected pictures with captions, got none");
-  retrieval_metrics m{std::move(ks), {}, {}};
-  m.image_recall.resize(m.k.size()), m.text_recall.resize(m.k.size());
-  const dim deepest = *std::max_element(m.k.begin(), m.k.end());
-  auto count = [&](std::span<const dim> best, auto&& hit, std::vector<double>& recall, dim of) {
-    std::size_t rank = 0;
-    while (rank < best.size() && !hit(best[rank])) ++rank;
-    for (std::size_t i = 0; i < m.k.size(); ++i)
-      if (rank < best.size() && static_cast<dim>(rank) < m.k[i]) recall[i] += 1.0 / static_cast<double>(of);
-  };
-  for (dim t = 0; t < texts; ++t) {
-    const auto best = top_k(cosines.subspan(static_cast<std::size_t>(t * images), static_cast<std::size_t>(images)), deepest);
-    count(
-        best, [&](dim i) { return i == image_of[static_cast<std::size_t>(t)]; }, m.image_recall, texts);
-  }
-  std::vector<A> column(static_cast<std::size_t>(texts));
-  for (dim i = 0; i < images; ++i) {
-    for (dim t = 0; t < texts; ++t) column[static_cast<std::size_t>(t)] = cosines[static_cast<std::size_t>(t * images + i)];
-    const auto best = top_k(std::span<const A>(column), deepest);
-    count(
-        best, [&](dim t) { return image_of[static_cast<std::size_t>(t)] == i; }, m.text_recall, images);
-  }
-  return m;
+  retrieval_counter counter({image_of.begin(), image_of.end()}, images, std::move(ks));
+  counter.add(cosines);
+  return counter.metrics();
 }
 
 }  // namespace clipx

@@ -1,0 +1,10 @@
+// The families whose kernels are compiled for each instruction set. Read three times, as family.hpp says: no include guard.
+#include "attention.hpp"
+#include "dictionary.hpp"
+#include "elementwise.hpp"
+#include "images.hpp"
+#include "loss.hpp"
+#include "norm.hpp"
+#include "optimizer.hpp"
+#include "resample.hpp"
+#include "rows.hpp"

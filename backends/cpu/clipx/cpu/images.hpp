@@ -1,0 +1,125 @@
+// Images as rows, one pixel a row: patches and average pooling.
+#ifndef CLIPX_CPU_IMAGES_HPP
+#define CLIPX_CPU_IMAGES_HPP
+#include "family.hpp"
+
+namespace clipx::detail {
+
+template <class T>
+class cpu_images : cpu_family<T> {
+ public:
+  using cpu_family<T>::cpu_family;
+
+  /// Columns of a patch are (channel, ky, kx); `lead` rows before each image are left alone.
+  void im2col(mat<const T> x, const window& w, mat<T> cols);
+  void col2im(mat<const T> cols, const window& w, mat<T> x);
+  /// Mean over windows, stride = kernel, clipped to the image on each side.
+  void avgpool(mat<const T> x, const window& w, mat<T> y);
+  void avgpool_backward(mat<const T> dy, const window& w, mat<T> dx);
+};
+CLIPX_CPU_DECLARED(cpu_images);
+
+}  // namespace clipx::detail
+#endif
+
+#ifdef CLIPX_CPU_KERNELS
+HWY_BEFORE_NAMESPACE();
+namespace clipx::simd::HWY_NAMESPACE {
+
+/// The kernel clipped to the image, and the pooled image's size.
+struct pooling {
+  dim kh, kw, oh, ow;
+  explicit pooling(const window& w)
+      : kh(std::min(w.kernel, w.height)), kw(std::min(w.kernel, w.width)), oh(w.height / kh), ow(w.width / kw) {}
+};
+
+template <class T>
+void avgpool(mat<const T> x, const window& w, dim first, mat<T> y) {
+  const pooling p(w);
+  const auto scale = set(1.0f / static_cast<float>(p.kh * p.kw));
+  for (dim r = 0; r < y.rows; ++r) {
+    const dim place = first + r, image = place / (p.oh * p.ow), oy = place / p.ow % p.oh, ox = place % p.ow;
+    const dim corner = (image * w.height + oy * p.kh) * w.width + ox * p.kw;
+    along(w.channels, [&](auto at) CLIPX_LANES {
+      auto total = zero();
+      for (dim ky = 0; ky < p.kh; ++ky)
+        for (dim kx = 0; kx < p.kw; ++kx) total = total + at.get(x.row(corner + ky * w.width + kx));
+      at.put(total * scale, y.row(r));
+    });
+  }
+}
+
+template <class T>
+void avgpool_backward(mat<const T> dy, const window& w, dim first, mat<T> dx) {
+  const pooling p(w);
+  const auto scale = set(1.0f / static_cast<float>(p.kh * p.kw));
+  for (dim r = 0; r < dx.rows; ++r) {
+    const dim place = first + r, image = place / (w.height * w.width), iy = place / w.width % w.height, ix = place % w.width;
+    const dim oy = iy / p.kh, ox = ix / p.kw;
+    if (oy >= p.oh || ox >= p.ow) {  // a remainder that no window covers
+      along(w.channels, [&](auto at) CLIPX_LANES { at.put(zero(), dx.row(r)); });
+      continue;
+    }
+    const T* from = dy.row((image * p.oh + oy) * p.ow + ox);
+    along(w.channels, [&](auto at) CLIPX_LANES { at.put(at.get(from) * scale, dx.row(r)); });
+  }
+}
+
+}  // namespace clipx::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#ifdef CLIPX_CPU_MEMBERS
+namespace clipx::detail {
+
+template <class T>
+void cpu_images<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
+  const dim oh = w.out_height(), ow = w.out_width(), images = x.rows / (w.height * w.width), taps = w.kernel * w.kernel;
+  simd::parallel_ranges(this->threads_, images * oh * ow, w.patch(), 1, [&](dim first, dim n) {
+    for (dim place = first; place < first + n; ++place) {
+      const dim image = place / (oh * ow), top = place / ow % oh * w.stride - w.pad, left = place % ow * w.stride - w.pad;
+      T* to = cols.row(image * w.out_rows() + w.lead + place % (oh * ow));
+      for (dim tap = 0; tap < taps; ++tap) {
+        const dim iy = top + tap / w.kernel, ix = left + tap % w.kernel;
+        const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
+        const T* from = inside ? x.row((image * w.height + iy) * w.width + ix) : nullptr;
+        for (dim c = 0; c < w.channels; ++c) to[c * taps + tap] = from ? from[c] : T(0.0f);
+      }
+    }
+  });
+}
+template <class T>
+void cpu_images<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
+  const dim oh = w.out_height(), ow = w.out_width(), taps = w.kernel * w.kernel;
+  simd::parallel_ranges(this->threads_, x.rows, w.patch(), 1, [&](dim first, dim n) {
+    float* totals = simd::scratch(w.channels);
+    for (dim r = first; r < first + n; ++r) {
+      const dim image = r / (w.height * w.width), iy = r / w.width % w.height, ix = r % w.width;
+      std::fill_n(totals, w.channels, 0.0f);
+      for (dim tap = 0; tap < taps; ++tap) {  // the one window that sees this pixel through this tap, if any
+        const dim ty = iy + w.pad - tap / w.kernel, tx = ix + w.pad - tap % w.kernel;
+        if (ty < 0 || tx < 0 || ty % w.stride || tx % w.stride || ty / w.stride >= oh || tx / w.stride >= ow) continue;
+        const T* from = cols.row(image * w.out_rows() + w.lead + ty / w.stride * ow + tx / w.stride) + tap;
+        for (dim c = 0; c < w.channels; ++c) totals[c] += static_cast<float>(from[c * taps]);
+      }
+      for (dim c = 0; c < w.channels; ++c) x.row(r)[c] = T(totals[c]);
+    }
+  });
+}
+template <class T>
+void cpu_images<T>::avgpool(mat<const T> x, const window& w, mat<T> y) {
+  simd::parallel_ranges(this->threads_, y.rows, w.channels * (x.rows / std::max<dim>(y.rows, 1)), 1, [&](dim first, dim n) {
+    CLIPX_KERNEL(avgpool<T>)(x, w, first, y.row_range(first, n));
+  });
+}
+template <class T>
+void cpu_images<T>::avgpool_backward(mat<const T> dy, const window& w, mat<T> dx) {
+  simd::parallel_ranges(this->threads_, dx.rows, w.channels, 1, [&](dim first, dim n) {
+    CLIPX_KERNEL(avgpool_backward<T>)(dy, w, first, dx.row_range(first, n));
+  });
+}
+
+CLIPX_CPU_DEFINED(cpu_images);
+
+}  // namespace clipx::detail
+#endif

@@ -1,0 +1,112 @@
+// How work is divided among threads (OpenMP), and memory for what kernels keep between two passes.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <clipx/core/mat.hpp>
+#include <exception>
+#include <new>
+#include <vector>
+
+namespace clipx::simd {
+
+/// f(i) for i < n on up to `threads` threads, the next i to whichever thread is free; what f throws reaches the caller.
+template <class F>
+void parallel_tasks(int threads, dim n, F&& f) {
+  if (threads <= 1 || n <= 1) {
+    for (dim i = 0; i < n; ++i) f(i);
+    return;
+  }
+  std::exception_ptr thrown;
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(static_cast <int>(std::min <dim>(threads, n))) schedule(dynamic)
+#endif
+  for (dim i = 0; i < n; ++i) try {
+      f(i);
+    } catch (...) {
+#ifdef _OPENMP
+#pragma omp critical(clipx_thrown)
+#endif
+      thrown = std::current_exception();
+    }
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+/// f(first, n) for one range of `items` on each thread, in multiples of `grain`. `work` is the number of elements of an item: a
+/// thread is woken for no fewer than 2^15 of them.
+template <class F>
+void parallel_ranges(int threads, dim items, dim work, dim grain, F&& f) {
+  const dim most = std::min<dim>({threads, (items + grain - 1) / grain, items * work >> 15});
+  if (most <= 1) {
+    if (items > 0) f(dim{0}, items);
+    return;
+  }
+  const dim grains = (items + grain - 1) / grain;
+  parallel_tasks(static_cast<int>(most), most, [&](dim p) {
+    const dim from = grains * p / most * grain, to = std::min(items, grains * (p + 1) / most * grain);
+    f(from, to - from);
+  });
+}
+
+inline constexpr dim line = 64;  // elements: whole cache lines, whole vectors
+
+template <class E>
+mat<E> row_part(mat<E> m, dim first, dim n) {
+  return m ? m.row_range(first, n) : m;
+}
+/// f(parts...), each part a range of rows.
+template <class F, class... E>
+void parallel_rows(int threads, dim rows, dim work, F&& f, mat<E>... m) {
+  parallel_ranges(threads, rows, work, 1, [&](dim first, dim n) { f(row_part(m, first, n)...); });
+}
+/// f(parts...) where elements do not depend on each other: as one long row where nothing lies between the rows.
+template <class F, class... E>
+void parallel_elements(int threads, F&& f, mat<E>... m) {
+  const std::array<dim, sizeof...(m)> rows{m.rows...}, sizes{m.size()...};
+  if ((m.contiguous() && ...))
+    parallel_ranges(threads, sizes[0], 1, line, [&](dim first, dim n) { f(mat<E>(m.data + first, 1, n)...); });
+  else parallel_rows(threads, rows[0], sizes[0] / std::max<dim>(rows[0], 1), f, m...);
+}
+
+/// At least n floats, aligned for any vector, the same memory at each call on one thread. Not zeroed.
+inline float* scratch(dim n) {
+  struct memory {
+    float* data = nullptr;
+    dim size = 0;
+    ~memory() { ::operator delete(data, std::align_val_t(256)); }
+  };
+  thread_local memory m;
+  if (m.size < n) {
+    const dim size = n + n / 4;
+    auto* p = static_cast<float*>(::operator new(static_cast<std::size_t>(size) * sizeof(float), std::align_val_t(256)));
+    ::operator delete(m.data, std::align_val_t(256));
+    m.data = p;
+    m.size = size;
+  }
+  return m.data;
+}
+/// Floats of the calling thread, apart from those of scratch(): for what several threads fill together.
+inline float* shared_floats(dim n) {
+  thread_local std::vector<float> v;
+  if (static_cast<dim>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
+  return v.data();
+}
+
+/// Rows that one thread sums: a function of the columns alone, and few enough to stay in the cache.
+inline dim piece_rows(dim cols) { return std::max<dim>(1, (dim{1} << 9) / std::max<dim>(cols, 1)) * 64; }
+/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece, the pieces added in their order. The result lies in
+/// shared_floats().
+template <class F>
+mat<float> column_pieces(int threads, dim rows, dim cols, F&& f) {
+  const dim height = piece_rows(cols), pieces = (rows + height - 1) / height;
+  const mat<float> parts(shared_floats((pieces + 1) * 2 * cols), (pieces + 1) * 2, cols);
+  parallel_ranges(threads, pieces, height * cols, 1, [&](dim first, dim n) {
+    for (dim p = first; p < first + n; ++p) f(p * height, std::min(height, rows - p * height), parts.row_range(2 * (p + 1), 2));
+  });
+  const auto sums = parts.row_range(0, 2);
+  std::fill_n(sums.data, sums.size(), 0.0f);
+  for (dim p = 1; p <= pieces; ++p)
+    for (dim i = 0; i < sums.size(); ++i) sums.data[i] += parts.row(2 * p)[i];
+  return sums;
+}
+
+}  // namespace clipx::simd

@@ -1,0 +1,112 @@
+// Rows: added to others, summed, gathered and scattered.
+#ifndef CLIPX_CPU_ROWS_HPP
+#define CLIPX_CPU_ROWS_HPP
+#include "family.hpp"
+
+namespace clipx::detail {
+
+template <class T>
+class cpu_rows : cpu_family<T> {
+ public:
+  using cpu_family<T>::cpu_family;
+
+  /// y[r] += x[r mod x.rows]
+  void add_rows(mat<const T> x, mat<T> y);
+  /// y[r mod y.rows] += x[r]
+  void sum_rows(mat<const T> x, mat<T> y);
+  /// y[i] = x[ids[i]], ids (1, n).
+  void gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
+  /// y[ids[i]] += x[i]; rows of one id are added in float, in order, and rounded once.
+  void scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
+};
+CLIPX_CPU_DECLARED(cpu_rows);
+
+}  // namespace clipx::detail
+#endif
+
+#ifdef CLIPX_CPU_KERNELS
+HWY_BEFORE_NAMESPACE();
+namespace clipx::simd::HWY_NAMESPACE {
+
+/// y's rows are first, first + 1, ... of all.
+template <class T>
+void add_rows(mat<const T> x, dim first, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r) {
+    const T* from = x.row((first + r) % x.rows);
+    T* to = y.row(r);
+    along(y.cols, [&](auto at) CLIPX_LANES { at.put(at.get(from) + at.get(to), to); });
+  }
+}
+
+template <class T>
+void add_totals(const float* totals, dim cols, T* y) {
+  along(cols, [&](auto at) CLIPX_LANES { at.put(at.get(y) + at.get(totals), y); });
+}
+
+template <class T>
+void sum_rows(mat<const T> x, mat<T> y) {
+  float* totals = scratch(y.cols);
+  for (dim p = 0; p < y.rows; ++p) {
+    column_sums(p, y.rows, x.rows, y.cols, totals, [&](auto at, dim r) CLIPX_LANES { return at.get(x.row(r)); });
+    add_totals(totals, y.cols, y.row(p));
+  }
+}
+
+/// y += x[rows[0]] + ... + x[rows[n - 1]]
+template <class T>
+void sum_listed(mat<const T> x, const std::int32_t* rows, dim n, T* y) {
+  float* totals = scratch(x.cols);
+  column_sums(0, 1, n, x.cols, totals, [&](auto at, dim i) CLIPX_LANES { return at.get(x.row(rows[i])); });
+  add_totals(totals, x.cols, y);
+}
+
+}  // namespace clipx::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#ifdef CLIPX_CPU_MEMBERS
+namespace clipx::detail {
+
+template <class T>
+void cpu_rows<T>::add_rows(mat<const T> x, mat<T> y) {
+  simd::parallel_ranges(this->threads_, y.rows, y.cols, 1, [&](dim first, dim n) {
+    CLIPX_KERNEL(add_rows<T>)(x, first, y.row_range(first, n));
+  });
+}
+template <class T>
+void cpu_rows<T>::sum_rows(mat<const T> x, mat<T> y) {
+  simd::parallel_ranges(this->threads_, x.cols, x.rows, simd::line, [&](dim first, dim n) {
+    CLIPX_KERNEL(sum_rows<T>)(x.col_range(first, n), y.col_range(first, n));
+  });
+}
+template <class T>
+void cpu_rows<T>::gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y) {
+  simd::parallel_ranges(this->threads_, ids.cols, x.cols, 1, [&](dim first, dim n) {
+    for (dim i = first; i < first + n; ++i) std::copy_n(x.row(ids.data[i]), x.cols, y.row(i));
+  });
+}
+template <class T>
+void cpu_rows<T>::scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y) {
+  thread_local std::vector<std::int32_t> memory;
+  auto& order = memory;  // x's rows by id, in their own order within one; a plain reference: threads see this thread's
+  order.resize(static_cast<std::size_t>(ids.cols));
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](std::int32_t a, std::int32_t b) { return ids.data[a] != ids.data[b] ? ids.data[a] < ids.data[b] : a < b; });
+  const auto id = [&](dim i) { return ids.data[order[static_cast<std::size_t>(i)]]; };
+  simd::parallel_ranges(this->threads_, ids.cols, x.cols, 1, [&](dim first, dim n) {
+    dim i = first;
+    while (i > 0 && i < first + n && id(i) == id(i - 1)) ++i;  // a run that begins in the range before belongs to that one
+    while (i < first + n) {
+      dim end = i + 1;
+      while (end < ids.cols && id(end) == id(i)) ++end;
+      CLIPX_KERNEL(sum_listed<T>)(x, order.data() + i, end - i, y.row(id(i)));
+      i = end;
+    }
+  });
+}
+
+CLIPX_CPU_DEFINED(cpu_rows);
+
+}  // namespace clipx::detail
+#endif

@@ -1,0 +1,154 @@
+// Windows over images, a pixel a row: patches, their adjoint, average pooling. A thread a pack of the result.
+#pragma once
+#include "engine.hpp"
+
+namespace clipx::detail {
+
+template <class T>
+class cuda_conv : cuda_family {
+ public:
+  using cuda_family::cuda_family;
+
+  void im2col(mat<const T> x, const window& w, mat<T> cols);
+  void col2im(mat<const T> cols, const window& w, mat<T> x);
+  void avgpool(mat<const T> x, const window& w, mat<T> y);
+  void avgpool_backward(mat<const T> dy, const window& w, mat<T> dx);
+};
+
+}  // namespace clipx::detail
+
+#ifdef CLIPX_CUDA_DEFINITIONS
+#include "launch.cuh"
+
+namespace clipx::gpu {
+
+/// A window as kernels take it: in 32 bits, which divide far faster.
+struct frame {
+  int height, width, kernel, stride, pad, lead, out_height, out_width, out_rows;
+  explicit frame(const window& w)
+      : height(static_cast<int>(w.height)),
+        width(static_cast<int>(w.width)),
+        kernel(static_cast<int>(w.kernel)),
+        stride(static_cast<int>(w.stride)),
+        pad(static_cast<int>(w.pad)),
+        lead(static_cast<int>(w.lead)),
+        out_height(static_cast<int>(w.out_height())),
+        out_width(static_cast<int>(w.out_width())),
+        out_rows(static_cast<int>(w.out_rows())) {}
+};
+
+/// Columns of a patch are (channel, ky, kx); `lead` rows before each picture are left alone. cols has pictures * out_rows rows.
+/// Neighbouring threads write neighbouring columns; what they read lies in kernel^2 pixels, of which the cache keeps the rest.
+template <int N, class T>
+__global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
+  const auto [r, c] = here<N>();
+  if (r >= cols.rows || c >= cols.cols) return;
+  const int row = static_cast<int>(r), col = static_cast<int>(c), taps = w.kernel * w.kernel;
+  const int picture = row / w.out_rows, at = row % w.out_rows - w.lead;
+  if (at < 0) return;
+  const int top = at / w.out_width * w.stride - w.pad, left = at % w.out_width * w.stride - w.pad;
+  int channel = col / taps, ky = col % taps / w.kernel, kx = col % taps % w.kernel;
+  pack<T, N> out;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const int iy = top + ky, ix = left + kx;
+    const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
+    out.at[i] = inside ? x.row((picture * w.height + iy) * w.width + ix)[channel] : stored<T>(0.0f);
+    if (++kx == w.kernel) {
+      kx = 0;
+      if (++ky == w.kernel) {
+        ky = 0;
+        ++channel;
+      }
+    }
+  }
+  store(cols.row(r) + c, out);
+}
+
+/// x (pixels, channels) = the sum, for every pixel, of the patch elements that were taken from it, in the order of the taps.
+template <class T>
+__global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
+  const auto [r, c] = here<1>();
+  if (r >= x.rows || c >= x.cols) return;
+  const int row = static_cast<int>(r), taps = w.kernel * w.kernel;
+  const int picture = row / (w.height * w.width), iy = row / w.width % w.height, ix = row % w.width;
+  float sum = 0;
+  for (int ky = 0; ky < w.kernel; ++ky)
+    for (int kx = 0; kx < w.kernel; ++kx) {
+      const int y = iy + w.pad - ky, xx = ix + w.pad - kx;  // of the window's corner, times the stride
+      const int oy = y / w.stride, ox = xx / w.stride;
+      if (y < 0 || xx < 0 || oy * w.stride != y || ox * w.stride != xx || oy >= w.out_height || ox >= w.out_width) continue;
+      sum += value(cols.row(picture * w.out_rows + w.lead + oy * w.out_width + ox)[c * taps + ky * w.kernel + kx]);
+    }
+  x.row(r)[c] = stored<T>(sum);
+}
+
+/// The pooling kernel clipped to the picture, and the pooled picture's size.
+struct pooling {
+  int height, width, kh, kw, oh, ow;
+  explicit pooling(const window& w)
+      : height(static_cast<int>(w.height)),
+        width(static_cast<int>(w.width)),
+        kh(static_cast<int>(std::min(w.kernel, w.height))),
+        kw(static_cast<int>(std::min(w.kernel, w.width))),
+        oh(height / kh),
+        ow(width / kw) {}
+};
+template <int N, class T>
+__global__ void avgpool(mat<const T> x, pooling p, mat<T> y) {
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  const int row = static_cast<int>(r), picture = row / (p.oh * p.ow), oy = row / p.ow % p.oh, ox = row % p.ow;
+  floats<N> sum{};
+  for (int ky = 0; ky < p.kh; ++ky)
+    for (int kx = 0; kx < p.kw; ++kx)
+      sum = sum + load<N>(x.row((picture * p.height + oy * p.kh + ky) * p.width + ox * p.kw + kx) + c);
+  const float size = static_cast<float>(p.kh * p.kw);
+  store(y.row(r) + c, map([=](float v) { return v / size; }, sum));
+}
+/// A remainder that no window covers gets 0.
+template <int N, class T>
+__global__ void avgpool_backward(mat<const T> dy, pooling p, mat<T> dx) {
+  const auto [r, c] = here<N>();
+  if (r >= dx.rows || c >= dx.cols) return;
+  const int row = static_cast<int>(r), picture = row / (p.height * p.width);
+  const int oy = row / p.width % p.height / p.kh, ox = row % p.width / p.kw;
+  floats<N> g{};
+  if (oy < p.oh && ox < p.ow) g = load<N>(dy.row((picture * p.oh + oy) * p.ow + ox) + c);
+  const float size = static_cast<float>(p.kh * p.kw);
+  store(dx.row(r) + c, map([=](float v) { return v / size; }, g));
+}
+
+}  // namespace clipx::gpu
+
+namespace clipx::detail {
+
+template <class T>
+void cuda_conv<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
+  const auto kernel_of = [](auto n) { return gpu::im2col<n(), T>; };
+  each_pack(engine_, cols.rows, cols.cols, kernel_of, x, gpu::frame(w), cols);
+}
+
+template <class T>
+void cuda_conv<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
+  const dim3 block = gpu::pack_block(x.rows, x.cols);
+  run(engine_, gpu::col2im<T>, gpu::pack_grid(x.rows, x.cols, block), block, cols, gpu::frame(w), x);
+}
+
+template <class T>
+void cuda_conv<T>::avgpool(mat<const T> x, const window& w, mat<T> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::avgpool<n(), T>; }, x, gpu::pooling(w), y);
+}
+
+template <class T>
+void cuda_conv<T>::avgpool_backward(mat<const T> dy, const window& w, mat<T> dx) {
+  each_pack(
+      engine_, dx.rows, dx.cols, [](auto n) { return gpu::avgpool_backward<n(), T>; }, dy, gpu::pooling(w), dx);
+}
+
+template class cuda_conv<float>;
+template class cuda_conv<bf16>;
+
+}  // namespace clipx::detail
+#endif

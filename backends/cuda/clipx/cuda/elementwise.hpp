@@ -1,0 +1,160 @@
+// Element by element and row by row: sums, activations, pixels.
+#pragma once
+#include "engine.hpp"
+
+namespace clipx::detail {
+
+template <class T>
+class cuda_elementwise : cuda_family {
+ public:
+  using cuda_family::cuda_family;
+
+  void add(float alpha, mat<const T> x, float beta, mat<T> y);
+  template <wider_float<T> A>
+  void add(float alpha, mat<const std::type_identity_t<A>> x, float beta, mat<A> y);
+  void pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, mat<T> y);
+  void add_rows(mat<const T> x, mat<T> y);
+  void sum_rows(mat<const T> x, mat<T> y);
+  void unary(activation f, mat<const T> x, mat<T> y);
+  void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  void clamp(mat<float> x, double low, double high);
+};
+
+}  // namespace clipx::detail
+
+#ifdef CLIPX_CUDA_DEFINITIONS
+#include "launch.cuh"
+
+namespace clipx::gpu {
+
+/// y = (rgb / 255 - mean) / deviation in float32, in this order, every step rounded.
+template <class T>
+__global__ void pixels(mat<const std::uint8_t> rgb, float3 mean, float3 deviation, mat<T> y) {
+  const dim r = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (r >= y.rows) return;
+  const std::uint8_t* from = rgb.row(r);
+  const float means[3] = {mean.x, mean.y, mean.z}, deviations[3] = {deviation.x, deviation.y, deviation.z};
+#pragma unroll
+  for (int c = 0; c < 3; ++c)
+    y.row(r)[c] = stored<T>(__fdiv_rn(__fsub_rn(__fdiv_rn(static_cast<float>(from[c]), 255.0f), means[c]), deviations[c]));
+}
+
+/// y = alpha x + beta y; y is not read where beta is 0.
+template <int N, class T>
+__global__ void add(float alpha, mat<const T> x, float beta, mat<T> y) {
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  T* to = y.row(r) + c;
+  auto v = map([=](float a) { return alpha * a; }, load<N>(x.row(r) + c));
+  if (beta != 0) v = map([=](float a, float b) { return a + beta * b; }, v, load<N>(to));
+  store(to, v);
+}
+/// y[r] += x[r mod x.rows]
+template <int N, class T>
+__global__ void add_rows(mat<const T> x, mat<T> y) {
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  store(y.row(r) + c, load<N>(x.row(r % x.rows) + c) + load<N>(y.row(r) + c));
+}
+/// partial[(chunk, p)] = the sum of x's rows p, p + period, ... of one chunk of them.
+template <int N, class T>
+__global__ void sum_rows_partial(mat<const T> x, dim period, dim taps, mat<float> partial) {
+  CLIPX_SHARED(floats<N>[pack_threads], held);
+  const dim p = blockIdx.z;
+  const auto [c, first, end] = of_chunk<N>((x.rows - p + period - 1) / period, taps);
+  floats<N> sum{};
+  if (c < x.cols)
+    for (dim k = first; k < end; k += blockDim.y) sum = sum + load<N>(x.row(p + k * period) + c);
+  sum_down(sum, held, x.cols, partial.row(blockIdx.y * period + p));
+}
+/// y[p] += the sum over chunks.
+template <class T>
+__global__ void sum_rows_total(mat<const float> partial, dim chunks, mat<T> y) {
+  CLIPX_SHARED(float[32 * groups], held);
+  const dim c = total_column(), p = blockIdx.y;
+  const float sum = total_down(partial, p, y.rows, chunks, held);
+  if (threadIdx.y == 0 && c < y.cols) y.row(p)[c] = stored<T>(value(y.row(p)[c]) + sum);
+}
+template <int N>
+__global__ void clamp(mat<float> x, float low, float high) {
+  const auto [r, c] = here<N>();
+  if (r >= x.rows || c >= x.cols) return;
+  store(x.row(r) + c, map([=](float v) { return fminf(fmaxf(v, low), high); }, load<N>(x.row(r) + c)));
+}
+template <int N, class T>
+__global__ void unary(activation f, mat<const T> x, mat<T> y) {
+  const auto [r, c] = here<N>();
+  if (r < y.rows && c < y.cols) store(y.row(r) + c, map([=](float v) { return activate(f, v); }, load<N>(x.row(r) + c)));
+}
+template <int N, class T>
+__global__ void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
+  const auto [r, c] = here<N>();
+  if (r >= dx.rows || c >= dx.cols) return;
+  store(dx.row(r) + c, map([=](float v, float g) { return slope(f, v) * g; }, load<N>(x.row(r) + c), load<N>(dy.row(r) + c)));
+}
+
+}  // namespace clipx::gpu
+
+namespace clipx::detail {
+
+template <class T>
+void cuda_elementwise<T>::add(float alpha, mat<const T> x, float beta, mat<T> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::add<n(), T>; }, alpha, x, beta, y);
+}
+template <class T>
+template <wider_float<T> A>
+void cuda_elementwise<T>::add(float alpha, mat<const std::type_identity_t<A>> x, float beta, mat<A> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::add<n(), A>; }, alpha, x, beta, y);
+}
+template <class T>
+void cuda_elementwise<T>::pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> std, mat<T> y) {
+  run(engine_, gpu::pixels<T>, dim3(gpu::blocks_for(y.rows, 256)), 256, rgb, make_float3(mean[0], mean[1], mean[2]),
+      make_float3(std[0], std[1], std[2]), y);
+}
+
+template <class T>
+void cuda_elementwise<T>::add_rows(mat<const T> x, mat<T> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::add_rows<n(), T>; }, x, y);
+}
+
+template <class T>
+void cuda_elementwise<T>::sum_rows(mat<const T> x, mat<T> y) {
+  if (y.size() == 0) return;
+  const temporary here(memory_);
+  const auto go = [&](auto n) {
+    const gpu::strips cut((x.rows + y.rows - 1) / y.rows, x.cols / n(), gpu::summed);
+    auto partial = memory_.take<float>(cut.chunks * y.rows, y.cols);
+    run(engine_, gpu::sum_rows_partial<n(), T>, cut.grid(y.rows), cut.block, x, y.rows, cut.taps, partial);
+    each_column(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, mat<const float>(partial), cut.chunks, y);
+  };
+  by_width(x.cols, go, x);
+}
+
+template <class T>
+void cuda_elementwise<T>::unary(activation f, mat<const T> x, mat<T> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::unary<n(), T>; }, f, x, y);
+}
+
+template <class T>
+void cuda_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
+  each_pack(
+      engine_, dx.rows, dx.cols, [](auto n) { return gpu::unary_backward<n(), T>; }, f, x, dy, dx);
+}
+
+template <class T>
+void cuda_elementwise<T>::clamp(mat<float> x, double low, double high) {
+  each_pack(
+      engine_, x.rows, x.cols, [](auto n) { return gpu::clamp<n()>; }, x, static_cast<float>(low), static_cast<float>(high));
+}
+
+template void cuda_elementwise<bf16>::add(float, mat<const float>, float, mat<float>);
+
+template class cuda_elementwise<float>;
+template class cuda_elementwise<bf16>;
+
+}  // namespace clipx::detail
+#endif

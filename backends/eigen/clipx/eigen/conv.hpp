@@ -1,0 +1,87 @@
+// Windows over images: patches, their adjoint, average pooling.
+#pragma once
+#include "family.hpp"
+
+namespace clipx::detail::reference {
+
+template <class T>
+class eigen_conv {
+ public:
+  void im2col(mat<const T> x, const window& w, mat<T> cols);
+  void col2im(mat<const T> cols, const window& w, mat<T> x);
+  void avgpool(mat<const T> x, const window& w, mat<T> y);
+  void avgpool_backward(mat<const T> dy, const window& w, mat<T> dx);
+};
+
+}  // namespace clipx::detail::reference
+
+#ifdef CLIPX_EIGEN_DEFINITIONS
+namespace clipx::detail::reference {
+
+template <class T>
+void clear(mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r) std::fill_n(y.row(r), y.cols, T(0));
+}
+/// Calls f(output row, input row or -1 for padding, patch offset ky * kernel + kx) for every tap of every window.
+template <class F>
+void each_tap(const window& w, dim images, F&& f) {
+  const dim oh = w.out_height(), ow = w.out_width();
+  for (dim n = 0; n < images; ++n)
+    for (dim y = 0; y < oh; ++y)
+      for (dim x = 0; x < ow; ++x)
+        for (dim ky = 0; ky < w.kernel; ++ky)
+          for (dim kx = 0; kx < w.kernel; ++kx) {
+            const dim iy = y * w.stride + ky - w.pad, ix = x * w.stride + kx - w.pad;
+            const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
+            f(n * w.out_rows() + w.lead + y * ow + x, inside ? (n * w.height + iy) * w.width + ix : -1, ky * w.kernel + kx);
+          }
+}
+
+/// Average pooling; the kernel is clipped to the image (kernel x 1 over a column of tokens).
+template <class F>
+void each_pooled(const window& w, dim images, F&& f) {
+  const dim kh = std::min(w.kernel, w.height), kw = std::min(w.kernel, w.width), oh = w.height / kh, ow = w.width / kw;
+  for (dim n = 0; n < images; ++n)
+    for (dim y = 0; y < oh * kh; ++y)
+      for (dim x = 0; x < ow * kw; ++x) f((n * oh + y / kh) * ow + x / kw, (n * w.height + y) * w.width + x, kh * kw);
+}
+
+template <class T>
+void eigen_conv<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
+  const dim kk = w.kernel * w.kernel;
+  each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
+    for (dim c = 0; c < w.channels; ++c) cols.row(out)[c * kk + tap] = in < 0 ? T(0) : x.row(in)[c];
+  });
+}
+
+template <class T>
+void eigen_conv<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
+  clear(x);
+  const dim kk = w.kernel * w.kernel;
+  each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
+    for (dim c = 0; c < w.channels && in >= 0; ++c) x.row(in)[c] += cols.row(out)[c * kk + tap];
+  });
+}
+
+template <class T>
+void eigen_conv<T>::avgpool(mat<const T> x, const window& w, mat<T> y) {
+  clear(y);
+  each_pooled(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim taps) {
+    for (dim c = 0; c < w.channels; ++c) y.row(out)[c] += x.row(in)[c] / T(static_cast<double>(taps));
+  });
+}
+
+template <class T>
+void eigen_conv<T>::avgpool_backward(mat<const T> dy, const window& w, mat<T> dx) {
+  clear(dx);
+  each_pooled(w, dx.rows / (w.height * w.width), [&](dim out, dim in, dim taps) {
+    for (dim c = 0; c < w.channels; ++c) dx.row(in)[c] = dy.row(out)[c] / T(static_cast<double>(taps));
+  });
+}
+
+#ifdef CLIPX_EIGEN_SCALAR
+template class eigen_conv<CLIPX_EIGEN_SCALAR>;
+#endif
+
+}  // namespace clipx::detail::reference
+#endif

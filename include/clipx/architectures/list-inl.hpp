@@ -1,0 +1,61 @@
+// Definitions of list.hpp.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "list.hpp"
+
+namespace clipx {
+
+CLIPX_INLINE std::span<const architecture* const> known_architectures() {
+  static const auto list = []<class... A>(type_list<A...>) {
+    return std::vector<const architecture*>{&architecture::of<A>()...};
+  }(architectures{});
+  return list;
+}
+
+namespace detail {
+/// Whether A is with_text<Image, ngram_table> for the image tower of c; then c becomes A's.
+template <class Image>
+bool take_ngrams(std::type_identity<with_text<Image, ngram_table>>, clip_config& c) {
+  if (!c.vision.is<typename Image::config>()) return false;
+  c.vision = typename with_text<Image, ngram_table>::config{c.vision.as<typename Image::config>()};
+  return true;
+}
+template <class A>
+bool take_ngrams(std::type_identity<A>, clip_config&) {
+  return false;
+}
+}  // namespace detail
+
+CLIPX_INLINE clip_config with_ngrams(clip_config c, const ngrams::config& loss) {
+  const bool taken = [&]<class... A>(type_list<A...>) {
+    return (detail::take_ngrams(std::type_identity<A>(), c) || ...);
+  }(architectures{});
+  expect(taken, [&] {
+    return cat("no architecture has the image tower of a ", c.vision.policy().name(), " and a dictionary of n-grams");
+  });
+  c.text = ngram_table::config_of(loss.size());
+  c.loss = loss;
+  return c;
+}
+
+CLIPX_INLINE std::span<const clip_config> presets::all() {
+  static const auto list = [] {
+    std::vector<clip_config> out;
+    for (auto* a : known_architectures()) out.insert(out.end(), a->presets().begin(), a->presets().end());
+    return out;
+  }();
+  return list;
+}
+
+CLIPX_INLINE const clip_config& presets::find(std::string_view name) {
+  std::string names;
+  for (auto& c : all()) {
+    if (c.name == name) return c;
+    names += " " + c.name;
+  }
+  fail(cat("unknown model '", name, "'; there are:", names));
+}
+
+}  // namespace clipx

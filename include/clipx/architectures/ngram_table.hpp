@@ -1,0 +1,53 @@
+// The text side of Visual N-Grams (Li et al. 2017): an embedding for each n-gram of a dictionary, and no text tower. Joined to the
+// image tower of another architecture by with_text.
+#pragma once
+#include <limits>
+
+#include "../loss/ngrams.hpp"
+#include "transformer_keys.hpp"
+
+namespace clipx {
+
+/// Holds the embeddings as parameters. A text has no features of its own: the loss and the scores take the whole table.
+template <backend_types B>
+struct ngram_table_tower {
+  using T = scalar_t<B>;
+  mat<T> embedding;  // (V, D), row w is e_w: z_w = <e_w, image features>
+  dim ngrams = 0, embed_dim = 0;
+
+  ngram_table_tower() = default;
+  explicit ngram_table_tower(const clip_config& c) : ngrams(c.text.vocab_size - 1), embed_dim(c.embed_dim) {}
+  void visit(auto& v) { v("ngram_embedding", embedding, {ngrams, embed_dim}); }
+
+  struct saved {};
+  mat<T> table() const { return embedding; }
+  mat<T> forward(step<B>&, const packed_texts&, saved&) const { return {}; }
+  void backward(step<B>&, const saved&, mat<const T>, ngram_table_tower&) const {}
+};
+
+/// A text's ids are those of ngram_dictionary::append_caption(); the vocabulary is the dictionary and one id for unknown words.
+struct ngram_table {
+  static constexpr bool is_tower = true;
+  static constexpr std::string_view label = "VisualNGrams", telltale = "ngram_embedding";
+  template <backend_types B>
+  using tower = ngram_table_tower<B>;
+
+  static bool claims(layout keys, const fields& model) { return keys == layout::open_clip && model.has("ngram_loss"); }
+  static void read(tower_reader& r, text_config& c);
+  /// Errors: Hugging Face's layout has no such model.
+  static void write(const clip_config& c, layout keys, field_writer& to);
+  static void infer(shape_reader& r, clip_config& c);
+  static void check(const clip_config& c, std::vector<std::string>& issues);
+  static key_source source_of(std::string_view name, layout keys);
+  static initial_values initial(std::string_view name, const shape& s, const clip_config& c);
+  static double flops(const clip_config&, dim) { return 0; }
+
+  /// What text_config is of a dictionary of so many n-grams.
+  static text_config config_of(dim ngrams);
+};
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "ngram_table-inl.hpp"
+#endif

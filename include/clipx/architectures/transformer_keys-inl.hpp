@@ -1,0 +1,96 @@
+// Definitions of transformer_keys.hpp.
+#pragma once
+#include <array>
+#include <cmath>
+
+#include "transformer_keys.hpp"
+
+namespace clipx {
+
+CLIPX_INLINE void read_hf_transformer(tower_reader& r, const char* where, transformer_sizes& s) {
+  auto& f = r.tower;
+  s.width = f.size("hidden_size", s.width);
+  s.mlp_width = f.size("intermediate_size", s.mlp_width);
+  s.layers = f.size("num_hidden_layers", s.layers, 10000);
+  s.heads = f.size("num_attention_heads", s.heads);
+  std::vector<std::string> settled;  // what the file says of its activation does not matter where the caller names one
+  r.shared.act = activation_named(f.text("hidden_act", "quick_gelu"), where, r.answers.activation.empty() ? f.issues() : settled);
+  r.shared.norm_eps = f.number("layer_norm_eps", 1e-5);
+}
+
+CLIPX_INLINE void write_hf_transformer(const char* type, const transformer_sizes& s, const clip_config& c, field_writer& to) {
+  to.put("model_type", type);
+  to.put("hidden_size", s.width);
+  to.put("intermediate_size", s.mlp_width);
+  to.put("num_hidden_layers", s.layers);
+  to.put("num_attention_heads", s.heads);
+  to.put("hidden_act", name_of(c.act));
+  to.put("layer_norm_eps", c.norm_eps);
+  to.put("projection_dim", c.embed_dim);
+}
+
+CLIPX_INLINE std::optional<key_source> hf_block_source(std::string_view name, std::string_view prefix) {
+  static constexpr std::array<key_row, 5> keys{{{"ln_1.", "layer_norm1."},
+                                                {"attn.out_proj.", "self_attn.out_proj."},
+                                                {"ln_2.", "layer_norm2."},
+                                                {"mlp.c_fc.", "mlp.fc1."},
+                                                {"mlp.c_proj.", "mlp.fc2."}}};
+  const auto dot = name.find('.');
+  const std::string block = cat(prefix, name.substr(0, dot), ".");
+  const auto inside = name.substr(dot + 1);
+  if (inside.starts_with("attn.in_proj_")) {
+    const auto kind = inside.substr(13);  // weight or bias
+    return key_source{
+        {cat(block, "self_attn.q_proj.", kind), cat(block, "self_attn.k_proj.", kind), cat(block, "self_attn.v_proj.", kind)}};
+  }
+  for (auto& key : keys)
+    if (inside.starts_with(key.ours)) return key_source{{cat(block, key.hf, inside.substr(key.ours.size()))}};
+  return {};
+}
+
+CLIPX_INLINE std::optional<key_source> hf_row_source(std::string_view name, std::span<const key_row> rows) {
+  for (auto& row : rows)
+    if (name == row.ours || (row.ours.back() == '.' && name.starts_with(row.ours)))
+      return key_source{{cat(row.hf, name.substr(row.ours.size()))}, row.transposed};
+  return {};
+}
+
+CLIPX_INLINE activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues) {
+  if (name == "quick_gelu") return activation::quick_gelu;
+  if (name != "gelu")
+    issues.push_back(cat(where, ": activation ", name, " is not supported, only quick_gelu and gelu; --activation settles it"));
+  return activation::gelu;
+}
+CLIPX_INLINE const char* name_of(activation f) {
+  return f == activation::quick_gelu ? "quick_gelu" : f == activation::gelu ? "gelu" : "relu";
+}
+
+CLIPX_INLINE void refuse_vision_variants(fields& f) {
+  f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type", "timm_model_name"});
+  f.refuse_true({"attentional_pool", "no_ln_pre", "final_ln_after_pool", "qk_norm", "scaled_cosine_attn", "scale_heads",
+                 "scale_attn_inner", "scale_attn", "scale_fc"});
+  f.only("pos_embed_type", "learnable");
+  f.only("pool_type", "tok");
+  f.skip({"patch_dropout", "output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained", "timm_pool",
+          "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
+}
+
+CLIPX_INLINE dim heads_of(dim width, dim stored, dim given, std::vector<std::string>& issues) {
+  if (given == 0) return width / stored;
+  if (given > 0 && width % given == 0) return width / given;
+  issues.push_back(cat("--head-width: ", given, " does not divide the image tower's width, ", width));
+  return 1;
+}
+
+CLIPX_INLINE initial_values fan_in(dim n) { return initial_values::within(1 / std::sqrt(static_cast<double>(n))); }
+CLIPX_INLINE initial_values normal_of(dim n) { return initial_values::normal(1 / std::sqrt(static_cast<double>(n))); }
+
+CLIPX_INLINE double transformer_flops(const transformer_sizes& s, dim rows, bool causal) {
+  const auto W = static_cast<double>(s.width), M = static_cast<double>(s.mlp_width), L = static_cast<double>(rows);
+  const double pairs = causal ? L * (L + 1) / 2 : L * L;  // rows that see each other
+  const double block = 2 * L * (4 * W * W + 2 * W * M) + 4 * pairs * W;
+  const double last = 2 * (2 * L * W * W + 2 * W * W + 2 * W * M) + 4 * L * W;
+  return static_cast<double>(s.layers - 1) * block + last;
+}
+
+}  // namespace clipx

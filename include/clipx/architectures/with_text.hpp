@@ -1,0 +1,57 @@
+// with_text<Image, Text>: an architecture with the image tower of one and the text side of another.
+#pragma once
+#include <array>
+
+#include "architecture.hpp"
+
+namespace clipx {
+
+namespace detail {
+/// "a+b", in memory of the program.
+template <const std::string_view& A, const std::string_view& B>
+struct joined_names {
+  static constexpr auto characters = [] {
+    std::array<char, A.size() + B.size() + 1> out{};
+    std::size_t n = 0;
+    for (char c : A) out[n++] = c;
+    out[n++] = '+';
+    for (char c : B) out[n++] = c;
+    return out;
+  }();
+  static constexpr std::string_view value{characters.data(), characters.size()};
+};
+}  // namespace detail
+
+template <class Image, class Text>
+struct with_text : Image {
+  struct config : Image::config {
+    using policy = with_text;
+    static constexpr std::string_view name = detail::joined_names<Image::config::name, Text::label>::value;
+    friend bool operator==(const config&, const config&) = default;
+  };
+  using text = Text;
+
+  template <backend_types B>
+  struct tower : Image::template tower<B> {
+    using base = typename Image::template tower<B>;
+    tower() = default;
+    explicit tower(const clip_config& c) : base(image_part(c)) {}
+  };
+
+  static bool claims(layout keys, const fields& model, const fields& vision) {
+    return Text::claims(keys, model) && Image::claims(keys, model, vision);
+  }
+  static config read(tower_reader& r) { return {Image::read(r)}; }
+  static constexpr std::string_view telltale = Text::telltale;
+  static config infer(shape_reader&) { return {}; }  // of a text side that needs its configuration; its infer() says so
+  static std::span<const clip_config> presets() { return {}; }
+
+ private:
+  /// The configuration as the image's own architecture has it.
+  static clip_config image_part(clip_config c) {
+    c.vision = static_cast<const typename Image::config&>(c.vision.template as<config>());
+    return c;
+  }
+};
+
+}  // namespace clipx

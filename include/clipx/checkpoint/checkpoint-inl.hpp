@@ -1,0 +1,460 @@
+// Definitions of checkpoint.hpp.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <tuple>
+
+#include "checkpoint.hpp"
+#include "config-inl.hpp"
+#include "positions.hpp"
+
+namespace clipx {
+namespace detail {
+
+inline std::string text_of(const std::vector<dim>& sizes) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < sizes.size(); ++i) out += cat(i ? ", " : "", sizes[i]);
+  return out + "]";
+}
+
+inline std::string file_text(const std::string& path) {
+  const auto file = mapped_file::open(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+/// Position tables of another length are resampled when the width agrees.
+inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want) {
+  if (how == key_source::resizing::none) return false;
+  if (have.size() != 2 || want.size() != 2 || have[1] != want[1] || have[0] < 2) return false;
+  const dim g = shape_reader::side(have[0]);
+  return how == key_source::resizing::sequence || g * g == have[0] - 1;
+}
+}  // namespace detail
+
+CLIPX_INLINE void* weight_source::in_place(dtype type) const {
+  if (parts_.size() != 1 || transposed_ || parts_[0]->type != type) return nullptr;
+  if (parts_[0]->count() != [&] {
+        dim n = 1;
+        for (dim d : sizes_) n *= d;
+        return n;
+      }())
+    return nullptr;
+  return reinterpret_cast<std::uintptr_t>(parts_[0]->data) % static_cast<std::uintptr_t>(size_of(type)) ? nullptr : parts_[0]->data;
+}
+
+CLIPX_INLINE void weight_source::read(std::span<float> out) const {
+  if (parts_.size() == 1 && parts_[0]->count() != static_cast<dim>(out.size())) {  // a position table of another size
+    const dim width = sizes_[1], have = parts_[0]->shape[0], want = sizes_[0];
+    std::vector<float> table(static_cast<std::size_t>(parts_[0]->count()));
+    to_float(parts_[0]->type, parts_[0]->data, table);
+    const auto side = [](dim rows) { return shape_reader::side(rows); };
+    const auto resized = positions_ == key_source::resizing::image_grid
+                             ? resize_image_positions(table, side(have), side(want), width)
+                             : resize_text_positions(table, have, want, width);
+    std::copy(resized.begin(), resized.end(), out.begin());
+    return;
+  }
+  std::vector<float> stored;
+  for (std::size_t at = 0; auto* part : parts_) {
+    const auto n = static_cast<std::size_t>(part->count());
+    if (transposed_) {
+      const auto rows = static_cast<std::size_t>(sizes_[0]), cols = static_cast<std::size_t>(sizes_[1]);
+      stored.resize(n);
+      to_float(part->type, part->data, stored);
+      for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < cols; ++c) out[r * cols + c] = stored[c * rows + r];
+    } else {
+      to_float(part->type, part->data, out.subspan(at, n));
+    }
+    file_->release(part->data, part->bytes);
+    at += n;
+  }
+}
+
+CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::pair<std::string, shape>> wanted) const {
+  std::vector<weight_source> out;
+  std::vector<std::string> issues;
+  std::set<const tensor_info*> used;
+  for (auto& [name, want] : wanted) {
+    const auto source = source_of(config(), name, config_.keys);
+    weight_source w;
+    w.file_ = file_.get();
+    w.transposed_ = source.transposed;
+    w.positions_ = source.positions;
+    w.sizes_ = want.sizes;
+    for (auto& part : source.parts) {
+      const auto* t = file_->find(part);
+      if (!t && !source.other_prefix.empty()) t = file_->find(cat(source.other_prefix, part));
+      if (!t) {
+        issues.push_back(cat("missing: ", part, " ", want.text()));
+        continue;
+      }
+      used.insert(t);
+      auto expected = want.sizes;
+      if (source.parts.size() > 1) expected[0] /= static_cast<dim>(source.parts.size());
+      if (source.transposed) std::swap(expected[0], expected[1]);
+      const bool scalar = want.sizes.empty() && t->count() == 1;
+      const bool resized = detail::can_resize(source.positions, t->shape, expected);
+      if (t->shape != expected && !scalar && !resized)
+        issues.push_back(cat("shape: ", part, ": expected ", detail::text_of(expected), ", got ", detail::text_of(t->shape)));
+      if (t->type != dtype::f32 && t->type != dtype::f16 && t->type != dtype::bf16 && t->type != dtype::f64)
+        issues.push_back(cat("type: ", part, ": expected F32, F16, BF16 or F64, got ", name_of(t->type)));
+      w.parts_.push_back(t);
+    }
+    out.push_back(std::move(w));
+  }
+  for (auto& t : file_->tensors())
+    if (!used.contains(&t) && !is_ignored_key(t.name)) issues.push_back(cat("extra: ", t.name, " ", detail::text_of(t.shape)));
+  if (issues.size() > 24) {
+    issues.resize(24);
+    issues.push_back("... and more");
+  }
+  if (!issues.empty()) issues.push_back("the tensors do not fit the configuration");
+  throw_issues(file_->path(), issues);
+  return out;
+}
+
+/// The tokenizer, read when it is asked for: image-only users never pay for it.
+struct checkpoint::lazy_tokenizer {
+  std::function<tokenizer()> make;
+  bool named = false;  // by an option, not found in the model's folder
+  std::once_flag once;
+  std::optional<tokenizer> value;
+};
+
+CLIPX_INLINE const tokenizer& checkpoint::text() const {
+  std::call_once(tokenizer_->once, [&] {
+    auto t = tokenizer_->make();
+    std::vector<std::string> issues;
+    const auto& c = config_.model.text;
+    if ((c.pool == text_pool::none) != (t.ngrams() != nullptr))
+      issues.push_back(t.ngrams()
+                           ? "the tokenizer is a dictionary of n-grams, the model has a text tower"
+                           : "the model is Visual N-Grams, whose folder holds its dictionary, ngrams.tsv; the tokenizer is none");
+    else if (t.ngrams() && t.vocab_size() != c.vocab_size)
+      issues.push_back(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
+    if (t.vocab_size() > c.vocab_size)
+      issues.push_back(
+          cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size, "; --tokenizer names another"));
+    if (c.pool == text_pool::eos && c.eos_id != t.eot())
+      issues.push_back(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),
+                           ": every text would have the same embedding; --eos-id settles it"));
+    if (c.pool == text_pool::argmax && t.eot() != t.vocab_size() - 1)
+      issues.push_back(cat("the config pools the largest id, and the tokenizer's end token ", t.eot(),
+                           " is not the largest of its ", t.vocab_size(), "; --eos-id settles it"));
+    throw_issues(path_, issues);
+    tokenizer_->value = std::move(t);
+  });
+  return *tokenizer_->value;
+}
+
+namespace detail {
+/// Shapes of a bare file, for architectures to infer sizes from.
+class file_shapes final : public shape_reader {
+ public:
+  file_shapes(const safetensors& file, std::vector<std::string>& issues) : file_(file), issues_(issues) {}
+  bool has(const std::string& name) const override { return file_.find(name) != nullptr; }
+  std::vector<dim> sizes(const std::string& name, std::size_t rank) override {
+    const auto* t = file_.find(name);
+    const auto sensible = [](dim d) { return d > 0 && d < (dim{1} << 24); };
+    if (t && t->shape.size() == rank && std::all_of(t->shape.begin(), t->shape.end(), sensible)) return t->shape;
+    issue(t ? cat(name, ": has the shape ", text_of(t->shape)) : cat(name, " is missing"));
+    return std::vector<dim>(rank, 1);
+  }
+  void issue(const std::string& what) override { issues_.push_back(what); }
+
+ private:
+  const safetensors& file_;
+  std::vector<std::string>& issues_;
+};
+}  // namespace detail
+
+/// Sizes from the shapes of a bare file, as openai/CLIP does (spec section 7.3). What shapes cannot say must be said by the caller.
+CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
+  auto& c = config_.model;
+  const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");
+  expect(!hf, [&] { return cat(path_, ": these are Hugging Face's names; open the folder with config.json, not the file alone"); });
+  std::vector<std::string> issues;
+  detail::file_shapes shapes(*file_, issues);
+  shapes.answers = {o.activation, o.head_width};
+  const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
+  if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
+  else c.loss = contrastive::config{};  // whose logit_scale will be missing
+  if (const auto* a = detail::find_policy<architecture>(o.policies.architectures, known_architectures(), there)) {
+    a->infer(shapes, c);
+  } else {
+    std::string names;
+    for (auto* known : known_architectures())
+      names += cat(names.empty() ? "" : " or ", known->telltale(), " (", known->name(), ")");
+    issues.push_back(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
+  }
+  if (o.activation.empty())
+    issues.push_back(
+        "the activation cannot be seen from shapes: give --activation quick_gelu (OpenAI's weights) or gelu (most of open_clip's)");
+  else c.act = activation_named(o.activation, "--activation", issues);
+  config_.keys = layout::open_clip;
+  config_.text = tokenizer_options::open_clip();
+  throw_issues(path_, issues);
+  detail::finish_config(config_, path_, issues);
+}
+
+namespace detail {
+/// A model's folder, and what is in it.
+struct model_folder {
+  std::filesystem::path path;
+  bool has(const char* name) const {
+    std::error_code none;
+    return std::filesystem::exists(path / name, none);
+  }
+  std::string file(const char* name) const { return (path / name).string(); }
+  std::string text(const char* name) const { return file_text(file(name)); }
+  std::string name() const {
+    std::error_code none;
+    auto whole = std::filesystem::absolute(path, none).lexically_normal();
+    if (!whole.has_filename()) whole = whole.parent_path();
+    return whole.filename().string();
+  }
+};
+
+/// The first of the named files that is there.
+inline std::shared_ptr<safetensors> open_weights(const model_folder& folder, std::initializer_list<const char*> names) {
+  std::string list;
+  for (auto* n : names) {
+    if (folder.has(n)) return std::make_shared<safetensors>(safetensors::open(folder.file(n)));
+    list += cat(list.empty() ? "" : ", ", n);
+  }
+  const bool pickle =
+      folder.has("pytorch_model.bin") || folder.has("open_clip_pytorch_model.bin") || folder.has("open_clip_model.pt");
+  fail(cat(folder.path.string(), ": no weights: expected one of ", list,
+           pickle ? "; its PyTorch file can hold code and is not read: save it again as safetensors" : ""));
+}
+
+/// A folder's configuration and weights, in either layout.
+inline std::pair<checkpoint_config, std::shared_ptr<safetensors>> open_folder(const model_folder& folder,
+                                                                              const checkpoint_options& o) {
+  const config_answers answers{o.activation, o.head_width};
+  if (folder.has("open_clip_config.json")) {
+    auto config =
+        read_open_clip_config(folder.text("open_clip_config.json"), folder.file("open_clip_config.json"), answers, o.policies);
+    return {std::move(config),
+            open_weights(folder, {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json", "model.safetensors"})};
+  }
+  if (folder.has("config.json")) {
+    const auto pixels = folder.has("preprocessor_config.json") ? folder.text("preprocessor_config.json") : std::string();
+    auto config = read_hf_config(folder.text("config.json"), pixels, folder.file("config.json"), answers, o.policies);
+    return {std::move(config), open_weights(folder, {"model.safetensors", "model.safetensors.index.json"})};
+  }
+  fail(cat(folder.path.string(), ": expected open_clip_config.json or config.json in the folder, found neither"));
+}
+
+/// The preset that has these sizes, else `name`.
+inline std::string preset_name(const clip_config& c, const std::string& name) {
+  std::string out = name;
+  for (auto& p : presets::all())
+    if (p.vision == c.vision && p.embed_dim == c.embed_dim && p.text.width == c.text.width && p.text.layers == c.text.layers)
+      out = p.name;
+  return out;
+}
+
+/// The tokenizer that an option names, else the one in the model's folder.
+inline tokenizer open_tokenizer(const std::string& given, const std::string& folder, const std::string& path,
+                                const tokenizer_options& options) {
+  if (!given.empty()) {
+    std::error_code unreadable;
+    if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
+    return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
+  }
+  expect(!folder.empty(),
+         [&] { return cat(path, ": came without a tokenizer; --tokenizer names a merges file, tokenizer.json or folder"); });
+  return tokenizer::from_folder(folder, options);
+}
+}  // namespace detail
+
+CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoint_options& o) {
+  namespace fs = std::filesystem;
+  std::error_code none;
+  expect(fs::exists(path, none), [&] { return cat(path, ": no such file or folder"); });
+  checkpoint out;
+  out.path_ = path;
+  if (!fs::is_directory(path, none)) {
+    if (path.ends_with(".json") && !path.ends_with(".index.json"))
+      fail(cat(path, ": expected a model's folder or a .safetensors file, got a JSON file"));
+    out.file_ = std::make_shared<safetensors>(safetensors::open(path));
+    out.infer(o);
+    out.name_ = fs::path(path).stem().string();
+  } else {
+    const detail::model_folder folder{path};
+    out.folder_ = path;
+    out.name_ = folder.name();
+    std::tie(out.config_, out.file_) = detail::open_folder(folder, o);
+  }
+  if (o.eos_id >= 0) {
+    expect(out.config().text.pool != text_pool::none, [&] { return cat(path, ": --eos-id: the model has no text tower"); });
+    out.config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
+    out.config_.model.text.eos_id = o.eos_id;
+  }
+  out.config_.model.name = detail::preset_name(out.config(), out.name_);
+  const auto wanted = parameter_shapes(out.config());
+  out.match(wanted);
+  out.tokenizer_ = std::make_shared<lazy_tokenizer>();
+  out.tokenizer_->named = !o.tokenizer.empty();
+  out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
+    return detail::open_tokenizer(given, folder, path, options);
+  };
+  return out;
+}
+
+CLIPX_INLINE std::string checkpoint::summary() const {
+  using detail::json;
+  const auto& c = config_.model;
+  dim parameters = 0, buffers = 0;
+  for (auto& [name, s] : parameter_shapes(c)) (name.find(".running_") == std::string::npos ? parameters : buffers) += s.count();
+  std::map<std::string, dim> types;
+  for (auto& t : file_->tensors())
+    if (!is_ignored_key(t.name)) types[std::string(name_of(t.type))] += t.count();
+  std::string type;
+  for (auto& [name, n] : types) type += (type.empty() ? "" : "+") + name;
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](char ch) { return ch >= 'A' && ch <= 'Z' ? static_cast<char>(ch + 32) : ch; });
+  const char* modes[] = {"shortest", "squash", "longest"};
+  std::string out;
+  const auto put = [&](const char* key, const json& value) {
+    out += cat(out.empty() ? "{" : ",", "\"", key, "\":", value.dump(-1, ' ', false, json::error_handler_t::replace));
+  };
+  put("architecture", c.vision.policy().name());
+  put("name", c.name);
+  put("image_size", image_size(c));
+  for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
+  const bool has_tower = c.text.pool != text_pool::none;
+  if (has_tower) {
+    put("text_layers", c.text.layers);
+    put("text_width", c.text.width);
+    put("text_heads", c.text.heads);
+  }
+  put("embed_dim", c.embed_dim);
+  put("parameters", parameters);
+  if (has_tower) {
+    put("context_length", c.text.context_length);
+    put("vocab_size", c.text.vocab_size);
+  } else {
+    put("ngrams", c.text.vocab_size - 1);
+    field_writer loss;
+    loss_of(c).write(c, loss);
+    for (auto& [key, value] : loss.get().object.items()) put(key.c_str(), value);
+  }
+  put("activation", name_of(c.act));
+  if (has_tower) put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id") : cat("first ", c.text.eos_id));
+  put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
+  put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
+                        {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
+                        {"mean", detail::short_numbers(config_.pixels.mean)},
+                        {"std", detail::short_numbers(config_.pixels.std)}});
+  put("dtype", type);
+  return out + "}";
+}
+
+namespace detail {
+/// A tensor of a file: a part of one of our parameters, or all of it.
+struct parameter_part {
+  std::size_t of;  // place in the parameters
+  dim offset;      // of the first value
+  bool transposed;
+};
+
+/// What a file in this layout holds, and where its values come from.
+struct tensor_plan {
+  std::vector<parameter_part> parts;
+  std::vector<tensor_to_write> tensors;
+};
+
+inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std::pair<std::string, shape>>& parameters,
+                                layout keys, dtype element) {
+  tensor_plan out;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto& [name, s] = parameters[i];
+    const auto place = source_of(config, name, keys);
+    const dim parts = static_cast<dim>(place.parts.size()), n = s.count() / parts;
+    for (dim p = 0; p < parts; ++p) {
+      auto sizes = s.sizes;
+      if (parts > 1) sizes[0] /= parts;
+      if (place.transposed) std::swap(sizes[0], sizes[1]);
+      const bool wide = s.sizes.empty();  // the log-scale keeps its digits
+      out.tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
+      out.parts.push_back({i, p * n, place.transposed});
+    }
+  }
+  return out;
+}
+
+/// The values of one tensor, out of those of the parameter that it belongs to.
+inline void read_part(const parameter_part& part, const shape& s, std::span<const float> values, std::span<double> out) {
+  const dim rows = s.rows(), cols = s.cols();
+  for (dim k = 0; k < static_cast<dim>(out.size()); ++k) {
+    const dim from = part.transposed ? k % rows * cols + k / rows : part.offset + k;
+    out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
+  }
+}
+
+/// Copies the tokenizer's files and the templates as they are. Returns whether a whole vocabulary was among them.
+inline bool copy_texts(const std::string& from, const std::filesystem::path& to) {
+  bool whole = false;
+  for (auto& entry : std::filesystem::directory_iterator(from)) {
+    const auto name = entry.path().filename().string();
+    const bool vocabulary = name == "tokenizer.json" || name == "vocab.json" || name == "ngrams.tsv";
+    const bool tokens = vocabulary || name == "merges.txt" || name == "tokenizer_config.json" ||
+                        name == "special_tokens_map.json" || name.ends_with(".txt.gz");
+    if ((!tokens && name != "templates.txt") || !entry.is_regular_file()) continue;
+    write_file((to / name).string(), file_text(entry.path().string()));
+    whole = whole || vocabulary;
+  }
+  return whole;
+}
+}  // namespace detail
+
+CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type) const {
+  namespace fs = std::filesystem;
+  const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
+  expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
+  const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
+  // What a layout cannot hold is refused before anything is written.
+  std::vector<std::pair<std::string, std::string>> texts;
+  if (keys == layout::open_clip) {
+    texts.emplace_back("open_clip_config.json", open_clip_config_text(config_));
+  } else {
+    const auto& t = text();
+    texts.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
+    texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
+  }
+  if (config().text.pool == text_pool::none) (void)text();  // errors: a dictionary that is not there
+  std::error_code none;
+  fs::create_directories(folder, none);
+  expect(fs::is_directory(folder, none),
+         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
+  expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
+         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
+  const auto shapes = parameter_shapes(config());
+  const auto sources = match(shapes);
+  const auto plan = detail::plan_tensors(config(), shapes, keys, element);
+  std::vector<float> values;
+  write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), plan.tensors,
+                    [&](std::size_t i, std::span<double> out) {
+                      const auto& part = plan.parts[i];
+                      const auto& s = shapes[part.of].second;
+                      values.resize(static_cast<std::size_t>(s.rows() * s.cols()));
+                      sources[part.of].read(values);
+                      detail::read_part(part, s, values, out);
+                    });
+  // What --tokenizer named, or transformers could not read, is written as tokenizer::files() has it.
+  const bool whole = !folder_.empty() && !tokenizer_->named && detail::copy_texts(folder_, folder);
+  if (tokenizer_->named || (keys == layout::hf && !whole))
+    for (auto& file : text().files()) texts.push_back(file);
+  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model
+}
+
+}  // namespace clipx

@@ -1,0 +1,266 @@
+// Definitions of config.hpp (spec section 7.6; open_clip 3.3's CLIPVisionCfg and CLIPTextCfg; transformers 5's CLIPConfig).
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "../architectures/list.hpp"
+#include "../io/fields-inl.hpp"
+#include "../loss/list.hpp"
+#include "config.hpp"
+
+namespace clipx {
+namespace detail {
+
+inline json parse_config(std::string_view text, const std::string& name) { return parse_json(text, name, 12); }
+
+/// The first policy, of the caller's and then of the list, that claims a configuration; null: none does.
+template <class Policy, class Claims>
+const Policy* find_policy(std::span<const Policy* const> first, std::span<const Policy* const> known, Claims&& claims) {
+  for (auto list : {first, known})
+    for (auto* p : list)
+      if (claims(*p)) return p;
+  return nullptr;
+}
+inline const architecture* find_architecture(layout keys, const fields& model, const fields& vision, const extra_policies& extra) {
+  return find_policy<architecture>(extra.architectures, known_architectures(),
+                                   [&](const architecture& a) { return a.claims(keys, model, vision); });
+}
+inline chosen<loss_policy> read_loss(fields& model, const extra_policies& extra) {
+  const auto* loss = find_policy<loss_policy>(extra.losses, known_losses(), [&](const loss_policy& l) { return l.claims(model); });
+  return loss->read(model);  // the contrastive loss claims what no other does
+}
+inline std::string names_of(std::span<const architecture* const> list) {
+  std::string out;
+  for (auto* a : list) out += cat(out.empty() ? "" : ", ", a->name());
+  return out;
+}
+
+inline void read_open_clip_tokenizer(fields& f, tokenizer_options& t) {
+  t = f.text("hf_tokenizer_name", "").empty() ? tokenizer_options::open_clip() : tokenizer_options::open_clip_hf();
+  if (const json* kwargs = f.get().find("tokenizer_kwargs"); kwargs && !kwargs->empty())
+    f.issue(cat("tokenizer_kwargs: ", kwargs->dump().substr(0, 60), " are not supported"));
+}
+
+inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
+  p.mean = f.three("mean", p.mean, false);
+  p.std = f.three("std", p.std, true);
+  const auto interpolation = f.text("interpolation", "bicubic"), mode = f.text("resize_mode", "shortest");
+  if (interpolation != "bicubic" && interpolation != "bilinear")
+    f.issue(cat("interpolation: ", interpolation, " is not supported, only bicubic and bilinear"));
+  p.interpolation = interpolation == "bilinear" ? filter::bilinear : filter::bicubic;
+  if (mode != "shortest" && mode != "squash" && mode != "longest")
+    f.issue(cat("resize_mode: ", mode, " is not supported, only shortest, squash and longest"));
+  p.resize = mode == "squash" ? resize_mode::squash : mode == "longest" ? resize_mode::longest : resize_mode::shortest;
+  const double fill = f.number("fill_color", 0);
+  if (fill < 0 || fill > 255) f.issue("fill_color: expected 0 to 255");
+  else p.fill = static_cast<std::uint8_t>(fill);
+  f.only("mode", "RGB");
+  f.skip({"size"});  // open_clip takes the tower's
+  f.refuse_others();
+}
+
+/// What follows from the sizes of the model.
+inline void finish_config(checkpoint_config& c, const std::string& name, std::vector<std::string>& issues) {
+  if (c.model.vision) {
+    c.pixels.size = image_size(c.model);
+    c.model.vision.policy().check(c.model, issues);
+  }
+  c.text.context_length = c.model.text.context_length;
+  throw_issues(name, issues);
+}
+}  // namespace detail
+
+CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
+  checkpoint_config c;
+  c.model = model;
+  c.pixels.size = image_size(model);
+  c.text.context_length = model.text.context_length;
+  return c;
+}
+
+CLIPX_INLINE void check_config(const checkpoint_config& c) {
+  std::vector<std::string> issues;
+  const dim n = image_size(c.model), length = c.model.text.context_length;
+  if (c.pixels.size != n) issues.push_back(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
+  if (c.text.context_length != length)
+    issues.push_back(cat("texts are cut to ", c.text.context_length, " tokens, the text tower takes ", length));
+  c.model.vision.policy().check(c.model, issues);
+  throw_issues("the configuration does not agree with itself", issues);
+}
+
+CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, const std::string& name, const config_answers& answers,
+                                                     const extra_policies& extra) {
+  const auto file = detail::parse_config(text, name);
+  std::vector<std::string> issues;
+  checkpoint_config c;
+  const bool wrapped = file.is_object() && file.contains("model_cfg");
+  auto f = detail::fields_of(wrapped ? file["model_cfg"] : file, wrapped ? "model_cfg" : "config", issues);
+  c.model.embed_dim = f.size("embed_dim", 0);
+  if (!f.has("embed_dim")) f.issue("embed_dim is missing");
+  c.model.act = f.flag("quick_gelu", false) ? activation::quick_gelu : activation::gelu;
+  if (!answers.activation.empty()) c.model.act = activation_named(answers.activation, "--activation", issues);
+  c.model.loss = detail::read_loss(f, extra);
+  f.refuse_true({"nonscalar_logit_scale"});
+  f.refuse({"multimodal_cfg"});
+  f.skip({"custom_text", "init_logit_scale", "cast_dtype", "output_dict"});
+  if (!f.has("vision_cfg")) f.issue("vision_cfg is missing");
+  auto vision = f.object("vision_cfg", "vision_cfg"), words = f.object("text_cfg", "text_cfg");
+  if (const auto* a = detail::find_architecture(layout::open_clip, f, vision, extra)) {
+    if (a->has_text() && !f.has("text_cfg")) f.issue("text_cfg is missing");
+    tower_reader of_vision{layout::open_clip, vision, answers}, of_text{layout::open_clip, words, answers};
+    a->read_vision(of_vision, c.model);
+    a->read_text(of_text, c.model.text);
+  } else {
+    f.issue(cat("vision_cfg is of no architecture that clipx knows: ", detail::names_of(known_architectures())));
+  }
+  detail::read_open_clip_tokenizer(words, c.text);
+  for (auto* part : {&f, &vision, &words}) part->refuse_others();
+  auto pixels = detail::fields_of(wrapped && file.contains("preprocess_cfg") ? file["preprocess_cfg"] : detail::json::object(),
+                                  "preprocess_cfg", issues);
+  detail::read_open_clip_pixels(pixels, c.pixels);
+  detail::finish_config(c, name, issues);
+  return c;
+}
+
+namespace detail {
+inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
+  const auto side = [&](const char* key, dim otherwise) {  // a number, {shortest_edge}, or {height, width}
+    const json* v = f.get().find(key);
+    if (!v) return otherwise;
+    const auto number = [&](const json& n) {
+      return n.is_number_unsigned() && n.get<std::uint64_t>() >= 1 && n.get<std::uint64_t>() <= 16384 ? n.get<dim>() : dim{0};
+    };
+    dim out = 0;
+    if (v->is_number()) out = number(*v);
+    else if (v->is_object() && v->contains("shortest_edge")) out = number((*v)["shortest_edge"]);
+    else if (v->is_object() && v->contains("height") && v->contains("width") && (*v)["height"] == (*v)["width"]) {
+      out = number((*v)["height"]);
+      if (std::string_view(key) == "size") p.resize = resize_mode::squash;
+    }
+    if (out == 0) f.issue(cat(key, ": expected a side in pixels, got ", v->dump().substr(0, 60)));
+    return out;
+  };
+  p.resize_to = side("size", image_size);
+  const dim crop = side("crop_size", image_size);
+  if (crop != image_size) f.issue(cat("crop_size: ", crop, " is not the model's image size, ", image_size));
+  if (p.resize == resize_mode::squash ? p.resize_to != image_size : p.resize_to < image_size)
+    f.issue(cat("size: ", p.resize_to, " does not suit the model's image size, ", image_size));
+  p.mean = f.three("image_mean", p.mean, false);
+  p.std = f.three("image_std", p.std, true);
+  const auto resample = f.number("resample", 3);
+  if (resample != 3 && resample != 2) f.issue(cat("resample: ", resample, " is not supported, only 3 (bicubic) and 2 (bilinear)"));
+  p.interpolation = resample == 2 ? filter::bilinear : filter::bicubic;
+  if (std::abs(f.number("rescale_factor", 1 / 255.0) - 1 / 255.0) > 1e-9) f.issue("rescale_factor: only 1 / 255 is supported");
+  for (auto* key : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"}) f.only(key, true);
+  if (p.resize != resize_mode::squash) f.only("do_center_crop", true);
+}
+
+}  // namespace detail
+
+CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string_view preprocessor, const std::string& name,
+                                              const config_answers& answers, const extra_policies& extra) {
+  const auto file = detail::parse_config(text, name);
+  std::vector<std::string> issues;
+  checkpoint_config c;
+  c.keys = layout::hf;
+  c.pixels.order = pipeline::hf;
+  c.text = tokenizer_options::hf();
+  auto top = detail::fields_of(file, "config", issues);
+  c.model.embed_dim = top.size("projection_dim", 512);
+  auto vision = top.object("vision_config", "vision_config"), words = top.object("text_config", "text_config");
+  vision.override_by("vision_config_dict", top);  // the legacy member, where present, overrides
+  words.override_by("text_config_dict", top);
+  c.model.loss = detail::read_loss(top, extra);
+  tower_reader of_vision{layout::hf, vision, answers}, of_text{layout::hf, words, answers};
+  if (const auto* a = detail::find_architecture(layout::hf, top, vision, extra)) {
+    a->read_vision(of_vision, c.model);
+    a->read_text(of_text, c.model.text);
+  } else {
+    top.issue(cat("model_type: ", top.dump("model_type"), " is not supported, only \"clip\""));
+  }
+  const auto &image = of_vision.shared, &text_side = of_text.shared;
+  c.model.act = image.act;
+  c.model.norm_eps = image.norm_eps;
+  if (!answers.activation.empty()) c.model.act = activation_named(answers.activation, "--activation", issues);
+  else if (image.act != text_side.act)
+    issues.push_back("vision_config and text_config disagree on hidden_act; --activation settles it");
+  if (image.norm_eps != text_side.norm_eps) issues.push_back("vision_config and text_config disagree on layer_norm_eps");
+  auto pixels = detail::fields_of(
+      preprocessor.empty() ? detail::json::object() : detail::parse_config(preprocessor, name + " (preprocessor_config.json)"),
+      "preprocessor_config", issues);
+  if (c.model.vision) detail::read_hf_pixels(pixels, c.pixels, image_size(c.model));
+  detail::finish_config(c, name, issues);
+  return c;
+}
+
+CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
+  using detail::json;
+  if (c.model.norm_eps != 1e-5)
+    fail(cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
+  field_writer model, vision, text;
+  const auto& a = c.model.vision.policy();
+  a.write_vision(c.model, layout::open_clip, vision);
+  a.write_text(c.model, layout::open_clip, text);
+  model.put("embed_dim", c.model.embed_dim);
+  if (c.model.act == activation::quick_gelu) model.put("quick_gelu", true);
+  if (c.model.loss) c.model.loss.policy().write(c.model, model);
+  model.put("vision_cfg", vision);
+  model.put("text_cfg", text);
+  const char* modes[] = {"shortest", "squash", "longest"};
+  json pixels{{"mean", detail::short_numbers(c.pixels.mean)}, {"std", detail::short_numbers(c.pixels.std)}};
+  pixels["interpolation"] = c.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear";
+  pixels["resize_mode"] = modes[static_cast<int>(c.pixels.resize)];
+  if (c.pixels.fill) pixels["fill_color"] = c.pixels.fill;
+  return json{{"model_cfg", model.get().object}, {"preprocess_cfg", pixels}}.dump(2) + "\n";
+}
+
+CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::string& dtype, std::int32_t sot, std::int32_t eot,
+                                        std::int32_t pad) {
+  using detail::json;
+  field_writer vision, text, loss;
+  const auto& a = c.model.vision.policy();
+  a.write_vision(c.model, layout::hf, vision);
+  a.write_text(c.model, layout::hf, text);
+  if (c.model.loss) c.model.loss.policy().write(c.model, loss);
+  expect(loss.get().object.empty(), [&] {
+    return cat("Hugging Face's layout of CLIP has no place for the ", c.model.loss.policy().name(),
+               " loss: write --layout open_clip");
+  });
+  text.put("bos_token_id", dim{sot});
+  text.put("pad_token_id", dim{pad});
+  text.put("eos_token_id", dim{c.model.text.pool == text_pool::eos ? c.model.text.eos_id : eot});
+  const char* torch_name = dtype == "f16" ? "float16" : dtype == "bf16" ? "bfloat16" : "float32";
+  return json{{"architectures", {"CLIPModel"}},
+              {"model_type", "clip"},
+              {"dtype", torch_name},
+              {"projection_dim", c.model.embed_dim},
+              {"logit_scale_init_value", 2.6592},
+              {"text_config", text.get().object},
+              {"vision_config", vision.get().object}}
+             .dump(2) +
+         "\n";
+}
+
+CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
+  using detail::json;
+  expect(c.pixels.resize != resize_mode::longest, "Hugging Face's layout has no resize_mode longest: write --layout open_clip");
+  const dim n = c.pixels.size;
+  const bool squash = c.pixels.resize == resize_mode::squash;
+  json size = squash ? json{{"height", n}, {"width", n}} : json{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};
+  return json{{"image_processor_type", "CLIPImageProcessor"},
+              {"do_convert_rgb", true},
+              {"do_resize", true},
+              {"size", size},
+              {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
+              {"do_center_crop", !squash},
+              {"crop_size", {{"height", n}, {"width", n}}},
+              {"do_rescale", true},
+              {"rescale_factor", 1 / 255.0},
+              {"do_normalize", true},
+              {"image_mean", detail::short_numbers(c.pixels.mean)},
+              {"image_std", detail::short_numbers(c.pixels.std)}}
+             .dump(2) +
+         "\n";
+}
+
+}  // namespace clipx

@@ -1,0 +1,206 @@
+// load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and pictures in, unit
+// rows out.
+#pragma once
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "../architectures/list.hpp"
+#include "../core/bf16.hpp"
+#include "../core/freeze.hpp"
+#include "checkpoint.hpp"
+#include "embeddings.hpp"
+
+namespace clipx {
+
+namespace detail {
+/// Memory that a backend was told will not change; told otherwise in the end.
+template <class B>
+class frozen_memory {
+ public:
+  explicit frozen_memory(B& device) : device_(&device) {}
+  frozen_memory(frozen_memory&&) = default;
+  frozen_memory& operator=(frozen_memory&&) = delete;
+  ~frozen_memory() {
+    for (auto* p : places_) device_->thaw(p);
+  }
+  template <class E>
+  void add(mat<const E> weight, frozen_role role, release_callback release = {}) {
+    device_->freeze(weight, role, release);
+    places_.push_back(weight.data);
+  }
+
+ private:
+  B* device_;
+  std::vector<const void*> places_;
+};
+
+/// A parameter's role, by its name and its shape in a checkpoint.
+inline frozen_role frozen_role_of(std::string_view name, const shape& s) {
+  if (s.sizes.size() < 2) return frozen_role::vector;
+  if (s.sizes.size() == 4) return frozen_role::convolution;
+  if (name.ends_with("token_embedding.weight") || name.ends_with("positional_embedding")) return frozen_role::table;
+  return frozen_role::linear;
+}
+
+/// What encode_pixels has recorded, where the device can: a number of pictures when it comes the second time, the first four of
+/// them, because each has working memory of its own.
+template <class Architecture, backend B>
+struct replays {};
+template <class Architecture, backend B>
+requires(B::fast::replay) class replays<Architecture, B> {
+ public:
+  const replayed_pixels<Architecture, B>* find(const clip<Architecture, B>& model, std::size_t bytes, const preprocess_config& p) {
+    const auto n = static_cast<std::size_t>(model.visual.config.image_size);
+    const dim pictures = static_cast<dim>(bytes / (3 * n * n));
+    for (auto& r : recorded_)
+      if (r->pictures() == pictures) return r.get();
+    if (std::exchange(last_, pictures) != pictures || recorded_.size() == 4) return nullptr;
+    recorded_.push_back(std::make_unique<replayed_pixels<Architecture, B>>(model, pictures, p.mean, p.std));
+    return recorded_.back().get();
+  }
+
+ private:
+  std::vector<std::unique_ptr<replayed_pixels<Architecture, B>>> recorded_;
+  dim last_ = 0;
+};
+
+/// The model's parameters from a checkpoint: mapped in place where file and device agree on type and order, else converted into
+/// one buffer. Everything missing, extra or misshapen is one error.
+template <class Architecture, backend B>
+flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, frozen_memory<B>& frozen) {
+  using T = scalar_t<B>;
+  B& device = model.device();
+  constexpr dim align = 64;
+  const auto wanted = parameter_shapes(source.config());
+  auto weights = source.match(wanted);  // in the order of `wanted`: the loss's, then the towers' in that of walk()
+  weights.erase(weights.begin(), weights.begin() + static_cast<dim>(source.config().loss.policy().shapes().size()));
+  dim low = 0, high = 0;
+  std::size_t i = 0;
+  walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
+    const auto& w = weights[i++];
+    if constexpr (B::host_memory && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
+      m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
+    if (m) frozen.add(mat<const E>(m), frozen_role_of(name, s), w.on_release());
+    else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
+  });
+  flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
+  low = high = 0;
+  i = 0;
+  std::vector<float> values;
+  walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
+    const auto& w = weights[i++];
+    if (m) return;
+    dim& at = std::is_same_v<E, T> ? low : high;
+    if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
+    else m.data = memory.high.data() + at;
+    at += (s.count() + align - 1) / align * align;
+    values.resize(static_cast<std::size_t>(s.count()));
+    w.read(values);
+    device.upload(mat<const float>(values.data(), m.rows, m.cols), m);
+    frozen.add(mat<const E>(m), frozen_role_of(name, s));
+  });
+  device.sync();
+  return memory;
+}
+/// The loss's parameters as the file has them.
+inline scoring scoring_of(const checkpoint& source) {
+  const auto& loss = source.config().loss.policy();
+  const auto weights = source.match(parameter_shapes(source.config()));
+  std::vector<double> values;
+  for (std::size_t i = 0; i < loss.shapes().size(); ++i) {
+    std::vector<float> v(static_cast<std::size_t>(loss.shapes()[i].second.count()));
+    weights[i].read(v);
+    values.insert(values.end(), v.begin(), v.end());
+  }
+  return {loss, std::move(values)};
+}
+}  // namespace detail
+
+/// A trained model ready to answer. Errors name the file, what was expected and what was found.
+///
+/// Const members may be called from any number of threads at once, and give the bits that they give alone: the weights are shared,
+/// and each thread that is in a call has working memory of its own (the arena and what its backend keeps for a thread). Where the
+/// device is a GPU, calls on one device take turns. The device must outlive the model, and nothing else may use it meanwhile but
+/// models and steps.
+template <class Architecture, backend B>
+class pretrained {
+ public:
+  using A = accum_t<B>;
+  pretrained(B& device, checkpoint source)
+      : source_(std::move(source)),
+        model_(device, source_.config(), {}),
+        frozen_(device),
+        memory_(detail::bind_checkpoint(model_, source_, frozen_)),
+        score_(detail::scoring_of(source_)) {
+    walk(model_,
+         [&]<class E>(const std::string&, mat<E>&, const shape& s, role) { bytes_ += s.count() * static_cast<dim>(sizeof(E)); });
+  }
+
+  const clip<Architecture, B>& model() const { return model_; }
+  const checkpoint& source() const { return source_; }
+  /// How the model scores: by the loss that it was trained with, and that loss's parameters.
+  const scoring& score() const { return score_; }
+  /// Of the weights in the device's memory, or where the file is mapped.
+  dim bytes() const { return bytes_; }
+
+  /// Texts to unit rows (N, D).
+  embeddings<A> encode_text(std::span<const std::string> texts) const {
+    std::vector<std::vector<std::int32_t>> rows;
+    rows.reserve(texts.size());
+    for (auto& text : texts) rows.push_back(source_.text()(text));
+    return embed_tokens(model_, rows);
+  }
+  embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
+    return encode_text(std::span<const std::string>(texts.begin(), texts.size()));
+  }
+  /// A picture, through the checkpoint's preprocessing, to a unit row (1, D).
+  embeddings<A> encode_image(const image& picture) const { return encode_pixels(to_pixels(picture, source_.pixels()).data); }
+  /// Pictures already brought to the model's size, (N, n n 3) 8-bit RGB, to unit rows (N, D). Error: a part of an image.
+  embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
+    detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
+    if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>) {
+      const device_use<B> use(model_.device());  // one thread at a time has the recordings, too
+      if (auto* recorded = replays_.find(model_, rgb.size(), source_.pixels())) return (*recorded)(rgb);
+    }
+    return embed_pixels(model_, rgb, source_.pixels().mean, source_.pixels().std);
+  }
+
+ private:
+  checkpoint source_;
+  clip<Architecture, B> model_;
+  detail::frozen_memory<B> frozen_;
+  flat<B> memory_;
+  scoring score_;
+  dim bytes_ = 0;
+  mutable detail::replays<Architecture, B> replays_;
+};
+
+/// A folder in open_clip's or Hugging Face's layout, or one safetensors file. The architecture may be one that is not in clipx's
+/// own list.
+template <class Architecture, backend B>
+pretrained<Architecture, B> load(B& device, const std::string& path, checkpoint_options options = {}) {
+  options.policies.architectures.push_back(&architecture::of<Architecture>());
+  return pretrained<Architecture, B>(device, checkpoint::open(path, options));
+}
+template <class Architecture, backend B>
+pretrained<Architecture, B> load(B& device, checkpoint source) {
+  return pretrained<Architecture, B>(device, std::move(source));
+}
+
+/// Where the file is to say which architecture there is: calls f with a pretrained<vit, B>, or another of the list.
+template <class List = architectures, backend B, class F>
+auto with_model(B& device, const std::string& path, F&& f, checkpoint_options options = {}) {
+  [&]<class... Architecture>(type_list<Architecture...>) {
+    (options.policies.architectures.push_back(&architecture::of<Architecture>()), ...);
+  }(List{});
+  auto source = checkpoint::open(path, options);
+  const auto config = source.config();
+  return visit_architecture<List>(config, [&]<class Architecture>(std::type_identity<Architecture>) {
+    return f(load<Architecture>(device, std::move(source)));
+  });
+}
+
+}  // namespace clipx

@@ -1,0 +1,17 @@
+// How a parameter is initialized: what a policy says of each of its tensors.
+#pragma once
+
+namespace clipx {
+
+/// A normal draw around `mean` with standard deviation `size`, or a uniform one within `size` of it; size 0: the mean itself.
+struct initial_values {
+  double size = 0;
+  bool uniform = false;
+  double mean = 0;
+
+  static initial_values constant(double value) { return {.mean = value}; }
+  static initial_values normal(double std) { return {.size = std}; }
+  static initial_values within(double bound) { return {.size = bound, .uniform = true}; }
+};
+
+}  // namespace clipx

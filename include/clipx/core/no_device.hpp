@@ -1,0 +1,13 @@
+// no_device: the types of a backend without a device, enough to walk a model's parameters.
+#pragma once
+#include "backend.hpp"
+
+namespace clipx::detail {
+
+struct no_device {
+  using scalar = float;
+  using accum = float;
+  using fast = nothing_fast;
+};
+
+}  // namespace clipx::detail

@@ -1,0 +1,156 @@
+// What verbs take besides single matrices: shapes of the data (row_ranges, window), options, and inputs by name where a verb reads
+// many. Inputs come first and what a verb writes follows, as in
+//
+//   device.attention({.q = q, .k = k, .v = v, .queries = rows, .keys = rows, .causal = true}, heads, y, lse);
+//
+// A field without a default must be given. T is how activations are stored, A how statistics, norms and the loss are.
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "activation.hpp"
+#include "mat.hpp"
+
+namespace clipx {
+
+enum class op : char { none, transpose };  // of a gemm operand
+
+/// Sequences as row ranges: sequence i is rows first[i] .. first[i + 1] - 1. No padding exists.
+struct row_ranges {
+  const std::int32_t* first = nullptr;  // count + 1 offsets in the device's memory
+  const std::int32_t* host = nullptr;   // the same on the host
+  dim count = 0, longest = 0;
+  dim rows() const { return count ? host[count] : 0; }
+};
+
+/// A window sliding over N pictures of height x width pixels, one row of `channels` each. Row order of the output:
+/// picture, y, x, with `lead` rows left free before each picture (the class token's place).
+struct window {
+  dim height, width, channels, kernel, stride, pad = 0, lead = 0;
+  constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
+  constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
+  constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
+};
+
+/// What may follow a matrix product: y = f(x W^T + b) + residual.
+template <class T>
+struct epilogue {
+  std::optional<activation> f = std::nullopt;  // none: the identity
+  mat<const T> residual = {};                  // (R, out), may be y itself
+  mat<T> pre = {};                             // (R, out), receives x W^T + b for the backward pass; empty: not kept
+};
+
+/// q has the rows of `queries`, k and v those of `keys`: the same ranges in a block; one query a sequence where only the pooled row
+/// is wanted. causal: row i of a sequence sees its rows <= i.
+template <class T>
+struct attention_input {
+  mat<const T> q, k, v;  // (Rq, W), (Rk, W), (Rk, W)
+  row_ranges queries, keys;
+  bool causal = false;
+};
+
+template <class T>
+struct attention_gradients {
+  mat<T> q, k, v;  // the shapes of the inputs
+};
+
+/// The residual sum before a LayerNorm: sum = x + branch.
+template <class T>
+struct residual_sum {
+  mat<const T> x, branch;  // (R, W)
+  mat<T> sum;              // (R, W), may be x
+};
+
+template <class T, class A>
+struct layernorm_backward_input {
+  mat<const T> x;       // (R, W), what was normalized
+  mat<const A> weight;  // (1, W)
+  mat<const A> stats;   // (R, 2), mean and 1 / deviation of every row
+  mat<const T> dy;      // (R, W)
+};
+
+/// BatchNorm of x (R, C): (x - mean) / sqrt(variance + eps) weight + bias.
+template <class A>
+struct batchnorm_parameters {
+  mat<const A> stats;         // (2, C), mean and biased variance of every column
+  mat<const A> weight, bias;  // (1, C)
+  double eps;
+};
+
+/// What may follow a BatchNorm: y = relu?(BatchNorm(x) + residual?).
+template <class T>
+struct batchnorm_epilogue {
+  mat<const T> residual = {};  // (R, C); empty: none
+  bool relu = false;
+};
+
+template <class T, class A>
+struct batchnorm_backward_input {
+  mat<const T> x;       // (R, C)
+  mat<const A> stats;   // (2, C), mean and biased variance of every column
+  mat<const A> weight;  // (1, C)
+  double eps;
+  bool training;    // whether the statistics are x's own, so that they depend on it
+  mat<const T> dy;  // (R, C), the gradient of what came last: of the ReLU's result, where there was one
+};
+
+/// A tile (I, J) of the N x N cosines for the backward pass of the contrastive loss.
+template <class A>
+struct xent_tile_input {
+  mat<const A> cosines;    // (I, J)
+  mat<const A> log_scale;  // (1, 1)
+  mat<const A> rows;       // (I, 1), log-sum-exp of the logits in each row of all N x N
+  mat<const A> columns;    // (J, 1), the same of each column
+  dim shift;               // column i + shift is the pair of row i, where it is in the tile
+  dim N;
+};
+
+/// A tile (I, J) of the N x N cosines for the sigmoid loss.
+template <class A>
+struct sigmoid_tile_input {
+  mat<const A> cosines;          // (I, J)
+  mat<const A> log_scale, bias;  // (1, 1)
+  dim shift;                     // column i + shift is the pair of row i, where it is in the tile
+  dim N;
+};
+
+/// What the sigmoid loss of a tile adds to, and the gradient of the cosines, which is written; the gradients empty: the loss alone.
+template <class A>
+struct sigmoid_tile_output {
+  mat<A> loss;                         // (1, 1)
+  mat<A> dcosines = {};                // (I, J), may be the cosines
+  mat<A> dlog_scale = {}, dbias = {};  // (1, 1)
+};
+
+/// Terms of mixtures, log p(g) = log-sum-exp over its terms t of (log_weights[t] + logits[entries[t]]): some logits of a softmax,
+/// and what is made of them. Every term belongs to one mixture and one logit.
+template <class A>
+struct mixture_input {
+  mat<const A> logits;                                     // (1, E)
+  mat<const A> log_weights;                                // (1, P), of the terms, those of a mixture side by side
+  mat<const std::int32_t> entries, mixtures;               // (1, P), the logit and the mixture of each term
+  mat<const std::int32_t> first_of_mixture;                // (1, G + 1), where the terms of each mixture begin
+  mat<const std::int32_t> terms_by_entry, first_of_entry;  // (1, P), (1, E + 1), the same terms by their logit
+  mat<const A> sums;    // (N, 2), of each row's softmax: largest logit and sum of exp(logit - largest)
+  mat<const A> counts;  // (N, 1), mixtures that divide by each row's sum
+  double scale;         // of the loss
+};
+
+/// loss = scale (sum of counts log-sum-exp - sum of log p), written; log_p (1, G); dlogits (1, E), the part of the loss's gradient
+/// that comes through the mixtures, written; empty: none.
+template <class A>
+struct mixture_output {
+  mat<A> loss, log_p, dlogits = {};
+};
+
+/// One step of AdamW (PyTorch's rule; spec section 9.2): g = min(1, max_norm / (norm + 1e-6)) gradient,
+/// p *= 1 - lr decay, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+/// p -= lr / (1 - beta1^count) m / (sqrt(v / (1 - beta2^count)) + eps).
+struct adamw_step {
+  double lr, beta1 = 0.9, beta2 = 0.98, eps = 1e-6, decay = 0;
+  double max_norm = 0;  // of all gradients; 0: they are not clipped
+  dim count = 1;        // of this step, the first is 1
+};
+
+}  // namespace clipx

@@ -1,0 +1,55 @@
+// Definitions of packed_texts.hpp.
+#pragma once
+#include <algorithm>
+
+#include "error.hpp"
+#include "packed_texts.hpp"
+
+namespace clipx {
+
+CLIPX_INLINE packed_texts packed_texts::pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c) {
+  packed_texts out;
+  for (auto& row : rows) out.append(row, c);
+  return out;
+}
+
+CLIPX_INLINE void packed_texts::append(std::span<const std::int32_t> row, const text_config& c) {
+  expect(!row.empty() && static_cast<dim>(row.size()) <= c.context_length,
+         [&] { return cat("text ", count(), ": expected 1 to ", c.context_length, " tokens, got ", row.size()); });
+  const std::size_t last = pooled(row, c);
+  for (std::size_t i = 0; i <= last; ++i)
+    expect(row[i] >= 0 && row[i] < c.vocab_size,
+           [&] { return cat("text ", count(), ", token ", i, ": expected an id below ", c.vocab_size, ", got ", row[i]); });
+  for (std::size_t i = 0; i <= last; ++i) {
+    ids.push_back(row[i]);
+    positions.push_back(static_cast<std::int32_t>(i));
+  }
+  lengths.push_back(static_cast<std::int32_t>(last + 1));
+}
+
+CLIPX_INLINE void packed_texts::clear() {
+  ids.clear();
+  positions.clear();
+  lengths.clear();
+}
+
+CLIPX_INLINE std::size_t packed_texts::pooled(std::span<const std::int32_t> row, const text_config& c) {
+  if (c.pool == text_pool::none) return row.size() - 1;
+  const auto at =
+      c.pool == text_pool::argmax ? std::max_element(row.begin(), row.end()) : std::find(row.begin(), row.end(), c.eos_id);
+  return at == row.end() ? 0 : static_cast<std::size_t>(at - row.begin());
+}
+
+CLIPX_INLINE packed_texts packed_texts::part(dim first, dim n) const {
+  const auto sum = [&](dim from, dim to) {
+    dim tokens = 0;
+    for (dim i = from; i < to; ++i) tokens += lengths[static_cast<std::size_t>(i)];
+    return tokens;
+  };
+  const dim from = sum(0, first), to = from + sum(first, first + n);
+  return {{ids.begin() + from, ids.begin() + to},
+          {positions.begin() + from, positions.begin() + to},
+          {lengths.begin() + first, lengths.begin() + first + n}};
+}
+
+}  // namespace clipx

@@ -1,0 +1,36 @@
+// packed_texts: captions as a text tower takes them, without padding.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "config.hpp"
+
+namespace clipx {
+
+/// Captions cut after the row that is pooled and put one after another; host memory.
+struct packed_texts {
+  std::vector<std::int32_t> ids;        // all tokens
+  std::vector<std::int32_t> positions;  // of each token in its caption
+  std::vector<std::int32_t> lengths;    // of each caption
+
+  dim count() const { return static_cast<dim>(lengths.size()); }
+  friend bool operator==(const packed_texts&, const packed_texts&) = default;
+
+  /// Rows of ids as a tokenizer gives them, padded or not. Errors: an empty row, more than context_length tokens, an id
+  /// outside the vocabulary.
+  static packed_texts pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c);
+  /// One more row. Errors as above.
+  void append(std::span<const std::int32_t> row, const text_config& c);
+  void clear();
+  /// Texts first .. first + n - 1 of these.
+  packed_texts part(dim first, dim n) const;
+  /// Index of the row that is the caption's embedding; the last where no row is.
+  static std::size_t pooled(std::span<const std::int32_t> row, const text_config& c);
+};
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "packed_texts-inl.hpp"
+#endif

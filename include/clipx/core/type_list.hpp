@@ -1,0 +1,10 @@
+// type_list: a list of types that code may walk at compile time.
+#pragma once
+#include <type_traits>
+
+namespace clipx {
+
+template <class... T>
+struct type_list {};
+
+}  // namespace clipx

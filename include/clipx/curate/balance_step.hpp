@@ -1,0 +1,34 @@
+// Match and balance as steps of curation.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "balance.hpp"
+#include "curation.hpp"
+
+namespace clipx {
+
+struct match_config {
+  std::shared_ptr<const query_matcher> queries;
+};
+
+struct balance_config {
+  std::shared_ptr<const query_matcher> queries;
+  std::uint64_t t = 20'000, seed = 0;
+  std::optional<double> tail_share;  // instead of t (threshold_of_tail)
+};
+
+/// Drops samples whose captions hold no entry of the list. The entries that they hold are under `step` in the sample's facts.
+void match_samples(curation& here, const std::string& step, const match_config& config);
+
+/// Counts the captions of the samples that are still there by the entries that they hold, and keeps each sample with the
+/// probability that its entries give it (balancer). Under `step` in the facts: that probability. Samples without an entry are
+/// dropped. Memory: the automaton, and for each thread a count for each entry.
+void balance_samples(curation& here, const std::string& step, const balance_config& config);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "balance_step-inl.hpp"
+#endif

@@ -1,0 +1,33 @@
+// Duplicates within the data, and images of evaluation sets in it, as steps of curation.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "curation.hpp"
+#include "duplicates.hpp"
+#include "shared_model.hpp"
+
+namespace clipx {
+
+/// Drops images that are duplicates of one before them that stays: the first in order of the shards stays. The hashes are under
+/// `step` in the sample's facts, and whose duplicate it is in the detail. An image that does not decode is dropped by "image",
+/// where a rule needs its pixels. Memory: duplicate_finder's, and the keys of what stays. Errors: those of duplicate_finder.
+void drop_duplicates(curation& here, const std::string& step, const duplicate_rules& rules);
+
+struct decontaminate_config {
+  std::vector<std::string> against;  // shards of evaluation sets (list_caption_parts)
+  duplicate_rules rules;
+  std::optional<double> cosine;  // of a model's embeddings, at which and above which an image is one of theirs
+};
+
+/// Drops images that are in evaluation shards too: by the rules of drop_duplicates, and by the cosine of their embeddings. Memory:
+/// the hashes, and the embeddings, of the evaluation sets. Errors: an evaluation image that does not decode (what is in it cannot
+/// be removed), evaluation shards without an image, a cosine without a model.
+void decontaminate(curation& here, const std::string& step, const decontaminate_config& config, shared_model* model);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "duplicate_step-inl.hpp"
+#endif

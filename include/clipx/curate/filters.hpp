@@ -1,0 +1,85 @@
+// The filters of curation: small rules, each with a name, that say of a sample whether it is kept, why not, and what they measured.
+#pragma once
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../io/fields.hpp"
+#include "decisions.hpp"
+#include "language.hpp"
+
+namespace clipx {
+
+/// Bytes of the encoded image and characters of the caption. LAION-400M's rule: images of 5 kB, captions of 5 characters or more.
+struct size_filter {
+  static constexpr const char* name = "size";
+  dim min_bytes = 5000, min_characters = 5;
+  verdict text(std::string_view caption, field_writer& facts) const;
+  verdict image(std::size_t bytes, field_writer& facts) const;
+};
+
+/// DataComp's basic filter without its language rule: more than 2 words and 5 characters, a short side of 200 pixels or more, the
+/// long side at most 3 times the short one. Words are what whitespace separates; characters are code points.
+struct basic_filter {
+  static constexpr const char* name = "basic";
+  dim min_words = 3, min_characters = 6, min_side = 200;
+  double max_aspect = 3;
+  verdict text(std::string_view caption, field_writer& facts) const;
+  verdict image(dim width, dim height, field_writer& facts) const;
+};
+
+/// The caption's language by cld2 (language.hpp), which decides at a glance about texts of a few words: `reliable` asks for its own
+/// word on that.
+struct language_filter {
+  static constexpr const char* name = "language";
+  std::set<std::string> languages{"en"};
+  dim min_percent = 0;
+  bool reliable = false;
+  verdict text(std::string_view caption, field_writer& facts) const;
+};
+
+/// Captions that hold an entry of a list, whole words only, in any case (lower case of NFC). clipx has no list of its own.
+class word_list {
+ public:
+  static constexpr const char* name = "offensive";
+  /// A file in UTF-8 with an entry a line: a word, or several with single spaces between. Space at the ends, empty lines and lines
+  /// that begin with "# " are left out. Errors: a file that cannot be read, no entries, an entry that is no UTF-8.
+  static word_list read(const std::string& path);
+  explicit word_list(std::span<const std::string> entries);
+  /// The first entry that a caption holds, in the caption's order; nothing where it holds none.
+  std::optional<std::string> find(std::string_view caption) const;
+  verdict text(std::string_view caption, field_writer& facts) const;
+  std::size_t size() const { return entries_.size(); }
+  /// Of the entries: what decides.
+  std::uint64_t hash() const;
+
+ private:
+  std::set<std::u32string> entries_;
+  std::map<char32_t, std::set<std::size_t>> lengths_;  // of the entries that begin with a character
+};
+
+/// What the rules ask of a sample, in their order; those that are not there are not asked.
+struct filter_rules {
+  std::optional<size_filter> size;
+  std::optional<basic_filter> basic;
+  std::optional<language_filter> language;
+  std::optional<word_list> offensive;
+  bool texts() const { return size || basic || language || offensive; }
+};
+
+/// What the text rules say of a sample's captions. A sample is as good as its best caption, and as offensive as its worst: the
+/// others ask for one caption that passes, and their facts are of the first that does, or else of the first.
+verdict judge_texts(const filter_rules& rules, std::span<const std::string_view> captions, field_writer& facts);
+/// What the image rules say of the encoded image, and of the decoded one.
+verdict judge_bytes(const filter_rules& rules, std::size_t bytes, field_writer& facts);
+verdict judge_sides(const filter_rules& rules, dim width, dim height, field_writer& facts);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "filters-inl.hpp"
+#endif

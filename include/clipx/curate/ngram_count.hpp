@@ -1,0 +1,41 @@
+// The dictionary of a Visual N-Grams model from captions (Li et al. 2017, section 3.1): all n-grams above a count, in bounded
+// memory.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../data/captions.hpp"
+#include "../text/ngrams.hpp"
+
+namespace clipx {
+
+struct ngram_sources {
+  /// Patterns (expand_braces) of shards, .csv or .tsv tables, texts with a caption a line, and folders: of shards, or else of
+  /// images with the captions in a .txt of the same name. All captions of an image count.
+  std::vector<std::string> data;
+  caption_config captions;
+  dim max_n = 5;
+  std::uint64_t min_count = 1000;             // the paper keeps what occurs more than 1,000 times
+  std::size_t memory = std::size_t(1) << 30;  // bytes for counting, about; no result depends on it
+};
+
+struct ngram_report {
+  std::uint64_t captions = 0, words = 0;  // words: [BEGIN] and [END] counted
+  std::uint64_t distinct = 0;             // n-grams, before rare ones are left out
+  std::uint64_t not_utf8 = 0;             // captions that were left out, because they are not UTF-8
+};
+
+/// Counts the n-grams of ngram_words() between [BEGIN] and [END]. What does not fit into memory waits in sorted, unnamed
+/// files in the folder of `scratch`. Captions that are not UTF-8 are left out and counted. read(captions so far) is called now
+/// and then; where it returns true, counting stops, which is an error. Errors besides: those of for_each_caption; no n-gram as
+/// frequent as that; a disk that is full.
+ngram_dictionary count_ngrams(const ngram_sources& sources, const std::string& scratch, ngram_report& report,
+                              function_ref<bool(std::uint64_t)> read);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "ngram_count-inl.hpp"
+#endif

@@ -1,0 +1,54 @@
+// A curation from its file: the steps with their options, in order, and what they leave.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "balance_step.hpp"
+#include "duplicate_step.hpp"
+#include "filter_step.hpp"
+#include "output.hpp"
+#include "semantic_step.hpp"
+
+namespace clipx {
+
+/// What a step does, with its options.
+using curation_work =
+    std::variant<filter_config, duplicate_rules, semantic_config, decontaminate_config, match_config, balance_config>;
+
+struct curation_step {
+  std::string name;  // in facts, reports and the state's folders
+  curation_work work;
+};
+
+struct curation_pipeline {
+  curation_config curation;
+  std::string model;  // a model's path for steps that need one; "": the caller's
+  std::vector<curation_step> steps;
+  bool needs_model() const;
+};
+
+/// Reads PIPELINE.json (docs/curate.md describes it). Paths in it begin at the current directory. One error lists all that is
+/// wrong: keys that are not known with those that are, values of a wrong type or out of range, a step of no such kind, a name
+/// twice, words of a list that cannot be read.
+curation_pipeline read_pipeline(const std::string& path);
+curation_pipeline parse_pipeline(std::string_view json, const std::string& name);
+
+struct curation_result {
+  std::vector<curation::step_total> steps;
+  curation_output output;
+};
+
+/// Does all steps, writes what stays (output.hpp) and report.html (report.hpp). After a kill, or a stop() that said true, the same
+/// call goes on. Nothing where it is not whole: stopped, or other processes are at their parts. Errors: no model where one is
+/// needed, those of the steps.
+std::optional<curation_result> run_pipeline(const curation_pipeline& pipeline, shared_model* model, curation_progress progress,
+                                            function_ref<bool()> stop);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "pipeline-inl.hpp"
+#endif

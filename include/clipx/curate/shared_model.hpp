@@ -1,0 +1,54 @@
+// A model as the steps of curation use it: by several threads, of which one encodes at a time.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "../data/images.hpp"
+#include "../run/any_model.hpp"
+
+namespace clipx {
+
+/// Wraps a model that must outlive it. Thread-safe.
+class shared_model {
+ public:
+  /// `facts`: which model it is, as any text; where it changes, what was computed with it is computed anew. Of `images` the batch
+  /// size and the loops are read.
+  shared_model(any_model& model, std::string facts, const image_batch_config& images);
+  ~shared_model();
+  const std::string& facts() const;
+  std::size_t batch_size() const;
+  /// Values of an embedding.
+  dim cols() const;
+  /// Bytes of an image as the model takes it.
+  std::size_t pixel_bytes() const;
+
+  /// Decodes an image to the model's pixels and appends them. Errors: those of read_pixels.
+  void append_pixels(std::span<const std::byte> file, const std::string& name, std::vector<std::uint8_t>& rgb) const;
+  /// The same of a decoded one.
+  void append_pixels(const image& decoded, std::vector<std::uint8_t>& rgb) const;
+  /// L2-normalized embeddings (N, D) of such pixels, or of texts, in batches.
+  std::vector<float> encode_pixels(std::span<const std::uint8_t> rgb);
+  std::vector<float> encode_texts(std::span<const std::string> texts);
+
+  /// Keeps embeddings (M, D) on the device, to be compared with. They must not outlive this.
+  device_rows keep(std::span<const float> rows);
+  /// The row of the highest cosine, the first of several, and that cosine.
+  struct nearest_row {
+    std::size_t row = 0;
+    double cosine = 0;
+  };
+  /// Of each image of encode_pixels among kept rows.
+  std::vector<nearest_row> nearest(std::span<const std::uint8_t> rgb, const device_rows& kept);
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "shared_model-inl.hpp"
+#endif

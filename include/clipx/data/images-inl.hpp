@@ -1,0 +1,128 @@
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <new>
+#include <thread>
+
+#include "../core/error.hpp"
+#include "../io/file.hpp"
+#include "images.hpp"
+#include "shards.hpp"
+
+namespace clipx {
+
+CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> paths) {
+  std::vector<std::string> out;
+  for (auto& path : paths) {
+    std::error_code none;
+    if (path != "-" && std::filesystem::is_directory(path, none))
+      for (auto& file : list_images(path)) out.push_back(std::move(file));
+    else out.push_back(path);
+  }
+  expect(!out.empty(), "no pictures: expected at least one image file, got none");
+  return out;
+}
+
+namespace detail {
+
+/// The images that wait for their batch, and the batch that they become.
+class image_batcher {
+ public:
+  image_batcher(const image_batch_config& config, image_batch_sink consume, image_failure_sink failed)
+      : config_(config),
+        consume_(consume),
+        failed_(failed),
+        threads_(config.threads > 0 ? static_cast<std::size_t>(config.threads)
+                                    : std::max<std::size_t>(1, std::thread::hardware_concurrency())) {
+    expect(config.batch_size > 0, "image batches: expected a batch size of at least 1, got 0");
+  }
+
+  void add(image_source image) {
+    if (!image.bytes && image.name == "-") image.bytes = standard_input();
+    waiting_.push_back(std::move(image));
+    if (waiting_.size() == config_.batch_size) flush();
+  }
+
+  /// Decodes what waits and hands it out.
+  void flush() {
+    decode_all();
+    batch_.indices.clear();
+    batch_.names.clear();
+    batch_.rgb.clear();
+    for (std::size_t i = 0; i < waiting_.size(); ++i) {
+      if (!errors_[i].empty()) {
+        failed_(first_ + i, waiting_[i].name, errors_[i]);
+        continue;
+      }
+      batch_.indices.push_back(first_ + i);
+      batch_.names.push_back(std::move(waiting_[i].name));
+      batch_.rgb.insert(batch_.rgb.end(), pixels_[i].begin(), pixels_[i].end());
+    }
+    if (!batch_.indices.empty()) consume_(batch_);
+    first_ += waiting_.size();
+    waiting_.clear();
+  }
+
+ private:
+  static std::vector<std::byte> standard_input() {
+    std::vector<std::byte> out;
+    std::transform(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>(), std::back_inserter(out),
+                   [](char c) { return static_cast<std::byte>(c); });
+    return out;
+  }
+
+  void decode_all() {
+    pixels_.resize(waiting_.size());
+    errors_.assign(waiting_.size(), {});
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+      for (std::size_t i; (i = next++) < waiting_.size();) decode(i);
+    };
+    std::vector<std::jthread> others;  // joined also where one of them cannot be started
+    for (std::size_t t = 1; t < std::min(threads_, waiting_.size()); ++t) others.emplace_back(work);
+    work();
+  }
+
+  void decode(std::size_t i) {
+    const auto& image = waiting_[i];
+    const auto read = [&](std::span<const std::byte> file) {
+      return read_pixels(file, image.name, config_.preprocess, config_.loops);
+    };
+    try {
+      pixels_[i] = image.bytes ? read(*image.bytes) : read(mapped_file::open(image.name).bytes());
+    } catch (const std::bad_alloc&) { errors_[i] = image.name + ": out of memory"; } catch (const std::exception& e) {
+      errors_[i] = e.what();
+    }
+  }
+
+  const image_batch_config& config_;
+  image_batch_sink consume_;
+  image_failure_sink failed_;
+  std::size_t threads_, first_ = 0;  // first_: the place in the stream of waiting_[0]
+  std::vector<image_source> waiting_;
+  std::vector<std::vector<std::uint8_t>> pixels_;  // of each that waits
+  std::vector<std::string> errors_;                // of each that waits; empty: it was decoded
+  image_batch batch_;
+};
+
+}  // namespace detail
+
+CLIPX_INLINE void for_each_image_batch(image_stream images, const image_batch_config& config, image_batch_sink consume,
+                                       image_failure_sink failed) {
+  detail::image_batcher batcher(config, consume, failed);
+  images([&](image_source image) { batcher.add(std::move(image)); });
+  batcher.flush();
+}
+
+CLIPX_INLINE void for_each_image_batch(std::span<const std::string> files, const image_batch_config& config,
+                                       image_batch_sink consume, image_failure_sink failed) {
+  const auto stream = [&](function_ref<void(image_source)> next) {
+    for (auto& file : files) next({file, {}});
+  };
+  for_each_image_batch(image_stream(stream), config, consume, failed);
+}
+
+}  // namespace clipx

@@ -1,0 +1,135 @@
+// The first frame of a GIF by giflib, as Pillow gives it: indices and palette, or gray where the palette counts from 0 to 255;
+// around a frame that is smaller than the screen lies the transparent index, else index 0.
+#pragma once
+#ifdef CLIPX_HAS_GIF
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+// gif_lib.h uses size_t and bool
+#include <gif_lib.h>
+
+#include "../core/error.hpp"
+#include "image.hpp"
+
+namespace clipx::detail {
+
+class gif_reader {
+ public:
+  gif_reader(std::span<const std::byte> bytes, const std::string& file_name) : file_(bytes), name_(file_name) {}
+
+  image decode(dim most_pixels, image memory) {
+    int why = 0;
+    const std::unique_ptr<GifFileType, void (*)(GifFileType*)> gif(DGifOpen(this, read, &why),
+                                                                   [](GifFileType* g) { DGifCloseFile(g, nullptr); });
+    if (!gif) bad(why);
+    const auto transparent = find_frame(*gif);
+    const GifImageDesc& frame = gif->Image;
+    if (frame.Width < 1 || frame.Height < 1) bad(cat("a frame of ", frame.Width, " x ", frame.Height, " pixels"));
+    const dim w = std::max<dim>(gif->SWidth, frame.Left + frame.Width), h = std::max<dim>(gif->SHeight, frame.Top + frame.Height);
+    expect(w <= most_pixels / h, [&] { return cat(name_, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
+    // A code of 12 bits stands for 4,094 pixels at most.
+    expect(static_cast<dim>(frame.Width) * frame.Height <= static_cast<dim>(file_.size()) * 2730, [&] {
+      return cat(name_, ": damaged GIF: ", file_.size(), " bytes cannot hold ", frame.Width, " x ", frame.Height, " pixels");
+    });
+    const ColorMapObject* colours = frame.ColorMap ? frame.ColorMap : gif->SColorMap;
+    image out = make_image(is_gray(colours) ? pixel_mode::gray : pixel_mode::palette, w, h, std::move(memory));
+    if (out.mode == pixel_mode::palette) out.palette = palette_of(*colours);
+    if (transparent) {
+      out.transparency = true;
+      out.key = {*transparent, *transparent, *transparent};
+      if (out.mode == pixel_mode::palette) out.palette[4u * *transparent + 3] = 0;
+    }
+    if (frame.Width < w || frame.Height < h) std::fill(out.data.begin(), out.data.end(), transparent.value_or(std::uint8_t{0}));
+    read_frame(*gif, out);
+    return out;
+  }
+
+ private:
+  [[noreturn]] void bad(const std::string& what) const { fail(cat(name_, ": damaged GIF: ", what)); }
+  [[noreturn]] void bad(int why) const {
+    const char* text = GifErrorString(why);
+    bad(text ? std::string(text) : cat("error ", why, " of giflib"));
+  }
+
+  /// Zeros follow the file: they end a chain of blocks, so that what is complete without its terminator is read, as by Pillow.
+  static int read(GifFileType* gif, GifByteType* to, int n) {
+    auto& self = *static_cast<gif_reader*>(gif->UserData);
+    const auto wanted = static_cast<std::size_t>(n);
+    const std::size_t there = std::min(wanted, self.file_.size() - std::min(self.file_.size(), self.at_));
+    if (there > 0) std::memcpy(to, self.file_.data() + self.at_, there);
+    std::memset(to + there, 0, wanted - there);
+    self.at_ += wanted;
+    return n;
+  }
+
+  /// Goes on to the first frame's pixels; returns the transparent index, where one is named before it.
+  std::optional<std::uint8_t> find_frame(GifFileType& gif) {
+    std::optional<std::uint8_t> transparent;
+    GifRecordType record = UNDEFINED_RECORD_TYPE;
+    while (record != IMAGE_DESC_RECORD_TYPE) {
+      const bool known = DGifGetRecordType(&gif, &record) == GIF_OK;  // bytes that begin no record are passed over, as by Pillow
+      if (at_ > file_.size() || (known && record == TERMINATE_RECORD_TYPE)) bad("there is no frame in it");
+      if (!known || record != EXTENSION_RECORD_TYPE) continue;
+      int kind = 0;
+      GifByteType* block = nullptr;
+      if (DGifGetExtension(&gif, &kind, &block) != GIF_OK) bad(gif.Error);
+      if (kind == GRAPHICS_EXT_FUNC_CODE && block) {
+        if (block[0] < 4) bad(cat("a graphic control block of ", int{block[0]}, " bytes"));
+        if (block[1] & 1) transparent = block[4];
+      }
+      while (block)
+        if (DGifGetExtensionNext(&gif, &block) != GIF_OK) bad(gif.Error);
+    }
+    if (DGifGetImageDesc(&gif) != GIF_OK) bad(gif.Error);
+    if (at_ > file_.size()) bad(cat("it ends at byte ", file_.size(), " before its first frame"));
+    std::size_t end = at_;  // a block that is cut short counts as missing
+    while (end < file_.size() && file_[end] != std::byte{0} && end + static_cast<std::size_t>(file_[end]) < file_.size())
+      end += 1 + static_cast<std::size_t>(file_[end]);
+    file_ = file_.first(end);
+    return transparent;
+  }
+
+  static bool is_gray(const ColorMapObject* colours) {
+    for (int i = 0; colours && i < colours->ColorCount; ++i) {
+      const auto& c = colours->Colors[i];
+      if (c.Red != i || c.Green != i || c.Blue != i) return false;
+    }
+    return true;
+  }
+  static std::array<std::uint8_t, 1024> palette_of(const ColorMapObject& colours) {
+    std::array<std::uint8_t, 1024> out{};
+    for (std::size_t i = 0; i < 256; ++i) {
+      if (i < static_cast<std::size_t>(colours.ColorCount)) {
+        out[4 * i] = colours.Colors[i].Red;
+        out[4 * i + 1] = colours.Colors[i].Green;
+        out[4 * i + 2] = colours.Colors[i].Blue;
+      }
+      out[4 * i + 3] = 255;
+    }
+    return out;
+  }
+
+  void read_frame(GifFileType& gif, image& out) const {
+    const GifImageDesc& frame = gif.Image;
+    const auto read_rows = [&](dim from, dim step) {
+      for (dim y = from; y < frame.Height; y += step)
+        if (DGifGetLine(&gif, out.row(frame.Top + y) + frame.Left, frame.Width) != GIF_OK) bad(gif.Error);
+    };
+    if (!frame.Interlace) return read_rows(0, 1);
+    read_rows(0, 8);
+    read_rows(4, 8);
+    read_rows(2, 4);
+    read_rows(1, 2);
+  }
+
+  std::span<const std::byte> file_;
+  const std::string& name_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace clipx::detail
+#endif

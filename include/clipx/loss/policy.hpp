@@ -1,0 +1,100 @@
+// loss_policy: all that is particular to a loss, as readers, writers and evaluations of checkpoints ask it at run time; scoring,
+// what a trained model makes of cosines.
+//
+// A new loss is a struct with the members that `contrastive` has (loss/contrastive.hpp, the one to copy) and one entry in
+// loss/list.hpp, or none: trainer<.., mine> works without it.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../core/config.hpp"
+#include "../core/function_ref.hpp"
+#include "../core/initial.hpp"
+#include "../core/params.hpp"
+#include "../io/fields.hpp"
+
+namespace clipx {
+
+inline constexpr double max_log_scale = 4.605170185988092;  // ln 100, where the paper clips the scale
+
+/// Entry (i, j) of a matrix of cosines: image i with text j.
+using cosine_at = function_ref<double(dim, dim)>;
+
+/// One loss at run time; the objects are constant and live as long as the program. Thread-safe.
+class loss_policy {
+ public:
+  static constexpr std::string_view kind = "loss";
+  template <class L>
+  static const loss_policy& of();  // the object for a policy
+
+  virtual ~loss_policy() = default;
+  virtual std::string_view name() const = 0;
+  /// Whether a configuration in open_clip's layout, or the names of a bare file, are of a model trained with this loss.
+  virtual bool claims(const fields& model) const = 0;
+  virtual std::string_view telltale() const = 0;
+  virtual chosen<loss_policy> defaults() const = 0;
+  virtual chosen<loss_policy> read(fields& model) const = 0;
+  virtual void write(const clip_config& c, field_writer& model) const = 0;
+
+  // The loss's own parameters, in the order of its visit().
+  virtual std::vector<std::pair<std::string, shape>> shapes() const = 0;
+  virtual initial_values initial(std::string_view name, const clip_config& c) const = 0;
+
+  /// Probabilities of labels from their cosines with one image, in place. `parameters` in the order of shapes().
+  virtual void score(std::span<double> cosines, std::span<const double> parameters) const = 0;
+  /// Adds the loss of n matching pairs, of N in all, to the mean over the N.
+  virtual void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean) const = 0;
+};
+
+namespace detail {
+template <class L>
+class loss_of final : public loss_policy {
+  using config = typename L::config;
+
+ public:
+  std::string_view name() const override { return config::name; }
+  bool claims(const fields& model) const override { return L::claims(model); }
+  std::string_view telltale() const override { return L::telltale; }
+  chosen<loss_policy> defaults() const override { return config{}; }
+  chosen<loss_policy> read(fields& model) const override { return L::read(model); }
+  void write(const clip_config& c, field_writer& model) const override { L::write(c.loss.as<config>(), model); }
+  std::vector<std::pair<std::string, shape>> shapes() const override { return L::shapes(); }
+  initial_values initial(std::string_view name, const clip_config& c) const override {
+    return L::initial(name, c.loss ? c.loss.as<config>() : config{});
+  }
+  void score(std::span<double> cosines, std::span<const double> parameters) const override { L::score(cosines, parameters); }
+  void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean) const override {
+    L::add_pair_loss(cosines, n, N, parameters, mean);
+  }
+};
+}  // namespace detail
+
+template <class L>
+const loss_policy& loss_policy::of() {
+  static const detail::loss_of<L> object;
+  return object;
+}
+
+/// How a trained model scores: its loss with the values of the loss's parameters. Thread-safe.
+class scoring {
+ public:
+  scoring(const loss_policy& loss, std::vector<double> parameters) : loss_(&loss), parameters_(std::move(parameters)) {}
+
+  const loss_policy& loss() const { return *loss_; }
+  /// In the order of loss().shapes(): the logarithm of the scale first, then what else there is.
+  std::span<const double> parameters() const { return parameters_; }
+  /// Cosines of one image with C labels to probabilities, in place: a softmax over the labels, or an independent sigmoid for each.
+  void probabilities(std::span<double> cosines) const { loss_->score(cosines, parameters_); }
+  void add_pair_loss(cosine_at cosines, dim n, dim N, double& mean) const {
+    loss_->add_pair_loss(cosines, n, N, parameters_, mean);
+  }
+
+ private:
+  const loss_policy* loss_;
+  std::vector<double> parameters_;
+};
+
+}  // namespace clipx

@@ -1,0 +1,230 @@
+// any_model over a backend: every file that includes this compiles the towers for the device types that it names.
+#pragma once
+#include <algorithm>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "../checkpoint/pretrained.hpp"
+#include "../zero_shot/classifier.hpp"
+#include "../zero_shot/retrieval.hpp"
+#include "any_model.hpp"
+#include "ngram_scores.hpp"
+
+namespace clipx {
+
+namespace detail {
+
+template <backend B>
+struct rows_on final : device_rows::held {
+  buffer<accum_t<B>> memory;  // (rows, cols)
+  ngram_texts texts;          // of a Visual N-Grams model's classes: what is scored in place of the rows
+  std::vector<dim> class_of;  // of each of them
+};
+
+/// The towers of a pretrained model, or of one in training.
+template <class Model>
+const auto& towers_of(const Model& model) {
+  if constexpr (requires { model.model().towers; }) return model.model().towers;
+  else return model.model();
+}
+
+/// Model, which has the functions of pretrained, and its device belong to somebody else.
+template <class Model, backend B>
+class any_model_over : public any_model::implementation {
+ public:
+  using A = accum_t<B>;
+  any_model_over(B& device, const Model& model, const checkpoint& source) : device_(device), model_(model), source_(source) {}
+
+  const checkpoint& source() const override { return source_; }
+  any_rows encode_pixels(std::span<const std::uint8_t> rgb) const override { return any(model_.encode_pixels(rgb)); }
+  any_rows encode_text(std::span<const std::string> texts) const override { return any(model_.encode_text(texts)); }
+
+  device_rows keep(const any_rows& rows) const override { return upload(own(rows), rows.cols); }
+  device_rows keep_classes(const prompt_set& prompts, progress_sink encoded) const override {
+    if constexpr (over_table) {
+      return keep_phrases(prompts);
+    } else {
+      return keep_prompts(prompts, encoded);
+    }
+  }
+
+  any_rows scores(const any_rows& rows, const device_rows& kept) const override {
+    expect(kept.get().owner == this, "scores: expected rows that this model keeps, got those of another");
+    const auto& y = static_cast<const rows_on<B>&>(kept.get());
+    step<B> s(device_);
+    if constexpr (over_table)
+      if (!y.class_of.empty()) return class_scores(s, rows, y);
+    return {
+        detail::cosines(s, mat<const A>(own(rows).data(), rows.rows(), rows.cols), mat<const A>(y.memory.as_mat(y.rows, y.cols))),
+        y.rows};
+  }
+  any_rows text_scores(std::span<const std::string> texts, const device_rows& kept) const override {
+    if constexpr (over_table) return caption_scores(texts, kept, true);
+    else return scores(encode_text(texts), kept);
+  }
+  any_rows caption_log_probabilities(std::span<const std::string> captions, const device_rows& kept) const override {
+    if constexpr (over_table) return caption_scores(captions, kept, false);
+    else fail("caption_log_probabilities: expected a Visual N-Grams model, got one with a text tower");
+  }
+  std::vector<ngram_tags> tags(const any_rows& images, dim k, bool calibrated) const override {
+    if constexpr (over_table) {
+      step<B> s(device_);
+      const auto& d = dictionary();
+      std::vector<double> subtract;
+      for (std::int32_t w = 0; w < d.unknown(); ++w) {
+        const bool is_frame = d.words(w).find('[') != std::string_view::npos;  // [BEGIN] and [END] are no tags
+        subtract.push_back(is_frame ? std::numeric_limits<double>::infinity() : calibrated ? d.log_frequency(w) : 0);
+      }
+      return image_tags<B>(s, table(), on_device(s, images), subtract, k);
+    } else {
+      fail("tags: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
+    }
+  }
+  std::vector<std::pair<dim, double>> rank(const any_rows& scores, dim row) const override {
+    const auto& values = own(scores);
+    expect(row >= 0 && row < scores.rows(),
+           [&] { return cat("rank: expected a row from 0 to ", scores.rows() - 1, ", got ", row); });
+    return clipx::rank(
+        std::span(values).subspan(static_cast<std::size_t>(row * scores.cols), static_cast<std::size_t>(scores.cols)),
+        model_.score());
+  }
+
+  const scoring& score() const override { return model_.score(); }
+  model_memory memory() const override { return {model_.bytes(), device_.memory().peak(), device_.memory().capacity()}; }
+
+ private:
+  using T = scalar_t<B>;
+  static constexpr bool over_table = has_table<std::remove_cvref_t<decltype(towers_of(std::declval<const Model&>()).text)>>;
+
+  device_rows keep_prompts(const prompt_set& prompts, progress_sink encoded) const {
+    const auto classes = make_classifier(prompts, [&](std::span<const std::string> texts) {
+      embeddings<double> all;
+      for (std::size_t from = 0; from < texts.size(); encoded(from, texts.size())) {
+        const auto part = model_.encode_text(texts.subspan(from, std::min<std::size_t>(256, texts.size() - from)));
+        all.cols = part.cols;
+        all.values.insert(all.values.end(), part.values.begin(), part.values.end());
+        from += static_cast<std::size_t>(part.rows());
+      }
+      return all;
+    });
+    std::vector<A> weights;
+    weights.reserve(classes.weights.values.size());
+    for (double w : classes.weights.values) weights.push_back(static_cast<A>(w));
+    return upload(weights, classes.weights.cols);
+  }
+
+  // A Visual N-Grams model's.
+  mat<const T> table() const { return towers_of(model_).text.table(); }
+  const ngram_loss_config& loss() const { return source_.config().loss.template as<ngrams::config>(); }
+  const ngram_dictionary& dictionary() const {
+    const auto* d = source_.text().ngrams();
+    expect(d != nullptr, "a Visual N-Grams model: expected its dictionary, ngrams.tsv, got another tokenizer");
+    expect(d->orders() == loss().orders,
+           "a Visual N-Grams model: ngram_orders of its configuration are not how many n-grams of each length its dictionary has");
+    return *d;
+  }
+  mat<const A> on_device(step<B>& s, const any_rows& rows) const {
+    auto m = s.make_accum(rows.rows(), rows.cols);
+    device_.upload(mat<const A>(own(rows).data(), m.rows, m.cols), m);
+    return m;
+  }
+  /// A class's texts are phrases of the same thing, of which the most probable counts.
+  device_rows keep_phrases(const prompt_set& prompts) const {
+    auto out = std::make_unique<rows_on<B>>();
+    std::vector<std::string> phrases;
+    for (std::size_t c = 0; c < prompts.prompts.size(); ++c)
+      for (auto& text : prompts.prompts[c]) {
+        phrases.push_back(text);
+        out->class_of.push_back(static_cast<dim>(c));
+      }
+    out->texts = phrase_texts(phrases, dictionary(), loss());
+    expect(phrases.empty() || out->texts.terms.mixture_count() > 0, [&] {
+      return cat("expected labels whose last word the model's dictionary has, got none among ", phrases.size(), ", the first is \"",
+                 phrases[0], "\"");
+    });
+    out->owner = this;
+    out->rows = static_cast<dim>(prompts.classes.size());
+    out->cols = towers_of(model_).config().embed_dim + 1;
+    return device_rows(std::move(out));
+  }
+  any_rows caption_scores(std::span<const std::string> texts, const device_rows& kept, bool calibrated) const {
+    expect(kept.get().owner == this, "text_scores: expected images that this model keeps, got those of another");
+    const auto& y = static_cast<const rows_on<B>&>(kept.get());
+    step<B> s(device_);
+    const auto captions = caption_texts(texts, dictionary(), loss());
+    return {detail::text_scores<B>(s, captions, table(), y.memory.as_mat(y.rows, y.cols), calibrated), y.rows};
+  }
+  any_rows class_scores(step<B>& s, const any_rows& rows, const rows_on<B>& classes) const {
+    const dim N = rows.rows(), C = classes.rows;
+    const auto of_texts = detail::text_scores<B>(s, classes.texts, table(), on_device(s, rows), false);  // (texts, N)
+    std::vector<A> best(static_cast<std::size_t>(N * C), -std::numeric_limits<A>::infinity());
+    for (dim t = 0; t < classes.texts.count; ++t)
+      for (dim i = 0; i < N; ++i) {
+        A& score = best[static_cast<std::size_t>(i * C + classes.class_of[static_cast<std::size_t>(t)])];
+        score = std::max(score, of_texts[static_cast<std::size_t>(t * N + i)]);
+      }
+    return {std::move(best), C};
+  }
+
+  static any_rows any(embeddings<A> rows) { return {std::move(rows.values), rows.cols}; }
+  static const std::vector<A>& own(const any_rows& rows) {
+    const auto* values = std::get_if<std::vector<A>>(&rows.values);
+    expect(values != nullptr, "any_model: expected rows in its own precision, float or double, got those of a model in the other");
+    return *values;
+  }
+  device_rows upload(const std::vector<A>& values, dim cols) const {
+    const device_use<B> use(device_);
+    auto out = std::make_unique<rows_on<B>>();
+    out->owner = this;
+    out->rows = cols ? static_cast<dim>(values.size()) / cols : 0;
+    out->cols = cols;
+    out->memory = device_.template alloc<A>(out->rows * cols);
+    device_.upload(mat<const A>(values.data(), out->rows, cols), out->memory.as_mat(out->rows, cols));
+    device_.sync();
+    return device_rows(std::move(out));
+  }
+
+  B& device_;
+  const Model& model_;
+  const checkpoint& source_;
+};
+
+template <class Architecture, backend B>
+struct model_on_device {
+  template <class... DeviceOptions>
+  explicit model_on_device(checkpoint source, const DeviceOptions&... options)
+      : device(options...), model(load<Architecture>(device, std::move(source))) {}
+  B device;
+  pretrained<Architecture, B> model;
+};
+
+template <class Architecture, backend B>
+class any_model_of final : private model_on_device<Architecture, B>, public any_model_over<pretrained<Architecture, B>, B> {
+ public:
+  template <class... DeviceOptions>
+  explicit any_model_of(checkpoint source, const DeviceOptions&... options)
+      : model_on_device<Architecture, B>(std::move(source), options...),
+        any_model_over<pretrained<Architecture, B>, B>(this->device, this->model, this->model.source()) {}
+};
+
+}  // namespace detail
+
+/// A model that somebody else owns, a pretrained or what has its functions, and the checkpoint that says what it is. All three must
+/// outlive the result.
+template <class Model, backend B>
+any_model borrow_any(B& device, const Model& model, const checkpoint& source) {
+  return any_model(std::make_unique<detail::any_model_over<Model, B>>(device, model, source));
+}
+
+/// A checkpoint's weights on a new device B(options...), whichever architecture the checkpoint has. Errors: those of the device's
+/// constructor and of load().
+template <backend B, class... DeviceOptions>
+any_model load_any(checkpoint source, const DeviceOptions&... options) {
+  const auto config = source.config();
+  return visit_architecture(config, [&]<class Architecture>(std::type_identity<Architecture>) {
+    return any_model(std::make_unique<detail::any_model_of<Architecture, B>>(std::move(source), options...));
+  });
+}
+
+}  // namespace clipx

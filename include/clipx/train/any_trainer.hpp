@@ -1,0 +1,47 @@
+// any_trainer: a trainer on a device, both chosen at run time, behind one type: no template, no backend, no architecture. It is
+// made where the backend's headers are included, by make_any_trainer() of any_trainer_of.hpp.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../checkpoint/checkpoint.hpp"
+#include "../data/loader.hpp"
+#include "../run/any_model.hpp"
+#include "../zero_shot/pairs.hpp"
+
+namespace clipx {
+
+/// trainer, and the functions of train/state.hpp, whose contracts hold. Used by one thread at a time.
+class any_trainer {
+ public:
+  virtual ~any_trainer() = default;
+  virtual void step(std::span<const std::uint8_t> rgb, const packed_texts& texts) = 0;
+  /// Of the last out.size() steps, oldest first; waits for the device.
+  virtual void losses(std::span<double> out) = 0;
+  /// How many the device keeps.
+  virtual dim losses_kept() const = 0;
+  /// How the model scores now; waits for the device.
+  virtual scoring score() = 0;
+  virtual double learning_rate() const = 0;
+  virtual dim count() const = 0;
+  virtual dim parameters() = 0;
+
+  /// write_training_state() and read_training_state().
+  virtual void save(const std::string& path, const std::vector<std::pair<std::string, std::string>>& facts) = 0;
+  virtual std::vector<std::pair<std::string, std::string>> restore(const std::string& path) = 0;
+  /// read_weights().
+  virtual void start_from(const checkpoint& c) = 0;
+  virtual void write_model(const std::string& folder, const tokenizer& text) = 0;
+
+  /// What training has yielded so far, on the trainer's own device: a trained_model, with the tokenizer and preprocessing of
+  /// `source`, whose weights are not read. Until it is gone, the trainer does no step.
+  virtual any_model trained(checkpoint source) = 0;
+  /// evaluate_held_out().
+  virtual pair_metrics evaluate(const loader_config& held_out, dim most, dim block) = 0;
+};
+
+}  // namespace clipx

@@ -1,0 +1,307 @@
+// Definitions of run.hpp.
+#pragma once
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+
+#include "../core/json-inl.hpp"
+#include "report.hpp"
+#include "run.hpp"
+
+namespace clipx {
+namespace detail {
+
+/// A folder's checkpoints by step, oldest first.
+CLIPX_INLINE std::vector<std::pair<dim, std::string>> checkpoints_in(const std::string& folder) {
+  std::vector<std::pair<dim, std::string>> out;
+  std::error_code none;
+  for (auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    const auto name = entry.path().filename().string();
+    dim step = 0;
+    if (!name.starts_with("step_") || !name.ends_with(".safetensors")) continue;
+    const auto end = std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (end.ec == std::errc{}) out.emplace_back(step, entry.path().string());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+CLIPX_INLINE json checkpoint_fact(const std::vector<std::pair<std::string, std::string>>& facts, std::string_view name,
+                                  const std::string& file) {
+  for (auto& [key, value] : facts)
+    if (key == name) return parse_json(value, cat(file, ": ", name), 32);
+  fail(cat(file, ": expected a checkpoint of a training run, got one without \"", name, "\""));
+}
+
+/// {"a": 1, "b": [2]}: JSON texts by name, in their order.
+CLIPX_INLINE std::string settings_text(const run_settings& settings) {
+  std::string out = "{";
+  for (auto& [name, value] : settings) out += cat(out.size() > 1 ? "," : "", json(name).dump(), ":", value);
+  return out + "}";
+}
+
+CLIPX_INLINE std::string model_folder_of(const run_options& o) { return (std::filesystem::path(o.folder) / "model").string(); }
+
+/// Losses of the steps since the last line of metrics: on the device until they are asked for.
+class loss_record {
+ public:
+  explicit loss_record(any_trainer& t) : trainer_(&t) {}
+  void stepped() {
+    if (++waiting_ == trainer_->losses_kept()) fetch();
+  }
+  /// Errors: a loss that is not finite.
+  void fetch() {
+    if (waiting_ == 0) return;
+    fetched_.resize(static_cast<std::size_t>(waiting_));
+    trainer_->losses(fetched_);
+    for (double loss : fetched_) {
+      const dim step = trainer_->count() - --waiting_;
+      expect(std::isfinite(loss), [&] {
+        return cat("the loss is no longer a number at step ", step,
+                   "; the last checkpoint stays. A smaller --lr, or --grad-clip-norm 1, helps");
+      });
+      sum_ += loss;
+      count_ += 1;
+      last_ = loss;
+    }
+  }
+  double last() {
+    fetch();
+    return last_;
+  }
+  /// Of the steps since the last call.
+  double mean() {
+    fetch();
+    const double mean = sum_ / count_;
+    sum_ = count_ = 0;
+    return mean;
+  }
+
+ private:
+  any_trainer* trainer_;
+  dim waiting_ = 0;
+  std::vector<double> fetched_;
+  double sum_ = 0, count_ = 0, last_ = 0;
+};
+
+/// A run while it runs.
+class run_in_folder final : public run_progress {
+ public:
+  run_in_folder(const run_options& o, loader& data, dim steps_an_epoch, any_trainer& trainer, const run_settings& settings,
+                run_observer& observer)
+      : o_(o),
+        loader_(data),
+        steps_an_epoch_(steps_an_epoch),
+        trainer_(trainer),
+        settings_(settings),
+        observer_(observer),
+        losses_(trainer) {}
+
+  run_result operator()() {
+    if (o_.resume.empty()) expect_new();
+    else resume();
+    make_folders();
+    log_.emplace(o_.folder, trainer_.count(), o_.tensorboard);
+    observer_.began(trainer_.count(), steps());
+    const bool stopped = train();
+    losses_.fetch();
+    save();
+    trainer_.write_model(model_folder(), *o_.data.text);
+    write_report();
+    return {trainer_.count(), stopped, model_folder(), loader_.report()};
+  }
+
+  dim step() const override { return trainer_.count(); }
+  dim steps() const override { return steps_an_epoch_ * static_cast<dim>(o_.data.epochs); }
+  double share_waited() const override { return loader_.report().share_waited(); }
+  double loss() override { return losses_.last(); }
+  double scale() override {
+    const auto score = trainer_.score();
+    return score.parameters().empty() ? 0 : std::exp(score.parameters()[0]);
+  }
+
+ private:
+  std::string checkpoints() const { return (std::filesystem::path(o_.folder) / "checkpoints").string(); }
+  std::string model_folder() const { return model_folder_of(o_); }
+
+  void expect_new() const {
+    const auto there = checkpoints_in(checkpoints());
+    expect(there.empty(), [&] {
+      return cat(o_.folder, " holds a run of ", there.back().first,
+                 " steps: --resume latest goes on with it, --name begins another");
+    });
+  }
+  void resume() {
+    const auto there = checkpoints_in(checkpoints());
+    expect(o_.resume != "latest" || !there.empty(), [&] { return cat("--resume latest: no checkpoint in ", checkpoints()); });
+    const auto path = o_.resume == "latest" ? there.back().second : o_.resume;
+    const auto facts = trainer_.restore(path);
+    expect(there.empty() || there.back().first <= trainer_.count(), [&] {
+      return cat("--resume: ", path, " is of step ", trainer_.count(), ", and ", there.back().second,
+                 " is there already: move later ones away, or begin another run with --name");
+    });
+    const auto before = checkpoint_fact(facts, "settings", path);
+    for (auto& [name, value] : settings_) {
+      const auto found = before.find(name);
+      const auto now = parse_json(value, name, 32);
+      if (found == before.end() || *found != now)
+        observer_.warned(
+            cat(name, " was ", found == before.end() ? "not set" : found->dump(), " in ", path, " and is ", now.dump(), " now"));
+    }
+    const auto at = checkpoint_fact(facts, "position", path);
+    expect(at.is_array() && at.size() == 3 && std::all_of(at.begin(), at.end(), [](auto& n) { return n.is_number_unsigned(); }),
+           [&] { return cat(path, ": expected a position of three numbers, got ", at.dump()); });
+    position_ = {at[0].get<std::uint64_t>(), at[1].get<std::uint64_t>(), at[2].get<std::uint64_t>()};
+    loader_.seek(position_);
+  }
+  void make_folders() const {
+    std::error_code failed;
+    for (auto& f : {checkpoints(), model_folder()}) {
+      std::filesystem::create_directories(f, failed);
+      expect(std::filesystem::is_directory(f), [&] { return cat(f, ": cannot be made a folder: ", failed.message()); });
+    }
+    for (auto& entry : std::filesystem::directory_iterator(checkpoints()))  // what a kill left of a checkpoint
+      if (entry.path().filename().string().find(".safetensors.tmp.") != std::string::npos)
+        std::filesystem::remove(entry.path(), failed);
+  }
+
+  /// Whether the observer said stop before the end.
+  bool train() {
+    const auto save_every = static_cast<dim>(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5);
+    pair_batch batch;
+    while (position_.epoch < o_.data.epochs) {
+      if (observer_.should_stop()) return true;
+      if (!loader_.next(batch)) {
+        position_ = loader_.position();
+        end_of_epoch(position_.epoch);
+        continue;
+      }
+      const double lr = trainer_.learning_rate();
+      trainer_.step(batch.pixels, batch.texts);
+      position_ = batch.next;
+      losses_.stepped();
+      if (trainer_.count() % o_.log_every == 0) write_step(lr);
+      observer_.stepped(*this);
+      if (save_every > 0 && trainer_.count() % save_every == 0) try_to_save();
+    }
+    return false;
+  }
+  void write_step(double lr) {
+    const double loss = losses_.mean();
+    const auto report = loader_.report();
+    const double seconds = std::max(report.seconds - reported_.seconds, 1e-9);
+    write({{"epoch", static_cast<double>(trainer_.count()) / static_cast<double>(steps_an_epoch_)},
+           {"loss", loss},
+           {"lr", lr},
+           {"scale", scale()},
+           {"pairs_per_second", static_cast<double>(report.pairs - reported_.pairs) / seconds},
+           {"data_wait", (report.waited - reported_.waited) / seconds}});
+    reported_ = report;
+  }
+  void write(const std::vector<metric>& values) { log_->write(trainer_.count(), values); }
+
+  void save() {
+    char name[40];
+    std::snprintf(name, sizeof name, "step_%08td.safetensors", trainer_.count());
+    trainer_.save(
+        (std::filesystem::path(checkpoints()) / name).string(),
+        {{"settings", settings_text(settings_)}, {"position", json{position_.epoch, position_.place, position_.batch}.dump()}});
+    const auto all = checkpoints_in(checkpoints());
+    std::error_code none;
+    for (std::size_t i = 0; o_.keep_last > 0 && i + static_cast<std::size_t>(o_.keep_last) < all.size(); ++i)
+      std::filesystem::remove(all[i].second, none);
+  }
+  /// In the middle of a run a checkpoint that cannot be written is told, and the one before it stays.
+  void try_to_save() {
+    losses_.fetch();
+    try {
+      save();
+    } catch (const error& e) { observer_.warned(cat("no checkpoint at step ", trainer_.count(), ": ", e.what())); }
+  }
+
+  void end_of_epoch(std::uint64_t done) {
+    const auto due = [&](int every) {
+      return every > 0 && (done == o_.data.epochs || done % static_cast<std::uint64_t>(every) == 0);
+    };
+    const bool validate = o_.held_out && due(o_.validate_every), look = due(o_.look_every);
+    if (!validate && !look) return;
+    losses_.fetch();
+    trainer_.write_model(model_folder(), *o_.data.text);
+    if (validate) {
+      const auto m = trainer_.evaluate(*o_.held_out, o_.held_out_pairs, o_.held_out->batch);
+      write({{"val_loss", m.loss},
+             {"val_pairs", static_cast<double>(m.pairs)},
+             {"val_image_to_text_R@1", m.text_recall[0]},
+             {"val_image_to_text_R@5", m.text_recall[1]},
+             {"val_text_to_image_R@1", m.image_recall[0]},
+             {"val_text_to_image_R@5", m.image_recall[1]}});
+    }
+    if (look) {
+      auto model = trainer_.trained(checkpoint::open(model_folder()));
+      if (const auto values = observer_.look(model); !values.empty()) write(values);
+    }
+  }
+
+  void write_report() {
+    std::vector<std::pair<std::string, std::string>> facts{{"parameters", cat(trainer_.parameters())}};
+    for (auto& [name, value] : settings_) {
+      const auto parsed = parse_json(value, name, 32);
+      facts.emplace_back(name, parsed.is_string() ? parsed.get<std::string>() : value);
+    }
+    write_training_report(o_.folder, o_.title, facts);
+  }
+
+  const run_options& o_;
+  loader& loader_;
+  dim steps_an_epoch_;
+  any_trainer& trainer_;
+  const run_settings& settings_;
+  run_observer& observer_;
+  loss_record losses_;
+  loader_position position_;
+  loader_report reported_;  // when the last line of metrics was written
+  std::optional<metrics_log> log_;
+};
+
+}  // namespace detail
+
+struct training_run::state {
+  run_options options;
+  std::uint64_t pairs;
+  dim steps_an_epoch = 0;
+  std::optional<loader> data;
+
+  explicit state(run_options o) : options(std::move(o)), pairs(count_pairs(options.data)) {
+    const auto& d = options.data;
+    expect(d.batch > 0, [&] { return cat("training_run: expected a batch of 1 pair or more, got ", d.batch); });
+    steps_an_epoch = static_cast<dim>(pairs) / d.batch;
+    expect(steps_an_epoch > 0, [&] { return cat("--train-data: expected at least a batch of ", d.batch, " pairs, got ", pairs); });
+    expect(d.text.has_value(), "training_run: expected data with a tokenizer, got none");
+    if (options.held_out) options.held_out->text = d.text;
+    expect(d.epochs > 0 && options.log_every > 0, [&] {
+      return cat("training_run: expected 1 epoch or more, and 1 step or more to a line of metrics, got ", d.epochs, " and ",
+                 options.log_every);
+    });
+    data.emplace(d);
+  }
+};
+
+CLIPX_INLINE training_run::training_run(run_options o) : state_(std::make_unique<state>(std::move(o))) {}
+CLIPX_INLINE training_run::~training_run() = default;
+CLIPX_INLINE training_run::training_run(training_run&&) noexcept = default;
+CLIPX_INLINE training_run& training_run::operator=(training_run&&) noexcept = default;
+
+CLIPX_INLINE std::uint64_t training_run::pairs() const { return state_->pairs; }
+CLIPX_INLINE dim training_run::steps_an_epoch() const { return state_->steps_an_epoch; }
+CLIPX_INLINE dim training_run::steps() const { return state_->steps_an_epoch * static_cast<dim>(state_->options.data.epochs); }
+CLIPX_INLINE const run_options& training_run::options() const { return state_->options; }
+CLIPX_INLINE std::string training_run::model_folder() const { return detail::model_folder_of(state_->options); }
+
+CLIPX_INLINE run_result training_run::operator()(any_trainer& trainer, const run_settings& settings, run_observer& observer) {
+  auto& s = *state_;
+  return detail::run_in_folder(s.options, *s.data, s.steps_an_epoch, trainer, settings, observer)();
+}
+
+}  // namespace clipx

@@ -1,0 +1,63 @@
+// trainable: the towers of a model and the loss that trains them, with all of their parameters in one memory.
+#pragma once
+#include "../loss/contrastive.hpp"
+#include "../model/clip.hpp"
+
+namespace clipx {
+
+/// Whether a loss goes with an architecture: one over a table (Loss::over_table) with a text side that has one, others with towers.
+template <class Loss, class Architecture, class B>
+concept suits = has_table<typename Architecture::text::template tower<B>>
+== requires { requires Loss::over_table; };
+
+/// What an optimizer steps. A gradient, a moment and an average are this type too.
+template <class Architecture, backend B, class Loss = contrastive>
+class trainable {
+ public:
+  using towers_type = clip<Architecture, B>;
+  using loss_type = typename Loss::template loss<B>;
+  using backend_type = B;
+
+  towers_type towers;
+  loss_type loss;
+
+  /// Zeroed parameters on the device.
+  trainable(B& device, const clip_config& c) : towers(device, c, {}), loss(made(c)) { memory_ = bind(device, *this); }
+
+  template <class V>
+  void visit(V& v) {
+    v("", loss);
+    v("", towers);
+  }
+  B& device() const { return towers.device(); }
+  const clip_config& config() const { return towers.config(); }
+  flat<B>& memory() { return memory_; }
+  trainable zeros_like() const { return trainable(device(), config()); }
+  /// What must hold of the parameters after each step of an optimizer.
+  void clamp() { loss.clamp(device()); }
+
+ private:
+  /// A loss may want its configuration; one that does not is made from nothing.
+  static loss_type made(const clip_config& c) {
+    if constexpr (std::constructible_from<loss_type, const typename Loss::config&>)
+      return loss_type(c.loss.as<typename Loss::config>());
+    else return {};
+  }
+  flat<B> memory_;
+};
+
+/// How a model scores by its loss's parameters as they are on the device, for which it waits.
+template <class Architecture, backend B, class Loss>
+scoring scoring_now(trainable<Architecture, B, Loss>& model) {
+  using A = accum_t<B>;
+  std::vector<double> values;
+  walk(model.loss, [&](const std::string&, mat<A>& m, const shape& s, role) {
+    const std::size_t at = values.size();
+    values.resize(at + static_cast<std::size_t>(s.count()));
+    model.device().download(mat<const A>(m), mat<double>(values.data() + at, m.rows, m.cols));
+    model.device().sync();
+  });
+  return {loss_policy::of<Loss>(), std::move(values)};
+}
+
+}  // namespace clipx

@@ -1,0 +1,123 @@
+// What a trainer's steps have yielded so far, as a model that answers: on the trainer's own device, without a way over the disk.
+#pragma once
+#include <optional>
+
+#include "../checkpoint/pretrained.hpp"
+#include "../data/loader.hpp"
+#include "../run/ngram_scores.hpp"
+#include "../zero_shot/pairs.hpp"
+#include "trainer.hpp"
+
+namespace clipx {
+
+/// The average of the weights where the trainer keeps one (a copy, with BatchNorm statistics of its own: trainer::fit_average),
+/// else its weights. Embeddings are those of load() on what write_model() writes. Until this is gone, the trainer must do no step:
+/// the device has been told that the weights do not change.
+template <class Architecture, backend B, class Loss>
+class trained_model {
+ public:
+  using A = accum_t<B>;
+  using model_type = typename trainer<Architecture, B, Loss>::model_type;
+
+  /// text: the model's tokenizer.
+  trained_model(trainer<Architecture, B, Loss>& t, tokenizer text)
+      : pixels_(t.config().pixels), text_(std::move(text)), score_(t.score()), frozen_(t.model().device()) {
+    model_ = &t.model();
+    if (t.options().optimizer.average > 0) {
+      t.fit_average();
+      t.optimizer().average(averaged_.emplace(t.model().zeros_like()));
+      model_ = &*averaged_;
+      score_ = scoring_now(*model_);
+    }
+    walk(model_->towers, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
+      frozen_.add(mat<const E>(m), detail::frozen_role_of(name, s));
+      bytes_ += s.count() * static_cast<dim>(sizeof(E));
+    });
+  }
+  trained_model(const trained_model&) = delete;
+
+  const model_type& model() const { return *model_; }
+  const scoring& score() const { return score_; }
+  const tokenizer& text() const { return text_; }
+  /// Of the towers' weights.
+  dim bytes() const { return bytes_; }
+
+  /// Images of the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D).
+  embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
+    return embed_pixels(model_->towers, rgb, pixels_.mean, pixels_.std);
+  }
+  /// Rows of ids, as a tokenizer gives them, to L2-normalized embeddings (N, D).
+  embeddings<A> encode_tokens(std::span<const std::vector<std::int32_t>> rows) const { return embed_tokens(model_->towers, rows); }
+  /// Packed texts, to L2-normalized embeddings (N, D).
+  embeddings<A> encode_packed(const packed_texts& texts) const { return embed_packed(model_->towers, texts); }
+  /// Texts, to L2-normalized embeddings (N, D).
+  embeddings<A> encode_text(std::span<const std::string> texts) const {
+    std::vector<std::vector<std::int32_t>> rows;
+    for (auto& text : texts) rows.push_back(text_(text));
+    return encode_tokens(rows);
+  }
+
+ private:
+  preprocess_config pixels_;
+  tokenizer text_;
+  scoring score_;
+  dim bytes_ = 0;
+  std::optional<model_type> averaged_;
+  detail::frozen_memory<B> frozen_;  // given up before the memory of the average
+  model_type* model_;
+};
+
+namespace detail {
+/// Of a model whose text side is a table: the loss is the mean of minus the captions' log-probabilities, and recall is by their
+/// calibrated scores. images: rows [features, -log Z].
+template <class Architecture, backend B, class Loss>
+pair_metrics evaluate_table_pairs(const trained_model<Architecture, B, Loss>& model, const embeddings<accum_t<B>>& images,
+                                  std::span<const std::string> captions, dim block) {
+  using T = scalar_t<B>;
+  using A = accum_t<B>;
+  const auto texts = caption_texts(captions, *model.text().ngrams(), model.model().loss.how);
+  step<B> s(model.model().device());
+  auto rows = s.make_accum(images.rows(), images.cols);  // (N, D + 1)
+  s.device.upload(images.view(), rows);
+  const auto log_p = text_scores<B>(s, texts, mat<const T>(model.model().towers.text.table()), rows, false);  // (captions, images)
+  const std::size_t N = captions.size();
+  std::vector<A> calibrated(N * N);  // (images, captions)
+  double loss = 0;
+  for (std::size_t i = 0; i < N; ++i) {
+    for (std::size_t t = 0; t < N; ++t)
+      calibrated[i * N + t] = static_cast<A>(static_cast<double>(log_p[t * N + i]) - texts.prior[t]);
+    const auto own = static_cast<double>(log_p[i * N + i]);
+    loss -= std::isinf(own) ? 0 : own / static_cast<double>(N);  // a caption without a known word is no observation
+  }
+  auto m = evaluate_pairs(std::span<const A>(calibrated), captions, model.score(), block);
+  m.loss = loss;
+  return m;
+}
+}  // namespace detail
+
+/// The loss and recall of held-out pairs, of the first batches that make `most` pairs or more. The loss is that of blocks of
+/// `block` pairs. Errors: a loader without a tokenizer (loader_config::text), no pairs.
+template <class Architecture, backend B, class Loss>
+pair_metrics evaluate_held_out(const trained_model<Architecture, B, Loss>& model, const loader_config& config, dim most,
+                               dim block) {
+  expect(config.text.has_value(), "evaluate_held_out: expected a loader's configuration with a tokenizer, got none");
+  constexpr bool over_table = has_table<typename Architecture::text::template tower<B>>;
+  loader data(config);
+  pair_batch batch;
+  embeddings<accum_t<B>> images, texts;
+  std::vector<std::string> captions;
+  const auto append = [](auto& to, const auto& part) {
+    to.cols = part.cols;
+    to.values.insert(to.values.end(), part.values.begin(), part.values.end());
+  };
+  while (static_cast<dim>(captions.size()) < most && data.next(batch)) {
+    append(images, model.encode_pixels(batch.pixels));
+    if constexpr (!over_table) append(texts, model.encode_packed(batch.texts));
+    captions.insert(captions.end(), batch.captions.begin(), batch.captions.end());
+  }
+  if constexpr (over_table) return detail::evaluate_table_pairs(model, images, captions, block);
+  const auto scores = cosines(model.model().device(), images, texts);
+  return evaluate_pairs(std::span<const accum_t<B>>(scores), captions, model.score(), block);
+}
+
+}  // namespace clipx

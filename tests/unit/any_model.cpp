@@ -1,0 +1,163 @@
+// any_model: the same bits as the typed model behind it, in its own precision; misuse; the machine.
+#include <clipx/eigen.hpp>
+#include <clipx/run/any_model_of.hpp>
+#include <clipx/run/encode.hpp>
+#include <clipx/run/machine.hpp>
+
+#include "catch.hpp"
+#include "tiny_model.hpp"
+
+using namespace clipx;
+using list = std::vector<std::string>;
+
+namespace {
+
+std::vector<std::uint8_t> pixels(const checkpoint& source, dim images) {
+  const dim n = source.pixels().size;
+  std::vector<std::uint8_t> rgb(static_cast<std::size_t>(images * n * n * 3));
+  std::mt19937 bits(3);
+  for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
+  return rgb;
+}
+
+template <class A>
+const std::vector<A>& values(const any_rows& rows) {
+  REQUIRE(std::holds_alternative<std::vector<A>>(rows.values));
+  return std::get<std::vector<A>>(rows.values);
+}
+
+/// Every answer of any_model against that of pretrained<Encoder, eigen<T>>, bit for bit.
+template <class Encoder, class T>
+void same_answers(const std::string& folder) {
+  eigen<T> device;
+  const auto model = load<Encoder>(device, folder);
+  any_model first = load_any<eigen<T>>(checkpoint::open(folder));
+  any_model any = std::move(first);  // what it holds stays where it is
+  CHECK(any.source().config().embed_dim == model.source().config().embed_dim);
+  CHECK(std::ranges::equal(any.score().parameters(), model.score().parameters()));
+  CHECK(any.score().loss().name() == model.score().loss().name());
+  CHECK(any.memory().weights == model.bytes());
+
+  const auto rgb = pixels(model.source(), 3);
+  const auto images = model.encode_pixels(rgb);
+  const auto rows = any.encode_pixels(rgb);
+  CHECK(values<T>(rows) == images.values);
+  CHECK(rows.cols == images.cols);
+  CHECK(rows.rows() == 3);
+  const list texts{"the cat", "red", "of an cat"};
+  const auto text_rows = any.encode_text(texts);
+  CHECK(values<T>(text_rows) == model.encode_text(texts).values);
+
+  const auto kept = any.keep(text_rows);
+  CHECK(kept.rows() == 3);
+  CHECK(kept.cols() == rows.cols);
+  const auto scores = any.scores(rows, kept);
+  CHECK(scores.cols == 3);
+  CHECK(values<T>(scores) == cosines(device, images, model.encode_text(texts)));
+  CHECK(values<T>(any.scores(rows, kept)) == values<T>(scores));  // what is kept is kept
+  CHECK(any.rank(scores, 1) == clipx::rank(std::span<const T>(values<T>(scores)).subspan(3, 3), model.score()));
+  CHECK_THAT(message([&] { any.rank(scores, 3); }), Contains("0 to 2, got 3"));
+  CHECK(any.memory().activations > 0);
+}
+
+}  // namespace
+
+TEST_CASE("any_model gives what the typed model gives") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "vit");
+  tiny::write_folder(dir / "resnet", tiny::resnet());
+  same_answers<vit, float>(dir / "vit");
+  same_answers<vit, double>(dir / "vit");
+  same_answers<modified_resnet, float>(dir / "resnet");
+}
+
+TEST_CASE("any_model over a model that the caller owns") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  eigen<double> device;
+  const auto model = load<vit>(device, dir / "m");
+  auto any = borrow_any(device, model, model.source());
+  CHECK(&any.source() == &model.source());
+  const auto rgb = pixels(model.source(), 2);
+  const auto rows = any.encode_pixels(rgb);
+  CHECK(values<double>(rows) == model.encode_pixels(rgb).values);
+  CHECK(values<double>(any.scores(rows, any.keep(rows))) == cosines(device, model.encode_pixels(rgb), model.encode_pixels(rgb)));
+}
+
+TEST_CASE("any_model keeps the zero-shot classifier of its prompts") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  auto model = load_any<eigen<double>>(checkpoint::open(dir / "m"));
+  const auto prompts = make_prompts(list{"cat", "red", "the cat"}, list{"the {}", "{}"});  // "the cat" comes twice
+  std::vector<std::size_t> told;
+  const auto kept = model.keep_classes(prompts, [&](std::size_t done, std::size_t total) {
+    told.push_back(done);
+    CHECK(total == 5);
+  });
+  CHECK(told == std::vector<std::size_t>{5});
+  CHECK(kept.rows() == 3);
+  eigen<double> device;
+  const auto typed = load<vit>(device, dir / "m");
+  const auto classes = make_classifier(prompts, [&](std::span<const std::string> t) { return typed.encode_text(t); });
+  const auto rgb = pixels(typed.source(), 2);
+  CHECK(values<double>(model.scores(model.encode_pixels(rgb), kept)) == cosines(device, typed.encode_pixels(rgb), classes.weights));
+  CHECK(values<double>(model.scores(model.encode_pixels(rgb), model.keep_classes(prompts))) ==
+        cosines(device, typed.encode_pixels(rgb), classes.weights));
+}
+
+TEST_CASE("any number of texts, told as they are encoded") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  auto model = load_any<eigen<double>>(checkpoint::open(dir / "m"));
+  list texts;
+  for (int i = 0; i < 300; ++i) texts.push_back(cat("the cat ", i));
+  std::vector<std::size_t> told;
+  const auto rows = encode_texts(model, texts, [&](std::size_t done, std::size_t total) {
+    told.push_back(done);
+    CHECK(total == 300);
+  });
+  CHECK(told == std::vector<std::size_t>{256, 300});
+  CHECK(rows.rows() == 300);
+  const auto last = model.encode_text(std::span(texts).last(1));
+  for (std::size_t c = 0; c < static_cast<std::size_t>(rows.cols); ++c)
+    CHECK(values<double>(rows)[299 * static_cast<std::size_t>(rows.cols) + c] == Approx(values<double>(last)[c]).margin(1e-12));
+}
+
+TEST_CASE("any_model refuses what belongs to another model") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  auto f = load_any<eigen<float>>(checkpoint::open(dir / "m")), other = load_any<eigen<float>>(checkpoint::open(dir / "m"));
+  auto d = load_any<eigen<double>>(checkpoint::open(dir / "m"));
+  const list texts{"cat", "red"};
+  const auto rows = f.encode_text(texts);
+  const auto kept = f.keep(rows);
+  CHECK_THAT(message([&] { d.keep(rows); }), Contains("own precision"));
+  CHECK_THAT(message([&] { f.scores(d.encode_text(texts), kept); }), Contains("own precision"));
+  CHECK_THAT(message([&] { d.scores(d.encode_text(texts), kept); }), Contains("this model keeps"));
+  CHECK_THAT(message([&] { other.scores(rows, kept); }), Contains("this model keeps"));
+  const any_rows narrow{std::vector<float>(6), 3};
+  CHECK_THAT(message([&] { f.scores(narrow, kept); }), Contains("widths"));
+}
+
+TEST_CASE("any_rows: appended, and as float") {
+  any_rows all;
+  CHECK(all.rows() == 0);
+  all.append({std::vector<double>{0.1, 0.2}, 2}), all.append({std::vector<double>{0.3, 0.4, 0.5, 0.6}, 2});
+  CHECK(all.rows() == 3);
+  CHECK(values<double>(all) == std::vector<double>{0.1, 0.2, 0.3, 0.4, 0.5, 0.6});
+  std::vector<float> out{7};
+  all.append_to(out);
+  CHECK(out == std::vector<float>{7, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f});
+  CHECK_THAT(message([&] { all.append({std::vector<float>{1, 2}, 2}); }), Contains("2 double, got 2 float"));
+  CHECK_THAT(message([&] { all.append({std::vector<double>{1, 2, 3}, 3}); }), Contains("2 double, got 3 double"));
+}
+
+TEST_CASE("the machine") {
+  const auto before = peak_memory();
+  CHECK(before > 1 << 20);
+  const std::vector<char> memory(std::size_t(before) + (32 << 20), 1);  // touched
+  CHECK(peak_memory() >= before + (32 << 20));
+  CHECK(memory.back() == 1);
+  for (char c : cpu_flags()) CHECK((c == ' ' || c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')));
+  CHECK(cpu_name().find('\n') == std::string::npos);
+}

@@ -1,0 +1,196 @@
+// Evaluations as they are streamed: data sets from shards and folders, the counts of all images at once, memory.
+#include <clipx/eval/evaluate.hpp>
+#include <clipx/run/machine.hpp>
+
+#include "catch.hpp"
+#include "reference.hpp"
+#include "tar.hpp"
+#include "tiny_model.hpp"
+
+using namespace clipx;
+using list = std::vector<std::string>;
+
+namespace {
+
+/// An image that its number tells from the others.
+std::string ppm(int number, int side = 40) {
+  std::string out = cat("P6 ", side, " ", side, " 255\n");
+  for (int i = 0; i < side * side * 3; ++i) out += static_cast<char>(number * 61 + i / (1 + number % 7));
+  return out;
+}
+image_batch_config batches_of(std::size_t n) {
+  image_batch_config c;
+  c.batch_size = n;
+  c.threads = 2;
+  return c;
+}
+const auto quiet = [](eval_stage, std::size_t, std::size_t) {};
+
+struct place {
+  temporary_folder dir;
+  list classes{"cat", "red", "the cat"};
+  std::string shards = dir / "{0..1}.tar";
+  place() {
+    tiny::write_folder(dir / "m");
+    write_file(dir / "0.tar", member("a.jpg", ppm(0)) + member("a.cls", " 2\n") + member("a.txt", "the red cat ") +
+                                  member("b.png", ppm(1)) + member("b.json", R"({"cls": 0, "captions": ["cat", 7, "red"]})") +
+                                  member("c.cls", "1") + end_of_tar);  // c has no image
+    write_file(dir / "1.tar", member("d.jpg", ppm(2)) + member("d.cls", "1") + member("d.json", R"({"cls": 0})") + end_of_tar);
+  }
+  any_model model() const { return reference::in_double(dir / "m"); }
+};
+
+/// Names and bytes of a data set's images.
+std::vector<std::pair<std::string, std::string>> images_of(const image_dataset& data) {
+  std::vector<std::pair<std::string, std::string>> out;
+  data.for_each_image([&](image_source image) {
+    const auto text =
+        image.bytes ? std::string(reinterpret_cast<const char*>(image.bytes->data()), image.bytes->size()) : contents(image.name);
+    out.emplace_back(image.name, text);
+  });
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("data sets from shards") {
+  const place p;
+  const auto labelled = image_dataset::labelled(p.shards, p.classes);
+  CHECK(labelled.size() == 3);
+  CHECK(labelled.labels() == std::vector<dim>{2, 0, 1});  // .cls before .json
+  CHECK(labelled.captions().empty());
+  const std::vector<std::pair<std::string, std::string>> want{
+      {p.dir / "0.tar:a", ppm(0)}, {p.dir / "0.tar:b", ppm(1)}, {p.dir / "1.tar:d", ppm(2)}};
+  CHECK(images_of(labelled) == want);
+  CHECK(images_of(labelled) == want);  // and again
+  const auto captioned = image_dataset::captioned(p.shards);
+  CHECK(captioned.captions() == list{"the red cat", "cat", "red"});
+  CHECK(captioned.image_of() == std::vector<dim>{0, 1, 1});
+  CHECK(captioned.size() == 3);
+
+  write_file(p.dir / "1.tar", member("d.jpg", ppm(2)) + member("e.jpg", ppm(2)) + end_of_tar);
+  CHECK_THAT(message([&] { images_of(labelled); }), Contains("expected 3 images") && Contains("changed"));
+  write_file(p.dir / "1.tar", member("d.txt", "") + end_of_tar);
+  CHECK_THAT(message([&] { images_of(labelled); }), Contains("expected 3 images") && Contains("changed"));
+}
+
+TEST_CASE("data sets from folders") {
+  const place p;
+  for (auto* name : {"cat", "the cat", "other"}) std::filesystem::create_directories(p.dir.path / "set" / name);
+  write_file(p.dir / "set/the cat/1.ppm", ppm(1));
+  write_file(p.dir / "set/cat/2.ppm", ppm(2));
+  write_file(p.dir / "set/cat/0.ppm", ppm(3));
+  write_file(p.dir / "set/other/9.ppm", ppm(4));
+  write_file(p.dir / "set/cat/2.txt", "one\n\ntwo \n");
+  const auto labelled = image_dataset::labelled(p.dir / "set", p.classes);
+  CHECK(labelled.labels() == std::vector<dim>{0, 0, 2});
+  REQUIRE(images_of(labelled).size() == 3);
+  CHECK(images_of(labelled)[1] == std::pair{p.dir / "set/cat/2.ppm", ppm(2)});
+  const auto captioned = image_dataset::captioned(p.dir / "set");
+  CHECK(captioned.size() == 4);
+  CHECK(captioned.captions() == list{"one", "two"});
+  CHECK(captioned.image_of() == std::vector<dim>{1, 1});
+}
+
+TEST_CASE("data sets that cannot be measured") {
+  const place p;
+  const auto labelled = [&](const std::string& tar) {
+    write_file(p.dir / "x.tar", tar + end_of_tar);
+    return message([&] { image_dataset::labelled(p.dir / "x.tar", p.classes); });
+  };
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.txt", "y")), Contains("x.tar:a: expected a label"));
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "cat")), Contains("whole number") && Contains("\"cat\""));
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "3")), Contains("picture 0") && Contains("0 to 2, got 3"));
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.json", "{")), Contains("sample a") && Contains("not JSON"));
+  CHECK_THAT(labelled(member("a.cls", "0")), Contains("expected pictures, found none"));
+  CHECK_THAT(message([&] { image_dataset::captioned(p.dir / "1.tar"); }), Contains("expected captions"));
+  CHECK_THAT(message([&] { image_dataset::labelled(p.shards, {}); }), Contains("names of its classes"));
+  std::filesystem::create_directories(p.dir.path / "set/none of them");
+  CHECK_THAT(message([&] { image_dataset::labelled(p.dir / "set", p.classes); }), Contains("subfolders named like the classes"));
+}
+
+TEST_CASE("zero-shot evaluation counts what all images at once count") {
+  const place p;
+  auto model = p.model();
+  const auto data = image_dataset::labelled(p.shards, p.classes);
+  const auto prompts = make_prompts(p.classes, list{"the {}", "{}"});
+  any_rows rows;
+  for (auto& [name, file] : images_of(data))
+    rows.append(model.encode_pixels(read_pixels(std::as_bytes(std::span(file)), name, model.source().pixels())));
+  const auto scores = model.scores(rows, model.keep_classes(prompts));
+  const auto want = evaluate_zero_shot(std::span<const double>(std::get<1>(scores.values)), std::span(data.labels()), 3);
+  for (std::size_t n : {1u, 2u, 3u, 50u}) {
+    INFO(n);
+    std::vector<std::pair<eval_stage, std::size_t>> told;
+    const auto r =
+        evaluate_zero_shot(model, data, prompts, batches_of(n), [&](eval_stage stage, std::size_t done, std::size_t total) {
+          told.emplace_back(stage, done);
+          CHECK(total == (stage == eval_stage::texts ? 5u : 3u));
+        });
+    CHECK(r.metrics.pictures == 3);
+    CHECK(r.metrics.right_at_1 == want.right_at_1);
+    CHECK(r.metrics.right_at_5 == 3);
+    CHECK(r.metrics.mean_per_class_recall == want.mean_per_class_recall);
+    CHECK(r.metrics.ties == want.ties);
+    CHECK(told.front() == std::pair{eval_stage::texts, std::size_t{5}});
+    CHECK(told.back() == std::pair{eval_stage::images, std::size_t{3}});
+    CHECK(told.size() == 1 + (3 + n - 1) / n);
+  }
+  // two classes of the same prompts: every image is a tie, and is named
+  const prompt_set same{{"a", "b"}, {{"cat"}, {"cat"}}};
+  write_file(p.dir / "t.tar",
+             member("x.jpg", ppm(3)) + member("x.cls", "1") + member("y.jpg", ppm(4)) + member("y.cls", "0") + end_of_tar);
+  const auto tied = evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1), quiet);
+  CHECK(tied.ties == list{p.dir / "t.tar:x", p.dir / "t.tar:y"});
+  CHECK(tied.metrics.right_at_1 == 1);
+  // fewer images would be another metric
+  write_file(p.dir / "t.tar", member("x.jpg", "no image") + member("x.cls", "1") + end_of_tar);
+  CHECK_THAT(message([&] {
+               evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1), quiet);
+             }),
+             Contains("t.tar:x"));
+}
+
+TEST_CASE("retrieval evaluation counts what all rows at once count") {
+  const place p;
+  auto model = p.model();
+  const auto data = image_dataset::captioned(p.shards);
+  any_rows rows;
+  for (auto& [name, file] : images_of(data))
+    rows.append(model.encode_pixels(read_pixels(std::as_bytes(std::span(file)), name, model.source().pixels())));
+  const auto scores = model.scores(model.encode_text(data.captions()), model.keep(rows));
+  const auto want =
+      evaluate_retrieval(std::span<const double>(std::get<1>(scores.values)), std::span(data.image_of()), data.size());
+  for (std::size_t n : {1u, 50u}) {
+    const auto m = evaluate_retrieval(model, data, batches_of(n), quiet);
+    CHECK(m.image_recall == want.image_recall);
+    CHECK(m.text_recall == want.text_recall);
+  }
+}
+
+TEST_CASE("an evaluation of many large images takes the memory of a batch") {
+#ifdef __SANITIZE_ADDRESS__
+  WARN("skipped: a sanitizer keeps freed memory");
+#else
+  const place p;
+  constexpr int images = 60;  // of 3 MB
+  const std::string one = ppm(5, 1000);
+  {
+    std::FILE* tar = std::fopen((p.dir / "large.tar").c_str(), "wb");
+    for (int i = 0; i < images; ++i) {
+      const auto text = member(cat(i, ".jpg"), one) + member(cat(i, ".cls"), "1");
+      std::fwrite(text.data(), 1, text.size(), tar);
+    }
+    std::fwrite(end_of_tar.data(), 1, end_of_tar.size(), tar);
+    std::fclose(tar);
+  }
+  auto model = p.model();
+  const auto prompts = make_prompts(p.classes, list{"{}"});
+  evaluate_zero_shot(model, image_dataset::labelled(p.dir / "0.tar", p.classes), prompts, batches_of(2), quiet);
+  const auto before = peak_memory();
+  const auto data = image_dataset::labelled(p.dir / "large.tar", p.classes);
+  const auto r = evaluate_zero_shot(model, data, prompts, batches_of(2), quiet);
+  CHECK(r.metrics.pictures == images);
+  CHECK(peak_memory() - before < (64 << 20));  // encoded: 180 MB
+#endif
+}

@@ -1,0 +1,101 @@
+#include "common.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace cli {
+namespace fs = std::filesystem;
+
+void model_options::add_model(command& app) {
+  const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+    app.add_option(name, value, help)->type_name(type)->group("Model");
+  };
+  add("--model", path, "PATH",
+      "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: $CLIPX_MODEL, else the model that came "
+      "with clipx)");
+  add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file or tokenizer.json, where the model's folder has none");
+  add("--activation", checkpoint.activation, "NAME", "quick_gelu or gelu, where the file does not say");
+  add("--eos-id", checkpoint.eos_id, "ID", "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
+  add("--head-width", checkpoint.head_width, "N", "width of an attention head, where the file does not say");
+}
+void model_options::add_training(command& app) {
+  app.add_option("--model", path, "a preset (ViT-B-32, RN50, ..), an open_clip config file, or a folder that holds one")
+      ->required()
+      ->type_name("NAME")
+      ->group("Model");
+  app.add_option("--tokenizer", checkpoint.tokenizer, "vocabulary: a merges file or a folder (default: in the config's folder)")
+      ->type_name("PATH")
+      ->group("Model");
+  add_engine(app);
+}
+void model_options::add_threads(command& app) {
+  app.add_option("--threads", device.threads, "0: all processors")
+      ->check(range(0, 4096))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Device");
+}
+void model_options::add_engine(command& app) {
+  device.backend = default_backend();
+  std::string known;
+  for (auto& b : backends()) known += (known.empty() ? "" : "; ") + b.name + (b.help.empty() ? "" : ", " + b.help);
+  const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+    return app.add_option(name, value, help)->type_name(type)->capture_default_str()->group("Device");
+  };
+  add("--backend", device.backend, "NAME", known.c_str());
+  add("--precision", device.precision, "NAME", "f32; bf16 (cpu: half the memory); f64 (eigen)");
+  add_threads(app);
+  add("--batch-size", batch_size, "N", "pictures encoded at once")->check(range(1, 65536));
+  app.add_flag("--deterministic", device.deterministic,
+               "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)")
+      ->group("Device");
+  add_gpu(app);
+}
+void model_options::add_gpu(command& app) {
+  const auto add = [&](option* option) { gpu.push_back(option->group("Device")); };
+  add(app.add_option("--device", device.gpu, "which GPU, from 0 (cuda)")
+          ->check(range(0, 1023))
+          ->type_name("N")
+          ->capture_default_str());
+  add(app.add_flag("--tf32", device.tf32, "f32 products with 10 bits of mantissa: faster, less exact (cuda)"));
+  add(app.add_flag("--autotune", device.autotune, "times several ways of each product at its first use (cuda)"));
+}
+void model_options::check_engine() const {
+  const auto wrong = engine_usage(device);
+  if (!wrong.empty()) throw usage_error(wrong);
+  for (auto* o : gpu)
+    if (o->count() && !needs_gpu(device.backend))
+      throw usage_error(clipx::cat(o->name(), ": only --backend ", gpu_backends(), " has it; this is --backend ", device.backend));
+}
+void model_options::add_json(command& app) { app.add_flag("--json", json_output, "JSON instead of text"); }
+
+std::string find_model(const std::string& given) {
+  if (!given.empty()) return given;
+  if (const char* env = std::getenv("CLIPX_MODEL"); env && *env) return env;
+  std::error_code none;
+  const fs::path here = fs::read_symlink("/proc/self/exe", none).parent_path();
+  for (const char* place : {"models/default", "../share/clipx/models/default", "../../models/default", "../../../models/default"})
+    if (fs::exists(here / place / "open_clip_config.json", none)) return (here / place).lexically_normal().string();
+  clipx::fail(clipx::cat("no model: give --model or set CLIPX_MODEL; the default model was not found near ", here.string()));
+}
+
+clipx::checkpoint model_options::open() const { return clipx::checkpoint::open(find_model(path), checkpoint); }
+clipx::any_model model_options::load() const { return load_model(open(), device); }
+clipx::image_batch_config model_options::batches() const {
+  return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};
+}
+
+clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set& prompts) {
+  stage_progress bar;
+  return model.keep_classes(prompts, [&](std::size_t done, std::size_t total) { bar("texts", done, total); });
+}
+
+void expect_other_file(const std::string& out, const std::vector<std::string>& inputs) {
+  std::error_code none;
+  for (auto& entry : inputs)
+    for (auto& path : clipx::expand_braces(entry))
+      clipx::expect(!std::filesystem::equivalent(path, out, none),
+                    [&] { return clipx::cat("--out: ", out, " is among the files to be read; name another"); });
+}
+
+}  // namespace cli

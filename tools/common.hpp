@@ -1,0 +1,68 @@
+// What the verbs share: options, where the model is, progress.
+#pragma once
+#include <clipx/clipx.hpp>
+#include <clipx/eval/evaluate.hpp>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arguments.hpp"
+#include "backends.hpp"
+#include "progress.hpp"
+
+namespace cli {
+
+using json = nlohmann::ordered_json;
+
+/// Options that every verb with a model has.
+struct model_options {
+  std::string path;  // --model
+  clipx::checkpoint_options checkpoint;
+  engine_options device;
+  std::size_t batch_size = 32;
+  bool json_output = false;
+  std::vector<option*> gpu;  // what add_gpu() added
+
+  void add_model(command& app);     // --model, --tokenizer, --activation, --eos-id, --head-width
+  void add_engine(command& app);    // --backend, --precision, --threads, --batch-size, --deterministic, and add_gpu()
+  void add_training(command& app);  // --model and --tokenizer as clipx train takes them, and add_engine()
+  void add_threads(command& app);   // --threads
+  void add_gpu(command& app);       // --device, --tf32, --autotune
+  void add_json(command& app);      // --json
+  void check_engine() const;        // bad usage: a backend or precision that no program has, a GPU's option without a GPU
+  clipx::checkpoint open() const;   // the folder given, or the default model
+  clipx::any_model load() const;
+  clipx::image_batch_config batches() const;  // of images, but for the preprocessing
+};
+
+/// Error: `out` is one of the files, or patterns of files, that are read.
+void expect_other_file(const std::string& out, const std::vector<std::string>& inputs);
+
+/// --model as given; else CLIPX_MODEL; else models/default beside the program, in the source tree or in the install prefix.
+std::string find_model(const std::string& given);
+
+/// The zero-shot classifier of these prompts, with progress.
+clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set& prompts);
+
+/// `clipx eval zeroshot`: on shards or a folder, by the names and the prompt templates of two files.
+clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& data,
+                                     const std::string& classes, const std::string& templates);
+
+/// The verbs: each adds itself to the program and, when chosen, sets `run`, whose result is the exit code.
+using action = std::function<int()>;
+void add_classify(command& app, action& run);
+void add_embed(command& app, action& run);
+void add_tokenize(command& app, action& run);
+void add_preprocess(command& app, action& run);
+void add_inspect(command& app, action& run);
+void add_convert(command& app, action& run);
+void add_eval(command& app, action& run);
+void add_tokenizer(command& app, action& run);
+void add_bench(command& app, action& run);
+void add_train(command& app, action& run);
+void add_ngrams(command& app, action& run);
+void add_curate(command& app, action& run);
+
+}  // namespace cli

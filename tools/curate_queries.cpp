@@ -1,0 +1,80 @@
+// clipx curate queries: a query list from one's own text.
+#include <clipx/curate/queries.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "curate.hpp"
+#include "stop.hpp"
+
+namespace cli {
+namespace {
+
+struct options : curate_options {
+  clipx::query_sources sources;
+  std::uint64_t memory = 1024;  // MiB
+};
+
+int queries(options o) {
+  listen_for_stop();
+  expect_other_file(o.out, o.sources.text);
+  if (!o.sources.titles.empty()) expect_other_file(o.out, {o.sources.titles});
+  clipx::expect_writable(o.out);
+  o.sources.memory = static_cast<std::size_t>(o.memory) << 20;
+  const auto r = [&] {
+    part_progress bar;
+    return clipx::build_queries(o.sources, o.out, o.stage(), bar, [] { return told_to_stop() != 0; });
+  }();
+  if (!r.whole) return not_whole(r.missing, r.parts);
+  if (r.unreadable > 0) {
+    std::fprintf(stderr, "clipx: %llu words or titles are no UTF-8, and left out:\n",
+                 static_cast<unsigned long long>(r.unreadable));
+    for (auto& why : r.first_unreadable) std::fprintf(stderr, "  %s\n", why.c_str());
+  }
+  const json facts{{"entries", r.entries.size()},
+                   {"numbers", r.numbers},
+                   {"synsets", r.synsets},
+                   {"unigrams", r.unigrams},
+                   {"bigrams", r.bigrams},
+                   {"titles", r.titles},
+                   {"over_limit", r.over_limit},
+                   {"punctuation", r.punctuation},
+                   {"words", r.words},
+                   {"distinct_words", r.distinct_words},
+                   {"distinct_pairs", r.distinct_pairs},
+                   {"unreadable", r.unreadable}};
+  print_facts(facts, o.common.json_output);
+  return r.unreadable > 0 ? 1 : 0;
+}
+}  // namespace
+
+void add_curate_queries(command& curate, action& run) {
+  auto* verb = curate.add_subcommand("queries", "Makes a query list from texts, titles and WordNet.");
+  auto o = std::make_shared<options>();
+  const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+    return verb->add_option(name, value, help)->type_name(type)->capture_default_str();
+  };
+  add("--text", o->sources.text, "FILE", "plain text, a paragraph a line, whose words and pairs of neighbours are counted");
+  add("--unigram-min", o->sources.unigram_min, "N", "words that occur so often are entries");
+  add("--bigram-pmi", o->sources.bigram_pmi, "X", "pairs of neighbours of this pointwise mutual information are, in bits");
+  add("--titles", o->sources.titles, "TSV", "titles, such as Wikipedia's: title, tab, how often it was seen");
+  add("--titles-min", o->sources.titles_min, "N", "titles that were seen so often are entries, unless they have a ':'");
+  auto* wordnet = verb->add_flag("--wordnet", o->sources.wordnet, "the names of WordNet's synsets are (Debian: wordnet-base)");
+  verb->add_option("--wordnet-folder", o->sources.wordnet_folder, "of data.noun and the others (default: the usual places)")
+      ->needs(wordnet)
+      ->type_name("FOLDER");
+  add("--limit", o->sources.limit, "N", "entries at most")->check(range(std::size_t(1), std::size_t(8'388'607)));
+  verb->add_option("--out", o->out, "file to write, an entry a line")->required()->type_name("FILE");
+  add("--memory", o->memory, "MIB", "for counting; more of it is on disk, in FILE.state; no result depends on it")
+      ->check(range(std::uint64_t(1), std::uint64_t(1) << 30));
+  o->add_run(*verb);
+  verb->footer(
+      "Order: \"0\" to \"99\", synsets, words, pairs, titles; what comes a second time is left out. Case counts.\n"
+      "Example: clipx curate queries --text wikipedia.txt --titles views.tsv --wordnet --out queries.txt");
+  verb->callback([=, &run] {
+    if (o->sources.text.empty() && o->sources.titles.empty() && !o->sources.wordnet)
+      throw required_error("--text, --titles or --wordnet");
+    run = [=] { return queries(*o); };
+  });
+}
+
+}  // namespace cli

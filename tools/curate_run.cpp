@@ -1,0 +1,148 @@
+// clipx curate run: a pipeline from its file; and what it shares with filter, dedup and decontaminate.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "curate_pipeline.hpp"
+#include "stop.hpp"
+
+namespace cli {
+namespace {
+namespace fs = std::filesystem;
+
+/// A bar for each step.
+class step_progress {
+ public:
+  void operator()(const std::string& step, std::size_t done, std::size_t total) {
+    if (step != step_) {
+      bar_.reset();
+      step_ = step;
+      bar_.emplace(step_.c_str(), total - (done - 1));  // those of earlier runs do not count for the rate
+    }
+    bar_->advance(1);
+  }
+
+ private:
+  std::string step_;
+  std::optional<progress> bar_;
+};
+
+/// Which model it is and what computes it: the files of its folder, the backend.
+std::string model_facts(const model_options& o, const std::string& path) {
+  std::vector<std::string> files;
+  if (!fs::is_directory(path)) files.push_back(path);
+  else
+    for (const auto& one : fs::directory_iterator(path))
+      if (one.is_regular_file()) files.push_back(one.path().string());
+  std::sort(files.begin(), files.end());
+  std::string out = clipx::cat(o.device.backend, " ", o.device.precision, "\n");
+  for (const auto& file : files) out += clipx::file_facts(file) + "\n";
+  return out;
+}
+
+json facts_of(const clipx::curation_result& r) {
+  json steps = json::array();
+  for (const auto& [step, after] : r.steps) {
+    json dropped = json::object();
+    for (const auto& [reason, n] : after.dropped)
+      if (reason.starts_with(step + ": ")) dropped[reason.substr(step.size() + 2)] = n;
+    steps.push_back({{"step", step}, {"kept", after.kept}, {"dropped", dropped}});
+  }
+  const auto& last = r.steps.back().after;
+  json facts = caption_facts(last.read);
+  facts.update(json{{"kept", last.kept}, {"removed", r.output.removed}, {"shards", r.output.shards.size()}, {"steps", steps}});
+  return facts;
+}
+
+void print_steps(const json& facts) {
+  for (const auto& step : facts.at("steps")) {
+    std::printf("%-20s %llu stay\n", step.at("step").get<std::string>().c_str(), step.at("kept").get<unsigned long long>());
+    for (const auto& [reason, n] : step.at("dropped").items())
+      std::printf("  %-30s %llu dropped\n", reason.c_str(), n.get<unsigned long long>());
+  }
+}
+}  // namespace
+
+void pipeline_options::add_data(command& verb) {
+  auto& c = pipeline.curation;
+  verb.add_option("--data", c.data, "shards (name-{0000..0008}.tar) or folders of shards")->required()->type_name("PATH");
+  verb.add_option("--caption-field", c.caption_field,
+                  "the field of .json that holds a caption or a list of them (default: the .txt)")
+      ->type_name("NAME");
+  verb.add_option("--out", c.out, "folder to write; it is made where it is missing")->required()->type_name("FOLDER");
+  verb.add_option("--state", c.state, "folder of what is done (default: state in that of --out)")->type_name("FOLDER");
+  verb.add_option("--samples-per-shard", c.samples_per_shard, "of what is written")
+      ->check(range(std::uint64_t(1), std::uint64_t(1) << 40))
+      ->type_name("N")
+      ->capture_default_str();
+  verb.add_flag("--number-keys", c.number_keys, "new keys, five digits of the shard and four of the place in it");
+}
+
+void pipeline_options::add_run(command& verb) {
+  add_part(verb, part, "shard");
+  model.add_json(verb);
+}
+
+void pipeline_options::add_model(command& verb) {
+  model.add_model(verb);
+  model.add_engine(verb);
+}
+
+int pipeline_options::run() const {
+  listen_for_stop();
+  auto own = pipeline;
+  clipx::stage_config config;
+  clipx::read_part(part, config);
+  own.curation.part = config.part;
+  own.curation.parts = config.parts;
+  own.curation.threads = model.device.threads;
+  std::optional<clipx::any_model> loaded;
+  std::optional<clipx::shared_model> shared;
+  if (own.needs_model()) {
+    auto with = model;
+    if (with.path.empty()) with.path = own.model;
+    loaded.emplace(with.load());
+    shared.emplace(*loaded, model_facts(with, find_model(with.path)), with.batches());
+  }
+  const auto result = [&] {
+    step_progress bar;
+    return clipx::run_pipeline(own, shared ? &*shared : nullptr, bar, [] { return told_to_stop() != 0; });
+  }();
+  if (!result) {
+    const bool stopped = told_to_stop() != 0;
+    std::fprintf(stderr, "clipx: %s\n",
+                 stopped ? "stopped; the same command goes on from here"
+                         : "this part of a step is done; when the other processes are, the same command goes on");
+    return stopped ? 130 : 0;
+  }
+  const auto facts = facts_of(*result);
+  const auto& read = result->steps.back().after.read;
+  print_problems(read);
+  if (model.json_output) print_facts(facts, true);
+  else print_steps(facts);
+  return read.problems() > 0 ? 1 : 0;
+}
+
+void add_curate_run(command& curate, action& run) {
+  auto* verb = curate.add_subcommand("run", "Does the steps of a pipeline file in order.");
+  auto o = std::make_shared<pipeline_options>();
+  auto path = std::make_shared<std::string>();
+  verb->add_option("pipeline", *path, "PIPELINE.json: data, out and steps (docs/curate.md)")->required()->type_name("FILE");
+  o->add_run(*verb);
+  o->add_model(*verb);
+  verb->footer(
+      "Steps: filter, dedup, semantic, decontaminate, match, balance. What stays is written to shards with every decision in each\n"
+      "sample's .json, what does not to removed.jsonl, and report.html shows both. The same command goes on after a kill.\n"
+      "Example: clipx curate run pipeline.json --threads 16");
+  verb->callback([=, &run] {
+    o->model.check_engine();
+    run = [=] {
+      auto with = *o;
+      with.pipeline = clipx::read_pipeline(*path);
+      return with.run();
+    };
+  });
+}
+
+}  // namespace cli

@@ -1,0 +1,144 @@
+// clipx embed: unit vectors of pictures or texts as .npy; clipx preprocess and clipx tokenize: what goes into the towers.
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "common.hpp"
+
+namespace cli {
+namespace {
+
+struct options {
+  model_options model;
+  std::vector<std::string> images;
+  std::string texts, out, bpe;
+};
+
+int write_texts(const options& o) {
+  const auto texts = clipx::read_texts(o.texts);
+  auto model = o.model.load();
+  stage_progress bar;
+  const auto rows = clipx::encode_texts(model, texts, [&](std::size_t done, std::size_t total) { bar("texts", done, total); });
+  std::vector<float> values;
+  rows.append_to(values);
+  clipx::write_npy(o.out, values, {rows.rows(), rows.cols});
+  return 0;
+}
+
+/// Runs `rows` on every batch of images and writes what it appends; images that fail are listed in FILE.npy.failed.
+template <class Rows>
+int write_rows(const options& o, const clipx::preprocess_config& config, std::vector<clipx::dim> shape, Rows&& rows) {
+  const auto files = clipx::image_paths(o.images);
+  auto batches = o.model.batches();
+  batches.preprocess = config;
+  progress bar("pictures", files.size());
+  std::vector<float> values;
+  std::string failed;
+  clipx::dim count = 0;
+  clipx::for_each_image_batch(
+      files, batches,
+      [&](const clipx::image_batch& batch) {
+        rows(batch.rgb, values);
+        count += static_cast<clipx::dim>(batch.names.size());
+        bar.advance(batch.names.size());
+      },
+      [&](std::size_t, const std::string& name, const std::string& message) {
+        std::fprintf(stderr, "clipx: %s\n", message.c_str());
+        failed += name + "\n";
+      });
+  shape.insert(shape.begin(), count);
+  clipx::write_npy(o.out, values, shape);
+  if (failed.empty()) {
+    std::filesystem::remove(o.out + ".failed");
+    return 0;
+  }
+  clipx::write_file(o.out + ".failed", failed);
+  return 1;
+}
+
+int embed(const options& o) {
+  clipx::expect_writable(o.out);
+  if (!o.texts.empty()) return write_texts(o);
+  auto model = o.model.load();
+  clipx::expect(
+      model.source().config().text.pool != clipx::text_pool::none,
+      "embed: expected a model with embeddings in one space, got a Visual N-Grams model, which has probabilities of n-grams: "
+      "classify and eval take it");
+  return write_rows(o, model.source().pixels(), {model.source().config().embed_dim},
+                    [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) { model.encode_pixels(rgb).append_to(out); });
+}
+
+int preprocess(const options& o) {
+  clipx::expect_writable(o.out);
+  const auto config = o.model.open().pixels();
+  const auto one = static_cast<std::size_t>(3 * config.size * config.size);
+  return write_rows(o, config, {3, config.size, config.size}, [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
+    for (std::size_t at = 0; at < rgb.size(); at += one) {
+      out.resize(out.size() + one);
+      clipx::to_tensor(rgb.subspan(at, one), config, out.data() + out.size() - one);
+    }
+  });
+}
+
+int tokenize(const options& o) {
+  const auto words =
+      o.bpe.empty() ? o.model.open().text() : clipx::tokenizer::from_merges(o.bpe, clipx::tokenizer_options::openai());
+  std::string text;
+  while (std::getline(std::cin, text)) {
+    if (text.ends_with('\r')) text.pop_back();
+    std::printf("%s\n", json(words(text)).dump().c_str());
+  }
+  return 0;
+}
+}  // namespace
+
+void add_embed(command& app, action& run) {
+  auto* verb = app.add_subcommand("embed", "Writes unit vectors of pictures or texts: float32 rows, input order.");
+  auto o = std::make_shared<options>();
+  auto* images =
+      verb->add_option("--images", o->images, "pictures or folders of pictures; - for standard input")->type_name("PATH");
+  auto* texts =
+      verb->add_option("--texts", o->texts, "instead of --images: a text a line; - for standard input")->type_name("FILE");
+  verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
+  o->model.add_model(*verb);
+  o->model.add_engine(*verb);
+  verb->footer(
+      "A picture that cannot be read is named, its row left out, and the exit code is 1.\n"
+      "Example: clipx embed --images pictures/ --out pictures.npy");
+  verb->callback([=, &run] {
+    if (images->count() && texts->count()) throw excludes_error("--images", "--texts");
+    if (images->count() + texts->count() == 0) throw required_error("--images or --texts");
+    o->model.check_engine();
+    run = [=] { return embed(*o); };
+  });
+}
+
+void add_preprocess(command& app, action& run) {
+  auto* verb = app.add_subcommand("preprocess", "Writes what the image tower sees: (N, 3, H, W) float32.");
+  auto o = std::make_shared<options>();
+  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required()->type_name("PATH");
+  verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
+  o->model.add_model(*verb);
+  o->model.add_threads(*verb);
+  verb->footer("Example: clipx preprocess photo.jpg --out photo.npy");
+  verb->callback([=, &run] { run = [=] { return preprocess(*o); }; });
+}
+
+void add_tokenize(command& app, action& run) {
+  auto* verb = app.add_subcommand("tokenize", "Texts on standard input, a line each, to JSON arrays of ids.");
+  auto o = std::make_shared<options>();
+  verb->add_option("--bpe", o->bpe,
+                   "instead of --model: merges file (bpe_simple_vocab_16e6.txt.gz or of that form), read as openai/CLIP does")
+      ->type_name("FILE");
+  o->model.add_model(*verb);
+  verb->footer(
+      "From start to end token, not padded, cut to the context length.\n"
+      "Example: echo \"a photo of a cat\" | clipx tokenize");
+  verb->callback([=, &run] {
+    if (!o->bpe.empty() && !o->model.path.empty()) throw excludes_error("--bpe", "--model");
+    run = [=] { return tokenize(*o); };
+  });
+}
+
+}  // namespace cli

@@ -1,0 +1,120 @@
+// clipx eval: zero-shot classification, retrieval and tagging on WebDataset shards or a folder, reported in CLIP_benchmark's shape.
+#include "eval.hpp"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace cli {
+namespace {
+
+struct options {
+  model_options model;
+  std::string data, classes, templates;
+};
+
+void print(const options& o, const clipx::any_model& model, const char* task, const json& metrics, const json& more) {
+  if (o.model.json_output) {
+    json line{{"dataset", dataset_name(o.data)}, {"model", model.source().config().name}, {"task", task}, {"metrics", metrics}};
+    line.update(more);
+    std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+    return;
+  }
+  for (auto* part : {&more, &metrics})
+    for (auto& [key, value] : part->items()) {
+      if (value.is_number_float()) std::printf("%-26s %.4f\n", key.c_str(), value.get<double>());
+      else std::printf("%-26s %s\n", key.c_str(), value.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+    }
+}
+
+int zero_shot(const options& o) {
+  auto model = o.model.load();
+  const auto r = zero_shot_on(model, o.model, o.data, o.classes, o.templates);
+  const auto& m = r.metrics;
+  const json ties(r.ties);
+  print(o, model, "zeroshot_classification",
+        {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
+        {{"pictures", m.pictures}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}});
+  return 0;
+}
+
+int retrieval(const options& o) {
+  const auto data = clipx::image_dataset::captioned(o.data);
+  auto model = o.model.load();
+  stage_progress bar;
+  const auto m = clipx::evaluate_retrieval(model, data, o.model.batches(), shown(bar));
+  json metrics;
+  for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("image_retrieval_recall@", m.k[i])] = m.image_recall[i];
+  for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("text_retrieval_recall@", m.k[i])] = m.text_recall[i];
+  print(o, model, "zeroshot_retrieval", metrics, {{"pictures", data.size()}, {"captions", data.captions().size()}});
+  return 0;
+}
+int tagging(const options& o) {
+  const auto data = clipx::image_dataset::captioned(o.data);
+  auto model = o.model.load();
+  stage_progress bar;
+  const auto m = clipx::evaluate_tagging(model, data, o.model.batches(), shown(bar));
+  json metrics, lengths = json::object();
+  for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("tagging_recall@", m.k[i])] = m.recall[i];
+  for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("calibrated_tagging_recall@", m.k[i])] = m.calibrated_recall[i];
+  metrics["perplexity"] = m.all.words > 0 ? json(m.all.perplexity()) : json();  // null: the dictionary has no word of the captions
+  for (auto& [length, own] : m.lengths)
+    lengths[clipx::cat(length, length == 20 ? "+" : "")] = {{"captions", own.captions}, {"perplexity", own.perplexity()}};
+  print(o, model, "tagging", metrics,
+        {{"pictures", data.size()}, {"captions", data.captions().size()}, {"perplexity_by_length", lengths}});
+  return 0;
+}
+}  // namespace
+
+clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& path,
+                                     const std::string& classes, const std::string& templates) {
+  const auto prompts = clipx::read_prompts(classes, clipx::choose_templates(templates, model.source()));
+  const auto data = clipx::image_dataset::labelled(path, prompts.classes);
+  stage_progress bar;
+  return clipx::evaluate_zero_shot(model, data, prompts, options.batches(), shown(bar));
+}
+
+void add_eval(command& app, action& run) {
+  auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
+  verb->require_subcommand(1);
+  auto o = std::make_shared<options>();
+  const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
+    auto* task = verb->add_subcommand(name, help);
+    task->add_option("--data", o->data, data)->required()->type_name("PATH");
+    task->callback([o, what, &run] {
+      o->model.check_engine();
+      run = [o, what] { return what(*o); };
+    });
+    return task;
+  };
+  auto* task = add("zeroshot", "Right pictures at 1 and at 5, and the mean per class.",
+                   "WebDataset shards (name-{0000..0008}.tar) with a label in .cls, or \"cls\" in .json; or a folder with a "
+                   "subfolder of pictures for each class",
+                   zero_shot);
+  task->add_option("--classes", o->classes, "a class a line, line n is label n, from 0; or JSON or tab-separated prompts")
+      ->required()
+      ->type_name("FILE");
+  task->add_option("--templates", o->templates,
+                   "prompt templates with {} for the class, a line each (default: the model's own, else built in)")
+      ->type_name("FILE");
+  task->footer("Example: clipx eval zeroshot --data test.tar --classes classes.txt --templates templates.txt");
+  auto* other = add("retrieval", "R@1, R@5, R@10: pictures found by their captions, captions by their pictures.",
+                    "WebDataset shards (name-{0000..0008}.tar) with \"captions\" in .json, or .txt; or a folder of pictures with "
+                    "a .txt beside each, a caption a line",
+                    retrieval);
+  other->footer("Example: clipx eval retrieval --data test.tar");
+  auto* tags = add("tagging", "Of a Visual N-Grams model: n-grams of the captions among the best of their images, and perplexity.",
+                   "as of retrieval", tagging);
+  tags->footer(
+      "Recall@k is the mean fraction of a caption's n-grams among the k best of its image, by log-probability and, calibrated, by\n"
+      "log-probability minus the n-gram's own log-frequency. Perplexity is per word that the dictionary knows,\n"
+      "[BEGIN] and [END] among them.\nExample: clipx eval tagging --data test.tar --model "
+      "logs/vng/model");
+  for (auto* t : {task, other, tags}) {
+    o->model.add_json(*t);
+    o->model.add_model(*t);
+    o->model.add_engine(*t);
+  }
+  add_eval_prompts(*verb, run);
+}
+
+}  // namespace cli

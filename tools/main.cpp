@@ -1,0 +1,57 @@
+// clipx: classify, embed, tokenize, preprocess, inspect, convert, eval, train, tokenizer, ngrams, curate, bench. Exit codes: 0
+// done, 1 bad input, 2 bad usage.
+#include <clipx/curate/language.hpp>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "common.hpp"
+
+namespace {
+/// An answer that did not arrive (a full disk, a closed pipe) is no success.
+int delivered(int code) {
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
+  std::fprintf(stderr, "clipx: standard output cannot be written\n");
+  return 1;
+}
+}  // namespace
+
+int main(int argc, char** argv) {
+  cli::command_line app{"CLIP without Python: images and texts in one space.", "clipx"};
+  app.footer(
+      "Examples:\n"
+      "  clipx classify photo.jpg --labels \"a cat,a dog,a red car\"\n"
+      "  clipx embed --images pictures/ --out pictures.npy\n"
+      "  clipx inspect path/to/model\n"
+      "clipx VERB --help says more. Exit codes: 0 done, 1 bad input, 2 bad usage.");
+  app.failure_message(
+      [](const std::string& verb, const std::string& wrong) { return verb + ": " + wrong + "\nSee " + verb + " --help.\n"; });
+  app.require_subcommand(0, 1);
+  bool version = false, verbose = false;
+  app.add_flag("--version", version, "version; with -v also what is in use");
+  app.add_flag("-v,--verbose", verbose, "with --version: backends, instruction sets, decoders");
+  cli::action run;
+  for (auto* add : {cli::add_classify, cli::add_embed, cli::add_tokenize, cli::add_preprocess, cli::add_inspect, cli::add_convert,
+                    cli::add_eval, cli::add_train, cli::add_tokenizer, cli::add_ngrams, cli::add_curate, cli::add_bench})
+    add(app, run);
+  if (const auto code = app.parse(argc, argv)) return *code == 0 ? delivered(0) : *code;
+  try {
+    if (version) {
+      std::printf("clipx %s\n", CLIPX_VERSION);
+      if (verbose) {
+        for (auto& line : cli::describe_backends()) std::printf("%s\n", line.c_str());
+        std::printf("JPEG: %s\n", std::string(clipx::jpeg_decoder()).c_str());
+        std::printf("GIF: %s\n", std::string(clipx::gif_decoder()).c_str());
+        std::printf("languages: %s\n", std::string(clipx::language_detector()).c_str());
+      }
+      return delivered(0);
+    }
+    if (run) return delivered(run());
+    std::fputs(app.help().c_str(), stderr);
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size needs less\n");
+  } catch (const std::exception& e) { std::fprintf(stderr, "clipx: %s\n", e.what()); }
+  return 1;
+}

@@ -1,0 +1,92 @@
+// clipx ngrams: the dictionary of a Visual N-Grams model.
+#include <clipx/curate/ngram_count.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "common.hpp"
+#include "stop.hpp"
+
+namespace cli {
+namespace {
+
+struct options {
+  clipx::ngram_sources sources;
+  std::string out;
+  std::uint64_t memory = 1024;  // MiB
+  bool json_output = false;
+};
+
+int ngrams(options o) {
+  listen_for_stop();
+  expect_other_file(o.out, o.sources.data);
+  clipx::expect_writable(o.out);
+  o.sources.memory = static_cast<std::size_t>(o.memory) << 20;
+  clipx::ngram_report report;
+  std::optional<clipx::ngram_dictionary> dictionary;
+  {
+    progress bar("captions", 0);
+    std::uint64_t shown = 0;
+    try {
+      dictionary = clipx::count_ngrams(o.sources, o.out + ".part", report, [&](std::uint64_t captions) {
+        bar.advance(static_cast<std::size_t>(captions - shown));
+        shown = captions;
+        return told_to_stop() != 0;
+      });
+    } catch (const clipx::error&) {
+      if (told_to_stop() == 0) throw;
+      std::fprintf(stderr, "clipx: stopped after %llu captions; nothing was written\n",
+                   static_cast<unsigned long long>(report.captions));
+      return 130;
+    }
+  }
+  clipx::write_file(o.out, dictionary->text());
+  if (report.not_utf8)
+    std::fprintf(stderr, "clipx: left out %llu captions that are not UTF-8\n", static_cast<unsigned long long>(report.not_utf8));
+  json facts{{"captions", report.captions},
+             {"not_utf8", report.not_utf8},
+             {"words", report.words},
+             {"distinct", report.distinct},
+             {"ngrams", dictionary->size()}};
+  for (std::size_t n = 0; n < dictionary->orders().size(); ++n) facts[clipx::cat("of_", n + 1)] = dictionary->orders()[n];
+  if (o.json_output) std::printf("%s\n", facts.dump().c_str());
+  else
+    for (auto& [key, value] : facts.items()) std::printf("%-20s %s\n", key.c_str(), value.dump().c_str());
+  return 0;
+}
+}  // namespace
+
+void add_ngrams(command& app, action& run) {
+  auto* verb = app.add_subcommand("ngrams", "Counts the n-grams of captions: the dictionary of a Visual N-Grams model.");
+  auto o = std::make_shared<options>();
+  verb->add_option("--train-data", o->sources.data,
+                   "shards (name-{0000..0008}.tar), .csv or .tsv tables, texts with a caption a line, folders")
+      ->required()
+      ->type_name("PATH");
+  verb->add_option("--caption-field", o->sources.captions.field,
+                   "of shards: the field of .json that holds a caption or a list of them (default: the .txt)")
+      ->type_name("NAME");
+  verb->add_option("--csv-caption-key", o->sources.captions.column, "of tables: the column of captions")
+      ->capture_default_str()
+      ->type_name("NAME");
+  verb->add_option("--max-n", o->sources.max_n, "words of the longest n-grams")
+      ->check(range(1, 64))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_option("--min-count", o->sources.min_count, "n-grams that occur so often are kept")
+      ->check(range(std::uint64_t(1), std::uint64_t(1) << 62))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_option("--out", o->out, "file to write: count, tab, words, a line for each n-gram")->required()->type_name("FILE");
+  verb->add_option("--memory", o->memory, "for counting; more of it is on disk beside FILE; no result depends on it")
+      ->check(range(std::uint64_t(1), std::uint64_t(1) << 30))
+      ->capture_default_str()
+      ->type_name("MIB");
+  verb->add_flag("--json", o->json_output, "JSON instead of text");
+  verb->footer(
+      "Captions are cleaned as CLIP's, without punctuation, and put between [BEGIN] and [END].\n"
+      "Example: clipx ngrams --train-data \"train-{0000..0008}.tar\" --caption-field captions --max-n 5 --min-count 20 --out "
+      "ngrams.tsv");
+  verb->callback([=, &run] { run = [=] { return ngrams(*o); }; });
+}
+
+}  // namespace cli

@@ -1,0 +1,71 @@
+// Progress with rate and time left, on stderr when it is a terminal; silent elsewhere.
+#pragma once
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+namespace cli {
+
+class progress {
+ public:
+  progress(const char* what, std::size_t total, bool quiet = false) : what_(what), total_(total), shown_(isatty(2) && !quiet) {}
+  ~progress() {
+    if (shown_ && done_) std::fprintf(stderr, "\r\033[K");
+  }
+  void advance(std::size_t n) {
+    advance(n, [] { return std::string(); });
+  }
+  /// note(): what else is to be said at the end of the line. It is called where the line is drawn: ten times a second at most.
+  template <class Note>
+  void advance(std::size_t n, Note&& note) {
+    done_ += n;
+    const auto now = std::chrono::steady_clock::now();
+    if (!shown_ || (now - last_ < std::chrono::milliseconds(100) && done_ < total_)) return;
+    last_ = now;
+    const double seconds = std::chrono::duration<double>(now - start_).count(),
+                 rate = static_cast<double>(done_) / std::max(seconds, 1e-9);
+    std::fprintf(stderr, "\r\033[K%s %zu", what_, done_);
+    if (total_) std::fprintf(stderr, "/%zu", total_);
+    std::fprintf(stderr, "  %.1f/s", rate);
+    if (total_ > done_) {
+      const double left = std::ceil(static_cast<double>(total_ - done_) / rate);
+      if (left < 120) std::fprintf(stderr, "  %.0f s left", left);
+      else if (left < 7200) std::fprintf(stderr, "  %.0f min left", left / 60);
+      else std::fprintf(stderr, "  %.1f h left", left / 3600);
+    }
+    std::fprintf(stderr, "%s", std::string(note()).c_str());
+    std::fflush(stderr);
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  const char* what_;
+  std::size_t total_, done_ = 0;
+  bool shown_;
+  clock::time_point start_ = clock::now(), last_{};
+};
+
+/// A bar for each stage of a work that tells how far it is. `what` is a literal.
+class stage_progress {
+ public:
+  void operator()(const char* what, std::size_t done, std::size_t total) {
+    if (what != what_) {
+      bar_.reset();
+      bar_.emplace(what_ = what, total);
+      done_ = 0;
+    }
+    bar_->advance(done - done_);
+    done_ = done;
+  }
+
+ private:
+  const char* what_ = nullptr;
+  std::size_t done_ = 0;
+  std::optional<progress> bar_;
+};
+
+}  // namespace cli

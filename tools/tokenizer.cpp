@@ -1,0 +1,136 @@
+// clipx tokenizer train: a vocabulary of one's own, learnt from captions.
+#include <algorithm>
+#include <clipx/data/captions.hpp>
+#include <clipx/text/bpe_train.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "common.hpp"
+
+namespace cli {
+namespace {
+
+struct options {
+  std::vector<std::string> files, shards;
+  clipx::caption_config source;
+  std::string separator, out;
+  clipx::bpe_options bpe;
+  bool json_output = false;
+};
+
+/// All captions, in batches.
+void read_captions(const options& o, clipx::bpe_trainer& trainer) {
+  progress bar("captions", 0);
+  std::vector<std::string> batch;
+  std::size_t bytes = 0;  // of the batch
+  const auto flush = [&] {
+    trainer.add(std::span<const std::string>(batch));
+    bar.advance(batch.size());
+    batch.clear();
+    bytes = 0;
+  };
+  const auto read = [&](const std::string& file) {
+    clipx::for_each_caption(file, o.source, [&](std::string_view caption) {
+      batch.emplace_back(caption);
+      bytes += caption.size();
+      if (batch.size() == 16384 || bytes > (4 << 20)) flush();
+    });
+  };
+  for (auto& file : o.files) {
+    clipx::expect(!file.ends_with(".tar"),
+                  [&] { return clipx::cat(file, ": expected a text file, .csv or .tsv; --shards takes shards"); });
+    read(file);
+  }
+  for (auto& pattern : o.shards)
+    for (auto& shard : clipx::expand_braces(pattern)) {
+      clipx::expect(shard.ends_with(".tar"), [&] { return clipx::cat(shard, ": expected a shard, NAME.tar"); });
+      read(shard);
+    }
+  flush();
+}
+
+clipx::learnt_bpe learn(const options& o, clipx::bpe_trainer& trainer) {
+  progress bar("merges", static_cast<std::size_t>(o.bpe.vocab_size) - 514);
+  return trainer.learn([&](clipx::dim) { bar.advance(1); });
+}
+
+void print_facts(const clipx::learnt_bpe& learnt, bool json_output) {
+  const auto per_caption = [&](std::uint64_t n) { return static_cast<double>(n) / static_cast<double>(learnt.captions); };
+  const json facts{{"vocab_size", learnt.vocab_size},
+                   {"merges", learnt.vocab_size - 514},
+                   {"captions", learnt.captions},
+                   {"words", learnt.words},
+                   {"distinct_words", learnt.distinct_words},
+                   {"bytes_per_caption", per_caption(learnt.bytes)},
+                   {"tokens_per_caption", per_caption(learnt.tokens)}};
+  if (json_output) {
+    std::printf("%s\n", facts.dump().c_str());
+    return;
+  }
+  for (auto& [key, value] : facts.items()) {
+    if (value.is_number_float()) std::printf("%-20s %.2f\n", key.c_str(), value.get<double>());
+    else std::printf("%-20s %s\n", key.c_str(), value.dump().c_str());
+  }
+}
+
+int train(options o) {
+  if (o.bpe.threads == 0) o.bpe.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
+  if (!o.separator.empty()) o.source.separator = o.separator == "\\t" ? '\t' : o.separator[0];
+  clipx::bpe_trainer trainer(o.bpe);
+  read_captions(o, trainer);
+  const auto learnt = learn(o, trainer);
+  clipx::write_tokenizer(o.out, learnt);
+  if (learnt.missing > 0)
+    std::fprintf(stderr, "clipx: the captions have no more pairs that occur %llu times: %td ids instead of %td\n",
+                 static_cast<unsigned long long>(o.bpe.min_frequency), learnt.vocab_size, o.bpe.vocab_size);
+  print_facts(learnt, o.json_output);
+  return 0;
+}
+}  // namespace
+
+void add_tokenizer(command& app, action& run) {
+  auto* verb = app.add_subcommand("tokenizer", "Makes a tokenizer of one's own.");
+  verb->require_subcommand(1);
+  auto o = std::make_shared<options>();
+  auto* task = verb->add_subcommand("train", "Learns a byte-level BPE vocabulary from captions: smaller tables, shorter texts.");
+  auto* files =
+      task->add_option("--captions", o->files, "text files with a caption a line, - for standard input; .csv or .tsv tables")
+          ->type_name("FILE");
+  auto* shards = task->add_option("--shards", o->shards, "WebDataset shards (name-{0000..0008}.tar)")->type_name("TAR");
+  task->add_option("--size", o->bpe.vocab_size, "ids in all: 512 bytes, merges, start and end")
+      ->required()
+      ->check(range(515, 49408, "515 to 49408"))
+      ->type_name("N");
+  task->add_option("--out", o->out, "folder to write; it is made where it is missing")->required()->type_name("FOLDER");
+  task->add_option("--column", o->source.column, "of tables: the column of captions")->capture_default_str()->type_name("NAME");
+  task->add_option("--separator", o->separator, "of tables: between fields (default: comma in .csv, tab in .tsv)")
+      ->check({[](const std::string& s) {
+        return s.size() == 1 || s == "\\t" ? "" : "expected one character or \\t, got \"" + s + "\"";
+      }})
+      ->type_name("CHAR");
+  task->add_option("--field", o->source.field,
+                   "of shards: the field of .json that holds a caption or a list of them (default: the .txt)")
+      ->type_name("NAME");
+  task->add_option("--min-frequency", o->bpe.min_frequency, "a pair that occurs less often is not merged")
+      ->check(range(std::uint64_t(1), std::uint64_t(1) << 62))
+      ->capture_default_str()
+      ->type_name("K");
+  o->bpe.threads = 0;
+  task->add_option("--threads", o->bpe.threads, "0: all processors; no result depends on it")
+      ->check(range(0, 256))
+      ->capture_default_str()
+      ->type_name("N");
+  task->add_flag("--json", o->json_output, "JSON instead of text");
+  task->footer(
+      "Captions are cleaned and cut into words as openai/CLIP does it. The folder gets bpe_N.txt.gz, merges.txt and vocab.json, "
+      "which\n"
+      "--tokenizer, openai/CLIP, open_clip and transformers read.\n"
+      "Example: clipx tokenizer train --shards \"train-{0000..0008}.tar\" --field captions --size 4096 --out words");
+  task->callback([=, &run] {
+    if (files->count() + shards->count() == 0) throw required_error("--captions or --shards");
+    run = [=] { return train(*o); };
+  });
+}
+
+}  // namespace cli

@@ -1,0 +1,219 @@
+#include "train_run.hpp"
+
+#include <algorithm>
+#include <clipx/core/hash.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "stop.hpp"
+
+namespace cli {
+namespace {
+namespace fs = std::filesystem;
+using clipx::cat;
+using clipx::dim;
+
+/// The model that is to be trained, as it will be written.
+struct untrained {
+  clipx::checkpoint_config config;
+  clipx::tokenizer text;
+};
+
+/// --loss ngram-*: the image tower of the model, and the dictionary of --ngrams, or of the model's folder.
+untrained over_ngrams(const train_options& o, clipx::checkpoint_config config) {
+  const bool has_own = config.model.loss.is<clipx::ngrams::config>();
+  clipx::expect(o.model.checkpoint.tokenizer.empty(),
+                [&] { return cat("--tokenizer: expected none with --loss ", o.loss, ", whose dictionary is that of --ngrams"); });
+  clipx::expect(!o.ngrams.empty() || has_own,
+                [&] { return cat("--loss ", o.loss, ": expected --ngrams FILE, which clipx ngrams writes"); });
+  auto dictionary = clipx::ngram_dictionary::open(o.ngrams.empty() ? (fs::path(o.model.path) / "ngrams.tsv").string() : o.ngrams);
+  clipx::ngrams::config loss;
+  loss.orders = dictionary.orders();
+  loss.smoothing = o.loss == "ngram-jm" ? clipx::ngram_smoothing::jelinek_mercer : clipx::ngram_smoothing::none;
+  if (o.lambda > 0) loss.lambda = o.lambda;
+  loss.batch_only = o.batch_only;
+  config.model = clipx::with_ngrams(config.model, loss);
+  config.text.context_length = config.model.text.context_length;
+  return {std::move(config), clipx::tokenizer::from_ngrams(std::move(dictionary))};
+}
+
+/// --model: a preset's name, a config file, or a folder that holds one.
+untrained open_model(const train_options& o) {
+  clipx::checkpoint_config config;
+  std::string tokens = o.model.checkpoint.tokenizer;
+  std::error_code none;
+  fs::path path = o.model.path;
+  if (fs::is_directory(path, none)) path /= "open_clip_config.json";
+  if (fs::exists(path, none)) {
+    const auto file = clipx::mapped_file::open(path.string());
+    config = clipx::read_open_clip_config({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string());
+    config.model.name = path.parent_path().filename().string();
+    if (tokens.empty()) tokens = path.has_parent_path() ? path.parent_path().string() : ".";
+  } else {
+    config = clipx::default_config(clipx::presets::find(o.model.path));
+  }
+  clipx::expect(!o.siglip || o.loss.empty() || o.loss == "sigmoid",
+                [&] { return cat("--siglip: expected no other loss, got --loss ", o.loss); });
+  const bool sigmoid = o.siglip || o.loss == "sigmoid";
+  if (sigmoid && !config.model.loss.is<clipx::sigmoid::config>()) config.model.loss = clipx::sigmoid::config{};
+  if (o.loss == "contrastive") config.model.loss = clipx::contrastive::config{};
+  if (o.loss.starts_with("ngram-")) return over_ngrams(o, std::move(config));
+  clipx::expect(o.ngrams.empty() && o.lambda < 0 && !o.batch_only,
+                "--ngrams, --lambda, --ngram-batch-only: expected --loss ngram-naive or ngram-jm with them");
+  clipx::expect(!tokens.empty(), [&] {
+    return cat("--tokenizer: expected the vocabulary for ", o.model.path, " (bpe_simple_vocab_16e6.txt.gz, or a folder), got none");
+  });
+  auto text = fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, config.text)
+                                             : clipx::tokenizer::from_merges(tokens, config.text);
+  clipx::expect(text.vocab_size() == config.model.text.vocab_size, [&] {
+    return cat(tokens, ": expected a vocabulary of ", config.model.text.vocab_size, " ids, as the model has, got ",
+               text.vocab_size());
+  });
+  return {std::move(config), std::move(text)};
+}
+
+clipx::training_run open_run(const train_options& o, const untrained& model) {
+  auto r = o.run;
+  r.folder = (fs::path(o.logs) / o.name).string();
+  r.title = o.name;
+  auto& d = r.data;
+  d.text = model.text;
+  d.text_side = model.config.model.text;
+  d.preprocess = model.config.pixels;
+  d.loops = image_loops();
+  d.seed = o.trainer.seed;
+  d.batch = static_cast<dim>(o.model.batch_size) * o.accum_freq;
+  auto v = d;
+  v.augment.reset();
+  v.draw_captions = false;
+  v.keep_last = true;
+  v.shuffle = 0;
+  v.epochs = 1;
+  v.batch = static_cast<dim>(o.model.batch_size);
+  if (!o.val_data.empty()) {
+    v.data = o.val_data;
+    v.hold_out = 0;
+  } else {
+    v.held_out = true;
+  }
+  if (!o.val_data.empty() || d.hold_out > 0) r.held_out = v;
+  if (o.zeroshot_data.empty()) r.look_every = 0;
+  return clipx::training_run(std::move(r));
+}
+
+clipx::trainer_options trainer_for(const train_options& o, const untrained& model, const clipx::training_run& run) {
+  auto t = o.trainer;
+  const auto defaults = model.config.model.vision.policy().optimizer();
+  t.optimizer.beta2 = o.beta2 >= 0 ? o.beta2 : defaults.beta2;
+  t.optimizer.eps = o.eps > 0 ? o.eps : defaults.eps;
+  t.schedule = {o.lr, o.warmup, run.steps()};
+  t.whole_from = o.whole_epochs > 0 ? run.steps() - o.whole_epochs * run.steps_an_epoch() : -1;
+  t.gradients.chunk = o.accum_freq > 1 ? static_cast<dim>(o.model.batch_size) : 0;
+  t.gradients.kept = o.checkpointing ? clipx::keep::inputs : clipx::keep::selective;
+  t.gradients.train_image = !o.lock_image;
+  t.gradients.train_text = !o.lock_text;
+  t.gradients.batch_statistics = !o.freeze_statistics;
+  return t;
+}
+
+/// What decides the weights, and nothing else.
+clipx::run_settings settings(const train_options& o, const untrained& model, const clipx::trainer_options& t,
+                             const clipx::training_run& run) {
+  const auto& d = run.options().data;
+  json s{{"model", json::parse(clipx::open_clip_config_text(model.config))},
+         {"train_data", d.data},
+         {"pairs", run.pairs()},
+         {"batch_size", o.model.batch_size},
+         {"accum_freq", o.accum_freq},
+         {"epochs", d.epochs},
+         {"lr", o.lr},
+         {"warmup", o.warmup},
+         {"wd", t.optimizer.weight_decay},
+         {"betas", {t.optimizer.beta1, t.optimizer.beta2}},
+         {"eps", t.optimizer.eps},
+         {"grad_clip_norm", t.optimizer.max_norm},
+         {"ema", t.optimizer.average},
+         {"patch_dropout", t.patch_dropout},
+         {"whole_epochs", o.whole_epochs},
+         {"seed", t.seed},
+         {"caption_field", d.caption_field},
+         {"shuffle", d.shuffle},
+         {"hold_out", d.hold_out},
+         {"pretrained", o.pretrained},
+         {"siglip", model.config.model.loss.is<clipx::sigmoid::config>()},
+         {"ngrams", o.ngrams},
+         {"ngrams_hash", model.text.ngrams() ? clipx::detail::hash_of(model.text.ngrams()->text()) : 0},
+         {"lock_image", o.lock_image},
+         {"lock_text", o.lock_text},
+         {"freeze_bn_stats", o.freeze_statistics},
+         {"backend", o.model.device.backend},
+         {"precision", o.model.device.precision}};
+  if (auto& a = d.augment)
+    s["augmentation"] = {{"scale", {a->scale_min, a->scale_max}},
+                         {"ratio", {a->ratio_min, a->ratio_max}},
+                         {"hflip", a->flip},
+                         {"color_jitter", {a->brightness, a->contrast, a->saturation, a->hue}},
+                         {"color_jitter_prob", a->jitter},
+                         {"gray_scale_prob", a->gray},
+                         {"coarse", {a->coarse, a->coarse_min}}};
+  clipx::run_settings out;
+  for (auto& [name, value] : s.items()) out.emplace_back(name, value.dump());
+  return out;
+}
+
+/// Signals, the line of progress on a terminal, messages, and the zero-shot evaluation.
+class train_observer final : public clipx::run_observer {
+ public:
+  explicit train_observer(const train_options& o) : o_(o) {}
+
+  bool should_stop() override { return told_to_stop() != 0; }
+  void began(dim step, dim steps) override { bar_.emplace("step", static_cast<std::size_t>(std::max<dim>(steps - step, 0))); }
+  void stepped(clipx::run_progress& p) override {
+    bar_->advance(1, [&] {
+      char note[160];
+      std::snprintf(note, sizeof note, "  loss %.4f  scale %.2f  data wait %.0f %%", p.loss(), p.scale(), 100 * p.share_waited());
+      return std::string(note);
+    });
+  }
+  void warned(const std::string& message) override { std::fprintf(stderr, "clipx: %s\n", message.c_str()); }
+  std::vector<clipx::metric> look(clipx::any_model& model) override {
+    const auto m = zero_shot_on(model, o_.model, o_.zeroshot_data, o_.classes, o_.templates).metrics;
+    return {{"zeroshot_top1", m.acc1}, {"zeroshot_top5", m.acc5}, {"zeroshot_mean_per_class", m.mean_per_class_recall}};
+  }
+
+ private:
+  const train_options& o_;
+  std::optional<progress> bar_;
+};
+
+int report(const clipx::run_result& r, dim parameters) {
+  if (r.data.skipped > 0) {
+    std::fprintf(stderr, "clipx: %llu samples could not be used:\n", static_cast<unsigned long long>(r.data.skipped));
+    for (auto& why : r.data.first_skipped) std::fprintf(stderr, "  %s\n", why.c_str());
+  }
+  if (!r.stopped) {
+    std::printf("%td steps, %td parameters: %s\n", r.steps, parameters, r.model.c_str());
+    return 0;
+  }
+  std::fprintf(stderr, "clipx: stopped after step %td; --resume latest goes on from there\n", r.steps);
+  return 130;
+}
+}  // namespace
+
+int train(train_options o) {
+  listen_for_stop();
+  const auto model = open_model(o);
+  auto run = open_run(o, model);
+  const auto how = trainer_for(o, model, run);
+  const auto trainer = make_trainer(model.config, how, o.model.device);
+  if (!o.pretrained.empty() && o.run.resume.empty()) trainer->start_from(clipx::checkpoint::open(o.pretrained));
+  clipx::run_result result;
+  {
+    train_observer observer(o);
+    result = run(*trainer, settings(o, model, how, run), observer);
+  }
+  return report(result, trainer->parameters());
+}
+
+}  // namespace cli
