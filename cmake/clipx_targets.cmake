@@ -75,6 +75,11 @@ macro(clipx_backend name)
   clipx_compiled(${name} ${units})
   target_include_directories(clipx-${name}-compiled PUBLIC $<BUILD_INTERFACE:${here}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(clipx-${name}-compiled PUBLIC clipx-compiled PRIVATE ${ARGN})
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=.*undefined")
+    # A check at every pointer that vector code follows takes clang ten minutes to compile; the address sanitizer sees those anyway.
+    set_source_files_properties(${here}/units/kernels.cpp PROPERTIES COMPILE_OPTIONS
+                                -fno-sanitize=null,alignment,object-size,pointer-overflow,vptr,return)
+  endif()
   list(APPEND clipx_backends ${name})
 endmacro()
 
@@ -96,7 +101,13 @@ macro(clipx_cuda_backend)
       add_library(clipx::cuda-compiled ALIAS clipx-cuda-compiled)
       set_target_properties(clipx-cuda-compiled PROPERTIES EXPORT_NAME cuda-compiled POSITION_INDEPENDENT_CODE ON)
       target_compile_features(clipx-cuda-compiled PUBLIC cxx_std_20)
-      target_compile_options(clipx-cuda-compiled PRIVATE -std=c++20 --expt-relaxed-constexpr)
+      target_compile_options(clipx-cuda-compiled PRIVATE -std=c++20 --expt-relaxed-constexpr
+                             $<$<BOOL:${CLIPX_WERROR}>:-Werror=all-warnings>)
+      if(CLIPX_CUDA_REPORT)  # registers and memory of every kernel in the build's output, PTX in cuda-keep/: cmake/cuda-check.sh
+        set(keep ${CMAKE_CURRENT_BINARY_DIR}/cuda-keep)
+        file(MAKE_DIRECTORY ${keep})
+        target_compile_options(clipx-cuda-compiled PRIVATE -Xptxas=-v -keep -keep-dir=${keep})
+      endif()
       target_include_directories(clipx-cuda-compiled PUBLIC $<BUILD_INTERFACE:${here}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
       target_link_libraries(clipx-cuda-compiled PUBLIC clipx PRIVATE CUDA::cudart_static CUDA::cublasLt)
       list(APPEND clipx_backends cuda)
@@ -106,11 +117,13 @@ macro(clipx_cuda_backend)
   endif()
 endmacro()
 
-# clipx_compile_cheaply(target scope flag): in Release, this in place of -O3: for units whose work is in the compiled libraries, and
-# whose compilation takes half the time without it.
+# clipx_compile_cheaply(target scope flag): in Release, this in place of -O3, and under a sanitizer -O0: for units whose work is in
+# the compiled libraries, and whose compilation takes half the time without it.
 function(clipx_compile_cheaply target scope flag)
   if(CMAKE_BUILD_TYPE STREQUAL "Release")
     target_compile_options(${target} ${scope} ${flag})
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Debug" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=")
+    target_compile_options(${target} ${scope} -O0)
   endif()
 endfunction()
 

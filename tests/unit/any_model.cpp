@@ -7,6 +7,8 @@
 #include "catch.hpp"
 #include "tiny_model.hpp"
 
+namespace test_any_model {
+
 using namespace clipx;
 using list = std::vector<std::string>;
 
@@ -161,3 +163,5 @@ TEST_CASE("the machine") {
   for (char c : cpu_flags()) CHECK((c == ' ' || c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')));
   CHECK(cpu_name().find('\n') == std::string::npos);
 }
+
+}  // namespace test_any_model

@@ -12,6 +12,8 @@
 #include <clipx/cpu.hpp>
 #endif
 
+namespace test_augment {
+
 using namespace clipx;
 
 namespace {
@@ -283,3 +285,5 @@ TEST_CASE("augment: what is refused", "[image]") {
   CHECK_THAT(message([&] { augment(make_image(pixel_mode::gray, 10, 10), plan, 4, filter::bicubic, out.data(), scratch); }),
              Contains("RGB"));
 }
+
+}  // namespace test_augment

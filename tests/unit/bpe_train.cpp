@@ -15,6 +15,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_bpe_train {
+
 using namespace clipx;
 using ids = std::vector<std::int32_t>;
 using list = std::vector<std::string>;
@@ -311,3 +313,5 @@ TEST_CASE("bpe: as good a vocabulary as the reference model's from the same capt
   for (const auto& c : captions) tokens += reference.encode(c).size();
   CHECK(static_cast<double>(learnt.tokens) <= 1.01 * static_cast<double>(tokens));
 }
+
+}  // namespace test_bpe_train

@@ -12,6 +12,8 @@
 #include "catch.hpp"
 #include "tiny_model.hpp"
 
+namespace test_checkpoint {
+
 using namespace clipx;
 namespace fs = std::filesystem;
 
@@ -414,3 +416,5 @@ TEST_CASE("checkpoint: a full disk leaves the old files, or no model") {
   CHECK(tiny::read(checkpoint::open(dir / "old")) == tiny::weights(other.model));
   CHECK((!fs::exists(dir / "new") || fs::is_empty(dir / "new")));
 }
+
+}  // namespace test_checkpoint

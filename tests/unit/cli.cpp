@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+namespace test_cli {
+
 using namespace program;
 using Catch::Matchers::StartsWith;
 
@@ -229,4 +231,6 @@ TEST_CASE("clipx: a model that is none") {
   INFO(settled.err);
   CHECK(settled.code == 0);
 }
+
+}  // namespace test_cli
 #endif

@@ -2,6 +2,8 @@
 #ifdef CLIPX_PROGRAM
 #include "cli.hpp"
 
+namespace test_cli_bench {
+
 using namespace program;
 
 namespace {
@@ -135,4 +137,6 @@ TEST_CASE("clipx --backend cuda, on the emulated GPU") {
   }
 }
 #endif
+
+}  // namespace test_cli_bench
 #endif

@@ -10,6 +10,8 @@
 #include "tar.hpp"
 #include "temporary.hpp"
 
+namespace test_cli_curate {
+
 using namespace clipx;
 using json = nlohmann::json;
 using list = std::vector<std::string>;
@@ -152,4 +154,6 @@ TEST_CASE("clipx curate balance") {
   CHECK_THAT(w.refusal({"balance", "--counts", "captions.txt", "--data", "captions.txt", "--out", "d"}),
              Contains("line 1: expected an entry"));
 }
+
+}  // namespace test_cli_curate
 #endif

@@ -9,6 +9,8 @@
 #include "catch.hpp"
 #include "curate_shards.hpp"
 
+namespace test_cli_curate_images {
+
 using namespace clipx;
 using json = nlohmann::json;
 using list = std::vector<std::string>;
@@ -150,4 +152,6 @@ TEST_CASE("clipx curate: bad usage and bad input of the verbs that write samples
   CHECK_THAT(r.err, Contains("in-1.tar"));
   CHECK(json::parse(r.out)["broken_shards"] == 1);
 }
+
+}  // namespace test_cli_curate_images
 #endif

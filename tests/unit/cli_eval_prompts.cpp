@@ -6,6 +6,8 @@
 #include "cli.hpp"
 #include "tar.hpp"
 
+namespace test_cli_eval_prompts {
+
 using namespace clipx;
 using namespace program;
 
@@ -166,4 +168,6 @@ TEST_CASE("clipx eval prompts") {
   CHECK_THAT(p.refusal(p.with_model({"eval", "prompts", "--data", p.tar, "--classes", p.classes, "--template", "no braces"})),
              Contains("{}"));
 }
+
+}  // namespace test_cli_eval_prompts
 #endif

@@ -8,6 +8,8 @@
 
 #include "cli.hpp"
 
+namespace test_cli_files {
+
 using namespace program;
 
 namespace {
@@ -336,4 +338,6 @@ TEST_CASE("clipx: a full disk") {
   CHECK(w.run({"--version"}, "", "", "/dev/full").code == 1);
   CHECK(w.run({"--help"}, "", "", "/dev/full").code == 1);
 }
+
+}  // namespace test_cli_files
 #endif

@@ -6,6 +6,8 @@
 #include "cli.hpp"
 #include "tar.hpp"
 
+namespace test_cli_tokenizer {
+
 using namespace program;
 
 namespace {
@@ -133,4 +135,6 @@ TEST_CASE("clipx tokenizer train") {
     }
   }
 }
+
+}  // namespace test_cli_tokenizer
 #endif

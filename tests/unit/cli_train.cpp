@@ -6,6 +6,8 @@
 #include "cli.hpp"
 #include "tar.hpp"
 
+namespace test_cli_train {
+
 using namespace program;
 
 namespace {
@@ -255,4 +257,6 @@ TEST_CASE("pictures and captions find each other") {
   CHECK(message([&] { evaluate_pairs<double>(std::span(cosines).first(8), captions, contrastively, 3); }).find("3 x 3") !=
         std::string::npos);
 }
+
+}  // namespace test_cli_train
 #endif

@@ -7,6 +7,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_automaton {
+
 using namespace clipx;
 using ids = std::vector<std::uint32_t>;
 
@@ -138,3 +140,5 @@ TEST_CASE("captions and entries as they are searched") {
   CHECK_FALSE(stands_without_space(U'々'));  // U+3005 is in no range of MetaCLIP's
   CHECK_FALSE(stands_without_space(U'é'));
 }
+
+}  // namespace test_curate_automaton

@@ -6,6 +6,8 @@
 #include "tar.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_captions {
+
 using namespace clipx;
 using list = std::vector<std::string>;
 
@@ -126,3 +128,5 @@ TEST_CASE("reports are added up, and name the first eight") {
   CHECK(a.problems() == 5);
   CHECK(a.first == list{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "b0"});
 }
+
+}  // namespace test_curate_captions

@@ -10,6 +10,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_duplicates {
+
 using namespace clipx;
 
 namespace {
@@ -114,3 +116,5 @@ TEST_CASE("curate, k-means: cells that get empty, rows that cancel") {
   CHECK(spherical_kmeans({cancel.data(), 2, 2}, {1, 3, 0, 1}) == std::vector<float>{1, 0});
   CHECK_THAT(message([&] { spherical_kmeans({twice.data(), 4, 2}, {5, 1, 0, 1}); }), Contains("1 to 4 cells"));
 }
+
+}  // namespace test_curate_duplicates

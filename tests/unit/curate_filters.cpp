@@ -5,6 +5,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_filters {
+
 using namespace clipx;
 using nlohmann::json;
 using texts = std::vector<std::string_view>;
@@ -111,3 +113,5 @@ TEST_CASE("curate, filters: languages") {
   CHECK(said(language_filter{.languages = {"de", "fr"}}, german) == "keep");
   CHECK(said(language_filter{.languages = {"un"}, .min_percent = 50}, "7") == "language: percent|0, expected 50 or more");
 }
+
+}  // namespace test_curate_filters

@@ -10,6 +10,8 @@
 #include "tar.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_golden {
+
 using namespace clipx;
 using json = nlohmann::json;
 using list = std::vector<std::string>;
@@ -291,3 +293,5 @@ TEST_CASE("curation: the captions of the shared pairs, against the plain loop") 
   CHECK(m.captions.captions == 1402);
   CHECK(m.captions.problems() == 0);
 }
+
+}  // namespace test_curate_golden

@@ -8,6 +8,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_hashes {
+
 using namespace clipx;
 
 namespace {
@@ -93,3 +95,5 @@ TEST_CASE("curate, hashes: the index finds what comparing all with all finds") {
   CHECK_THAT(message([] { hamming_index(17, 10); }), Contains("0 to 16, got 17"));
   CHECK_THAT(message([] { hamming_index(-1, 10); }), Contains("got -1"));
 }
+
+}  // namespace test_curate_hashes

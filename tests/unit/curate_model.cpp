@@ -8,6 +8,8 @@
 #include "reference.hpp"
 #include "tiny_model.hpp"
 
+namespace test_curate_model {
+
 using namespace clipx;
 using nlohmann::json;
 
@@ -169,3 +171,5 @@ TEST_CASE("curate, model: evaluation images by their embeddings") {
              }),
              Contains("a cosine needs a model, got none"));
 }
+
+}  // namespace test_curate_model

@@ -5,6 +5,8 @@
 #include "catch.hpp"
 #include "curate_shards.hpp"
 
+namespace test_curate_pipeline {
+
 using namespace clipx;
 using nlohmann::json;
 
@@ -315,3 +317,5 @@ TEST_CASE("curate, pipeline: a file that is wrong, all of it in one error") {
     CHECK_THAT(what, Contains(part));
   CHECK_THAT(message([] { parse_pipeline("{", "p.json"); }), Contains("p.json: not valid JSON"));
 }
+
+}  // namespace test_curate_pipeline

@@ -6,6 +6,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_curate_stage {
+
 using namespace clipx;
 namespace fs = std::filesystem;
 
@@ -125,3 +127,5 @@ TEST_CASE("errors of a stage") {
   for (auto* wrong : {"", "1", "2/2", "a/2", "1/b", "1/2/3", "/2", "-1/2"})
     CHECK_THAT(message([&] { read_part(wrong, c); }), Contains("expected I/N"));
 }
+
+}  // namespace test_curate_stage

@@ -7,6 +7,8 @@
 #include "tar.hpp"
 #include "tiny_model.hpp"
 
+namespace test_eval {
+
 using namespace clipx;
 using list = std::vector<std::string>;
 
@@ -194,3 +196,5 @@ TEST_CASE("an evaluation of many large images takes the memory of a batch") {
   CHECK(peak_memory() - before < (64 << 20));  // encoded: 180 MB
 #endif
 }
+
+}  // namespace test_eval

@@ -4,6 +4,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_hostile {
+
 using namespace clipx;
 
 namespace {
@@ -65,3 +67,5 @@ TEST_CASE("hostile: a line as a picture") {
     CHECK_THAT(message([&] { to_pixels(line, c); }), Contains("1048577 x 1"));
   }
 }
+
+}  // namespace test_hostile

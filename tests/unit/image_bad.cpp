@@ -11,6 +11,8 @@
 
 #include "catch.hpp"
 
+namespace test_image_bad {
+
 using namespace clipx;
 namespace fs = std::filesystem;
 
@@ -305,3 +307,5 @@ TEST_CASE("image: sizes that preprocessing refuses", "[image]") {
   CHECK_THROWS_AS(to_pixels(make_image(pixel_mode::gray, 1, 9), c), error);  // its width would round to 0
   CHECK(to_pixels(make_image(pixel_mode::gray, 1, 7), c).data.size() == 48);
 }
+
+}  // namespace test_image_bad

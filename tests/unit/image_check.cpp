@@ -8,6 +8,8 @@
 
 #include "catch.hpp"
 
+namespace test_image_check {
+
 using namespace clipx;
 
 namespace {
@@ -144,3 +146,5 @@ TEST_CASE("image: to_tensor takes the pixels of one image", "[image]") {
     CHECK_THAT(said([&] { to_tensor(rgb, c, chw.data()); }), Contains(cat("expected 3 x 2 x 2 values, got ", n)));
   }
 }
+
+}  // namespace test_image_check

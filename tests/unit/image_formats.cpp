@@ -12,6 +12,8 @@
 
 #include "catch.hpp"
 
+namespace test_image_formats {
+
 using namespace clipx;
 
 namespace {
@@ -231,3 +233,5 @@ TEST_CASE("image: the files of shared/cases", "[image]") {
     CHECK(hex_of(small_of(p)) == want.at("resized_3x3_then_rgb").get<std::string>());
   }
 }
+
+}  // namespace test_image_formats

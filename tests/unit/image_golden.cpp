@@ -9,6 +9,8 @@
 
 #include "catch.hpp"
 
+namespace test_image_golden {
+
 using namespace clipx;
 
 namespace {
@@ -156,3 +158,5 @@ TEST_CASE("image: the normalised tensor has torchvision's bits", "[image]") {
   to_tensor(pixels, c, got.data());
   CHECK(got == expected);
 }
+
+}  // namespace test_image_golden

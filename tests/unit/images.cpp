@@ -4,6 +4,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_images {
+
 using namespace clipx;
 using list = std::vector<std::string>;
 
@@ -123,3 +125,5 @@ TEST_CASE("image batches: errors of the caller's functions go on; a batch has at
         }) == "strict");
   CHECK_THAT(message([&] { for_each_image_batch(files, small(0), ignore, ignore); }), Contains("at least 1"));
 }
+
+}  // namespace test_images

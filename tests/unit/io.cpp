@@ -19,6 +19,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_io {
+
 using namespace clipx;
 namespace fs = std::filesystem;
 
@@ -410,3 +412,5 @@ TEST_CASE("a place that cannot be written is told before the work") {
   CHECK_THAT(message([&] { expect_writable(dir / "no/x"); }), Contains("no/x") && Contains("missing or cannot be written"));
   CHECK_THAT(message([&] { expect_writable(dir.path.string()); }), Contains("got a folder"));
 }
+
+}  // namespace test_io

@@ -7,6 +7,8 @@
 #include <set>
 #include <thread>
 
+namespace test_loader {
+
 TEST_CASE("loader: any number of threads gives the same bytes") {
   const temporary_folder dir;
   write_shards(dir, 50, 7);
@@ -362,3 +364,5 @@ TEST_CASE("loader: the training pairs, if they are at hand") {
   CHECK(l.report().pairs == 16'261);
   CHECK(l.report().skipped == 0);
 }
+
+}  // namespace test_loader

@@ -3,6 +3,8 @@
 
 #include "loader.hpp"
 
+namespace test_loader_files {
+
 TEST_CASE("loader: tables") {
   const temporary_folder dir;
   std::filesystem::create_directory(dir / "img");
@@ -83,3 +85,5 @@ TEST_CASE("loader: folders of pictures with texts") {
   c.data = {dir / "s-0.tar", dir / "b.d"};  // several kinds at once
   CHECK(all_of(c).keys == list{"0000", "0001", "0002", "0003", "2.x.ppm"});
 }
+
+}  // namespace test_loader_files

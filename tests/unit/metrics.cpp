@@ -16,6 +16,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_metrics {
+
 using namespace clipx;
 namespace fs = std::filesystem;
 using facts = std::vector<std::pair<std::string, std::string>>;
@@ -471,3 +473,5 @@ TEST_CASE("report: what is wrong is named") {
   CHECK_THAT(refusal(), Contains(path + ": line 2: ") && Contains("not valid JSON"));
   CHECK(dir.files() == 1);
 }
+
+}  // namespace test_metrics

@@ -7,6 +7,8 @@
 #include "tar.hpp"
 #include "temporary.hpp"
 
+namespace test_ngrams {
+
 using namespace clipx;
 
 namespace {
@@ -147,3 +149,5 @@ TEST_CASE("n-grams: phrases, back-off and priors") {
   // A caption is the sum of its n-grams' logarithms.
   CHECK(near(scores(caption_texts(phrases, d, c), false)[0], 0.2 * 0.5 * 0.2));
 }
+
+}  // namespace test_ngrams

@@ -11,6 +11,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_presets {
+
 using namespace clipx;
 
 TEST_CASE("presets: parameters as published") {
@@ -173,3 +175,5 @@ TEST_CASE("initialisation: each rule within the error of its sample") {
     check_initialisation<modified_resnet>(c);
   }
 }
+
+}  // namespace test_presets

@@ -4,6 +4,8 @@
 #include "catch.hpp"
 #include "temporary.hpp"
 
+namespace test_shard_writer {
+
 using namespace clipx;
 
 namespace {
@@ -120,3 +122,5 @@ TEST_CASE("shards written: names that would not come back") {
   CHECK_THAT(message([&] { out.add(made{"a", {{"x", "1"}, {"x", "2"}}}.view()); }), Contains("\"x\" twice"));
   CHECK(out.samples() == 0);
 }
+
+}  // namespace test_shard_writer

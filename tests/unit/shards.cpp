@@ -6,6 +6,8 @@
 #include "tar.hpp"
 #include "temporary.hpp"
 
+namespace test_shards {
+
 using namespace clipx;
 using list = std::vector<std::string>;
 
@@ -189,3 +191,5 @@ TEST_CASE("shards: files and folders") {
   for (auto* name : {"z.PNG", "b/y.jpeg", "b/c.png/x.gif", "notes.txt"}) write_file(dir / name, "x");
   CHECK(list_images(dir.path.string()) == list{dir / "b/c.png/x.gif", dir / "b/y.jpeg", dir / "z.PNG"});
 }
+
+}  // namespace test_shards

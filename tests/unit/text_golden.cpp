@@ -7,6 +7,8 @@
 
 #include "catch.hpp"
 
+namespace test_text_golden {
+
 using namespace clipx;
 using ids = std::vector<std::int32_t>;
 
@@ -150,3 +152,5 @@ TEST_CASE("text: the worked examples of the specification", "[text]") {
   CHECK(cut.size() == 77);
   CHECK(t.decode(ids{49406, 320, 1125, 539, 320, 2368, 49407}) == "<|startoftext|>a photo of a cat <|endoftext|>");
 }
+
+}  // namespace test_text_golden

@@ -7,6 +7,8 @@
 
 #include "catch.hpp"
 
+namespace test_text_tokenizer {
+
 using namespace clipx;
 using ids = std::vector<std::int32_t>;
 
@@ -239,3 +241,5 @@ TEST_CASE("text: the cache changes nothing, from many threads", "[text]") {
   for (auto& thread : threads) thread.join();
   for (auto w : wrong) CHECK(w == 0);
 }
+
+}  // namespace test_text_tokenizer

@@ -6,6 +6,8 @@
 #include "catch.hpp"
 #include "tiny_model.hpp"
 
+namespace test_train_files {
+
 using namespace clipx;
 
 namespace {
@@ -65,3 +67,5 @@ TEST_CASE("write_model: any model, but only what its configuration describes") {
   trainable<vit, device_t> misfit(d, larger.model);
   CHECK_THAT(message([&] { write_model(out.path.string(), misfit, larger, text); }), Contains("523 tokens, the tokenizer 522"));
 }
+
+}  // namespace test_train_files

@@ -8,6 +8,8 @@
 #include "tar.hpp"
 #include "tiny_model.hpp"
 
+namespace test_train_run {
+
 using namespace clipx;
 namespace fs = std::filesystem;
 using list = std::vector<std::string>;
@@ -328,3 +330,5 @@ TEST_CASE("trainer: losses wait on the device, the last of them") {
   late.resize(static_cast<std::size_t>(kept) + 1);
   CHECK_THAT(message([&] { t.losses(late); }), Contains("at most 128"));
 }
+
+}  // namespace test_train_run

@@ -9,6 +9,8 @@
 #include "catch.hpp"
 #include "tiny_model.hpp"
 
+namespace test_zero_shot {
+
 using namespace clipx;
 using list = std::vector<std::string>;
 
@@ -259,3 +261,5 @@ TEST_CASE("cosines of unit rows, in chunks") {
                        std::abs(c[static_cast<std::size_t>(3 * i + j)] - (std::cos(i) * y.row(j)[0] + std::sin(i) * y.row(j)[1])));
   CHECK(worst <= 1e-15);
 }
+
+}  // namespace test_zero_shot

@@ -1,8 +1,0 @@
-#pragma once
-#include <clipx/emulation.hpp>
-using backend_t = clipx::emulation<clipx::plain<clipx::cuda<float>>>;
-inline constexpr const char* backend_name = "emulated plain<cuda<float>>";
-inline backend_t& device() {
-  static backend_t d;
-  return d;
-}
