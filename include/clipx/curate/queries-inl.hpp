@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "../data/captions-inl.hpp"
+#include "captions_source-inl.hpp"
 #include "match-inl.hpp"
 #include "queries.hpp"
 #include "word_pairs-inl.hpp"

@@ -8,6 +8,7 @@
 #include "../io/file.hpp"
 #include "../text/bpe_train-inl.hpp"
 #include "../text/unicode.hpp"
+#include "captions_source-inl.hpp"
 #include "matching-inl.hpp"
 #include "records-inl.hpp"
 #include "runs-inl.hpp"
