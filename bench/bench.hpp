@@ -33,7 +33,7 @@ void add_rate(json& facts, double flops, const device_options& device);
 
 // Operations of the work that clipx does, a multiply-add as two: without the rows of the last block that nothing reads.
 
-/// Milliseconds of each step, summed over pictures (and threads).
+/// Milliseconds of each step, summed over images (and threads).
 struct picture_times {
   double decode = 0, resize = 0, use = 0;
 };

@@ -1,5 +1,5 @@
-// clipx-bench encode: a tower of a checkpoint, end to end from pixels or texts to unit rows, or from device memory to device
-// memory.
+// clipx-bench encode: a tower of a checkpoint, end to end from pixels or texts to L2-normalized embeddings, or from device memory
+// to device memory.
 #include <clipx/clipx.hpp>
 #include <cstdio>
 #include <random>
@@ -19,7 +19,7 @@ struct options {
   bool resident = false;
 };
 
-/// (batch, n n 3) normalised, from (N, 3, n, n); or drawn.
+/// (batch, n n 3) normalized, from (N, 3, n, n); or drawn.
 std::vector<float> pixels(const options& o, dim n) {
   std::vector<float> values(static_cast<std::size_t>(o.batch * n * n * 3));
   if (o.input.empty()) {
@@ -30,7 +30,7 @@ std::vector<float> pixels(const options& o, dim n) {
   }
   const auto array = clipx::read_npy(o.input);
   clipx::expect(array.shape.size() == 4 && array.shape[0] >= o.batch && array.shape[1] == 3 && array.shape[2] == n,
-                [&] { return clipx::cat(o.input, ": expected ", o.batch, " pictures of 3 x ", n, " x ", n); });
+                [&] { return clipx::cat(o.input, ": expected ", o.batch, " images of 3 x ", n, " x ", n); });
   for (dim i = 0; i < o.batch; ++i)
     for (dim c = 0; c < 3; ++c)
       for (dim p = 0; p < n * n; ++p)
@@ -146,7 +146,7 @@ void add_encode(cli::command& app, std::function<void()>& run) {
   verb->add_option("--input", o->input, "pixels, (N, 3, n, n) float32 .npy (default: random)");
   auto* texts = verb->add_option("--texts", o->texts, "file, a text a line");
   auto* tokens = verb->add_option("--tokens", o->tokens, "instead: rows of ids as .npy, padded behind the end token");
-  verb->add_option("--out", o->out, "unit rows as .npy");
+  verb->add_option("--out", o->out, "L2-normalized embeddings as .npy");
   verb->add_flag("--resident", o->resident, "only the tower is timed, from device memory to device memory");
   o->device.add(*verb);
   o->time.add(*verb);

@@ -1,4 +1,4 @@
-// clipx-bench ends: from files and texts to unit rows, and what each step of the way takes.
+// clipx-bench ends: from files and texts to L2-normalized embeddings, and what each step of the way takes.
 #include <clipx/clipx.hpp>
 #include <memory>
 
@@ -16,7 +16,7 @@ struct options {
   bool json_output = false;
 };
 
-/// Pictures, a batch at a time: threads share decoding and resizing, then the tower takes the batch.
+/// Images, a batch at a time: threads share decoding and resizing, then the tower takes the batch.
 template <class Model>
 json pictures(const Model& model, const options& o) {
   const auto& config = model.source().pixels();
@@ -43,7 +43,7 @@ json pictures(const Model& model, const options& o) {
   const double count = static_cast<double>(o.files.size()), each = count * o.runs;
   auto facts = result(ms);
   facts["pictures_per_s"] = count / median(ms) * 1e3;
-  facts["decode_ms"] = decode / each;  // a picture; the first two are shared by the threads
+  facts["decode_ms"] = decode / each;  // an image; the first two are shared by the threads
   facts["resize_ms"] = resize / each;
   facts["encode_ms"] = encode / each;
   facts["flops"] = model.source().config().vision.policy().image_flops(model.source().config()) * count;
@@ -96,19 +96,19 @@ void ends(B& device, const options& o, clipx::checkpoint source, double start) {
 }  // namespace
 
 void add_ends(cli::command& app, std::function<void()>& run) {
-  auto* verb =
-      app.add_subcommand("ends", "From picture files, or texts, to unit rows: decode, resize, tokenize, encode. A line each.");
+  auto* verb = app.add_subcommand(
+      "ends", "From image files, or texts, to L2-normalized embeddings: decode, resize, tokenize, encode. A line each.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->model)->required();
   auto* files = verb->add_option("files", o->files, "pictures");
   auto* lines = verb->add_option("--texts", o->texts, "file, a text a line");
-  verb->add_option("--batch", o->batch, "pictures encoded at once")->check(cli::positive_number());
+  verb->add_option("--batch", o->batch, "images encoded at once")->check(cli::positive_number());
   verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--json", o->json_output);
   o->device.add(*verb);
   verb->callback([=, &run] {
-    if (files->count() + lines->count() == 0) throw cli::required_error("pictures or --texts");
+    if (files->count() + lines->count() == 0) throw cli::required_error("images or --texts");
     run = [=] {
       const double start = now();
       auto source = clipx::checkpoint::open(o->model);

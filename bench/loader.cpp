@@ -57,8 +57,8 @@ void add_loader(cli::command& app, std::function<void()>& run) {
   verb->add_option("--batch", c.batch)->check(cli::positive_number());
   verb->add_option("--threads", c.threads, "0: all")->check(cli::non_negative_number());
   verb->add_option("--shuffle", c.shuffle, "samples that wait to be drawn");
-  verb->add_option("--caption-field", c.caption_field, "of the JSON beside the picture; none: the txt");
-  verb->add_option("--scale", o->augment.scale_min, "least share of the area that a crop has");
+  verb->add_option("--caption-field", c.caption_field, "of the JSON beside the image; none: the txt");
+  verb->add_option("--scale", o->augment.scale_min, "smallest area of a crop, as a fraction of the image");
   verb->add_option("--flip", o->augment.flip, "probability");
   verb->add_option("--jitter", o->augment.jitter, "probability of 0.4, 0.4, 0.4, 0.1");
   verb->add_option("--pairs", o->pairs, "of a run")->check(cli::positive_number());

@@ -19,7 +19,7 @@ struct options {
   std::string input, out;
 };
 
-/// Pictures' features, then texts': (2n, width).
+/// Images' features, then texts': (2n, width).
 std::vector<float> features(const options& o) {
   std::vector<float> values(static_cast<std::size_t>(2 * o.n * o.width));
   if (o.input.empty()) {
@@ -96,8 +96,8 @@ void add_loss(cli::command& app, std::function<void()>& run) {
   verb->add_option("--tile", o->tile, "rows and columns of the logits that exist at once; 0: all")
       ->check(cli::non_negative_number());
   verb->add_flag("--forward", o->forward, "without the gradients");
-  verb->add_option("--input", o->input, "features, (2 n, dim) .npy: pictures', then texts' (default: random)");
-  verb->add_option("--out", o->out, "gradient of the pictures' features as .npy");
+  verb->add_option("--input", o->input, "features, (2 n, dim) .npy: images', then texts' (default: random)");
+  verb->add_option("--out", o->out, "gradient of the images' features as .npy");
   o->device.add(*verb);
   o->time.add(*verb);
   verb->callback([=, &run] { run = [=] { with_device(o->device, [&](auto& device) { loss(device, *o); }); }; });

@@ -65,7 +65,7 @@ void add_match(cli::command& app, std::function<void()>& run) {
   verb->add_option("--queries", o->queries, "file, an entry a line")->required();
   verb->add_option("--texts", o->texts, "file, a caption a line")->required();
   verb->add_option("--padding", o->padding, "spaces, script");
-  verb->add_flag("--normalized", o->normalized, "captions are normalised before the clock starts");
+  verb->add_flag("--normalized", o->normalized, "captions are normalized before the clock starts");
   verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_option("--out", o->out, "places of entries, a JSON array a line");

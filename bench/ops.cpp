@@ -18,7 +18,7 @@ struct options {
   bool in_place = false, json_output = false;
 };
 
-/// Calls f with every case. `pictures` is the batch size of the convolutions.
+/// Calls f with every case. `images` is the batch size of the convolutions.
 template <class F>
 void each_case(dim pictures, F&& f) {
   using namespace cases;
@@ -134,7 +134,7 @@ void add_ops(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("ops", "Single ops, forward and backward: the tests' cases at the sizes of real models.");
   auto o = std::make_shared<options>();
   verb->add_option("--filter", o->filter, "only cases with this in their name");
-  verb->add_option("--pictures", o->pictures, "batch size of the convolutions")->check(cli::positive_number());
+  verb->add_option("--images", o->pictures, "batch size of the convolutions")->check(cli::positive_number());
   verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--in-place", o->in_place, "weights that may change, as in training: none is packed");

@@ -1,4 +1,4 @@
-// clipx-bench preprocess: picture files to what the image tower sees, (3, n, n) normalised float32 each.
+// clipx-bench preprocess: image files to what the image tower sees, (3, n, n) normalized float32 each.
 #include <clipx/clipx.hpp>
 #include <memory>
 
@@ -35,7 +35,7 @@ void preprocess(const options& o) {
   auto facts = result(ms);
   facts["pictures"] = count;
   facts["pictures_per_s"] = pictures / median(ms) * 1e3;
-  facts["decode_ms"] = sum.decode / each;  // a picture, from here on
+  facts["decode_ms"] = sum.decode / each;  // an image, from here on
   facts["resize_ms"] = sum.resize / each;
   facts["normalise_ms"] = sum.use / each;
   facts["decoder"] = clipx::jpeg_decoder();
@@ -45,7 +45,7 @@ void preprocess(const options& o) {
 }  // namespace
 
 void add_preprocess(cli::command& app, std::function<void()>& run) {
-  auto* verb = app.add_subcommand("preprocess", "Picture files to normalised pixels: decode, exact resize and crop, float32.");
+  auto* verb = app.add_subcommand("preprocess", "Image files to normalized pixels: decode, exact resize and crop, float32.");
   auto o = std::make_shared<options>();
   verb->add_option("--size", o->size, "pixels a side")->check(cli::positive_number());
   verb->add_option("files", o->files, "pictures")->required();

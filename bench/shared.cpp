@@ -1,4 +1,4 @@
-// What several benches need: the work of a tower, pictures in threads, lines.
+// What several benches need: the work of a tower, images in threads, lines.
 #include <atomic>
 #include <clipx/clipx.hpp>
 #include <exception>

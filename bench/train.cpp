@@ -1,4 +1,4 @@
-// clipx-bench train: steps of training (the gradients of a batch of pairs, AdamW), on pictures and texts that are drawn, or on the
+// clipx-bench train: steps of training (the gradients of a batch of pairs, AdamW), on images and texts that are drawn, or on the
 // first pairs of shards by a model in a folder.
 #include <clipx/clipx.hpp>
 #include <clipx/data/loader.hpp>

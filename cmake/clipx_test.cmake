@@ -223,7 +223,7 @@ macro(clipx_tests)
     endif()
   endforeach()
 
-  # The program and the examples, on the default model and our own pictures; the evaluation sets where they are at hand.
+  # The program and the examples, on the default model and our own images; the evaluation sets where they are at hand.
   if(TARGET clipx-program)
     clipx_check("eval counts what PyTorch counts" sh ${here}/tests/eval.sh $<TARGET_FILE:clipx-program> ${here})
     set_tests_properties("project: eval counts what PyTorch counts" PROPERTIES TIMEOUT 1800 COST 1000)  # two minutes of one core: first

@@ -6,11 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 sh cmake/demo.sh "$@"
 echo "building the tests"
-cmake --build --preset release > build/test.log 2>&1 || {
-  tail -60 build/test.log
-  echo "test: the build failed; all of its output is in build/test.log" >&2
-  exit 1
-}
+sh cmake/progress.sh build/test.log cmake --build --preset release
 { ctest --preset release -LE developer --output-on-failure || true; } 2>&1 | tee build/tests.log
 total=$(sed -n 's/.* tests failed out of \([0-9]*\).*/\1/p' build/tests.log)
 failed=$(sed -n 's/.*, \([0-9]*\) tests failed out of .*/\1/p' build/tests.log)

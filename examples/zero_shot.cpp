@@ -1,4 +1,4 @@
-// Which of these labels fits this picture?
+// Which of these labels fits this image?
 //   zero_shot MODEL IMAGE LABEL...        MODEL: a folder in open_clip's or Hugging Face's layout
 #include <clipx/clipx.hpp>
 #include <clipx/cpu.hpp>
@@ -11,7 +11,7 @@ int main(int argc, char** argv) try {
   }
   const std::vector<std::string> names(argv + 3, argv + argc);
   std::vector<std::string> prompts;
-  for (auto& name : names) prompts.push_back("a picture of " + name);
+  for (auto& name : names) prompts.push_back("an image of " + name);
 
   clipx::cpu<float> device;                                    // the only line that changes with the backend
   clipx::with_model(device, argv[1], [&](const auto& model) {  // a ViT or a ResNet; load<vit>() where that is known

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that a GPU is needed for, in one command from anywhere: builds for the GPU that is here, runs every case on it, runs some
-# under compute-sanitizer, compares counts of the evaluation sets (or answers about the demo's pictures) with the cpu's, and times.
+# under compute-sanitizer, compares counts of the evaluation sets (or answers about the demo's images) with the cpu's, and times.
 # Under 10 minutes on 16 cores; a summary comes last, also as summary.txt. Exit code 0: all passed; 77: no GPU.
 #   sh tests/device.sh [--minimal] [--deps FILE] [--seconds N] [--emulated]
 #   sh tests/device.sh --pack FILE
@@ -30,7 +30,7 @@ pack() {  # file: what the build includes and links of Debian's packages
   exit $code
 }
 
-# agree CLIPX REFERENCE: the best label of each demo picture, and its probability, on cuda as on the reference.
+# agree CLIPX REFERENCE: the best label of each demo image, and its probability, on cuda as on the reference.
 agree() {
   answers() {  # backend precision: picture, best label, its probability
     "$1" classify examples/images/*.png --json --labels "an apple,a clock,a heart,a house,a mushroom,the sun,an umbrella" \
@@ -211,7 +211,7 @@ for CLIPX_SHARED in ${CLIPX_SHARED:+"$CLIPX_SHARED"} "$root/shared" "$root/../sh
   [ ! -d "$CLIPX_SHARED/data/eval" ] || break
 done
 export CLIPX_SHARED
-step "demo pictures, cuda as $own" eval.log 60 sh tests/device.sh --agree $program $own
+step "demo images, cuda as $own" eval.log 60 sh tests/device.sh --agree $program $own
 if [ "$emulated" ]; then record "eval sets, cuda as $own" skipped 0 "they take an hour without a GPU"
 else step "eval sets, cuda as $own" eval.log 200 sh tests/eval.sh $program "$root" gpu; fi
 set --

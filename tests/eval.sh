@@ -3,11 +3,11 @@
 #   eval.sh CLIPX SOURCE [all]     all: every set in every layout and precision (half an hour of one core)
 #   eval.sh CLIPX SOURCE gpu       cuda against cpu (else eigen) f32, by the default model on the sets that are there
 # Needs $CLIPX_SHARED, or shared/ beside the source folder; else it is skipped (77).
-#   eigen f64, cpu f32: the same counts; a picture whose two best scores differ by less than 1e-5 may go either way, and is named
+#   eigen f64, cpu f32: the same counts; an image whose two best scores differ by less than 1e-5 may go either way, and is named
 #   bf16: within 0.3 points
 # The default model must have more right than that checkpoint on every set.
 # What open_clip counts stands in the checkpoint's measured.json. A Hugging Face folder follows transformers, which crops an odd
-# excess elsewhere: the same on square pictures, other counts on caltech101 (tests/golden/zero_shot.py prints them).
+# excess elsewhere: the same on square images, other counts on caltech101 (tests/golden/zero_shot.py prints them).
 set -eu
 clipx=$1 source=$2 all=${3-}
 shared=${CLIPX_SHARED:-$source/../shared}

@@ -74,7 +74,7 @@ struct task {
     std::string tower;
     std::size_t items;
     std::string name() const {
-      return clipx::cat(tower, " tower, ", items, tower == "text" ? " text" : " picture", items > 1 ? "s" : "");
+      return clipx::cat(tower, " tower, ", items, tower == "text" ? " text" : " image", items > 1 ? "s" : "");
     }
   };
   std::vector<work> works;
@@ -253,7 +253,7 @@ double share_ms(const std::vector<arm>& arms, const task& t, const options& o) {
   return o.seconds * 1e3 / static_cast<double>(t.works.size() * static_cast<std::size_t>(std::max<std::ptrdiff_t>(running, 1)));
 }
 
-/// All arms in turn, round after round, each until it has had its runs or its share of the seconds; never fewer than one run.
+/// All arms in turn, round after round, each until it has had its runs or used up its time; never fewer than one run.
 void time_work(std::vector<arm>& arms, const task& t, std::size_t w, const options& o) {
   const double share = share_ms(arms, t, o);
   std::vector<std::vector<double>> ms(arms.size());
@@ -288,7 +288,7 @@ void time_work(std::vector<arm>& arms, const task& t, std::size_t w, const optio
   }
 }
 
-/// Largest difference of the unit rows and smallest cosine, against the reference's.
+/// Largest difference of the L2-normalized embeddings and smallest cosine, against the reference's.
 void compare(std::vector<arm>& arms, std::size_t w, arm& reference) {
   const json ask{{"do", "rows"}, {"work", w}};
   const auto want = reference.ask(ask);
@@ -321,7 +321,8 @@ void print_table(const std::vector<arm>& arms, const task& t, const json& all, c
               all["model"]["parameters"].get<double>() / 1e6);
   std::printf("Arms in turn, at most %d runs or %.2f s of each for each work; a ratio above 1 is faster than %s;\n", o.runs,
               share_ms(arms, t, o) / 1e3, all["baseline"].get<std::string>().c_str());
-  std::printf("differences of unit rows are from %s. eigen has one thread.\n", all["reference"].get<std::string>().c_str());
+  std::printf("differences of L2-normalized embeddings are from %s. eigen has one thread.\n",
+              all["reference"].get<std::string>().c_str());
   for (std::size_t w = 0; w < t.works.size(); ++w) {
     std::printf("\n%s\n%-10s %8s %9s %10s %10s %5s %10s %7s %9s %11s %9s %10s\n", t.works[w].name().c_str(), "arm", "load ms",
                 "first ms", "median ms", "min ms", "runs", "items/s", "ratio", "host MiB", "device MiB", "max diff", "cosine");
@@ -417,28 +418,28 @@ void add_bench(command& app, action& run) {
   auto* verb = app.add_subcommand("bench", "Compares the backends on the same work: speed, memory, difference from the reference.");
   auto o = std::make_shared<options>();
   const auto known = is_member(every_arm());
-  verb->add_option("image", o->images, "pictures or folders of pictures (default: random pixels)")->type_name("PATH");
-  verb->add_option("--texts", o->texts, "a text a line, all of them one batch (default: 16 sentences of its own)")
+  verb->add_option("image", o->images, "images or folders of images (default: random pixels)")->type_name("PATH");
+  verb->add_option("--texts", o->texts, "one text per line, encoded as one batch (default: 16 built-in sentences)")
       ->type_name("FILE");
-  verb->add_option("--batch", o->batches, "pictures encoded at once; several: each in turn (default: 1,16)")
+  verb->add_option("--batch", o->batches, "batch sizes to measure (default: 1,16)")
       ->check(range(1, 65536))
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("N,...");
   verb->add_option("--arms", o->arms,
-                   clipx::cat("which, in this order (default: all, ", o->arms.front(), " to ", o->arms.back(), ")"))
+                   clipx::cat("arms to run, in this order (default: all, ", o->arms.front(), " to ", o->arms.back(), ")"))
       ->check(known)
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("NAME,...");
-  verb->add_option("--baseline", o->baseline, "the arm that the others are divided by (default: the first that runs)")
+  verb->add_option("--baseline", o->baseline, "the arm that ratios refer to (default: the first that runs)")
       ->check(known)
       ->type_name("NAME");
-  verb->add_option("--runs", o->runs, "timed calls of each arm and work, at most")
+  verb->add_option("--runs", o->runs, "maximum number of timed calls of each arm and workload")
       ->check(range(1, 1000000))
       ->type_name("N")
       ->capture_default_str();
-  verb->add_option("--seconds", o->seconds, "shared by all timed calls; a slow arm has fewer of them, but one")
+  verb->add_option("--seconds", o->seconds, "total time of the timed calls; a slow arm gets fewer of them, but at least one")
       ->check(range(0.0, 86400.0))
       ->type_name("S")
       ->capture_default_str();
@@ -449,7 +450,8 @@ void add_bench(command& app, action& run) {
   verb->footer(
       "Every arm is a process with a model of its own, all at once in memory. Times are from 8-bit pixels or strings in host "
       "memory\n"
-      "to unit rows there. Host memory is a process's peak; the device's is weights and activations. Exit code 1: an arm failed.\n"
+      "to L2-normalized embeddings there. Host memory is a process's peak; the device's is weights and activations. Exit code 1: "
+      "an arm failed.\n"
       "Example: clipx bench --batch 1,32 --arms cpu-f32,cpu-bf16 --model path/to/model");
   verb->callback([=, &run] {
     const auto has = [&](const std::string& part) {

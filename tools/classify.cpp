@@ -1,4 +1,4 @@
-// clipx classify: labels ranked for each picture.
+// clipx classify: labels ranked for each image.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -52,7 +52,7 @@ int classify(const options& o) {
   const auto classes = keep_classes(model, set);
   auto batches = o.model.batches();
   batches.preprocess = model.source().pixels();
-  progress bar("pictures", files.size(), isatty(1) != 0);  // on a terminal the answers are the progress
+  progress bar("images", files.size(), isatty(1) != 0);  // on a terminal the answers are the progress
   bool all = true;
   clipx::for_each_image_batch(
       files, batches,
@@ -72,23 +72,24 @@ int classify(const options& o) {
 }  // namespace
 
 void add_classify(command& app, action& run) {
-  auto* verb = app.add_subcommand("classify", "Ranks labels for pictures.");
+  auto* verb = app.add_subcommand("classify", "Ranks labels for images.");
   auto o = std::make_shared<options>();
-  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required()->type_name("PATH");
-  auto* labels = verb->add_option("--labels", o->labels, "labels, separated by commas")->type_name("A,B,...");
-  auto* classes = verb->add_option("--classes", o->classes,
-                                   "instead of --labels: a class a line, or JSON {class: [texts]}, or class<TAB>text lines; - for "
-                                   "standard input")
-                      ->type_name("FILE");
+  verb->add_option("image", o->images, "images or folders of images; - for standard input")->required()->type_name("PATH");
+  auto* labels = verb->add_option("--labels", o->labels, "comma-separated labels")->type_name("A,B,...");
+  auto* classes =
+      verb->add_option("--classes", o->classes,
+                       "instead of --labels: one class per line, or JSON {class: [texts]}, or class<TAB>text lines; - for "
+                       "standard input")
+          ->type_name("FILE");
   verb->add_option("--templates", o->templates,
-                   "prompt templates with {} for the label, a line each (default: the model's own, else built in)")
+                   "prompt templates with {} for the label, one per line (default: the model's, else built-in ones)")
       ->type_name("FILE");
   o->model.add_json(*verb);
   o->model.add_model(*verb);
   o->model.add_engine(*verb);
   verb->footer(
-      "Probabilities are over the labels given: they say which label fits best, not whether any does. A model trained with the\n"
-      "sigmoid loss gives each label a probability of its own.\n"
+      "Probabilities are a softmax over the given labels: they tell which label fits best, not whether any does. A model trained\n"
+      "with the sigmoid loss gives each label an independent probability.\n"
       "Example: clipx classify *.jpg --labels \"a cat,a dog,a red car\"");
   verb->callback([=, &run] {
     if (labels->count() && classes->count()) throw excludes_error("--labels", "--classes");

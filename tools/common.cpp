@@ -13,10 +13,11 @@ void model_options::add_model(command& app) {
   add("--model", path, "PATH",
       "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: $CLIPX_MODEL, else the model that came "
       "with clipx)");
-  add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file or tokenizer.json, where the model's folder has none");
-  add("--activation", checkpoint.activation, "NAME", "quick_gelu or gelu, where the file does not say");
-  add("--eos-id", checkpoint.eos_id, "ID", "token whose place is a text's embedding, where the config is wrong; 2: the largest id");
-  add("--head-width", checkpoint.head_width, "N", "width of an attention head, where the file does not say");
+  add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file or tokenizer.json, for a model folder that has neither");
+  add("--activation", checkpoint.activation, "NAME", "quick_gelu or gelu, if the checkpoint does not specify it");
+  add("--eos-id", checkpoint.eos_id, "ID",
+      "token at whose position the text embedding is taken, if the config is wrong; 2: the position of the largest id");
+  add("--head-width", checkpoint.head_width, "N", "width of an attention head, if the checkpoint does not specify it");
 }
 void model_options::add_training(command& app) {
   app.add_option("--model", path, "a preset (ViT-B-32, RN50, ..), an open_clip config file, or a folder that holds one")
@@ -45,20 +46,19 @@ void model_options::add_engine(command& app) {
   add("--backend", device.backend, "NAME", known.c_str());
   add("--precision", device.precision, "NAME", "f32; bf16 (cpu: half the memory); f64 (eigen)");
   add_threads(app);
-  add("--batch-size", batch_size, "N", "pictures encoded at once")->check(range(1, 65536));
-  app.add_flag("--deterministic", device.deterministic,
-               "a picture's embedding is bit-equal in every batch and for every number of threads (cpu)")
+  add("--batch-size", batch_size, "N", "images per batch")->check(range(1, 65536));
+  app.add_flag("--deterministic", device.deterministic, "bit-identical embeddings for every batch size and number of threads (cpu)")
       ->group("Device");
   add_gpu(app);
 }
 void model_options::add_gpu(command& app) {
   const auto add = [&](option* option) { gpu.push_back(option->group("Device")); };
-  add(app.add_option("--device", device.gpu, "which GPU, from 0 (cuda)")
+  add(app.add_option("--device", device.gpu, "index of the GPU (cuda)")
           ->check(range(0, 1023))
           ->type_name("N")
           ->capture_default_str());
-  add(app.add_flag("--tf32", device.tf32, "f32 products with 10 bits of mantissa: faster, less exact (cuda)"));
-  add(app.add_flag("--autotune", device.autotune, "times several ways of each product at its first use (cuda)"));
+  add(app.add_flag("--tf32", device.tf32, "TF32 matrix products: faster, with a 10-bit mantissa (cuda)"));
+  add(app.add_flag("--autotune", device.autotune, "time several algorithms for each matrix product at its first use (cuda)"));
 }
 void model_options::check_engine() const {
   const auto wrong = engine_usage(device);
@@ -67,7 +67,7 @@ void model_options::check_engine() const {
     if (o->count() && !needs_gpu(device.backend))
       throw usage_error(clipx::cat(o->name(), ": only --backend ", gpu_backends(), " has it; this is --backend ", device.backend));
 }
-void model_options::add_json(command& app) { app.add_flag("--json", json_output, "JSON instead of text"); }
+void model_options::add_json(command& app) { app.add_flag("--json", json_output, "print JSON instead of text"); }
 
 std::string find_model(const std::string& given) {
   if (!given.empty()) return given;

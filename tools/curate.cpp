@@ -15,12 +15,12 @@ void curate_options::add_data(command& verb) {
       ->required()
       ->type_name("PATH");
   verb.add_option("--caption-field", data.caption_field,
-                  "of shards: the field of .json that holds a caption or a list of them (default: the .txt)")
+                  "shards: the .json field that holds a caption or a list of captions (default: the .txt file)")
       ->type_name("NAME");
 }
 
 void add_part(command& verb, std::string& part, const std::string& of) {
-  verb.add_option("--part", part, "I/N: do only each N-th " + of + ", from the I-th on; N processes share --out")
+  verb.add_option("--part", part, "I/N: process only every N-th " + of + ", from the I-th on; N processes share --out")
       ->check({[](const std::string& text) {
         clipx::stage_config config;
         try {
@@ -80,13 +80,13 @@ int not_whole(std::size_t missing, std::size_t parts) {
 void add_curate(command& app, action& run) {
   auto* verb = app.add_subcommand(
       "curate",
-      "Chooses image-text pairs: queries, match and balance as MetaCLIP has them; filters, duplicates, evaluation images.");
+      "Curates image-text pairs: queries, matching and balancing as in MetaCLIP; filters; duplicates; evaluation images.");
   verb->require_subcommand(1);
   for (auto* add : {add_curate_queries, add_curate_match, add_curate_balance, add_curate_filter, add_curate_dedup,
                     add_curate_decontaminate, add_curate_run})
     add(*verb, run);
   verb->footer(
-      "Each verb works in bounded memory, and goes on where it was stopped or killed.\n"
+      "Every verb runs in bounded memory and resumes where it was interrupted.\n"
       "Example:\n"
       "  clipx curate queries --text wikipedia.txt --wordnet --out queries.txt\n"
       "  clipx curate match --queries queries.txt --data \"pool-{0000..0999}.tar\" --out matched\n"

@@ -58,21 +58,24 @@ int balance(options o, bool by_tail) {
 }  // namespace
 
 void add_curate_balance(command& curate, action& run) {
-  auto* verb = curate.add_subcommand("balance", "Keeps what matches rare entries, and of the others by chance.");
+  auto* verb =
+      curate.add_subcommand("balance", "Balances entries: keeps samples of rare ones and subsamples those of frequent ones.");
   auto o = std::make_shared<options>();
-  verb->add_option("--counts", o->counts, "counts.tsv of clipx curate match, of the whole pool")->required()->type_name("TSV");
-  auto* t = verb->add_option("--t", o->how.t, "an entry of c captions keeps each with probability t / max(c, t)")
+  verb->add_option("--counts", o->counts, "counts.tsv of the whole pool, as written by clipx curate match")
+      ->required()
+      ->type_name("TSV");
+  auto* t = verb->add_option("--t", o->how.t, "an entry with c captions keeps each with probability t / max(c, t)")
                 ->check(range(std::uint64_t(1), std::uint64_t(1) << 62))
                 ->type_name("N")
                 ->capture_default_str();
   auto* tail = verb->add_option("--tail-share", o->tail,
-                                "instead of --t: the t for which entries below it have about this share of all matches")
+                                "instead of --t: the t for which entries below it have about this fraction of all matches")
                    ->check(range(0.0, 1.0))
                    ->type_name("P");
-  verb->add_option("--seed", o->how.seed, "of the draws")->type_name("S")->capture_default_str();
+  verb->add_option("--seed", o->how.seed, "random seed")->type_name("S")->capture_default_str();
   o->add_data(*verb);
-  verb->add_option("--out", o->out, "folder to write; it is made where it is missing")->required()->type_name("FOLDER");
-  verb->add_option("--padding", o->padding, "as clipx curate match had it")
+  verb->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("FOLDER");
+  verb->add_option("--padding", o->padding, "the --padding of clipx curate match")
       ->check(is_member({"spaces", "script"}))
       ->type_name("RULE")
       ->capture_default_str();

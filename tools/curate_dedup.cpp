@@ -63,7 +63,7 @@ void add_curate_dedup(command& curate, action& run) {
   o->add_model(*verb);
   verb->footer(
       "The first in the order of the data stays. FOLDER gets shards with each sample's hashes in its .json under \"curate\",\n"
-      "removed.jsonl with what each removed one is a duplicate of, report.html. The same command goes on after a kill.\n"
+      "removed.jsonl with what each removed one is a duplicate of, report.html. The same command resumes after a kill.\n"
       "Example: clipx curate dedup --data \"pool-{0000..0999}.tar\" --distance 4 --cosine 0.97 --out unique");
   verb->callback([=, &run] {
     const bool semantic = cosine->count() > 0;

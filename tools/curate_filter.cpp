@@ -85,7 +85,7 @@ int filter(options o, bool language, bool threshold) {
 }  // namespace
 
 void add_curate_filter(command& curate, action& run) {
-  auto* verb = curate.add_subcommand("filter", "Keeps the samples that pass rules.");
+  auto* verb = curate.add_subcommand("filter", "Filters samples by rules.");
   auto o = std::make_shared<options>();
   o->add_data(*verb);
   const auto size = add_size(*verb, *o), basic = add_basic(*verb, *o), language = add_language(*verb, *o);
@@ -104,7 +104,7 @@ void add_curate_filter(command& curate, action& run) {
   verb->footer(
       "A limit given without the flag of its rule is applied alone. Of several captions the best counts, of --offensive the worst. "
       "FOLDER gets shards with each sample's figures in its .json\n"
-      "under \"curate\", removed.jsonl with the reasons, report.html. The same command goes on after a kill.\n"
+      "under \"curate\", removed.jsonl with the reasons, report.html. The same command resumes after a kill.\n"
       "Example: clipx curate filter --data \"pool-{0000..0999}.tar\" --basic --language en --offensive words.txt --out filtered");
   verb->callback([=, &run] {
     o->by_size = any(size);

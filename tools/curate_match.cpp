@@ -33,11 +33,13 @@ int match(const options& o) {
 }  // namespace
 
 void add_curate_match(command& curate, action& run) {
-  auto* verb = curate.add_subcommand("match", "Counts the captions that hold each entry of a query list.");
+  auto* verb = curate.add_subcommand("match", "Counts the captions that contain each entry of a query list.");
   auto o = std::make_shared<options>();
-  verb->add_option("--queries", o->queries, "an entry a line, as clipx curate queries writes them")->required()->type_name("FILE");
+  verb->add_option("--queries", o->queries, "one entry per line, as written by clipx curate queries")
+      ->required()
+      ->type_name("FILE");
   o->add_data(*verb);
-  verb->add_option("--out", o->out, "folder to write; it is made where it is missing")->required()->type_name("FOLDER");
+  verb->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("FOLDER");
   verb->add_flag("--matches", o->matches, "also write each caption's entries: matches.jsonl");
   verb->add_option("--padding", o->padding,
                    "spaces: entries match between spaces (MetaCLIP 1); script: not at sides whose script writes none (MetaCLIP 2)")

@@ -48,27 +48,27 @@ int queries(options o) {
 }  // namespace
 
 void add_curate_queries(command& curate, action& run) {
-  auto* verb = curate.add_subcommand("queries", "Makes a query list from texts, titles and WordNet.");
+  auto* verb = curate.add_subcommand("queries", "Builds a query list from texts, titles and WordNet.");
   auto o = std::make_shared<options>();
   const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
     return verb->add_option(name, value, help)->type_name(type)->capture_default_str();
   };
-  add("--text", o->sources.text, "FILE", "plain text, a paragraph a line, whose words and pairs of neighbours are counted");
-  add("--unigram-min", o->sources.unigram_min, "N", "words that occur so often are entries");
-  add("--bigram-pmi", o->sources.bigram_pmi, "X", "pairs of neighbours of this pointwise mutual information are, in bits");
-  add("--titles", o->sources.titles, "TSV", "titles, such as Wikipedia's: title, tab, how often it was seen");
-  add("--titles-min", o->sources.titles_min, "N", "titles that were seen so often are entries, unless they have a ':'");
-  auto* wordnet = verb->add_flag("--wordnet", o->sources.wordnet, "the names of WordNet's synsets are (Debian: wordnet-base)");
-  verb->add_option("--wordnet-folder", o->sources.wordnet_folder, "of data.noun and the others (default: the usual places)")
+  add("--text", o->sources.text, "FILE", "plain text, one paragraph per line, whose unigrams and bigrams are counted");
+  add("--unigram-min", o->sources.unigram_min, "N", "minimum count of a unigram");
+  add("--bigram-pmi", o->sources.bigram_pmi, "X", "minimum pointwise mutual information of a bigram, in bits");
+  add("--titles", o->sources.titles, "TSV", "titles, such as Wikipedia's: title, tab, number of views");
+  add("--titles-min", o->sources.titles_min, "N", "minimum number of views of a title; titles with a ':' are left out");
+  auto* wordnet = verb->add_flag("--wordnet", o->sources.wordnet, "add the names of WordNet's synsets (Debian: wordnet-base)");
+  verb->add_option("--wordnet-folder", o->sources.wordnet_folder, "folder of data.noun and the others (default: the usual places)")
       ->needs(wordnet)
       ->type_name("FOLDER");
-  add("--limit", o->sources.limit, "N", "entries at most")->check(range(std::size_t(1), std::size_t(8'388'607)));
-  verb->add_option("--out", o->out, "file to write, an entry a line")->required()->type_name("FILE");
-  add("--memory", o->memory, "MIB", "for counting; more of it is on disk, in FILE.state; no result depends on it")
+  add("--limit", o->sources.limit, "N", "maximum number of entries")->check(range(std::size_t(1), std::size_t(8'388'607)));
+  verb->add_option("--out", o->out, "output file, one entry per line")->required()->type_name("FILE");
+  add("--memory", o->memory, "MIB", "memory for counting; the rest is spilled to disk in FILE.state; results do not depend on it")
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 30));
   o->add_run(*verb);
   verb->footer(
-      "Order: \"0\" to \"99\", synsets, words, pairs, titles; what comes a second time is left out. Case counts.\n"
+      "Order: \"0\" to \"99\", synsets, words, pairs, titles; duplicates are left out. Case matters.\n"
       "Example: clipx curate queries --text wikipedia.txt --titles views.tsv --wordnet --out queries.txt");
   verb->callback([=, &run] {
     if (o->sources.text.empty() && o->sources.titles.empty() && !o->sources.wordnet)

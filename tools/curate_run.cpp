@@ -68,15 +68,15 @@ void pipeline_options::add_data(command& verb) {
   auto& c = pipeline.curation;
   verb.add_option("--data", c.data, "shards (name-{0000..0008}.tar) or folders of shards")->required()->type_name("PATH");
   verb.add_option("--caption-field", c.caption_field,
-                  "the field of .json that holds a caption or a list of them (default: the .txt)")
+                  "the .json field that holds a caption or a list of captions (default: the .txt file)")
       ->type_name("NAME");
-  verb.add_option("--out", c.out, "folder to write; it is made where it is missing")->required()->type_name("FOLDER");
-  verb.add_option("--state", c.state, "folder of what is done (default: state in that of --out)")->type_name("FOLDER");
-  verb.add_option("--samples-per-shard", c.samples_per_shard, "of what is written")
+  verb.add_option("--out", c.out, "output folder, created if missing")->required()->type_name("FOLDER");
+  verb.add_option("--state", c.state, "folder of intermediate results (default: state/ in --out)")->type_name("FOLDER");
+  verb.add_option("--samples-per-shard", c.samples_per_shard, "samples per output shard")
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 40))
       ->type_name("N")
       ->capture_default_str();
-  verb.add_flag("--number-keys", c.number_keys, "new keys, five digits of the shard and four of the place in it");
+  verb.add_flag("--number-keys", c.number_keys, "number the keys: five digits for the shard, four for the index in it");
 }
 
 void pipeline_options::add_run(command& verb) {
@@ -125,7 +125,7 @@ int pipeline_options::run() const {
 }
 
 void add_curate_run(command& curate, action& run) {
-  auto* verb = curate.add_subcommand("run", "Does the steps of a pipeline file in order.");
+  auto* verb = curate.add_subcommand("run", "Runs the steps of a pipeline file in order.");
   auto o = std::make_shared<pipeline_options>();
   auto path = std::make_shared<std::string>();
   verb->add_option("pipeline", *path, "PIPELINE.json: data, out and steps (docs/curate.md)")->required()->type_name("FILE");
@@ -133,7 +133,7 @@ void add_curate_run(command& curate, action& run) {
   o->add_model(*verb);
   verb->footer(
       "Steps: filter, dedup, semantic, decontaminate, match, balance. What stays is written to shards with every decision in each\n"
-      "sample's .json, what does not to removed.jsonl, and report.html shows both. The same command goes on after a kill.\n"
+      "sample's .json, what does not to removed.jsonl, and report.html shows both. The same command resumes after a kill.\n"
       "Example: clipx curate run pipeline.json --threads 16");
   verb->callback([=, &run] {
     o->model.check_engine();

@@ -1,4 +1,4 @@
-// clipx embed: unit vectors of pictures or texts as .npy; clipx preprocess and clipx tokenize: what goes into the towers.
+// clipx embed: L2-normalized embeddings of images or texts as .npy; clipx preprocess and clipx tokenize: what goes into the towers.
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -32,7 +32,7 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
   const auto files = clipx::image_paths(o.images);
   auto batches = o.model.batches();
   batches.preprocess = config;
-  progress bar("pictures", files.size());
+  progress bar("images", files.size());
   std::vector<float> values;
   std::string failed;
   clipx::dim count = 0;
@@ -94,18 +94,20 @@ int tokenize(const options& o) {
 }  // namespace
 
 void add_embed(command& app, action& run) {
-  auto* verb = app.add_subcommand("embed", "Writes unit vectors of pictures or texts: float32 rows, input order.");
+  auto* verb = app.add_subcommand(
+      "embed", "Writes L2-normalized embeddings of images or texts to a .npy file: float32, one row per input, in order.");
   auto o = std::make_shared<options>();
-  auto* images =
-      verb->add_option("--images", o->images, "pictures or folders of pictures; - for standard input")->type_name("PATH");
+  auto* images = verb->add_option("--images", o->images, "images or folders of images; - for standard input")->type_name("PATH");
   auto* texts =
-      verb->add_option("--texts", o->texts, "instead of --images: a text a line; - for standard input")->type_name("FILE");
-  verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
+      verb->add_option("--texts", o->texts, "instead of --images: one text per line; - for standard input")->type_name("FILE");
+  verb->add_option("--out", o->out, "output .npy file; paths that cannot be read are listed in FILE.failed")
+      ->required()
+      ->type_name("FILE");
   o->model.add_model(*verb);
   o->model.add_engine(*verb);
   verb->footer(
-      "A picture that cannot be read is named, its row left out, and the exit code is 1.\n"
-      "Example: clipx embed --images pictures/ --out pictures.npy");
+      "An image that cannot be read is reported and gets no row, and the exit code is 1.\n"
+      "Example: clipx embed --images images/ --out images.npy");
   verb->callback([=, &run] {
     if (images->count() && texts->count()) throw excludes_error("--images", "--texts");
     if (images->count() + texts->count() == 0) throw required_error("--images or --texts");
@@ -115,10 +117,13 @@ void add_embed(command& app, action& run) {
 }
 
 void add_preprocess(command& app, action& run) {
-  auto* verb = app.add_subcommand("preprocess", "Writes what the image tower sees: (N, 3, H, W) float32.");
+  auto* verb = app.add_subcommand(
+      "preprocess", "Writes preprocessed images, the input of the image tower, to a .npy file: (N, 3, H, W) float32.");
   auto o = std::make_shared<options>();
-  verb->add_option("image", o->images, "pictures or folders of pictures; - for standard input")->required()->type_name("PATH");
-  verb->add_option("--out", o->out, "the .npy file; paths that could not be read go to FILE.failed")->required()->type_name("FILE");
+  verb->add_option("image", o->images, "images or folders of images; - for standard input")->required()->type_name("PATH");
+  verb->add_option("--out", o->out, "output .npy file; paths that cannot be read are listed in FILE.failed")
+      ->required()
+      ->type_name("FILE");
   o->model.add_model(*verb);
   o->model.add_threads(*verb);
   verb->footer("Example: clipx preprocess photo.jpg --out photo.npy");
@@ -126,14 +131,14 @@ void add_preprocess(command& app, action& run) {
 }
 
 void add_tokenize(command& app, action& run) {
-  auto* verb = app.add_subcommand("tokenize", "Texts on standard input, a line each, to JSON arrays of ids.");
+  auto* verb = app.add_subcommand("tokenize", "Tokenizes standard input, one text per line, to JSON arrays of token ids.");
   auto o = std::make_shared<options>();
   verb->add_option("--bpe", o->bpe,
-                   "instead of --model: merges file (bpe_simple_vocab_16e6.txt.gz or of that form), read as openai/CLIP does")
+                   "instead of --model: a merges file such as bpe_simple_vocab_16e6.txt.gz, used as openai/CLIP does")
       ->type_name("FILE");
   o->model.add_model(*verb);
   verb->footer(
-      "From start to end token, not padded, cut to the context length.\n"
+      "The ids include the start and end tokens, are not padded, and are truncated to the context length.\n"
       "Example: echo \"a photo of a cat\" | clipx tokenize");
   verb->callback([=, &run] {
     if (!o->bpe.empty() && !o->model.path.empty()) throw excludes_error("--bpe", "--model");

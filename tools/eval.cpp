@@ -74,7 +74,7 @@ clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_option
 }
 
 void add_eval(command& app, action& run) {
-  auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned pictures.");
+  auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned images.");
   verb->require_subcommand(1);
   auto o = std::make_shared<options>();
   const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
@@ -86,28 +86,29 @@ void add_eval(command& app, action& run) {
     });
     return task;
   };
-  auto* task = add("zeroshot", "Right pictures at 1 and at 5, and the mean per class.",
+  auto* task = add("zeroshot", "Zero-shot classification: top-1 and top-5 accuracy, mean per-class recall.",
                    "WebDataset shards (name-{0000..0008}.tar) with a label in .cls, or \"cls\" in .json; or a folder with a "
-                   "subfolder of pictures for each class",
+                   "subfolder of images per class",
                    zero_shot);
-  task->add_option("--classes", o->classes, "a class a line, line n is label n, from 0; or JSON or tab-separated prompts")
+  task->add_option("--classes", o->classes,
+                   "one class per line, line n (from 0) for label n; or prompts as JSON or tab-separated lines")
       ->required()
       ->type_name("FILE");
   task->add_option("--templates", o->templates,
-                   "prompt templates with {} for the class, a line each (default: the model's own, else built in)")
+                   "prompt templates with {} for the class, one per line (default: the model's, else built-in ones)")
       ->type_name("FILE");
   task->footer("Example: clipx eval zeroshot --data test.tar --classes classes.txt --templates templates.txt");
-  auto* other = add("retrieval", "R@1, R@5, R@10: pictures found by their captions, captions by their pictures.",
-                    "WebDataset shards (name-{0000..0008}.tar) with \"captions\" in .json, or .txt; or a folder of pictures with "
-                    "a .txt beside each, a caption a line",
+  auto* other = add("retrieval", "Image and text retrieval: recall at 1, 5 and 10.",
+                    "WebDataset shards (name-{0000..0008}.tar) with \"captions\" in .json, or .txt; or a folder of images with "
+                    "a .txt file beside each image, one caption per line",
                     retrieval);
   other->footer("Example: clipx eval retrieval --data test.tar");
-  auto* tags = add("tagging", "Of a Visual N-Grams model: n-grams of the captions among the best of their images, and perplexity.",
-                   "as of retrieval", tagging);
+  auto* tags = add("tagging", "Tagging by a Visual N-Grams model: recall of the captions' n-grams, and perplexity.",
+                   "as for retrieval", tagging);
   tags->footer(
       "Recall@k is the mean fraction of a caption's n-grams among the k best of its image, by log-probability and, calibrated, by\n"
-      "log-probability minus the n-gram's own log-frequency. Perplexity is per word that the dictionary knows,\n"
-      "[BEGIN] and [END] among them.\nExample: clipx eval tagging --data test.tar --model "
+      "log-probability minus the n-gram's own log-frequency. Perplexity is per word of the dictionary,\n"
+      "[BEGIN] and [END] included.\nExample: clipx eval tagging --data test.tar --model "
       "logs/vng/model");
   for (auto* t : {task, other, tags}) {
     o->model.add_json(*t);

@@ -95,13 +95,13 @@ int compare(const options& o) {
 void add_eval_prompts(command& eval, action& run) {
   auto* task = eval.add_subcommand("prompts", "Compares bare class names, a template, context, and ensembles of templates.");
   auto o = std::make_shared<options>();
-  task->add_option("--data", o->data, "labelled images, as of zeroshot")->required()->type_name("PATH");
-  task->add_option("--classes", o->classes, "a class name a line; line n is label n, from 0")->required()->type_name("FILE");
-  task->add_option("--templates", o->templates, "the templates of the ensembles, as of zeroshot")->type_name("FILE");
+  task->add_option("--data", o->data, "labelled images, as for zeroshot")->required()->type_name("PATH");
+  task->add_option("--classes", o->classes, "one class name per line, line n (from 0) for label n")->required()->type_name("FILE");
+  task->add_option("--templates", o->templates, "templates of the ensembles, as for zeroshot")->type_name("FILE");
   task->add_option("--template", o->single, "the single template")->capture_default_str()->type_name("TEXT");
-  auto* one = task->add_option("--context", o->context, "text that says what all classes are, such as \"a type of pet\"");
+  auto* one = task->add_option("--context", o->context, "what all classes are, such as \"a type of pet\"");
   one->type_name("TEXT");
-  task->add_option("--contexts", o->contexts, "such a text for each class, a line each")->excludes(one)->type_name("FILE");
+  task->add_option("--contexts", o->contexts, "what each class is, one line per class")->excludes(one)->type_name("FILE");
   task->footer(
       "recall is the mean per class. Where class names occur more than once, as of a word with two senses, sense is the fraction "
       "of\n"

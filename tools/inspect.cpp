@@ -51,12 +51,12 @@ void add_convert(command& app, action& run) {
   const auto add = [&](const char* name, std::string& value, const char* help, std::vector<std::string> choices) {
     verb->add_option(name, value, help)->capture_default_str()->check(is_member(choices))->type_name("NAME");
   };
-  verb->add_option("--out", o->out, "folder to write; it is made where it is missing")->required()->type_name("DIR");
+  verb->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("DIR");
   add("--layout", o->layout, "open_clip or hf", {"open_clip", "hf"});
   add("--dtype", o->dtype, "f32, f16 or bf16", {"f32", "f16", "bf16"});
   o->model.add_model(*verb);
   verb->footer(
-      "open_clip opens the folder as local-dir:DIR, transformers by CLIPModel.from_pretrained.\n"
+      "open_clip loads the folder as local-dir:DIR, transformers with CLIPModel.from_pretrained.\n"
       "Example: clipx convert --model path/to/model --layout hf --dtype f16 --out copy");
   verb->callback([=, &run] { run = [=] { return convert(*o); }; });
 }

@@ -12,24 +12,24 @@ namespace {
 int delivered(int code) {
   std::cout.flush();
   if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
-  std::fprintf(stderr, "clipx: standard output cannot be written\n");
+  std::fprintf(stderr, "clipx: cannot write to standard output\n");
   return 1;
 }
 }  // namespace
 
 int main(int argc, char** argv) {
-  cli::command_line app{"CLIP without Python: images and texts in one space.", "clipx"};
+  cli::command_line app{"CLIP without Python: images and texts in one embedding space.", "clipx"};
   app.footer(
       "Examples:\n"
       "  clipx classify photo.jpg --labels \"a cat,a dog,a red car\"\n"
-      "  clipx embed --images pictures/ --out pictures.npy\n"
+      "  clipx embed --images images/ --out images.npy\n"
       "  clipx inspect path/to/model\n"
-      "clipx VERB --help says more. Exit codes: 0 done, 1 bad input, 2 bad usage.");
+      "See clipx VERB --help for more. Exit codes: 0 success, 1 bad input, 2 bad usage.");
   app.failure_message(
       [](const std::string& verb, const std::string& wrong) { return verb + ": " + wrong + "\nSee " + verb + " --help.\n"; });
   app.require_subcommand(0, 1);
   bool version = false, verbose = false;
-  app.add_flag("--version", version, "version; with -v also what is in use");
+  app.add_flag("--version", version, "print the version; with -v also backends and decoders");
   app.add_flag("-v,--verbose", verbose, "with --version: backends, instruction sets, decoders");
   cli::action run;
   for (auto* add : {cli::add_classify, cli::add_embed, cli::add_tokenize, cli::add_preprocess, cli::add_inspect, cli::add_convert,
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
     std::fputs(app.help().c_str(), stderr);
     return 2;
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size needs less\n");
+    std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size takes less\n");
   } catch (const std::exception& e) { std::fprintf(stderr, "clipx: %s\n", e.what()); }
   return 1;
 }

@@ -56,34 +56,35 @@ int ngrams(options o) {
 }  // namespace
 
 void add_ngrams(command& app, action& run) {
-  auto* verb = app.add_subcommand("ngrams", "Counts the n-grams of captions: the dictionary of a Visual N-Grams model.");
+  auto* verb = app.add_subcommand("ngrams", "Counts the n-grams of captions, for the dictionary of a Visual N-Grams model.");
   auto o = std::make_shared<options>();
   verb->add_option("--train-data", o->sources.data,
-                   "shards (name-{0000..0008}.tar), .csv or .tsv tables, texts with a caption a line, folders")
+                   "shards (name-{0000..0008}.tar), .csv or .tsv tables, text files with one caption per line, folders")
       ->required()
       ->type_name("PATH");
   verb->add_option("--caption-field", o->sources.captions.field,
-                   "of shards: the field of .json that holds a caption or a list of them (default: the .txt)")
+                   "shards: the .json field that holds a caption or a list of captions (default: the .txt file)")
       ->type_name("NAME");
-  verb->add_option("--csv-caption-key", o->sources.captions.column, "of tables: the column of captions")
+  verb->add_option("--csv-caption-key", o->sources.captions.column, "tables: name of the caption column")
       ->capture_default_str()
       ->type_name("NAME");
-  verb->add_option("--max-n", o->sources.max_n, "words of the longest n-grams")
+  verb->add_option("--max-n", o->sources.max_n, "length of the longest n-grams, in words")
       ->check(range(1, 64))
       ->capture_default_str()
       ->type_name("N");
-  verb->add_option("--min-count", o->sources.min_count, "n-grams that occur so often are kept")
+  verb->add_option("--min-count", o->sources.min_count, "minimum count of an n-gram")
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 62))
       ->capture_default_str()
       ->type_name("N");
-  verb->add_option("--out", o->out, "file to write: count, tab, words, a line for each n-gram")->required()->type_name("FILE");
-  verb->add_option("--memory", o->memory, "for counting; more of it is on disk beside FILE; no result depends on it")
+  verb->add_option("--out", o->out, "output file, one line per n-gram: count, tab, words")->required()->type_name("FILE");
+  verb->add_option("--memory", o->memory,
+                   "memory for counting; the rest is spilled to disk beside FILE; results do not depend on it")
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 30))
       ->capture_default_str()
       ->type_name("MIB");
-  verb->add_flag("--json", o->json_output, "JSON instead of text");
+  verb->add_flag("--json", o->json_output, "print JSON instead of text");
   verb->footer(
-      "Captions are cleaned as CLIP's, without punctuation, and put between [BEGIN] and [END].\n"
+      "Captions are cleaned as for CLIP, stripped of punctuation, and enclosed in [BEGIN] and [END].\n"
       "Example: clipx ngrams --train-data \"train-{0000..0008}.tar\" --caption-field captions --max-n 5 --min-count 20 --out "
       "ngrams.tsv");
   verb->callback([=, &run] { run = [=] { return ngrams(*o); }; });

@@ -90,40 +90,40 @@ int train(options o) {
 }  // namespace
 
 void add_tokenizer(command& app, action& run) {
-  auto* verb = app.add_subcommand("tokenizer", "Makes a tokenizer of one's own.");
+  auto* verb = app.add_subcommand("tokenizer", "Trains tokenizers.");
   verb->require_subcommand(1);
   auto o = std::make_shared<options>();
-  auto* task = verb->add_subcommand("train", "Learns a byte-level BPE vocabulary from captions: smaller tables, shorter texts.");
+  auto* task = verb->add_subcommand("train", "Trains a byte-level BPE vocabulary on captions.");
   auto* files =
-      task->add_option("--captions", o->files, "text files with a caption a line, - for standard input; .csv or .tsv tables")
+      task->add_option("--captions", o->files, "text files with one caption per line (- for standard input), .csv or .tsv tables")
           ->type_name("FILE");
   auto* shards = task->add_option("--shards", o->shards, "WebDataset shards (name-{0000..0008}.tar)")->type_name("TAR");
-  task->add_option("--size", o->bpe.vocab_size, "ids in all: 512 bytes, merges, start and end")
+  task->add_option("--size", o->bpe.vocab_size, "vocabulary size: 512 bytes, the merges, start and end token")
       ->required()
       ->check(range(515, 49408, "515 to 49408"))
       ->type_name("N");
-  task->add_option("--out", o->out, "folder to write; it is made where it is missing")->required()->type_name("FOLDER");
-  task->add_option("--column", o->source.column, "of tables: the column of captions")->capture_default_str()->type_name("NAME");
-  task->add_option("--separator", o->separator, "of tables: between fields (default: comma in .csv, tab in .tsv)")
+  task->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("FOLDER");
+  task->add_option("--column", o->source.column, "tables: name of the caption column")->capture_default_str()->type_name("NAME");
+  task->add_option("--separator", o->separator, "tables: field separator (default: comma in .csv, tab in .tsv)")
       ->check({[](const std::string& s) {
         return s.size() == 1 || s == "\\t" ? "" : "expected one character or \\t, got \"" + s + "\"";
       }})
       ->type_name("CHAR");
   task->add_option("--field", o->source.field,
-                   "of shards: the field of .json that holds a caption or a list of them (default: the .txt)")
+                   "shards: the .json field that holds a caption or a list of captions (default: the .txt file)")
       ->type_name("NAME");
-  task->add_option("--min-frequency", o->bpe.min_frequency, "a pair that occurs less often is not merged")
+  task->add_option("--min-frequency", o->bpe.min_frequency, "pairs that occur less often are not merged")
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 62))
       ->capture_default_str()
       ->type_name("K");
   o->bpe.threads = 0;
-  task->add_option("--threads", o->bpe.threads, "0: all processors; no result depends on it")
+  task->add_option("--threads", o->bpe.threads, "0: all processors; results do not depend on it")
       ->check(range(0, 256))
       ->capture_default_str()
       ->type_name("N");
-  task->add_flag("--json", o->json_output, "JSON instead of text");
+  task->add_flag("--json", o->json_output, "print JSON instead of text");
   task->footer(
-      "Captions are cleaned and cut into words as openai/CLIP does it. The folder gets bpe_N.txt.gz, merges.txt and vocab.json, "
+      "Captions are cleaned and split into words as in openai/CLIP. The folder gets bpe_N.txt.gz, merges.txt and vocab.json, "
       "which\n"
       "--tokenizer, openai/CLIP, open_clip and transformers read.\n"
       "Example: clipx tokenizer train --shards \"train-{0000..0008}.tar\" --field captions --size 4096 --out words");

@@ -116,84 +116,83 @@ struct train_texts {
 
 void add_data(const option_group& g, train_options& o, train_texts& texts) {
   g.add("--train-data", o.run.data.data, "PATH",
-        "shards (name-{0000..0008}.tar), .csv or .tsv tables, folders; several, or joined by ::")
+        "shards (name-{0000..0008}.tar), .csv or .tsv tables, folders; several may be joined by ::")
       ->required();
-  g.add("--val-data", o.val_data, "PATH", "held-out pairs, for val_loss and recall; as --train-data");
-  g.show("--hold-out", o.run.data.hold_out, "N", "without --val-data: one pair in N is held out, by a hash of its name; 0: none");
-  g.show("--csv-img-key", o.run.data.image_column, "NAME", "of tables: the column of pictures");
-  g.show("--csv-caption-key", o.run.data.caption_column, "NAME", "of tables: the column of captions");
-  g.add("--csv-separator", texts.separator, "CHAR", "of tables (default: comma in .csv, tab in .tsv)")
+  g.add("--val-data", o.val_data, "PATH", "held-out pairs for val_loss and recall, in the form of --train-data");
+  g.show("--hold-out", o.run.data.hold_out, "N", "without --val-data: hold out one pair in N, by a hash of its name; 0: none");
+  g.show("--csv-img-key", o.run.data.image_column, "NAME", "tables: name of the image column");
+  g.show("--csv-caption-key", o.run.data.caption_column, "NAME", "tables: name of the caption column");
+  g.add("--csv-separator", texts.separator, "CHAR", "tables: field separator (default: comma in .csv, tab in .tsv)")
       ->check({[](const std::string& s) {
         return s.size() == 1 || s == "\\t" ? "" : "expected one character or \\t, got \"" + s + "\"";
       }});
   g.add("--caption-field", o.run.data.caption_field, "NAME",
-        "of shards: the field of .json that holds a caption, or a list of which one is drawn each time (default: the .txt)");
-  g.show("--shuffle-buffer", o.run.data.shuffle, "N", "pairs that wait, of which one is drawn at a time; 0: the data's own order");
-  g.show("--workers", o.run.data.threads, "N", "threads that decode; 0: as many as processors")->check(range(0, 4096));
+        "shards: the .json field that holds a caption, or a list from which one is sampled each time (default: the .txt file)");
+  g.show("--shuffle-buffer", o.run.data.shuffle, "N", "size of the shuffle buffer, in pairs; 0: keep the order of the data");
+  g.show("--workers", o.run.data.threads, "N", "decoding threads; 0: one per processor")->check(range(0, 4096));
   g.add("--aug-cfg", texts.augmentation, "NAME=VALUE",
         "scale=0.9,1 ratio=0.75,1.333 hflip=0 color_jitter=B,C,S,H color_jitter_prob=P gray_scale_prob=P coarse_prob=P "
-        "coarse_min=0.25 (the picture is first made small, to a side drawn from there up to its own)");
+        "coarse_min=0.25 (coarse: first downscale the image to a random fraction of its side, coarse_min or more)");
 }
 
 void add_optimization(const option_group& g, train_options& o) {
   g.show("--epochs", o.run.data.epochs, "N", "")->check(at_least(1));
-  g.show("--accum-freq", o.accum_freq, "N", "batches of which one step is made, exactly as of one large batch (gradient caching)")
+  g.show("--accum-freq", o.accum_freq, "N", "batches per step, with exactly the gradient of one large batch (gradient caching)")
       ->check(range(1, 65536));
-  g.show("--lr", o.lr, "X", "peak of the learning rate")->check(at_least(0));
-  g.show("--warmup", o.warmup, "N", "steps of linear warm-up, before the cosine")->check(at_least(0));
-  g.show("--wd", o.trainer.optimizer.weight_decay, "X", "weight decay of matrices")->check(at_least(0));
-  g.show("--beta1", o.trainer.optimizer.beta1, "X", "of AdamW")->check(share());
-  g.add("--beta2", o.beta2, "X", "(default: 0.98 for a ViT, 0.999 for a ResNet)")->check(share());
-  g.add("--eps", o.eps, "X", "(default: 1e-6 for a ViT, 1e-8 for a ResNet)")->check(at_least(0));
-  g.show("--grad-clip-norm", o.trainer.optimizer.max_norm, "X", "gradients are scaled down to this length; 0: never")
-      ->check(at_least(0));
-  g.show("--ema", o.trainer.optimizer.average, "X", "decay of the running average of the weights, which is the result; 0: none")
+  g.show("--lr", o.lr, "X", "peak learning rate")->check(at_least(0));
+  g.show("--warmup", o.warmup, "N", "linear warm-up steps, before the cosine decay")->check(at_least(0));
+  g.show("--wd", o.trainer.optimizer.weight_decay, "X", "weight decay (of matrices only)")->check(at_least(0));
+  g.show("--beta1", o.trainer.optimizer.beta1, "X", "AdamW's beta1")->check(share());
+  g.add("--beta2", o.beta2, "X", "AdamW's beta2 (default: 0.98 for a ViT, 0.999 for a ResNet)")->check(share());
+  g.add("--eps", o.eps, "X", "AdamW's epsilon (default: 1e-6 for a ViT, 1e-8 for a ResNet)")->check(at_least(0));
+  g.show("--grad-clip-norm", o.trainer.optimizer.max_norm, "X", "maximum norm of the gradient; 0: no clipping")->check(at_least(0));
+  g.show("--ema", o.trainer.optimizer.average, "X",
+         "decay of the exponential moving average of the weights, which becomes the model; 0: none")
       ->check(range(0.0, 0.999999));
-  g.show("--force-patch-dropout", o.trainer.patch_dropout, "X", "share of a ViT's patches left out of each picture")
+  g.show("--force-patch-dropout", o.trainer.patch_dropout, "X", "fraction of a ViT's patches dropped from each image")
       ->check(range(0.0, 0.99));
-  g.show("--whole-epochs", o.whole_epochs, "N", "the last epochs, in which no patch is left out")->check(at_least(0));
-  g.show("--seed", o.trainer.seed, "N", "of the weights, the order and all that is drawn");
+  g.show("--whole-epochs", o.whole_epochs, "N", "number of final epochs without patch dropout")->check(at_least(0));
+  g.show("--seed", o.trainer.seed, "N", "random seed of the initial weights, the data order and all sampling");
 }
 
 void add_beginning(const option_group& g, train_options& o) {
-  g.add("--pretrained", o.pretrained, "PATH", "begin from a trained model instead of random weights");
+  g.add("--pretrained", o.pretrained, "PATH", "start from a trained model instead of random weights");
   g.add("--loss", o.loss, "NAME",
-        "contrastive, sigmoid (SigLIP's, its scale beginning at 10, its bias at -10), ngram-naive or ngram-jm (Visual "
-        "N-Grams: the image tower of --model and a dictionary) (default: what --model says)")
+        "contrastive, sigmoid (SigLIP's, with initial scale 10 and bias -10), ngram-naive or ngram-jm (Visual "
+        "N-Grams: the image tower of --model and a dictionary) (default: the loss of --model)")
       ->check(is_member({"contrastive", "sigmoid", "ngram-naive", "ngram-jm"}, ""));
-  g.flag("--siglip", o.siglip, "--loss sigmoid");
-  g.add("--ngrams", o.ngrams, "FILE", "of --loss ngram-naive and ngram-jm: the dictionary, as clipx ngrams writes it");
-  g.add("--lambda", o.lambda, "X",
-        "of ngram-jm: the weight of the longest n-gram; of ngram-naive: that of a step of back-off (default: 0.2)")
+  g.flag("--siglip", o.siglip, "same as --loss sigmoid");
+  g.add("--ngrams", o.ngrams, "FILE", "for --loss ngram-naive and ngram-jm: the dictionary, as written by clipx ngrams");
+  g.add("--lambda", o.lambda, "X", "ngram-jm: weight of the longest n-gram; ngram-naive: weight of a back-off step (default: 0.2)")
       ->check(range(1e-6, 1 - 1e-6));
-  g.flag("--ngram-batch-only", o.batch_only,
-         "of ngram-naive and ngram-jm: the softmax is over the n-grams of the batch's captions");
-  g.flag("--lock-image", o.lock_image, "the image tower stays as it is");
-  g.flag("--lock-text", o.lock_text, "the text tower stays as it is");
-  g.flag("--freeze-bn-stats", o.freeze_statistics, "BatchNorm keeps its running statistics and uses them");
-  g.flag("--grad-checkpointing", o.checkpointing, "less memory: activations are computed a second time");
+  g.flag("--ngram-batch-only", o.batch_only, "ngram-naive and ngram-jm: take the softmax over the n-grams of the batch's captions");
+  g.flag("--lock-image", o.lock_image, "freeze the image tower");
+  g.flag("--lock-text", o.lock_text, "freeze the text tower");
+  g.flag("--freeze-bn-stats", o.freeze_statistics, "freeze BatchNorm's running statistics and normalize with them");
+  g.flag("--grad-checkpointing", o.checkpointing, "recompute activations in the backward pass, to save memory");
 }
 
 void add_run(const option_group& g, train_options& o, train_texts& texts) {
-  g.show("--logs", o.logs, "FOLDER", "where runs are");
-  g.show("--name", o.name, "NAME", "the run's folder in it");
-  g.add("--resume", o.run.resume, "FILE", "go on from a checkpoint of this run, or from its `latest`");
+  g.show("--logs", o.logs, "FOLDER", "folder of all runs");
+  g.show("--name", o.name, "NAME", "name of the run and of its folder in --logs");
+  g.add("--resume", o.run.resume, "FILE", "resume from a checkpoint of this run, or from its `latest`");
   g.show("--save-frequency", o.run.save_every, "N", "epochs between checkpoints; may be a fraction; 0: only at the end")
       ->check(at_least(0));
-  g.show("--keep-last", o.run.keep_last, "N", "checkpoints that are kept; 0: all")->check(at_least(0));
-  g.show("--log-every-n-steps", o.run.log_every, "N", "steps of which a line of metrics is the mean")->check(at_least(1));
-  g.show("--val-frequency", o.run.validate_every, "N", "epochs between looks at the held-out pairs; 0: none")->check(at_least(0));
+  g.show("--keep-last", o.run.keep_last, "N", "number of checkpoints to keep; 0: all")->check(at_least(0));
+  g.show("--log-every-n-steps", o.run.log_every, "N", "steps averaged in a line of metrics")->check(at_least(1));
+  g.show("--val-frequency", o.run.validate_every, "N", "epochs between validations on the held-out pairs; 0: none")
+      ->check(at_least(0));
   g.show("--zeroshot-frequency", o.run.look_every, "N", "epochs between zero-shot evaluations; 0: none")->check(at_least(0));
-  auto* data = g.add("--zeroshot-data", o.zeroshot_data, "PATH", "labelled pictures, as clipx eval zeroshot takes them");
-  data->needs(g.add("--classes", o.classes, "FILE", "of --zeroshot-data"));
-  g.add("--templates", o.templates, "FILE", "of --zeroshot-data (default: built in)");
-  g.add("--report-to", texts.reports, "NAME", "tensorboard: event files beside the JSON lines")
+  auto* data = g.add("--zeroshot-data", o.zeroshot_data, "PATH", "labelled images, as clipx eval zeroshot takes them");
+  data->needs(g.add("--classes", o.classes, "FILE", "classes of --zeroshot-data"));
+  g.add("--templates", o.templates, "FILE", "templates of --zeroshot-data (default: built-in ones)");
+  g.add("--report-to", texts.reports, "NAME", "tensorboard: also write TensorBoard event files")
       ->check(is_member({"tensorboard"}, ""));
 }
 }  // namespace
 
 void add_train(command& app, action& run) {
-  auto* verb = app.add_subcommand("train", "Trains a model on pairs of pictures and captions.");
+  auto* verb = app.add_subcommand("train", "Trains a model on pairs of images and captions.");
   auto o = std::make_shared<train_options>();
   auto texts = std::make_shared<train_texts>();
   add_data({*verb, "Data"}, *o, *texts);
@@ -203,7 +202,8 @@ void add_train(command& app, action& run) {
 
   o->model.add_training(*verb);
   verb->footer(
-      "The run's folder gets metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves; --resume latest goes on.\n"
+      "The run's folder holds metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves, --resume latest "
+      "continues.\n"
       "Example: clipx train --train-data \"pairs-{0000..0008}.tar\" --model ViT-B-32 --tokenizer bpe_simple_vocab_16e6.txt.gz\n"
       "  --batch-size 256 --epochs 30 --lr 1e-3 --warmup 200 --precision bf16");
   verb->callback([=, &run] {

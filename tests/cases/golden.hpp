@@ -1,6 +1,6 @@
 // Golden files: the tiny checkpoints of tests/golden/models, loaded by the library's own reader, against what PyTorch computes on
-// them. Bars (relative to a tensor's largest entry): double 1e-10; float 1e-5 on unit rows, 1e-6 on the loss, 1e-4 on gradients;
-// bf16 by the cosine of embeddings.
+// them. Bars (relative to a tensor's largest entry): double 1e-10; float 1e-5 on L2-normalized embeddings, 1e-6 on the loss, 1e-4
+// on gradients; bf16 by the cosine of embeddings.
 #pragma once
 #include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/loss/contrastive.hpp>
@@ -20,7 +20,7 @@ golden_bars bars() {
   else return {0, 0, 0, 0, 0.9995};
 }
 
-/// Rows of unit length: each by its cosine and, but for bf16, by its largest error.
+/// L2-normalized rows: each by its cosine and, but for bf16, by its largest error.
 template <class T>
 void compare_unit_rows(const std::string& what, const host& got, const host& want, dim rows) {
   INFO(what);
@@ -98,7 +98,7 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
     const auto cosine_table = clipx::cosines(d, unit[0], unit[1]);
     host logits;
     for (A c : cosine_table) logits.push_back(scale * static_cast<double>(c));
-    // an embedding's error reaches a cosine times the other's length, 1
+    // an embedding's error reaches a cosine times the norm of the other, 1
     compare(prefix + "logits_per_image", logits, g.values(prefix + "logits_per_image"), b.unit, scale);
     // Batch statistics: moving every weight and pixel by half a float step moves this loss by 7.1e-7 (root mean square of twelve
     // draws in float64), and four deviations of that are allowed; PyTorch's own float32 is 8.6e-7 away.

@@ -1,5 +1,5 @@
 // Ten steps of training against open_clip's own loop (tests/golden/training.py): the loss of each step, and every weight and
-// running statistic after the last. Bars, relative to a tensor's length:
+// running statistic after the last. Bars, relative to a tensor's norm:
 //   double  losses 1e-10; weights 1e-7, of which 6e-8 are the file's float32
 //   float   against PyTorch's float32: losses 1e-5; weights 1e-4, of which the script leaves 1e-5 to PyTorch's own distance
 //           A ReLU of the ResNet that is at its kink in some step may fall the other way, and the losses after it differ by 1e-5 to
@@ -69,11 +69,11 @@ trained train(Backend& d, const clipx::checkpoint& source, const clipx::gradient
   return out;
 }
 
-/// |got - want| <= bar * |want| + slack, lengths of vectors.
+/// |got - want| <= bar * |want| + slack, norms of vectors.
 inline void compare_lengths(const std::string& what, const host& got, const host& want, double bar, double slack = 0) {
   REQUIRE(got.size() == want.size());
   const double error = distance(got, want), limit = bar * norm(want) + slack;
-  INFO(what << ": error " << error << ", of its length " << error / norm(want) << ", error / limit " << error / limit);
+  INFO(what << ": error " << error << ", relative to its norm " << error / norm(want) << ", error / limit " << error / limit);
   CHECK(error <= limit);
 }
 

@@ -170,7 +170,7 @@ void arena_settles(Backend& d) {
   CHECK(d.memory().capacity() == held);
 }
 
-/// A recorded forward gives the bits of a direct one, again and for other pictures; and what it cannot do is an error.
+/// A recorded forward gives the bits of a direct one, again and for other images; and what it cannot do is an error.
 template <class Backend, class Encoder>
 void replay_equals_direct(Backend& d, const clipx::clip_config& c) {
   if constexpr (Backend::fast::replay) {

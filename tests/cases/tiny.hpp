@@ -31,11 +31,11 @@ struct model_case {
   clipx::clip_config config;
   bool training = false;
   clipx::keep kept = clipx::keep::everything;
-  dim patches = 0;  // of each picture that go on; 0: all
+  dim patches = 0;  // of each image that go on; 0: all
   std::string name() const {
     return clipx::cat(config.vision.policy().name(), training ? ", batch statistics" : "", patches ? ", patch dropout" : "");
   }
-  /// Rows of the class tokens and of `patches` patches of each of N pictures, others for each.
+  /// Rows of the class tokens and of `patches` patches of each of N images, others for each.
   std::vector<std::int32_t> chosen(dim N) const {
     std::vector<std::int32_t> rows;
     const dim L = patches ? config.vision.as<clipx::vit_config>().tokens() : 0;

@@ -1,4 +1,4 @@
-// Pictures. The first byte: bit 0 the pipeline, bits 1 and 2 the way of resizing, bit 3 the filter, the rest the size of the
+// Images. The first byte: bit 0 the pipeline, bits 1 and 2 the way of resizing, bit 3 the filter, the rest the size of the
 // result; then the file. What is decoded is as large as it says and, unless it is huge, can be resized.
 #include <clipx/core/error.hpp>
 #include <clipx/image/decode.hpp>

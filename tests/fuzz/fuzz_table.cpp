@@ -1,4 +1,4 @@
-// Tables of pictures and captions. The first byte is the separator.
+// Tables of images and captions. The first byte is the separator.
 #include <clipx/core/error.hpp>
 #include <clipx/data/table-inl.hpp>
 #include <cstdint>

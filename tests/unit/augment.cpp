@@ -31,7 +31,7 @@ image picture(dim number) {
   return out;
 }
 
-/// A picture, a plan for it, and the pixels that it should give.
+/// An image, a plan for it, and the pixels that it should give.
 struct golden_case {
   std::string name;
   image from;
@@ -82,7 +82,7 @@ augment_plan plan_of(const augmentation& o, dim w, dim h, std::uint64_t place) {
 
 }  // namespace
 
-TEST_CASE("augment: crops, flips and colours equal torchvision's through Pillow", "[image]") {
+TEST_CASE("augment: crops, flips and colors equal torchvision's through Pillow", "[image]") {
   const auto all = cases();
   REQUIRE(all.size() > 50);
   resize_scratch scratch;
@@ -139,7 +139,7 @@ TEST_CASE("augment: numbers by place are the same everywhere", "[image]") {
 }
 
 TEST_CASE("augment: what is drawn", "[image]") {
-  SECTION("crops lie in the picture and have the area and the ratio asked for") {
+  SECTION("crops lie in the image and have the area and the ratio asked for") {
     augmentation o;
     o.scale_min = 0.2;
     o.scale_max = 0.7;
@@ -157,7 +157,7 @@ TEST_CASE("augment: what is drawn", "[image]") {
     }
     CHECK(least < 0.21);
     CHECK(most > 0.69);
-    CHECK(std::abs(log_ratio / 4000) < 0.03);  // 0 but for tall crops that do not fit: the picture is wide
+    CHECK(std::abs(log_ratio / 4000) < 0.03);  // 0 but for tall crops that do not fit: the image is wide
     CHECK(corners.size() == 4);
   }
   SECTION("open_clip's defaults: a crop and nothing else") {
@@ -219,7 +219,7 @@ TEST_CASE("augment: what is drawn", "[image]") {
   }
 }
 
-TEST_CASE("augment: a coarse picture is resized twice", "[image]") {
+TEST_CASE("augment: a coarse image is resized twice", "[image]") {
   image p = make_image(pixel_mode::rgb, 40, 30);
   for (std::size_t i = 0; i < p.data.size(); ++i) p.data[i] = static_cast<std::uint8_t>(i * i % 251);
   augment_plan plan;
@@ -280,7 +280,7 @@ TEST_CASE("augment: what is refused", "[image]") {
   augment_plan plan;
   plan.crop = {5, 5, 6, 5};
   CHECK_THAT(message([&] { augment(p, plan, 4, filter::bicubic, out.data(), scratch); }),
-             Contains("does not lie in a picture of 10 x 10"));
+             Contains("does not lie in an image of 10 x 10"));
   plan.crop = {0, 0, 4, 4};
   CHECK_THAT(message([&] { augment(make_image(pixel_mode::gray, 10, 10), plan, 4, filter::bicubic, out.data(), scratch); }),
              Contains("RGB"));

@@ -117,7 +117,7 @@ TEST_CASE("clipx classify") {
     }
     CHECK(sum == Approx(1).epsilon(1e-12));
   };
-  SECTION("JSON, a line a picture, in input order; folders stand for their pictures, - for standard input") {
+  SECTION("JSON, a line an image, in input order; folders stand for their images, - for standard input") {
     const auto r = w.run(w.with_model({"classify", "--json", "--labels", " cat,the red cat , of", w.pictures[2], w.dir / "p"}));
     CHECK(r.code == 0);
     CHECK(r.err.empty());
@@ -175,7 +175,7 @@ TEST_CASE("clipx classify") {
     CHECK_THAT(w.refusal({"classify", "--labels", "a", w.pictures[0], "--model", copy}),
                Contains("templates.txt") && Contains("{}"));
   }
-  SECTION("a picture that cannot be read is named, the others are ranked, and the exit code says so") {
+  SECTION("an image that cannot be read is named, the others are ranked, and the exit code says so") {
     const auto r =
         w.run(w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", w.broken, w.pictures[0], w.dir / "none.png"}));
     CHECK(r.code == 1);
@@ -205,7 +205,7 @@ TEST_CASE("clipx classify") {
     CHECK_THAT(refusal({"--labels", "a", "--templates", w.dir / "templates", p}), Contains("{}"));
     CHECK_THAT(refusal({"--labels", "a", "--templates", w.dir / "no-classes", p}), Contains("template"));
     fs::create_directory(w.dir.path / "empty");
-    CHECK_THAT(refusal({"--labels", "a", w.dir / "empty"}), Contains("empty") && Contains("expected pictures"));
+    CHECK_THAT(refusal({"--labels", "a", w.dir / "empty"}), Contains("empty") && Contains("expected images"));
   }
 }
 

@@ -1,4 +1,4 @@
-// The clipx program for the tests of its verbs: a folder with a model and pictures that the test wrote, and what came of a run.
+// The clipx program for the tests of its verbs: a folder with a model and images that the test wrote, and what came of a run.
 #pragma once
 #include <sys/wait.h>
 
@@ -37,7 +37,7 @@ inline std::string quoted(const std::string& text) {
   return s + "'";
 }
 
-/// A folder with a model `m`, three pictures and one file that is none; and the program, run in it.
+/// A folder with a model `m`, three images and one file that is none; and the program, run in it.
 struct workplace {
   temporary_folder dir;
   std::string model = dir / "m";

@@ -68,7 +68,7 @@ TEST_CASE("clipx bench") {
     }
     CHECK(all["arms"][0]["work"][2]["ratio"] == 1.0);
   }
-  SECTION("own pictures and texts, arms in the order asked for, and the table") {
+  SECTION("own images and texts, arms in the order asked for, and the table") {
     write_file(w.dir / "texts", "the cat\nred\n");
     const list more{"--texts", w.dir / "texts", "--arms", "eigen-f64,eigen-f32", "--baseline", "eigen-f32", "--batch",
                     "5",       w.dir / "p"};
@@ -83,7 +83,7 @@ TEST_CASE("clipx bench") {
     const auto table = w.run(arguments);
     CHECK(table.code == 0);
     CHECK(table.err.empty());
-    CHECK_THAT(table.out, Contains("image tower, 5 pictures") && Contains("text tower, 2 texts") && Contains("cosine"));
+    CHECK_THAT(table.out, Contains("image tower, 5 images") && Contains("text tower, 2 texts") && Contains("cosine"));
   }
   SECTION("usage and bad input") {
     for (const list& wrong : {list{"--arms", "gpu"}, list{"--arms", "eigen-f16"}, list{"--batch", "0"}, list{"--batch", "a"},

@@ -40,7 +40,7 @@ TEST_CASE("clipx embed") {
     for (std::size_t i = 0; i < 24; ++i) sum += double(a.values[row * 24 + i]) * double(a.values[row * 24 + i]);
     return std::abs(sum - 1) < 1e-6;
   };
-  SECTION("pictures: unit rows in input order; what cannot be read is left out and listed") {
+  SECTION("images: L2-normalized embeddings in input order; what cannot be read is left out and listed") {
     const auto r = w.run(w.with_model(
         {"embed", "--images", w.pictures[1], w.broken, w.dir / "none.jpg", w.pictures[0], "--out", out, "--batch-size", "2"}));
     CHECK(r.code == 1);
@@ -207,7 +207,7 @@ TEST_CASE("clipx inspect and convert") {
   CHECK(answer(w.dir / "same") == answer(w.model));
   for (auto* other : {"hf", "b"}) {
     const auto a = answer(w.dir / other), b = answer(w.model);
-    // half precision rounds a weight by up to 2^-9; hf also crops another way, so the picture differs a little
+    // half precision rounds a weight by up to 2^-9; hf also crops another way, so the image differs a little
     CHECK(a["labels"][0]["label"] == b["labels"][0]["label"]);
   }
   CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.model}), Contains("--out names another folder"));
@@ -226,7 +226,7 @@ TEST_CASE("clipx eval") {
              tar_of({{"1.png", a}, {"1.cls", "0"}, {"2.png", b}, {"2.json", R"({"cls": 1, "captions": ["cat", "red"]})"}}));
   write_file(w.dir / "set/1.tar", tar_of({{"3.png", c}, {"3.cls", "2\n"}, {"3.txt", "of the cat"}, {"4.txt", "no picture"}}));
   const auto shards = w.dir / "set/{0..1}.tar";
-  SECTION("zero-shot, as classify ranks the same pictures") {
+  SECTION("zero-shot, as classify ranks the same images") {
     const auto r = w.run(w.with_model({"eval", "zeroshot", "--data", shards, "--classes", w.dir / "classes", "--json"}));
     INFO(r.err);
     CHECK(r.code == 0);
@@ -265,7 +265,7 @@ TEST_CASE("clipx eval") {
         json::parse(w.run(w.with_model({"eval", "zeroshot", "--data", w.dir / "folder/", "--classes", w.dir / "classes", "--json"}))
                         .out)["dataset"] == "folder");
   }
-  SECTION("retrieval, several captions a picture") {
+  SECTION("retrieval, several captions an image") {
     write_file(w.dir / "set/1.tar", tar_of({{"3.png", c}, {"3.txt", "of the cat"}}));
     write_file(w.dir / "set/0.tar",
                tar_of({{"1.png", a}, {"1.txt", "a"}, {"2.png", b}, {"2.json", R"({"captions": ["cat", "red"]})"}}));
@@ -297,8 +297,8 @@ TEST_CASE("clipx eval") {
     CHECK_THAT(refusal(w.dir / "set/{0..1.tar"), Contains("brace"));
     CHECK_THAT(refusal(w.pictures[0]), Contains("not a tar file"));
     fs::create_directory(w.dir.path / "empty");
-    CHECK_THAT(refusal(w.dir / "empty"), Contains("expected pictures"));
-    CHECK_THAT(refusal(w.dir / "empty", "retrieval"), Contains("expected pictures"));
+    CHECK_THAT(refusal(w.dir / "empty"), Contains("expected images"));
+    CHECK_THAT(refusal(w.dir / "empty", "retrieval"), Contains("expected images"));
     CHECK_THAT(refusal(w.dir / "p", "retrieval"), Contains("captions"));
     write_file(w.dir / "u.tar", tar_of({{"1.png", a}, {"1.txt", "x"}}));
     CHECK_THAT(refusal(w.dir / "u.tar"), Contains("u.tar:1") && Contains("expected a label"));

@@ -12,7 +12,7 @@ using namespace program;
 
 namespace {
 
-/// Forty pictures of noise in two shards, a caption for each.
+/// Forty images of noise in two shards, a caption for each.
 struct corpus : workplace {
   std::string shards = dir / "s-{0..1}.tar", runs = dir / "runs";
   corpus() {
@@ -218,15 +218,15 @@ TEST_CASE("clipx train refuses") {
   CHECK(!fs::exists(w.runs + "/z"));
 }
 
-TEST_CASE("pictures and captions find each other") {
+TEST_CASE("images and captions find each other") {
   // Three pairs, of which the first two have one caption.
   const std::vector<double> cosines{0.9, 0.9, 0.8, 0.5, 0.5, 0.7, 0.1, 0.1, 0.6};
   const std::vector<std::string> captions{"a cat", "a cat", "a dog"};
   const scoring contrastively(loss_policy::of<contrastive>(), {std::log(2.0)}),
       by_sigmoid(loss_policy::of<sigmoid>(), {std::log(2.0), -3});
   const auto m = evaluate_pairs<double>(cosines, captions, contrastively, 3);
-  CHECK(m.text_recall[0] == Approx(2.0 / 3));  // the second picture likes the dog better
-  CHECK(m.image_recall[0] == Approx(0.5));     // the dog's best picture is the first one
+  CHECK(m.text_recall[0] == Approx(2.0 / 3));  // the second image likes the dog better
+  CHECK(m.image_recall[0] == Approx(0.5));     // the dog's best image is the first one
   CHECK(m.image_recall[1] == Approx(1));
   // A model that scores all alike, or with NaN, finds nothing but what ties leave to the first index.
   const std::vector<std::string> four{"a", "b", "c", "d"};

@@ -244,7 +244,7 @@ TEMPLATE_TEST_CASE("cpu kernels: layernorm", "[cpu]", float, bf16) {
     }
 }
 
-TEMPLATE_TEST_CASE("cpu kernels: batchnorm and unit rows", "[cpu]", float, bf16) {
+TEMPLATE_TEST_CASE("cpu kernels: batchnorm and L2-normalized embeddings", "[cpu]", float, bf16) {
   using T = TestType;
   for (dim rows : {7, 33, 257, 2500})
     for (dim cols : sizes) {
@@ -366,7 +366,7 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
   check(y, [&](dim r, dim c) { return expected{std::min(0.5, std::max(-1.0, x(r, c))), 0}; });
 }
 
-TEMPLATE_TEST_CASE("cpu kernels: pictures", "[cpu]", float, bf16) {
+TEMPLATE_TEST_CASE("cpu kernels: images", "[cpu]", float, bf16) {
   using T = TestType;
   const window windows[] = {
       {7, 5, 3, 3, 2, 1, 0}, {8, 8, 33, 2, 2, 0, 1}, {6, 9, 7, 3, 1, 1, 0}, {50, 1, 31, 50, 50}, {7, 7, 5, 2, 2}};

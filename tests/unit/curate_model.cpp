@@ -95,7 +95,7 @@ TEST_CASE("curate, model: the cosine of image and caption") {
     CHECK(facts.at("keep") == true);
   }
   CHECK(f.removed("{\"step\": \"filter\", \"score\": true}").size() == 1);
-  CHECK_THAT(contents(f.dir / "out/report.html"), Contains("Share of samples at or above"));
+  CHECK_THAT(contents(f.dir / "out/report.html"), Contains("Fraction of samples at or above"));
 }
 
 TEST_CASE("curate, model: SemDeDup over shards equals one over all rows") {

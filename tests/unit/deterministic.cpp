@@ -106,11 +106,11 @@ TEST_CASE("deterministic: a row of a product does not depend on its place") {
       CHECK(other == 0);
     }
 }
-TEST_CASE("deterministic: a picture's embedding in a vision transformer") {
+TEST_CASE("deterministic: an image's embedding in a vision transformer") {
   same_images<float, vit>(tiny::vit());
   same_images<bf16, vit>(tiny::vit());
 }
-TEST_CASE("deterministic: a picture's embedding in a ModifiedResNet") {
+TEST_CASE("deterministic: an image's embedding in a ModifiedResNet") {
   same_images<float, modified_resnet>(tiny::resnet());
   same_images<bf16, modified_resnet>(tiny::resnet());
 }

@@ -102,9 +102,9 @@ TEST_CASE("data sets that cannot be measured") {
   };
   CHECK_THAT(labelled(member("a.jpg", "x") + member("a.txt", "y")), Contains("x.tar:a: expected a label"));
   CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "cat")), Contains("whole number") && Contains("\"cat\""));
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "3")), Contains("picture 0") && Contains("0 to 2, got 3"));
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "3")), Contains("image 0") && Contains("0 to 2, got 3"));
   CHECK_THAT(labelled(member("a.jpg", "x") + member("a.json", "{")), Contains("sample a") && Contains("not JSON"));
-  CHECK_THAT(labelled(member("a.cls", "0")), Contains("expected pictures, found none"));
+  CHECK_THAT(labelled(member("a.cls", "0")), Contains("expected images, found none"));
   CHECK_THAT(message([&] { image_dataset::captioned(p.dir / "1.tar"); }), Contains("expected captions"));
   CHECK_THAT(message([&] { image_dataset::labelled(p.shards, {}); }), Contains("names of its classes"));
   std::filesystem::create_directories(p.dir.path / "set/none of them");

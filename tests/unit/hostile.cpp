@@ -55,7 +55,7 @@ TEST_CASE("hostile: more added tokens than any tokenizer has") {
              Contains("t.json") && Contains("10,000"));
 }
 
-TEST_CASE("hostile: a line as a picture") {
+TEST_CASE("hostile: a line as an image") {
   image line;
   line.mode = pixel_mode::gray;
   line.width = longest_side + 1;

@@ -1,4 +1,4 @@
-// Damaged picture files: a clipx::error that names the file, or a picture; never a crash, never memory for sizes that lie.
+// Damaged image files: a clipx::error that names the file, or an image; never a crash, never memory for sizes that lie.
 #include <clipx/core/error.hpp>
 #include <clipx/image/decode.hpp>
 #include <clipx/image/preprocess.hpp>
@@ -39,7 +39,7 @@ buffer bytes(std::string_view text) {
   return {all.begin(), all.end()};
 }
 
-/// What decoding said; empty where it gave a picture, which must be whole and go through the rest of the pipeline.
+/// What decoding said; empty where it gave an image, which must be whole and go through the rest of the pipeline.
 std::string outcome(const buffer& file) {
   image picture;
   try {
@@ -212,7 +212,7 @@ TEST_CASE("image: rules of PNG", "[image]") {
   };
   CHECK_THAT(header(24, 16), Contains("16 bits"));  // palettes have 8 bits at most
   CHECK_THAT(header(24, 3), Contains("3 bits"));
-  CHECK_THAT(header(25, 5), Contains("colour type 5"));
+  CHECK_THAT(header(25, 5), Contains("color type 5"));
   CHECK(header(26, 1) != "");
   CHECK(header(27, 1) != "");
   CHECK(header(28, 2) != "");
@@ -261,7 +261,7 @@ TEST_CASE("image: a JPEG of thousands of scans", "[image]") {
 }
 #endif
 
-TEST_CASE("image: what is not a picture", "[image]") {
+TEST_CASE("image: what is not an image", "[image]") {
   CHECK_THAT(outcome({}), Contains("empty"));
   CHECK(outcome(bytes("a photo of a cat\n")) != "");
   CHECK(outcome(bytes("{\"a\": 1}")) != "");

@@ -200,7 +200,7 @@ TEST_CASE("image: BMP files that are refused", "[image]") {
   CHECK_THAT(with(14, "\x29"), Contains("a header of 41 bytes"));
   CHECK_THAT(with(28, "\2"), Contains("2 bits a pixel"));
   CHECK_THAT(with(30, "\5"), Contains("compression 5"));
-  CHECK_THAT(with(46, std::string("\1\0\1", 3)), Contains("65537 colours"));
+  CHECK_THAT(with(46, std::string("\1\0\1", 3)), Contains("65537 colors"));
   CHECK_THAT(with(18, std::string(4, '\0')), Contains("0 x 4"));
   CHECK_THAT(with(18, "\xff\xff\xff\x7f"), Contains("expected 1 to 178956970"));
   CHECK_THAT(with(30, "\1"), Contains("run lengths give"));

@@ -20,7 +20,7 @@ const safetensors& golden() {
   return file;
 }
 
-/// Names of the pictures that begin with `prefix`.
+/// Names of the images that begin with `prefix`.
 std::vector<std::string> pictures(std::string_view prefix) {
   std::vector<std::string> out;
   for (auto& t : golden().tensors())
@@ -75,7 +75,7 @@ std::string difference(const tensor_info& want, const image& got, closeness limi
   return cat(differing, " of ", want.bytes, " values differ, by ", worst, " at most and ", total, " on average; ", first);
 }
 
-/// Pillow's name of the mode, and whether there is a transparent colour.
+/// Pillow's name of the mode, and whether there is a transparent color.
 std::string mode_of(const image& p) {
   constexpr const char* names[] = {"1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16"};
   return cat(names[static_cast<int>(p.mode)], p.transparency ? " transparency" : "");
@@ -113,7 +113,7 @@ void check(const std::string& name, closeness limit, bool any_mode) {
   }
 }
 
-/// A section for each picture.
+/// A section for each image.
 void check_all(std::string_view prefix, closeness limit = {}, bool any_mode = false) {
   const auto names = pictures(prefix);
   REQUIRE(!names.empty());
@@ -125,7 +125,7 @@ void check_all(std::string_view prefix, closeness limit = {}, bool any_mode = fa
 }  // namespace
 
 TEST_CASE("image: PNG files of every mode equal Pillow's", "[image]") { check_all("png_"); }
-TEST_CASE("image: pictures of every shape equal Pillow's", "[image]") { check_all("size_"); }
+TEST_CASE("image: images of every shape equal Pillow's", "[image]") { check_all("size_"); }
 TEST_CASE("image: BMP files equal Pillow's", "[image]") { check_all("bmp_"); }
 TEST_CASE("image: GIF files equal Pillow's", "[image]") {
   if (gif_decoder() == "none") WARN("skipped: no giflib");
@@ -145,7 +145,7 @@ TEST_CASE("image: JPEG files equal Pillow's", "[image]") {
       }
 }
 
-TEST_CASE("image: the normalised tensor has torchvision's bits", "[image]") {
+TEST_CASE("image: the normalized tensor has torchvision's bits", "[image]") {
   const auto* want = golden().find("png_rgb8/open_clip.tensor");
   REQUIRE(want);
   REQUIRE(want->type == dtype::f32);

@@ -175,7 +175,7 @@ TEST_CASE("loader: what cannot be used is counted, named and left out") {
     CHECK_THAT(why[0], Contains("a.tar: a1: not an image"));
     CHECK_THAT(why[1], Contains("a.tar: a2: expected a caption (txt), got none"));
     CHECK_THAT(why[2], Contains("a.tar: a3: expected a caption, got an empty text"));
-    CHECK_THAT(why[3], Contains("a.tar: a4: expected a picture"));
+    CHECK_THAT(why[3], Contains("a.tar: a4: expected an image"));
     CHECK_THAT(why[4], Contains("a.tar: a5: WebP"));
     CHECK_THAT(why[5], Contains("a.tar: a7"));
     CHECK_THAT(why[6], Contains("b.tar: byte") && Contains("rest of the shard"));
@@ -246,7 +246,7 @@ TEST_CASE("loader: data that gives no batch is an error, not an endless search")
   CHECK_THAT(bad([](loader_config& o) { o.held_out = true; }), Contains("hold_out"));
   CHECK_THAT(bad([](loader_config& o) { o.shuffle = std::size_t(1) << 40; }), Contains("shuffle"));
   std::filesystem::create_directory(dir / "bare");
-  CHECK_THAT(bad([&](loader_config& o) { o.data = {dir / "bare"}; }), Contains("bare") && Contains("expected pictures"));
+  CHECK_THAT(bad([&](loader_config& o) { o.data = {dir / "bare"}; }), Contains("bare") && Contains("expected images"));
 }
 
 TEST_CASE("loader: what a thread throws comes to the caller; a loader dropped at any time ends") {
@@ -332,7 +332,7 @@ TEST_CASE("loader: a part is held out by key") {
   for (auto& k : held) CHECK(rest.count(k) == 0);
 }
 
-TEST_CASE("loader: without augmentation pictures are those of evaluation") {
+TEST_CASE("loader: without augmentation images are those of evaluation") {
   const temporary_folder dir;
   write_file(dir / "1.ppm", ppm(1, 30, 17));
   write_file(dir / "1.txt", "one");

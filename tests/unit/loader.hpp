@@ -11,7 +11,7 @@
 using namespace clipx;
 using list = std::vector<std::string>;
 
-/// A PPM picture that its number tells from the others.
+/// A PPM image that its number tells from the others.
 inline std::string ppm(int number, int w = 12, int h = 9) {
   std::string out = cat("P6 ", w, " ", h, " 255\n");
   for (int i = 0; i < w * h * 3; ++i) out += static_cast<char>(number * 31 + i * (1 + number % 5));

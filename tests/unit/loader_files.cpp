@@ -28,7 +28,7 @@ TEST_CASE("loader: tables") {
     const auto why = l.report().first_skipped;
     REQUIRE(why.size() == 3);
     CHECK_THAT(why[0], Contains("none.ppm: cannot be opened"));
-    CHECK_THAT(why[1], Contains("row 6: expected the path of a picture"));
+    CHECK_THAT(why[1], Contains("row 6: expected the path of an image"));
     CHECK_THAT(why[2], Contains("img/3.ppm: expected a caption"));
   }
   c.shuffle = 2;  // rows are permuted whole, however small the buffer
@@ -59,7 +59,7 @@ TEST_CASE("loader: tables") {
   CHECK(refused("filepath,title\n") == "no error");
 }
 
-TEST_CASE("loader: folders of pictures with texts") {
+TEST_CASE("loader: folders of images with texts") {
   const temporary_folder dir;
   std::filesystem::create_directory(dir / "b.d");
   write_file(dir / "1.ppm", ppm(1));

@@ -364,10 +364,10 @@ TEST_CASE("report: facts, figures and curves") {
     charts.push_back(page.substr(at, page.find('"', at) - at));
   }
   CHECK(charts == std::vector<std::string>{"loss", "learning rate", "logit scale", "pairs per second",
-                                           "share of time spent waiting for data", "val_loss", "val_&lt;r1&gt;", "zeroshot_x"});
+                                           "fraction of time spent waiting for data", "val_loss", "val_&lt;r1&gt;", "zeroshot_x"});
   for (const auto& text : {page, picture}) CHECK(count(text, "prefers-color-scheme:dark") >= 1);
 
-  // The picture: the loss as it is, in two parts about the NaN, the loss smoothed, the held-out loss with its three marks.
+  // The image: the loss as it is, in two parts about the NaN, the loss smoothed, the held-out loss with its three marks.
   const auto raw = paths(picture, "one raw"), bold = paths(picture, "one"), held = paths(picture, "two");
   REQUIRE((raw.size() == 1 && bold.size() == 1 && held.size() == 1));
   CHECK(raw[0].size() == 59 + 2);

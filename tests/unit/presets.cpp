@@ -1,4 +1,4 @@
-// The model zoo: parameter counts of the spec's table (section 1.2), and initialisation by its rules (section 9.3).
+// The model zoo: parameter counts of the spec's table (section 1.2), and initialization by its rules (section 9.3).
 #include <clipx/architectures/list.hpp>
 #include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/core/params.hpp>
@@ -161,7 +161,7 @@ void check_initialisation(const clip_config& c) {
 
 }  // namespace
 
-TEST_CASE("initialisation: each rule within the error of its sample") {
+TEST_CASE("initialization: each rule within the error of its sample") {
   clip_config c;
   c.embed_dim = 48;
   c.act = activation::gelu;

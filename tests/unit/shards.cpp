@@ -185,9 +185,9 @@ TEST_CASE("shards: files and folders") {
   write_file(dir / "empty.tar", "");
   CHECK_THAT(named(dir / "empty.tar"), Contains("empty.tar") && Contains("empty"));
 
-  CHECK_THAT(message([&] { list_images(dir.path.string()); }), Contains("expected pictures") && Contains("got none"));
+  CHECK_THAT(message([&] { list_images(dir.path.string()); }), Contains("expected images") && Contains("got none"));
   CHECK_THAT(message([&] { list_images(dir / "a.tar"); }), Contains("expected a folder"));
-  std::filesystem::create_directories(dir.path / "b/c.png");  // a folder with a picture's name
+  std::filesystem::create_directories(dir.path / "b/c.png");  // a folder with an image's name
   for (auto* name : {"z.PNG", "b/y.jpeg", "b/c.png/x.gif", "notes.txt"}) write_file(dir / name, "x");
   CHECK(list_images(dir.path.string()) == list{dir / "b/c.png/x.gif", dir / "b/y.jpeg", dir / "z.PNG"});
 }

@@ -67,7 +67,7 @@ TEST_CASE("prompts: files") {
   }
 }
 
-TEST_CASE("classifier: normalise, average, normalise; equal texts are encoded once") {
+TEST_CASE("classifier: normalize, average, normalize; equal texts are encoded once") {
   prompt_set set{{"x", "y"}, {{"a", "b", "a"}, {"b"}}};
   list asked;
   const auto c = make_classifier(set, [&](std::span<const std::string> texts) {
@@ -121,7 +121,7 @@ TEST_CASE("ranking by the sigmoid loss: each label by itself") {
 }
 
 TEST_CASE("zero-shot metrics by hand") {
-  // 5 pictures, 6 classes; the labels stand at the ranks 1, 2, 6, 1 and 1, the last by a tie that goes to the smaller index.
+  // 5 images, 6 classes; the labels stand at the ranks 1, 2, 6, 1 and 1, the last by a tie that goes to the smaller index.
   const std::vector<double> cosines{
       0.9, 0.1, 0.2, 0.3, 0.4, 0.5,  //
       0.9, 0.8, 0.2, 0.3, 0.4, 0.5,  //
@@ -136,12 +136,12 @@ TEST_CASE("zero-shot metrics by hand") {
   CHECK(m.right_at_5 == 4);
   CHECK(m.acc1 == 0.6);
   CHECK(m.acc5 == 0.8);
-  CHECK(m.mean_per_class_recall == Approx((1.0 + 0.0 + 1.0) / 3).epsilon(1e-15));  // classes 0, 1 and 3 have pictures
+  CHECK(m.mean_per_class_recall == Approx((1.0 + 0.0 + 1.0) / 3).epsilon(1e-15));  // classes 0, 1 and 3 have images
   CHECK(m.ties == std::vector<dim>{4});
   CHECK_THAT(message([&] {
                evaluate_zero_shot<double>(cosines, std::vector<dim>{0, 1, 6, 3, 0}, 6);
              }),
-             Contains("picture 2") && Contains("0 to 5, got 6"));
+             Contains("image 2") && Contains("0 to 5, got 6"));
   CHECK_THAT(message([&] { evaluate_zero_shot<double>(cosines, std::vector<dim>{}, 6); }), Contains("at least one"));
   const auto one = evaluate_zero_shot<double>(std::vector<double>{0.5}, std::vector<dim>{0}, 1);  // fewer classes than five
   CHECK(one.acc5 == 1);
@@ -188,19 +188,19 @@ TEST_CASE("templates: of a file, else the model's own, else built in") {
 }
 
 TEST_CASE("retrieval metrics by hand") {
-  // 3 pictures with 2, 1 and 1 captions; rows are captions, columns pictures.
+  // 3 images with 2, 1 and 1 captions; rows are captions, columns images.
   const std::vector<float> cosines{
-      0.9f, 0.1f, 0.2f,  // of picture 0: first
-      0.3f, 0.8f, 0.5f,  // of picture 0: third
-      0.4f, 0.4f, 0.1f,  // of picture 1: second, a tie that goes to picture 0
-      0.1f, 0.2f, 0.6f,  // of picture 2: first
+      0.9f, 0.1f, 0.2f,  // of image 0: first
+      0.3f, 0.8f, 0.5f,  // of image 0: third
+      0.4f, 0.4f, 0.1f,  // of image 1: second, a tie that goes to image 0
+      0.1f, 0.2f, 0.6f,  // of image 2: first
   };
   const std::vector<dim> image_of{0, 0, 1, 2};
   const auto m = evaluate_retrieval<float>(cosines, image_of, 3, {1, 2, 3});
   CHECK(m.image_recall[0] == Approx(0.5));
   CHECK(m.image_recall[1] == Approx(0.75));
   CHECK(m.image_recall[2] == Approx(1.0));
-  // picture 0 finds its first caption first, picture 1 a caption of picture 0 before its own, picture 2 its own first
+  // image 0 finds its first caption first, image 1 a caption of image 0 before its own, image 2 its own first
   CHECK(m.text_recall[0] == Approx(2.0 / 3));
   CHECK(m.text_recall[1] == Approx(1.0));
   CHECK(evaluate_retrieval<float>(cosines, image_of, 3).k == std::vector<dim>{1, 5, 10});
@@ -248,7 +248,7 @@ TEST_CASE("retrieval counts are those of whole columns, however texts come in ba
   CHECK_THAT(message([&] { counter.add(std::span<const float>(cosines).first(images - 1)); }), Contains("11 images"));
 }
 
-TEST_CASE("cosines of unit rows, in chunks") {
+TEST_CASE("cosines of L2-normalized embeddings, in chunks") {
   eigen<double> d;
   embeddings<double> x{{}, 2}, y{{1, 0, 0, 1, -0.6, 0.8}, 2};
   for (int i = 0; i < 1500; ++i) x.values.insert(x.values.end(), {std::cos(i), std::sin(i)});

@@ -1,4 +1,4 @@
-// Unit feature rows on the host, and how texts and pictures become them.
+// Unit feature rows on the host, and how texts and images become them.
 #pragma once
 #include <span>
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace clipx {
 
-/// Rows of unit length in host memory, (rows, cols); A is the backend's accumulation type (float, or double for eigen<double>).
+/// L2-normalized rows in host memory, (rows, cols); A is the backend's accumulation type (float, or double for eigen<double>).
 template <class A>
 struct embeddings {
   std::vector<A> values;
@@ -20,7 +20,7 @@ struct embeddings {
 };
 
 namespace detail {
-/// Normalises features on the device and appends them to the host rows.
+/// Normalizes features on the device and appends them to the host rows.
 template <backend B>
 void append_unit_rows(step<B>& s, mat<const scalar_t<B>> features, embeddings<accum_t<B>>& out) {
   using A = accum_t<B>;
@@ -43,7 +43,7 @@ void expect_text_tower() {
 }
 }  // namespace detail
 
-/// Token rows (start to end token, padded or not) to unit rows, in order, about tokens_per_step tokens at a time.
+/// Token rows (start to end token, padded or not) to L2-normalized embeddings, in order, about tokens_per_step tokens at a time.
 template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_tokens(const clip<Architecture, B>& model, std::span<const std::vector<std::int32_t>> rows,
                                     dim tokens_per_step = 4096) {
@@ -88,7 +88,7 @@ inline dim image_count(std::size_t values, dim n, const char* who) {
   return static_cast<dim>(values / one);
 }
 
-/// `fill(step, pixels)` puts (N n n, 3) normalised pixels on the device; their features become unit rows.
+/// `fill(step, pixels)` puts (N n n, 3) normalized pixels on the device; their features become L2-normalized embeddings.
 template <class Architecture, backend B, class Fill>
 embeddings<accum_t<B>> embed_images(const clip<Architecture, B>& model, dim rows, Fill&& fill) {
   embeddings<accum_t<B>> out;
@@ -128,7 +128,7 @@ embeddings<accum_t<B>> embed_normalized(const clip<Architecture, B>& model, std:
       model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) { s.device.upload(mat<const float>(values.data(), rows, 3), pixels); });
 }
 
-/// embed_pixels for one number of pictures, again and again, on a device with fast::replay: the verbs are recorded once, and from
+/// embed_pixels for one number of images, again and again, on a device with fast::replay: the verbs are recorded once, and from
 /// then on a call is an upload, one launch and a download. Not to outlive the device; the model's weights stay where they are.
 template <class Architecture, backend B>
 class replayed_pixels {
@@ -152,7 +152,7 @@ class replayed_pixels {
         })) {}
 
   dim pictures() const { return pictures_; }
-  /// rgb (N, n n 3) -> unit rows (N, D). Error: not the number of pictures that was recorded.
+  /// rgb (N, n n 3) -> L2-normalized embeddings (N, D). Error: not the number of images that was recorded.
   embeddings<A> operator()(std::span<const std::uint8_t> rgb) const {
     expect(static_cast<dim>(rgb.size()) == 3 * rows_,
            [&] { return cat("replayed_pixels: expected ", 3 * rows_, " bytes, got ", rgb.size()); });

@@ -1,4 +1,4 @@
-// load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and pictures in, unit
+// load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and images in, unit
 // rows out.
 #pragma once
 #include <initializer_list>
@@ -45,7 +45,7 @@ inline frozen_role frozen_role_of(std::string_view name, const shape& s) {
   return frozen_role::linear;
 }
 
-/// What encode_pixels has recorded, where the device can: a number of pictures when it comes the second time, the first four of
+/// What encode_pixels has recorded, where the device can: a number of images when it comes the second time, the first four of
 /// them, because each has working memory of its own.
 template <class Architecture, backend B>
 struct replays {};
@@ -146,7 +146,7 @@ class pretrained {
   /// Of the weights in the device's memory, or where the file is mapped.
   dim bytes() const { return bytes_; }
 
-  /// Texts to unit rows (N, D).
+  /// Texts to L2-normalized embeddings (N, D).
   embeddings<A> encode_text(std::span<const std::string> texts) const {
     std::vector<std::vector<std::int32_t>> rows;
     rows.reserve(texts.size());
@@ -156,9 +156,10 @@ class pretrained {
   embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
     return encode_text(std::span<const std::string>(texts.begin(), texts.size()));
   }
-  /// A picture, through the checkpoint's preprocessing, to a unit row (1, D).
+  /// An image, through the checkpoint's preprocessing, to an L2-normalized embedding (1, D).
   embeddings<A> encode_image(const image& picture) const { return encode_pixels(to_pixels(picture, source_.pixels()).data); }
-  /// Pictures already brought to the model's size, (N, n n 3) 8-bit RGB, to unit rows (N, D). Error: a part of an image.
+  /// Images already brought to the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Error: a part of an
+  /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
     if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>) {

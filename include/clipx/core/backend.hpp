@@ -182,12 +182,12 @@ concept backend = backend_types<B> &&
   b.column_stats(x, m);                               // (2, cols): mean and biased variance of every column
   b.batchnorm(x, v.bn, y);                            // x, statistics, weight, bias, eps -> y
   b.batchnorm_backward(v.bn_dy, y, m, m);             // x, statistics, weight, eps, whether they are x's own, dy -> dx, dweight, dbias
-  b.normalize(x, m, m);                               // unit rows (rows, cols) and lengths (rows, 1), floor 1e-12
-  b.normalize_backward(c, c, c, y);                   // unit rows, lengths, dy -> dx
+  b.normalize(x, m, m);                               // L2-normalized embeddings (rows, cols) and norms (rows, 1), floor 1e-12
+  b.normalize_backward(c, c, c, y);                   // L2-normalized embeddings, norms, dy -> dx
 
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
-  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the picture on each side); adjoint
+  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the image on each side); adjoint
   // The optimiser, on (1, n).
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
   b.adamw(adam, c, c, m, m, m);                       // squared norm of all gradients (1, 1) or empty, gradient, parameters, m, v

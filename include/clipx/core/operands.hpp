@@ -23,13 +23,13 @@ struct row_ranges {
   dim rows() const { return count ? host[count] : 0; }
 };
 
-/// A window sliding over N pictures of height x width pixels, one row of `channels` each. Row order of the output:
-/// picture, y, x, with `lead` rows left free before each picture (the class token's place).
+/// A window sliding over N images of height x width pixels, one row of `channels` each. Row order of the output:
+/// image, y, x, with `lead` rows left free before each image (the class token's place).
 struct window {
   dim height, width, channels, kernel, stride, pad = 0, lead = 0;
   constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
   constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
-  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // a picture
+  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // an image
   constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
 };
 

@@ -1,4 +1,4 @@
-// The inner loops of picture resampling as a backend may bring them; image/resize.hpp has the plain ones and says what they
+// The inner loops of image resampling as a backend may bring them; image/resize.hpp has the plain ones and says what they
 // compute.
 #pragma once
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace clipx {
 struct resample_taps {
   std::vector<std::int32_t> lo, n;
   std::vector<std::int32_t> k;  // 22-bit fixed point
-  std::vector<double> w;        // the same before rounding, for 16-bit pictures
+  std::vector<double> w;        // the same before rounding, for 16-bit images
   dim width = 0;                // most taps an output has
   dim size() const { return static_cast<dim>(lo.size()); }
 };

@@ -20,11 +20,12 @@ entry_counts read_counts(const std::string& path);
 
 /// Probability of an entry that `count` texts hold: t / max(count, t).
 double entry_probability(std::uint64_t count, std::uint64_t t);
-/// The share of all matches that are of entries below t, the tail: sum of those counts / sum of all. 0 where there are no matches.
+/// The fraction of all matches that are of entries below t, the tail: sum of those counts / sum of all. 0 where there are no
+/// matches.
 double tail_share(std::span<const std::uint64_t> counts, std::uint64_t t);
-/// The t for which the tail has about this share: of the ascending counts that one up to which, itself included, their sum's share
-/// is nearest (the first of several). MetaCLIP 2 so takes a threshold from one language to another. At least 1. Errors: a share
-/// outside [0, 1], no matches at all.
+/// The t for which the tail has about this fraction: of the ascending counts that one up to which, itself included, their sum's
+/// share is nearest (the first of several). MetaCLIP 2 so takes a threshold from one language to another. At least 1. Errors: a
+/// share outside [0, 1], no matches at all.
 std::uint64_t threshold_of_tail(std::span<const std::uint64_t> counts, double share);
 
 /// The counts by rank as an SVG image, both on logarithmic scales, before and after balancing; `after` may be empty.

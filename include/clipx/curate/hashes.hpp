@@ -27,7 +27,7 @@ hash128 hash_pixels(const image& decoded);
 /// The 64-bit perceptual hash of J. Buchner's imagehash.phash, with a bicubic resize: 8-bit gray (ITU-R 601, as Pillow's "L") at 32
 /// x 32, the 8 x 8 lowest frequencies of its DCT-II, row by row; a bit, from the highest on, says whether one is above the median
 /// of them all. The transform is one of integers (cosines in steps of 2^-20), so that compilers and processors cannot change a bit.
-/// All images of one colour have one hash.
+/// All images of one color have one hash.
 std::uint64_t perceptual_hash(const image& decoded);
 
 /// Finds 64-bit hashes at most `distance` bits apart, without comparing all with all. The bits are cut into distance + 1 + more

@@ -23,7 +23,7 @@ CLIPX_INLINE std::uint64_t hash_of_queries(const query_matcher& queries) {
   return h;
 }
 
-/// A part's share of a match_result, and its lines.
+/// What one part adds to a match_result, and its lines.
 CLIPX_INLINE void match_part(const query_matcher& queries, const std::vector<std::string>& quoted, const caption_part& part,
                              const std::string& field, file_writer put) {
   caption_report report;

@@ -116,10 +116,10 @@ CLIPX_INLINE std::string problems_section(const caption_report& r) {
   return out;
 }
 
-/// The share of samples whose cosine is at least so much: what a threshold would keep.
+/// The fraction of samples whose cosine is at least so much: what a threshold would keep.
 CLIPX_INLINE std::string cosine_chart(const report_facts& facts) {
   if (facts.scored == 0) return "";
-  chart c{"Share of samples at or above a cosine of image and caption", "", {}, 1072, 380};
+  chart c{"Fraction of samples at or above a cosine of image and caption", "", {}, 1072, 380};
   c.x_label = "cosine, in thousandths";
   series points;
   std::uint64_t above = facts.scored;

@@ -17,7 +17,7 @@ struct kmeans_config {
   int threads = 0;  // 0: as many as the machine has; no result depends on it
 };
 
-/// Spherical k-means: centroids (cells, D) of unit length for L2-normalized rows (N, D). It begins with rows that the seed draws,
+/// Spherical k-means: L2-normalized centroids (cells, D) for L2-normalized rows (N, D). It begins with rows that the seed draws,
 /// all different by number; a cell that gets empty takes the row that is farthest from its centroid. Sums are in double, in the
 /// order of the rows. Errors: no cells, more cells than rows, a part of a row.
 std::vector<float> spherical_kmeans(mat<const float> rows, const kmeans_config& config);

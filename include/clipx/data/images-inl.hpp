@@ -22,7 +22,7 @@ CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> p
       for (auto& file : list_images(path)) out.push_back(std::move(file));
     else out.push_back(path);
   }
-  expect(!out.empty(), "no pictures: expected at least one image file, got none");
+  expect(!out.empty(), "no images: expected at least one image file, got none");
   return out;
 }
 

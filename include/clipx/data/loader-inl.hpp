@@ -33,7 +33,7 @@ struct pair_slot {
   std::vector<std::int32_t> ids;  // of the caption
 };
 
-/// What a thread keeps from picture to picture.
+/// What a thread keeps from image to image.
 struct pair_worker {
   image picture;
   resize_scratch scratch;

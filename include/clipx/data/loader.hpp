@@ -16,10 +16,10 @@
 namespace clipx {
 
 struct loader_config {
-  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of pictures,
+  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images,
   /// with the caption in a .txt of the same name.
   std::vector<std::string> data;
-  /// The caption is this field of the JSON beside the picture, a text or a list of them; "": it is the .txt.
+  /// The caption is this field of the JSON beside the image, a text or a list of them; "": it is the .txt.
   std::string caption_field;
   /// Of several captions one is drawn in each epoch; false: the first is taken.
   bool draw_captions = true;
@@ -42,7 +42,7 @@ struct loader_config {
   std::uint64_t hold_out = 0;
   bool held_out = false;
 
-  /// Pictures are made RGB and then augmented to preprocess.size, with its filter. Without augmentation all of preprocess holds, as
+  /// Images are made RGB and then augmented to preprocess.size, with its filter. Without augmentation all of preprocess holds, as
   /// in evaluation.
   std::optional<augmentation> augment = augmentation{};
   preprocess_config preprocess;
@@ -64,14 +64,14 @@ struct pair_batch {
   std::vector<std::uint8_t> pixels;   // (N, n n 3), 8-bit RGB
   std::vector<std::string> captions;  // N
   packed_texts texts;                 // N, as a trainer's step takes them; empty where loader_config::text is not set
-  std::vector<std::string> keys;      // N: of a shard's sample, or the picture's path as the table or the folder has it
+  std::vector<std::string> keys;      // N: of a shard's sample, or the image's path as the table or the folder has it
   loader_position next;               // where to go on after this batch
 };
 
 /// Since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
   std::uint64_t batches = 0, pairs = 0;
-  std::uint64_t skipped = 0;               // samples without a picture or a caption, damaged ones, rests of damaged shards
+  std::uint64_t skipped = 0;               // samples without an image or a caption, damaged ones, rests of damaged shards
   std::vector<std::string> first_skipped;  // why, of the first eight
   double seconds = 0, waited = 0;          // since the first batch was asked for, and in next()
   double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;
@@ -85,7 +85,7 @@ struct loader_report {
 /// time puts what is done into batches, in order. A loader is used by one thread.
 class loader {
  public:
-  /// Errors: no data, a path that is not there, a table without its columns, a folder without pictures, sizes below 1, a bad
+  /// Errors: no data, a path that is not there, a table without its columns, a folder without images, sizes below 1, a bad
   /// augmentation.
   explicit loader(loader_config config);
   ~loader();
@@ -110,7 +110,7 @@ class loader {
   std::unique_ptr<state> state_;
 };
 
-/// Samples of an epoch that have a picture and a caption's file or field beside them: reads every shard's headers, decodes nothing.
+/// Samples of an epoch that have an image and a caption's file or field beside them: reads every shard's headers, decodes nothing.
 std::uint64_t count_pairs(const loader_config& config);
 
 }  // namespace clipx

@@ -27,7 +27,7 @@ struct raw_pair {
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
 };
 
-/// Everything that the entries of loader_config::data name. A part is a shard, a row of a table or a picture of a folder.
+/// Everything that the entries of loader_config::data name. A part is a shard, a row of a table or an image of a folder.
 class pair_sources {
  public:
   explicit pair_sources(const loader_config& c) : config_(c) {
@@ -39,7 +39,7 @@ class pair_sources {
   struct part {
     enum kind { shard, row, picture } what;
     std::uint32_t source;  // index into shards_, tables_ or folders_
-    std::uint64_t index;   // of a row or a picture
+    std::uint64_t index;   // of a row or an image
   };
   std::span<const part> parts() const { return parts_; }
   const std::string& shard(const part& p) const { return shards_[p.source]; }
@@ -53,7 +53,7 @@ class pair_sources {
     out.origin = &shards_[p.source];
     out.json = !config_.caption_field.empty();
     const auto picture = s.image(), text = s.find(out.json ? "json" : "txt");
-    if (!picture) out.problem = "expected a picture (jpg, png, jpeg or webp), got none";
+    if (!picture) out.problem = "expected an image (jpg, png, jpeg or webp), got none";
     else if (!text) out.problem = cat("expected a caption (", out.json ? "json" : "txt", "), got none");
     else {
       out.picture = *picture;
@@ -61,7 +61,7 @@ class pair_sources {
     }
     return out;
   }
-  /// A row, or a picture of a folder.
+  /// A row, or an image of a folder.
   raw_pair make(const part& p, std::vector<std::string>& fields) const {
     namespace fs = std::filesystem;
     raw_pair out;
@@ -69,7 +69,7 @@ class pair_sources {
       const auto& t = tables_[p.source];
       t.row(p.index, fields, out.key, out.caption);
       out.origin = &t.path();
-      if (out.key.empty()) out.problem = cat("row ", p.index + 2, ": expected the path of a picture, got none");
+      if (out.key.empty()) out.problem = cat("row ", p.index + 2, ": expected the path of an image, got none");
       out.picture_path = (fs::path(t.path()).parent_path() / out.key).string();
     } else {
       const auto& f = folders_[p.source];

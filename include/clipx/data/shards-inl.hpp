@@ -348,7 +348,7 @@ CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(co
 CLIPX_INLINE std::vector<std::string> list_images(const std::string& folder) {
   namespace fs = std::filesystem;
   std::error_code problem;
-  expect(fs::is_directory(folder, problem), [&] { return cat(folder, ": expected a folder of pictures, there is none"); });
+  expect(fs::is_directory(folder, problem), [&] { return cat(folder, ": expected a folder of images, there is none"); });
   constexpr std::array<std::string_view, 7> endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"};
   std::vector<std::string> out;
   fs::recursive_directory_iterator at(folder, problem), end;
@@ -359,7 +359,7 @@ CLIPX_INLINE std::vector<std::string> list_images(const std::string& folder) {
     if (at->is_regular_file(gone)) out.push_back(at->path().string());
   }
   expect(!problem, [&] { return cat(folder, ": cannot be listed: ", problem.message()); });
-  expect(!out.empty(), [&] { return cat(folder, ": expected pictures (.jpg .jpeg .png .bmp .gif .ppm .pgm), got none"); });
+  expect(!out.empty(), [&] { return cat(folder, ": expected images (.jpg .jpeg .png .bmp .gif .ppm .pgm), got none"); });
   std::sort(out.begin(), out.end());
   return out;
 }

@@ -1,4 +1,4 @@
-// Where pictures come from: tar shards of samples (as webdataset writes them) and folders of files.
+// Where images come from: tar shards of samples (as webdataset writes them) and folders of files.
 #pragma once
 #include <cstddef>
 #include <optional>
@@ -36,8 +36,8 @@ void for_each_sample(const std::string& shard, function_ref<void(const sample&)>
 /// The same from memory; `name` stands for the file in messages.
 void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f);
 
-/// The pictures (.jpg .jpeg .png .bmp .gif .ppm .pgm, in any case) of a folder and those below it, sorted by path. Links to folders
-/// are not followed. Errors: no folder there, no pictures in it.
+/// The images (.jpg .jpeg .png .bmp .gif .ppm .pgm, in any case) of a folder and those below it, sorted by path. Links to folders
+/// are not followed. Errors: no folder there, no images in it.
 std::vector<std::string> list_images(const std::string& folder);
 
 }  // namespace clipx

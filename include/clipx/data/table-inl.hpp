@@ -1,4 +1,4 @@
-// Tables of pictures and captions as text: fields between separators, quoted where they must be (RFC 4180).
+// Tables of images and captions as text: fields between separators, quoted where they must be (RFC 4180).
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -81,7 +81,7 @@ class table {
   }
   const std::string& path() const { return file_.path(); }
   std::size_t size() const { return rows_.size(); }
-  /// Picture and caption of row i, read again from the file; what the row lacks is empty. Overwrites `fields`.
+  /// Image and caption of row i, read again from the file; what the row lacks is empty. Overwrites `fields`.
   void row(std::size_t i, std::vector<std::string>& fields, std::string& picture, std::string& caption) const {
     std::size_t at = rows_[i];
     read_record(text(), at, separator_, fields);

@@ -63,7 +63,7 @@ CLIPX_INLINE image_dataset::image_dataset(const std::string& path, std::span<con
   else read_folder(path, classes, captioned);
   expect(!labels_.empty(), [&] {
     const bool by_class = !in_shards_ && !classes.empty();
-    return cat(path, ": expected pictures", by_class ? " in subfolders named like the classes" : "", ", found none");
+    return cat(path, ": expected images", by_class ? " in subfolders named like the classes" : "", ", found none");
   });
 }
 

@@ -218,10 +218,10 @@ CLIPX_INLINE void augment(const image& rgb, const augment_plan& plan, dim n, fil
                           const resampler& loops) {
   const auto& box = plan.crop;
   check_image(rgb, "augment");
-  expect(rgb.mode == pixel_mode::rgb, "augment: expected an RGB picture");
+  expect(rgb.mode == pixel_mode::rgb, "augment: expected an RGB image");
   expect(n > 0 && n <= longest_side, [&] { return cat("augment: expected a size of 1 to ", longest_side, ", got ", n); });
   expect(box.x >= 0 && box.y >= 0 && box.w > 0 && box.h > 0 && box.x <= rgb.width - box.w && box.y <= rgb.height - box.h, [&] {
-    return cat("augment: a crop of ", box.w, " x ", box.h, " at ", box.x, ", ", box.y, " does not lie in a picture of ", rgb.width,
+    return cat("augment: a crop of ", box.w, " x ", box.h, " at ", box.x, ", ", box.y, " does not lie in an image of ", rgb.width,
                " x ", rgb.height);
   });
   pixel_view cropped{rgb.row(box.y) + 3 * box.x, box.w, box.h, 3, 3 * rgb.width};

@@ -1,5 +1,5 @@
-// Pictures changed at random for training, with torchvision's recipes and Pillow's pixels: a crop resized to n x n, a flip,
-// colours. What is drawn is a plan; carrying it out has no chance in it.
+// Images changed at random for training, with torchvision's recipes and Pillow's pixels: a crop resized to n x n, a flip,
+// colors. What is drawn is a plan; carrying it out has no chance in it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace clipx {
 
-/// What may be done to a picture; the defaults are open_clip's, which knows no `coarse`.
+/// What may be done to an image; the defaults are open_clip's, which knows no `coarse`.
 struct augmentation {
-  double scale_min = 0.9, scale_max = 1;                // of the picture's area, for the crop
+  double scale_min = 0.9, scale_max = 1;                // of the image's area, for the crop
   double ratio_min = 3.0 / 4.0, ratio_max = 4.0 / 3;    // its width over its height, evenly on a logarithmic scale
   double flip = 0;                                      // probability that left and right change places
   double jitter = 0;                                    // probability that brightness .. hue are changed, in an order drawn
   double brightness = 0, contrast = 0, saturation = 0;  // x: by a factor from [max(0, 1 - x), 1 + x]
   double hue = 0;                                       // x: turned by [-x, x], where 1 is once around
-  double gray = 0;                                      // probability that the colours go
+  double gray = 0;                                      // probability that the colors go
   double coarse = 0;                                    // probability that details go: the crop is first made small
   double coarse_min = 0.25;                             // of the final side, the least that it is then made
 };
@@ -33,7 +33,7 @@ struct colour_step {
   double by = 1;  // a factor, or turns
 };
 
-/// What is done to one picture.
+/// What is done to one image.
 struct augment_plan {
   window_of crop{0, 0, 0, 0};
   double side = 1;  // of n, that the crop is resized to before it gets n; 1: at once
@@ -42,12 +42,12 @@ struct augment_plan {
   std::array<colour_step, 4> colours{};  // the first `steps` of them
 };
 
-/// Draws a plan for a picture of width x height: torchvision's RandomResizedCrop (ten tries, then the middle), flip, ColorJitter,
-/// grayscale; a coarse picture's side evenly from [coarse_min, 1]. Uses the draws 0 to 63. Errors: a side below 1.
+/// Draws a plan for an image of width x height: torchvision's RandomResizedCrop (ten tries, then the middle), flip, ColorJitter,
+/// grayscale; a coarse image's side evenly from [coarse_min, 1]. Uses the draws 0 to 63. Errors: a side below 1.
 augment_plan plan_augment(const augmentation& options, dim width, dim height, const draws& draw);
 
-/// Carries it out on an RGB picture: crop, resize to n x n (of a coarse one twice), flip, colours, gray. out: (n n, 3) bytes.
-/// Errors: those of check_image, a picture that is not RGB, a crop that does not lie in it, an n that is not from 1 to
+/// Carries it out on an RGB image: crop, resize to n x n (of a coarse one twice), flip, colors, gray. out: (n n, 3) bytes.
+/// Errors: those of check_image, an image that is not RGB, a crop that does not lie in it, an n that is not from 1 to
 /// longest_side.
 void augment(const image& rgb, const augment_plan& plan, dim n, filter f, std::uint8_t* out, resize_scratch& scratch,
              const resampler& loops = plain_resampler());

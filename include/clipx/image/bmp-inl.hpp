@@ -121,7 +121,7 @@ class bmp {
 
   /// Sets palette and mode: a palette whose entries are the gray levels 0, 1, 2 .. (or black and white alone) is dropped.
   void read_palette(std::size_t colours) {
-    if (colours > 65536) bad(cat("a palette of ", colours, " colours"));
+    if (colours > 65536) bad(cat("a palette of ", colours, " colors"));
     const std::size_t there = std::min(entry_ * colours, left(palette_at_)) / entry_;
     const auto at = [&](std::size_t i, std::size_t band) {
       return static_cast<std::uint8_t>(file_[palette_at_ + entry_ * i + band]);
@@ -136,7 +136,7 @@ class bmp {
       mode_ = colours <= 2 ? pixel_mode::bit : pixel_mode::gray;
       return;
     }
-    if (there > 256) bad(cat("a palette of ", there, " colours"));
+    if (there > 256) bad(cat("a palette of ", there, " colors"));
     for (std::size_t i = 0; i < 256; ++i)
       for (std::size_t band = 0; band < 4; ++band)
         palette_[4 * i + band] = band == 3 ? std::uint8_t{255} : i < there ? at(i, 2 - band) : std::uint8_t{0};
@@ -251,7 +251,7 @@ class bmp {
   dim width_ = 0, height_ = 0;
   bool top_down_ = false;
   unsigned bits_ = 0;
-  std::size_t header_size_ = 0, compression_ = 0, colours_ = 0, entry_ = 4;  // entry: bytes of a palette's colour
+  std::size_t header_size_ = 0, compression_ = 0, colours_ = 0, entry_ = 4;  // entry: bytes of a palette's color
   std::size_t palette_at_ = 0, pixels_at_ = 0;
   std::array<std::size_t, 4> masks_{};
   pixel_mode mode_ = pixel_mode::rgb;

@@ -72,7 +72,7 @@ inline bool starts_with(std::span<const std::byte> file, std::string_view magic)
 
 CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name, image memory) {
   constexpr dim most_pixels = 178'956'970;
-  expect(!file.empty(), [&] { return cat(name, ": expected a picture, got an empty file"); });
+  expect(!file.empty(), [&] { return cat(name, ": expected an image, got an empty file"); });
   if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels, std::move(memory));
   if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
   if (detail::starts_with(file, "\xff\xd8"))
@@ -89,7 +89,7 @@ CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::stri
 #endif
   if (detail::bmp::is_bmp(file)) return detail::bmp(file, name).decode(most_pixels, std::move(memory));
   if (detail::starts_with(file, "RIFF") && file.size() > 12 && std::memcmp(file.data() + 8, "WEBP", 4) == 0)
-    fail(cat(name, ": WebP pictures are not read; convert it to PNG or JPEG"));
+    fail(cat(name, ": WebP images are not read; convert it to PNG or JPEG"));
   fail(cat(name, ": not an image, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM)"));
 }
 

@@ -1,4 +1,4 @@
-// Pictures from files: PNG and BMP in every mode, PGM and PPM, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere,
+// Images from files: PNG and BMP in every mode, PGM and PPM, JPEG by libjpeg-turbo where it is found and by stb_image elsewhere,
 // the first frame of a GIF by giflib where it is found.
 #pragma once
 #include <span>
@@ -9,8 +9,8 @@
 
 namespace clipx {
 
-/// A picture from the bytes of its file, in the file's own mode. Errors, with `name`: not a picture, a format that is not read,
-/// damaged or cut short, a GIF without giflib, more than 178,956,970 pixels (Pillow's own limit). `memory`: a picture no longer
+/// An image from the bytes of its file, in the file's own mode. Errors, with `name`: not an image, a format that is not read,
+/// damaged or cut short, a GIF without giflib, more than 178,956,970 pixels (Pillow's own limit). `memory`: an image no longer
 /// needed, whose memory may be taken. Thread-safe.
 image decode_image(std::span<const std::byte> file, const std::string& name, image memory = {});
 

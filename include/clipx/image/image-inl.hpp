@@ -39,7 +39,7 @@ inline std::uint8_t mul_div_255(unsigned a, unsigned b) {
   return static_cast<std::uint8_t>((t + (t >> 8)) >> 8);
 }
 
-/// One pixel as RGBA; alpha is 255 where the picture has none.
+/// One pixel as RGBA; alpha is 255 where the image has none.
 inline std::array<std::uint8_t, 4> rgba_of(const image& p, const std::uint8_t* at) {
   switch (p.mode) {
     case pixel_mode::bit:

@@ -1,4 +1,4 @@
-// A decoded picture in the mode of its file, as Pillow names them: resizing before converting to RGB depends on it (spec 6.2).
+// A decoded image in the mode of its file, as Pillow names them: resizing before converting to RGB depends on it (spec 6.2).
 #pragma once
 #include <array>
 #include <cstddef>
@@ -19,7 +19,7 @@ struct image {
   std::vector<std::uint8_t> data;
   /// palette: 256 entries of RGBA.
   std::array<std::uint8_t, 1024> palette{};
-  /// The file names a transparent colour (bit, gray, rgb, gray16: key) or palette entries that are not opaque (palette).
+  /// The file names a transparent color (bit, gray, rgb, gray16: key) or palette entries that are not opaque (palette).
   bool transparency = false;
   std::array<std::uint8_t, 3> key{};
 
@@ -39,11 +39,11 @@ void check_image(const image& picture, const char* who);
 /// An image without pixel values yet, in the memory of one that is no longer needed. Errors: a side below 1, more than 2^40 bytes.
 image make_image(pixel_mode mode, dim width, dim height, image out = {});
 
-/// As Pillow's convert("RGB"): alpha and transparent colours are dropped, 16-bit gray saturates, CMYK is unmixed. Errors: those of
+/// As Pillow's convert("RGB"): alpha and transparent colors are dropped, 16-bit gray saturates, CMYK is unmixed. Errors: those of
 /// check_image.
 image to_rgb(const image& picture);
 
-/// As transformers' convert_to_rgb: pictures with alpha or a transparent colour are put over white. Errors: those of
+/// As transformers' convert_to_rgb: images with alpha or a transparent color are put over white. Errors: those of
 /// check_image.
 image to_rgb_over_white(const image& picture);
 

@@ -43,7 +43,7 @@ struct jpeg_reader {
   bool start() {
     if (setjmp(failed)) return false;
     jpeg_create_decompress(&info);
-    progress.progress_monitor = [](j_common_ptr c) {  // a few bytes of a scan can ask for a pass over the whole picture
+    progress.progress_monitor = [](j_common_ptr c) {  // a few bytes of a scan can ask for a pass over the whole image
       if (reinterpret_cast<j_decompress_ptr>(c)->input_scan_number <= 500) return;
       auto* self = static_cast<jpeg_reader*>(c->client_data);
       std::strcpy(self->message, "more than 500 scans");

@@ -55,7 +55,7 @@ struct png {
     const bool small = depth == 1 || depth == 2 || depth == 4;
     const bool known = (colour == 0 && (small || depth == 8 || depth == 16)) || (colour == 3 && (small || depth == 8)) ||
                        ((colour == 2 || colour == 4 || colour == 6) && (depth == 8 || depth == 16));
-    if (!known) bad(cat("colour type ", colour, " with ", depth, " bits"));
+    if (!known) bad(cat("color type ", colour, " with ", depth, " bits"));
     if (static_cast<int>(body[10]) != 0 || static_cast<int>(body[11]) != 0 || interlace > 1)
       bad("unknown compression, filter or interlacing");
   }
@@ -122,7 +122,7 @@ struct png {
     return pixel_mode::rgba;
   }
 
-  /// The pixels of one pass: its row y is picture row y0 + y dy, its column x is x0 + x dx.
+  /// The pixels of one pass: its row y is image row y0 + y dy, its column x is x0 + x dx.
   void place(image& out, const std::uint8_t* rows, dim w, dim h, dim x0, dim y0, dim dx, dim dy) const {
     const dim n = row_bytes(w), bands = out.bands();
     for (dim y = 0; y < h; ++y) {
@@ -187,7 +187,7 @@ struct png {
     if (got != total) bad(cat("expected ", total, " bytes of pixels, got ", got < 0 ? "a broken or too long stream" : cat(got)));
     image out = make_image(mode(), width, height, std::move(memory));
     out.palette = palette;
-    if (colour == 3 && !has_palette) bad("a palette picture without a palette");
+    if (colour == 3 && !has_palette) bad("a palette image without a palette");
     std::uint8_t* at = raw.data();
     for (auto& p : passes) {
       const dim w = columns(p), h = lines(p);

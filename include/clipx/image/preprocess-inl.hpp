@@ -10,7 +10,7 @@
 namespace clipx {
 namespace detail {
 
-/// torchvision rounds the offset of a centre crop half to even, transformers down.
+/// torchvision rounds the offset of a center crop half to even, transformers down.
 inline dim crop_offset(dim excess, pipeline order) {
   if (order == pipeline::hf || excess % 2 == 0) return excess / 2;
   const dim down = excess / 2;
@@ -25,13 +25,13 @@ inline std::pair<dim, dim> shortest_size(dim w, dim h, dim n) {
 
 inline dim round_half_even(double x) { return static_cast<dim>(std::nearbyint(x)); }
 
-/// Longer side to n, then padded in the picture's own mode to n x n.
+/// Longer side to n, then padded in the image's own mode to n x n.
 inline image fit_longest(const image& p, const preprocess_config& c, const resampler& loops) {
   const double n = static_cast<double>(c.size);
   const double ratio = std::max(static_cast<double>(p.height) / n, static_cast<double>(p.width) / n);
   const dim w = round_half_even(static_cast<double>(p.width) / ratio), h = round_half_even(static_cast<double>(p.height) / ratio);
   expect(w > 0 && h > 0,
-         [&] { return cat("a picture of ", p.width, " x ", p.height, " has no pixels left in ", c.size, " x ", c.size); });
+         [&] { return cat("an image of ", p.width, " x ", p.height, " has no pixels left in ", c.size, " x ", c.size); });
   const image small = resize(p, w, h, c.interpolation, {0, 0, w, h}, loops);
   image out = make_image(small.mode, c.size, c.size);
   out.palette = small.palette;

@@ -1,4 +1,4 @@
-// From a picture to what the image tower sees (spec 6.1): open_clip resizes in the file's own mode, crops and converts; Hugging
+// From an image to what the image tower sees (spec 6.1): open_clip resizes in the file's own mode, crops and converts; Hugging
 // Face converts first. EXIF orientation is ignored, as by both.
 #pragma once
 #include <array>
@@ -22,7 +22,7 @@ struct preprocess_config {
   filter interpolation = filter::bicubic;
   pipeline order = pipeline::open_clip;
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};
-  std::uint8_t fill = 0;  // of every band of the picture's own mode, around a `longest` picture
+  std::uint8_t fill = 0;  // of every band of the image's own mode, around a `longest` image
 };
 
 /// Resized, cropped or padded, and converted: RGB, size x size. Errors: those of check_image, sizes that are not from 1 to

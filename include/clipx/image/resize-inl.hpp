@@ -108,12 +108,12 @@ inline void resample_16(const std::uint8_t* in, dim stride, dim step, dim n, con
 inline pixel_view part(const pixel_view& p, dim x, dim y, dim w, dim h) {
   return {p.data + y * p.stride + x * p.bands, w, h, p.bands, p.stride, p.wide};
 }
-/// Every row of a picture, resampled along itself.
+/// Every row of an image, resampled along itself.
 inline void resample_rows(const pixel_view& p, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
   if (p.wide) resample_16(p.data, p.stride, 2, p.height, t, out, t.size() * 2, 2);
   else loops.horizontal(p.data, p.stride, p.height, p.bands, t, out);
 }
-/// Every column of a picture, whose first row counts as row `origin`.
+/// Every column of an image, whose first row counts as row `origin`.
 inline void resample_columns(const pixel_view& p, dim origin, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
   if (p.wide) resample_16(p.data - origin * p.stride, 2, p.stride, p.width, t, out, 2, p.width * 2);
   else loops.vertical(p.data, p.stride, origin, p.width * p.bands, t, out);

@@ -229,7 +229,7 @@ struct residual_network {
     typename attention_pool<B>::saved attnpool;
   };
 
-  /// Pixels (N H W, 3), normalised, to embeddings (N, D), not normalised. training: BatchNorm uses the batch's statistics.
+  /// Pixels (N H W, 3), normalized, to embeddings (N, D), not normalized. training: BatchNorm uses the batch's statistics.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool training = false,
                  std::span<const std::int32_t> chosen = {}) const {
     expect(chosen.empty(), "patch dropout: a ModifiedResNet has no patches to leave out");

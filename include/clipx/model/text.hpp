@@ -41,7 +41,7 @@ struct text_transformer {
     typename layernorm<B>::saved ln_final;
   };
 
-  /// Embeddings (N, D), not normalised.
+  /// Embeddings (N, D), not normalized.
   mat<T> forward(step<B>& s, const packed_texts& texts, saved& ctx) const {
     const dim N = texts.count();
     auto features = s.make(N, embed_dim);  // (N, D)

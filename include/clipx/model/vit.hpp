@@ -67,13 +67,13 @@ struct vision_transformer {
     typename transformer<B>::saved blocks;
   };
 
-  /// Pixels (N H W, 3), normalised, to embeddings (N, D), not normalised. chosen: patch dropout (Li et al. 2023), the rows of the
-  /// (N L) tokens that go on, as many of each picture, its class token first; empty: all.
+  /// Pixels (N H W, 3), normalized, to embeddings (N, D), not normalized. chosen: patch dropout (Li et al. 2023), the rows of the
+  /// (N L) tokens that go on, as many of each image, its class token first; empty: all.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool /*training*/ = false,
                  std::span<const std::int32_t> chosen = {}) const {
     const dim N = count(pixels), L = chosen.empty() ? config.tokens() : static_cast<dim>(chosen.size()) / N;
     expect(L > 0 && (chosen.empty() || L * N == static_cast<dim>(chosen.size())),
-           "vit: expected as many chosen tokens of each picture");
+           "vit: expected as many chosen tokens of each image");
     auto features = s.make(N, embed_dim);  // (N, D)
     scratch<B> here(s, s.kept == keep::nothing);
     ctx.chosen = chosen.empty() ? mat<const std::int32_t>{} : s.ids(chosen);

@@ -227,7 +227,7 @@ class bpe_learner {
   std::vector<merge> merges_;
 };
 
-/// A thread's share of the counting.
+/// The counts of one thread.
 struct word_counter {
   word_counts counts;
   std::uint64_t captions = 0, words = 0, bytes = 0;

@@ -127,7 +127,7 @@ class pair_gradients {
   using saved = typename towers_type::saved;
   static constexpr bool keeps_statistics = has_statistics<typename towers_type::visual_type, B>;
 
-  /// (N, n n 3) bytes on the host to normalised pixels (N n n, 3).
+  /// (N, n n 3) bytes on the host to normalized pixels (N n n, 3).
   mat<const T> pixels_of(step<B>& s, std::span<const std::uint8_t> rgb) {
     const dim rows = static_cast<dim>(rgb.size()) / 3;
     auto bytes = device_->memory().template take<std::uint8_t>(rows, 3);

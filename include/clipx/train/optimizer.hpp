@@ -11,7 +11,7 @@ namespace clipx {
 struct optimizer_options {
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-6;  // the paper's for a ViT; 0.999 and 1e-8 for a ResNet
   double weight_decay = 0.2;  // of matrices; not of biases, gains, class embedding and log scale (spec section 9.2)
-  double max_norm = 0;        // gradients are scaled down to this length; 0: never
+  double max_norm = 0;        // gradients are scaled down to this norm; 0: never
   double average = 0;         // EMA of the weights, decay a step; 0: none
 };
 

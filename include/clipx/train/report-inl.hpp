@@ -115,7 +115,7 @@ CLIPX_INLINE std::string curves_section(const run_record& run) {
   add("learning rate", run.find("lr"), false);
   add("logit scale", run.find("scale"), false);
   add("pairs per second", run.find("pairs_per_second"), true);
-  add("share of time spent waiting for data", run.find("data_wait"), true);
+  add("fraction of time spent waiting for data", run.find("data_wait"), true);
   for (const auto& [name, s] : run.all)
     if (name.starts_with("val_") || name.starts_with("zeroshot_")) add(name, &s, false);
   return out + "</div>\n";

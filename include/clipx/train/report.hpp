@@ -1,4 +1,4 @@
-// A training run as a page and a picture, from its record.
+// A training run as a page and an image, from its record.
 #pragma once
 #include <span>
 #include <string>

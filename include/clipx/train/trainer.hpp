@@ -14,13 +14,13 @@ struct trainer_options {
   gradient_options gradients;  // train_image, train_text: a locked tower's weights stay as they are
   optimizer_options optimizer;
   cosine_schedule schedule;
-  double patch_dropout = 0;  // fraction of a ViT's patches that are left out, others in each picture and step
+  double patch_dropout = 0;  // fraction of a ViT's patches that are left out, others in each image and step
   dim whole_from = -1;       // from this step on none is left out; -1: never
   std::uint64_t seed = 0;    // of the initial weights and the patch dropout
 };
 
-/// Which patches of N pictures of L tokens go on: (N, L') rows, each picture's class token first. Empty where share is 0.
-std::vector<std::int32_t> choose_patches(dim N, dim L, double share, const draws& draw);
+/// Which patches of N images of L tokens go on: (N, L') rows, each image's class token first. Empty if dropout is 0.
+std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, const draws& draw);
 
 /// Architecture and Loss are policies, from clipx's lists or of the caller's own.
 template <class Architecture, backend B, class Loss = contrastive>
@@ -56,7 +56,7 @@ class trainer {
     if (options_.optimizer.average > 0 && has_statistics<visual_type, B> && g.batch_statistics && g.train_image)
       last_.assign(rgb.begin(), rgb.end());
   }
-  /// Gives the averaged weights BatchNorm statistics that are theirs, of the last step's pictures (Izmailov et al. 2018,
+  /// Gives the averaged weights BatchNorm statistics that are theirs, of the last step's images (Izmailov et al. 2018,
   /// section 3.2). Averaged weights are shorter than those they are the average of, and the mean of running statistics is then far
   /// too large. Whatever writes the average calls this. It does nothing before a step, without an average, for a ViT, for frozen
   /// statistics.
@@ -119,13 +119,13 @@ class trainer {
   model_type model_, grad_;
   clipx::optimizer<model_type> optimizer_;
   pair_gradients<model_type> gradients_;
-  std::vector<std::uint8_t> last_;  // the last step's pictures, for fit_average
+  std::vector<std::uint8_t> last_;  // the last step's images, for fit_average
 };
 
-inline std::vector<std::int32_t> choose_patches(dim N, dim L, double share, const draws& draw) {
+inline std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, const draws& draw) {
   std::vector<std::int32_t> rows;
-  if (share == 0) return rows;
-  const dim patches = L - 1, left = std::max<dim>(1, static_cast<dim>(static_cast<double>(patches) * (1 - share)));
+  if (dropout == 0) return rows;
+  const dim patches = L - 1, left = std::max<dim>(1, static_cast<dim>(static_cast<double>(patches) * (1 - dropout)));
   std::vector<std::int32_t> order(static_cast<std::size_t>(patches));
   for (dim i = 0; i < N; ++i) {
     for (dim p = 0; p < patches; ++p) order[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(i * L + 1 + p);

@@ -17,7 +17,7 @@ struct zero_shot_metrics {
 /// Error: a label that is not one of `classes` classes; `image` is its place.
 inline void check_label(dim image, dim label, dim classes) {
   expect(label >= 0 && label < classes,
-         [&] { return cat("picture ", image, ": expected a label from 0 to ", classes - 1, ", got ", label); });
+         [&] { return cat("image ", image, ": expected a label from 0 to ", classes - 1, ", got ", label); });
 }
 
 /// Counts images in batches of any size.
@@ -52,7 +52,7 @@ class zero_shot_counter {
 
   /// Of all images so far. The mean per class is over the classes that have images. Error: none.
   zero_shot_metrics metrics() const {
-    expect(total_.pictures > 0, "zero-shot evaluation: expected at least one labelled picture, got none");
+    expect(total_.pictures > 0, "zero-shot evaluation: expected at least one labelled image, got none");
     auto m = total_;
     double sum = 0, present = 0;
     for (std::size_t c = 0; c < seen_.size(); ++c)

@@ -9,14 +9,15 @@
 
 namespace clipx {
 
-/// Built once, used for any number of pictures.
+/// Built once, used for any number of images.
 template <class A>
 struct classifier {
   std::vector<std::string> labels;  // C
-  embeddings<A> weights;            // (C, D), unit rows
+  embeddings<A> weights;            // (C, D), L2-normalized embeddings
 };
 
-/// Normalise, average over a class's prompts, normalise again. `encode(texts)` gives unit rows; equal texts are encoded once.
+/// Normalize, average over a class's prompts, normalize again. `encode(texts)` gives L2-normalized embeddings; equal texts are
+/// encoded once.
 template <class Encode>
 auto make_classifier(const prompt_set& prompts, Encode&& encode) {
   std::map<std::string, std::size_t> place;

@@ -69,7 +69,7 @@ class retrieval_counter {
   /// image_of[t] is the image of text t. Error: no texts or no images.
   retrieval_counter(std::vector<dim> image_of, dim images, std::vector<dim> ks = {1, 5, 10})
       : image_of_(std::move(image_of)), k_(std::move(ks)), found_(k_), deepest_(*std::max_element(k_.begin(), k_.end())) {
-    expect(!image_of_.empty() && images > 0, "retrieval evaluation: expected pictures with captions, got none");
+    expect(!image_of_.empty() && images > 0, "retrieval evaluation: expected images with captions, got none");
     best_texts_.resize(static_cast<std::size_t>(images));
   }
 

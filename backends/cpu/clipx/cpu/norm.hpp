@@ -185,22 +185,22 @@ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float>
 }
 
 template <class T>
-void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
+void normalize(mat<const T> x, mat<float> y, mat<float> norms) {
   for (dim r = 0; r < x.rows; ++r) {
     const float squares = row_sum(x.cols, [&](auto at) CLIPX_LANES { return at.get(x.row(r)) * at.get(x.row(r)); });
-    float length = std::sqrt(squares);
-    if (length < 1e-12f) length = 1e-12f;
-    const auto l = set(length);
+    float norm = std::sqrt(squares);
+    if (norm < 1e-12f) norm = 1e-12f;
+    const auto l = set(norm);
     along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(x.row(r)) / l, y.row(r)); });
-    lengths.row(r)[0] = length;
+    norms.row(r)[0] = norm;
   }
 }
 
 template <class T>
-void normalize_backward(mat<const float> y, mat<const float> lengths, mat<const float> dy, mat<T> dx) {
+void normalize_backward(mat<const float> y, mat<const float> norms, mat<const float> dy, mat<T> dx) {
   for (dim r = 0; r < y.rows; ++r) {
     const auto dot = set(row_sum(y.cols, [&](auto at) CLIPX_LANES { return at.get(dy.row(r)) * at.get(y.row(r)); }));
-    const auto l = set(lengths.row(r)[0]);
+    const auto l = set(norms.row(r)[0]);
     along(y.cols, [&](auto at) CLIPX_LANES { at.put((at.get(dy.row(r)) - dot * at.get(y.row(r))) / l, dx.row(r)); });
   }
 }

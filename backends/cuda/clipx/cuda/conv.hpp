@@ -37,7 +37,7 @@ struct frame {
         out_rows(static_cast<int>(w.out_rows())) {}
 };
 
-/// Columns of a patch are (channel, ky, kx); `lead` rows before each picture are left alone. cols has pictures * out_rows rows.
+/// Columns of a patch are (channel, ky, kx); `lead` rows before each image are left alone. cols has images * out_rows rows.
 /// Neighbouring threads write neighbouring columns; what they read lies in kernel^2 pixels, of which the cache keeps the rest.
 template <int N, class T>
 __global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
@@ -83,7 +83,7 @@ __global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
   x.row(r)[c] = stored<T>(sum);
 }
 
-/// The pooling kernel clipped to the picture, and the pooled picture's size.
+/// The pooling kernel clipped to the image, and the pooled image's size.
 struct pooling {
   int height, width, kh, kw, oh, ow;
   explicit pooling(const window& w)

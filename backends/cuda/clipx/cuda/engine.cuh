@@ -18,7 +18,7 @@ struct cuda_engine::state {
   std::optional<gpu::lt> blas;
   int processors = 1, shared_bytes = 48 << 10;  // multiprocessors; the shared memory of one
 
-  /// Pinned buffers that take turns: while the device reads one the host fills another. Pictures have two; ids and row ranges, of
+  /// Pinned buffers that take turns: while the device reads one the host fills another. Images have two; ids and row ranges, of
   /// which a step has a few, have enough that no step waits for the device to reach the copies of the one before.
   struct staging {
     void* data = nullptr;

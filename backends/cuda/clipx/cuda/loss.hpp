@@ -79,7 +79,7 @@ __global__ void xent_loss(const float* log_scale, mat<float> rows, mat<float> co
   total = block_sum(total, partial);
   if (threadIdx.x == 0) *loss = total / (2.0f * static_cast<float>(n));
 }
-/// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's share of dt = sum of G S. dcosines may be the cosines.
+/// dcosines = exp(t) G, G = (P + Q - 2I) / 2N, and each row's term of dt = sum of G S. dcosines may be the cosines.
 __global__ void xent_backward(mat<const float> cosines, const float* log_scale, mat<const float> rows, mat<const float> cols,
                               dim shift, float n, mat<float> dcosines, float* share) {
   CLIPX_SHARED(float[33], partial);

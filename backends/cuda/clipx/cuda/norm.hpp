@@ -1,4 +1,4 @@
-// A block a row: LayerNorm and L2 normalisation. Statistics in float.
+// A block a row: LayerNorm and L2 normalization. Statistics in float.
 #pragma once
 #include "engine.hpp"
 
@@ -57,13 +57,13 @@ __device__ inline void block_sums(float& a, float& b, float* partial) {
 }
 
 /// y = (x - mean) / sqrt(var + eps) w + b; stats (rows, 2) receives mean and 1 / deviation, may be empty. With a branch,
-/// x + branch is stored in `sum` first, and it is the stored sum that is normalised.
+/// x + branch is stored in `sum` first, and it is the stored sum that is normalized.
 template <int N, bool once, class T>
 __global__ void __launch_bounds__(max_row_threads) layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<const float> w,
                                                              mat<const float> b, float eps, mat<T> y, mat<float> stats) {
   CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
-  floats<N> own{};  // the thread's part of the row that is normalised
+  floats<N> own{};  // the thread's part of the row that is normalized
   const auto again = [&](dim c) {
     if constexpr (!once) own = load<N>((branch.data ? sum.row(r) : x.row(r)) + c);
   };
@@ -146,27 +146,27 @@ __global__ void __launch_bounds__(max_row_threads)
     });
 }
 
-/// Unit rows and their lengths, floor 1e-12.
+/// L2-normalized embeddings and their norms, floor 1e-12.
 template <class T>
-__global__ void normalize(mat<const T> x, mat<float> y, mat<float> lengths) {
+__global__ void normalize(mat<const T> x, mat<float> y, mat<float> norms) {
   CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float squares = 0;
   for (dim c = threadIdx.x; c < x.cols; c += blockDim.x) squares += value(x.row(r)[c]) * value(x.row(r)[c]);
-  float length = sqrtf(block_sum(squares, partial));
-  if (length < 1e-12f) length = 1e-12f;
-  for (dim c = threadIdx.x; c < x.cols; c += blockDim.x) y.row(r)[c] = value(x.row(r)[c]) / length;
-  if (threadIdx.x == 0) lengths.row(r)[0] = length;
+  float norm = sqrtf(block_sum(squares, partial));
+  if (norm < 1e-12f) norm = 1e-12f;
+  for (dim c = threadIdx.x; c < x.cols; c += blockDim.x) y.row(r)[c] = value(x.row(r)[c]) / norm;
+  if (threadIdx.x == 0) norms.row(r)[0] = norm;
 }
 template <class T>
-__global__ void normalize_backward(mat<const float> y, mat<const float> lengths, mat<const float> dy, mat<T> dx) {
+__global__ void normalize_backward(mat<const float> y, mat<const float> norms, mat<const float> dy, mat<T> dx) {
   CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x;
   float dot = 0;
   for (dim c = threadIdx.x; c < y.cols; c += blockDim.x) dot += dy.row(r)[c] * y.row(r)[c];
   dot = block_sum(dot, partial);
   for (dim c = threadIdx.x; c < y.cols; c += blockDim.x)
-    dx.row(r)[c] = stored<T>((dy.row(r)[c] - dot * y.row(r)[c]) / lengths.row(r)[0]);
+    dx.row(r)[c] = stored<T>((dy.row(r)[c] - dot * y.row(r)[c]) / norms.row(r)[0]);
 }
 
 }  // namespace clipx::gpu
