@@ -1,4 +1,4 @@
-# Installs headers, compiled libraries, the program, the default model; clipxConfig.cmake with components, and clipx.pc.
+# Installs headers, compiled libraries, the program, the default model; clipxConfig.cmake with components, and .pc files.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/clipx)
 
@@ -21,8 +21,14 @@ write_basic_package_version_file(clipxConfigVersion.cmake COMPATIBILITY SameMino
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/clipxConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/clipxConfigVersion.cmake
               cmake/Findutf8proc.cmake cmake/Findstb.cmake cmake/Findxxhash.cmake cmake/Findcld2.cmake cmake/Finddnnl.cmake cmake/Findhwy.cmake DESTINATION ${package_dir})
 
-# clipx.pc is the header-only library; its prefix follows the file.
-set(pc_requires "nlohmann_json libutf8proc")
+# A .pc file for each target; the prefix follows the file. clipx and clipx-<backend> are header-only, clipx-compiled and
+# clipx-<backend>-compiled link the libraries. cuda has no header-only form.
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig OUTPUT_VARIABLE pc_prefix)
+function(clipx_pc pc_name pc_requires pc_cflags pc_libs)
+  configure_file(cmake/clipx.pc.in ${pc_name}.pc @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${pc_name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+set(pc_requires "nlohmann_json libutf8proc zlib")
 set(pc_cflags "")
 set(pc_libs "")
 if(CLIPX_HAS_JPEG)
@@ -37,6 +43,16 @@ if(CLIPX_HAS_CLD2)  # nor does cld2
   string(APPEND pc_cflags " -DCLIPX_HAS_CLD2=1")
   string(APPEND pc_libs " -lcld2")
 endif()
-cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig OUTPUT_VARIABLE pc_prefix)
-configure_file(cmake/clipx.pc.in clipx.pc @ONLY)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/clipx.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+clipx_pc(clipx "${pc_requires}" "${pc_cflags}" "${pc_libs} -pthread")
+clipx_pc(clipx-compiled "clipx" "-DCLIPX_COMPILED" "-L\${libdir} -lclipx-compiled")
+if("eigen" IN_LIST clipx_backends)
+  clipx_pc(clipx-eigen "clipx eigen3" "" "")
+  clipx_pc(clipx-eigen-compiled "clipx-compiled" "" "-L\${libdir} -lclipx-eigen-compiled")
+endif()
+if("cpu" IN_LIST clipx_backends)
+  clipx_pc(clipx-cpu "clipx libhwy" "-fopenmp" "-ldnnl -fopenmp")
+  clipx_pc(clipx-cpu-compiled "clipx-compiled libhwy" "" "-L\${libdir} -lclipx-cpu-compiled -ldnnl -fopenmp")
+endif()
+if("cuda" IN_LIST clipx_backends)
+  clipx_pc(clipx-cuda-compiled "clipx-compiled" "" "-L\${libdir} -lclipx-cuda-compiled -L${CUDAToolkit_LIBRARY_DIR} -lcublasLt -lcudart_static -ldl -lrt")
+endif()

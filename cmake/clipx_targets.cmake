@@ -75,6 +75,8 @@ macro(clipx_backend name)
   clipx_compiled(${name} ${units})
   target_include_directories(clipx-${name}-compiled PUBLIC $<BUILD_INTERFACE:${here}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(clipx-${name}-compiled PUBLIC clipx-compiled PRIVATE ${ARGN})
+  # any_model for every architecture: calls of what the other units hold.
+  set_source_files_properties(${here}/units/models.cpp PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>;$<$<CONFIG:Debug>:-O0>")
   if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=.*undefined")
     # A check at every pointer that vector code follows takes clang ten minutes to compile; the address sanitizer sees those anyway.
     set_source_files_properties(${here}/units/kernels.cpp PROPERTIES COMPILE_OPTIONS

@@ -5,7 +5,7 @@
 set -eu
 
 packages="g++ cmake ninja-build pkg-config libeigen3-dev libdnnl-dev libhwy-dev libstb-dev libjpeg-dev libgif-dev
-          nlohmann-json3-dev libcli11-dev libutf8proc-dev libxxhash-dev libcld2-dev libboost-context-dev catch2"
+          nlohmann-json3-dev libcli11-dev libutf8proc-dev libxxhash-dev zlib1g-dev libcld2-dev libboost-context-dev catch2"
 ci=
 [ "${1:-}" = --ci ] && ci=1
 [ "$ci" ] && packages="$packages git clang clang-format libomp-dev"
@@ -60,6 +60,7 @@ has_header CLI/CLI.hpp "CLI11" ""
 has_header utf8proc.h "utf8proc" ""
 has_header jpeglib.h "libjpeg-turbo, optional: JPEG is then read by stb_image" "-include cstdio"
 has_header xxhash.h "xxHash 0.8 or later" ""
+has_header zlib.h "zlib" ""
 has_header gif_lib.h "giflib 5.1 or later, optional: without it GIF files are refused" ""
 has_header cld2/public/compact_lang_det.h "cld2, optional: without it the languages of captions are not identified" ""
 if ! echo '#include <catch2/catch_all.hpp>' | ${CXX:-c++} -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; then

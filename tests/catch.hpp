@@ -8,3 +8,12 @@ inline auto Contains(const std::string& part) { return Catch::Matchers::Contains
 #include <catch2/catch.hpp>
 using Catch::Matchers::Contains;
 #endif
+
+// The address sanitizer, by either compiler.
+#if defined(__SANITIZE_ADDRESS__)
+#define CLIPX_TESTS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CLIPX_TESTS_ASAN 1
+#endif
+#endif

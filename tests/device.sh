@@ -18,7 +18,7 @@ usage() { sed -n '2,/^set -u/{/^set -u/d;s/^# \{0,1\}//;p;}' tests/device.sh; }
 pack() {  # file: what the build includes and links of Debian's packages
   staging=$(mktemp -d) || exit 1
   for p in libeigen3-dev libdnnl-dev libdnnl2 libdnnl3 libhwy-dev libhwy1 libhwy1t64 libstb-dev libjpeg62-turbo-dev libjpeg62-turbo \
-    libgif-dev libgif7 nlohmann-json3-dev libcli11-dev libutf8proc-dev libutf8proc2 libutf8proc3 libxxhash-dev libcld2-dev libcld2-0 \
+    libgif-dev libgif7 nlohmann-json3-dev libcli11-dev libutf8proc-dev libutf8proc2 libutf8proc3 libxxhash-dev zlib1g-dev libcld2-dev libcld2-0 \
     catch2 ocl-icd-libopencl1; do
     dpkg -L "$p" 2> /dev/null | grep -E '/include/|/cmake/|/lib[^/]*\.so[.0-9]*$|libCatch2.*\.a$' | while read -r f; do
       [ -d "$f" ] || cp -P --parents "$f" "$staging"

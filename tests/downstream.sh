@@ -31,9 +31,15 @@ case $way in
   pkgconfig)
     command -v pkg-config > /dev/null || exit 77
     install
-    pc=$(find "$tmp/prefix" -name clipx.pc -printf '%h')
-    flags=$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs clipx)
-    # shellcheck disable=SC2086  # several flags
-    ${CXX:-c++} "$source/examples/downstream/main.cpp" ${CLIPX_FLAGS-} $flags -o "$tmp/downstream"
-    "$tmp/downstream" ;;
+    PKG_CONFIG_PATH=$(find "$tmp/prefix" -name clipx.pc -printf '%h')
+    export PKG_CONFIG_PATH
+    for package in clipx-eigen clipx-eigen-compiled; do
+      flags=$(pkg-config --cflags --libs $package)
+      # shellcheck disable=SC2086  # several flags
+      ${CXX:-c++} -std=c++20 "$source/examples/downstream/main.cpp" $flags -o "$tmp/downstream"
+      "$tmp/downstream"
+    done
+    for package in $(find "$PKG_CONFIG_PATH" -name 'clipx*.pc' -printf '%f '); do
+      pkg-config --cflags --libs "${package%.pc}" > /dev/null  # what it requires is there
+    done ;;
 esac

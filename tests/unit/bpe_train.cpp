@@ -238,13 +238,18 @@ TEST_CASE("bpe: what is learnt loads again and loses nothing", "[text]") {
   CHECK_THAT(message([&] { write_tokenizer(folder + "/merges.txt", learnt); }), Contains("cannot be made a folder"));
 }
 
-TEST_CASE("bpe: gzip without compression", "[text]") {
+TEST_CASE("text: gzip and back", "[text]") {
   for (const std::size_t n : {0UL, 1UL, 65535UL, 65536UL, 200000UL}) {
     std::string text(n, 'x');
     for (std::size_t i = 0; i < n; ++i) text[i] = static_cast<char>(i * 7 % 251);
-    const auto packed = detail::gzip_stored(text);
-    CHECK(packed.size() == n + 18 + 5 * std::max<std::size_t>(1, (n + 65534) / 65535));
+    const auto packed = detail::gzip(text);
+    CHECK(packed.size() < 100 + n / 20);
     CHECK(detail::gunzip(packed, "x") == text);
+    CHECK(detail::gunzip(packed + packed + std::string(100, '\0'), "x") == text + text);  // two members, then zeros
+    CHECK_THAT(message([&] { detail::gunzip(packed + "x", "x"); }), Contains("other data after its end"));
+    CHECK_THAT(message([&] { detail::gunzip(packed.substr(0, packed.size() - 1), "x"); }), Contains("truncated"));
+    if (n > 0) CHECK_THAT(message([&] { detail::gunzip(packed, "x", n - 1); }), Contains(cat("more than ", n - 1, " bytes")));
+    CHECK(detail::gunzip(packed, "x", n) == text);
   }
 }
 

@@ -2,7 +2,7 @@
 
 #include <clipx/clipx.hpp>
 #include <clipx/eigen.hpp>
-#include <clipx/run/any_model_of.hpp>
+#include <clipx/run/load_any.hpp>
 
 namespace reference {
 

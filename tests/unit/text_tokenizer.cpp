@@ -142,9 +142,10 @@ TEST_CASE("text: errors name the file and the place", "[text]") {
   CHECK_THAT(merges("\x1F\x8B\x08"), Contains("gzip") && Contains("truncated"));
   std::string packed = detail::read_file(model + "bpe_4096.txt.gz");
   packed[packed.size() - 5] ^= 1;
-  CHECK_THAT(merges(packed), Contains("checksum"));
+  CHECK_THAT(merges(packed), Contains("gzip") && Contains("data check"));
+  packed = detail::read_file(model + "bpe_4096.txt.gz");
   packed[packed.size() - 1] ^= 0x40;
-  CHECK_THAT(merges(packed), Contains("gzip") && Contains("bytes"));
+  CHECK_THAT(merges(packed), Contains("gzip") && Contains("length check"));
   packed = detail::read_file(model + "bpe_4096.txt.gz");
   packed[2000] ^= 0x55;
   CHECK_THAT(merges(packed), Contains("gzip"));

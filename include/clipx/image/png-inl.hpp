@@ -1,5 +1,7 @@
 // PNG to an image in Pillow's mode for it: depths, palettes, transparency and interlacing as its PngImagePlugin reads them.
 #pragma once
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -17,17 +19,7 @@ inline std::uint32_t big_endian(const std::byte* p) {
 }
 
 inline std::uint32_t crc_32(std::span<const std::byte> bytes) {
-  static const auto table = [] {
-    std::array<std::uint32_t, 256> t{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      t[i] = i;
-      for (int k = 0; k < 8; ++k) t[i] = t[i] & 1 ? 0xedb88320u ^ (t[i] >> 1) : t[i] >> 1;
-    }
-    return t;
-  }();
-  std::uint32_t crc = ~0u;
-  for (std::byte b : bytes) crc = table[(crc ^ static_cast<std::uint32_t>(b)) & 255] ^ (crc >> 8);
-  return ~crc;
+  return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 struct png {

@@ -1,5 +1,5 @@
-// The one place where stb_image is instantiated: JPEG from memory (without libjpeg), and its zlib decoder (png and text/bpe use
-// it). Functions are static, so a program that has a stb_image of its own keeps it.
+// The one place where stb_image is instantiated: JPEG from memory (without libjpeg), and its zlib decoder (of png).
+// Functions are static, so a program that has a stb_image of its own keeps it.
 #pragma once
 #include <cstdlib>
 

@@ -1,5 +1,5 @@
 // any_model: a trained model on a device, both chosen at run time, behind one type: no template, no backend, no architecture. It is
-// made where the backend's headers are included, by load_any() of any_model_of.hpp.
+// made by load_any() of load_any.hpp.
 #pragma once
 #include <cstdint>
 #include <memory>

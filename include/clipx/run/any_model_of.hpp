@@ -1,4 +1,5 @@
-// any_model over a backend: every file that includes this compiles the towers for the device types that it names.
+// any_model over a backend: every file that includes this compiles the towers for the device types that it names. load_any.hpp
+// alone is enough for those that the compiled targets hold.
 #pragma once
 #include <algorithm>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "../zero_shot/classifier.hpp"
 #include "../zero_shot/retrieval.hpp"
 #include "any_model.hpp"
+#include "load_any.hpp"
 #include "ngram_scores.hpp"
 
 namespace clipx {
@@ -217,8 +219,6 @@ any_model borrow_any(B& device, const Model& model, const checkpoint& source) {
   return any_model(std::make_unique<detail::any_model_over<Model, B>>(device, model, source));
 }
 
-/// A checkpoint's weights on a new device B(options...), whichever architecture the checkpoint has. Errors: those of the device's
-/// constructor and of load().
 template <backend B, class... DeviceOptions>
 any_model load_any(checkpoint source, const DeviceOptions&... options) {
   const auto config = source.config();

@@ -349,7 +349,7 @@ CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& l
   const auto made = learnt.tokenizer();
   const auto lines =
       std::string_view(learnt.merges).substr(0, learnt.merges.size() - 1);  // open_clip counts an empty line as a merge
-  write_file(in(cat("bpe_", learnt.vocab_size, ".txt.gz")), detail::gzip_stored(lines));
+  write_file(in(cat("bpe_", learnt.vocab_size, ".txt.gz")), detail::gzip(lines));
   write_file(in("merges.txt"), learnt.merges);
   write_file(in("vocab.json"), made.vocab_text());
 }

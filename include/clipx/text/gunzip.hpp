@@ -1,4 +1,4 @@
-// Reads a file, and unpacks it where it is gzip; wraps a text as gzip.
+// Reads a file; decompresses and compresses gzip, by zlib.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -12,12 +12,12 @@ namespace clipx::detail {
 std::string read_file(const std::string& path, std::size_t limit = std::size_t(64) << 20);
 bool file_exists(const std::string& path);
 
-/// The text inside one gzip member (RFC 1952), its length and CRC-32 checked; anything that does not start as gzip comes back as
-/// it is. `name` is for messages. At most `limit` bytes come out.
+/// The text of a gzip file (RFC 1952), of all its members; anything that does not start as gzip comes back as it is. `name` is for
+/// messages. Errors: damaged or truncated data, a wrong checksum, other data after the last member, more than `limit` bytes.
 std::string gunzip(std::string_view bytes, const std::string& name, std::size_t limit = std::size_t(64) << 20);
 
-/// A gzip member that holds the text as it is (stored blocks): for readers that take nothing else.
-std::string gzip_stored(std::string_view text);
+/// The text as a gzip file of one member, without a name or a time: up to 4 GiB.
+std::string gzip(std::string_view text);
 
 }  // namespace clipx::detail
 

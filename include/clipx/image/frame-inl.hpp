@@ -1,0 +1,98 @@
+// Definitions of frame.hpp.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+#include "../core/error.hpp"
+#include "frame.hpp"
+#include "image-inl.hpp"
+
+namespace clipx {
+namespace detail {
+
+inline dim frame_bands(frame_format f) {
+  switch (f) {
+    case frame_format::rgb:
+    case frame_format::bgr:
+      return 3;
+    case frame_format::rgba:
+    case frame_format::bgra:
+      return 4;
+    case frame_format::gray:
+    case frame_format::nv12:  // its luma
+      return 1;
+  }
+  fail("to_image: expected a frame_format of the list");
+}
+
+/// Y, U and V to RGB in 16 binary places: R = y (Y - low) + rv (V - 128), G = .. - gu (U - 128) - gv (V - 128), B = .. + bu (U -
+/// 128).
+struct yuv_to_rgb {
+  std::int32_t low, y, rv, gu, gv, bu;
+  explicit yuv_to_rgb(frame_matrix m) {
+    const bool full = m == frame_matrix::bt601_full || m == frame_matrix::bt709_full;
+    const bool hd = m == frame_matrix::bt709 || m == frame_matrix::bt709_full;
+    // the weights of red and blue in luma (BT.601-7 section 2.5.1, BT.709-6 section 3.2)
+    const double red = hd ? 0.2126 : 0.299, blue = hd ? 0.0722 : 0.114, green = 1 - red - blue;
+    const double luma = full ? 1 : 255.0 / 219, chroma = full ? 2 : 2 * 255.0 / 224;
+    const auto fixed = [](double x) { return static_cast<std::int32_t>(std::lround(x * 65536)); };
+    low = full ? 0 : 16;
+    y = fixed(luma);
+    rv = fixed(chroma * (1 - red));
+    bu = fixed(chroma * (1 - blue));
+    gv = fixed(chroma * (1 - red) * red / green);
+    gu = fixed(chroma * (1 - blue) * blue / green);
+  }
+  void operator()(int Y, int U, int V, std::uint8_t* rgb) const {
+    const std::int32_t l = (Y - low) * y + 32768, u = U - 128, v = V - 128;
+    const auto byte = [](std::int32_t x) { return static_cast<std::uint8_t>(std::clamp(x >> 16, 0, 255)); };
+    rgb[0] = byte(l + rv * v);
+    rgb[1] = byte(l - gu * u - gv * v);
+    rgb[2] = byte(l + bu * u);
+  }
+};
+
+inline void nv12_to_rgb(const frame& f, dim stride, image& out) {
+  const dim chroma_stride = f.chroma_stride == 0 ? stride : f.chroma_stride, needed = (f.width + 1) / 2 * 2;
+  expect(f.chroma || stride > 0, "to_image: expected the chroma of an nv12 frame whose rows go up, got none");
+  expect(std::abs(chroma_stride) >= needed,
+         [&] { return cat("to_image: expected a chroma_stride of ", needed, " bytes or more, got ", chroma_stride); });
+  const auto* chroma = f.chroma ? f.chroma : f.data + stride * f.height;
+  const yuv_to_rgb convert(f.matrix);
+  for (dim y = 0; y < f.height; ++y) {
+    const auto *luma = f.data + y * stride, *uv = chroma + y / 2 * chroma_stride;
+    auto* to = out.row(y);
+    for (dim x = 0; x < f.width; ++x) convert(luma[x], uv[x / 2 * 2], uv[x / 2 * 2 + 1], to + 3 * x);
+  }
+}
+}  // namespace detail
+
+CLIPX_INLINE image to_image(const frame& f, image memory) {
+  const dim bands = detail::frame_bands(f.format);
+  expect(f.data != nullptr, "to_image: expected a frame with data, got none");
+  expect(f.width >= 1 && f.height >= 1,
+         [&] { return cat("to_image: expected sides of 1 or more, got ", f.width, " x ", f.height); });
+  const dim stride = f.stride == 0 ? f.width * bands : f.stride;
+  expect(std::abs(stride) >= f.width * bands,
+         [&] { return cat("to_image: expected a stride of ", f.width * bands, " bytes or more, got ", stride); });
+  const auto mode = bands == 4 ? pixel_mode::rgba : f.format == frame_format::gray ? pixel_mode::gray : pixel_mode::rgb;
+  image out = make_image(mode, f.width, f.height, std::move(memory));
+  if (f.format == frame_format::nv12) {
+    detail::nv12_to_rgb(f, stride, out);
+    return out;
+  }
+  const bool swapped = f.format == frame_format::bgr || f.format == frame_format::bgra;
+  for (dim y = 0; y < f.height; ++y) {
+    const auto* from = f.data + y * stride;
+    auto* to = out.row(y);
+    std::copy_n(from, f.width * bands, to);
+    if (swapped)
+      for (dim x = 0; x < f.width; ++x) std::swap(to[x * bands], to[x * bands + 2]);
+  }
+  return out;
+}
+
+}  // namespace clipx
