@@ -1,7 +1,7 @@
 // any_model: the same bits as the typed model behind it, in its own precision; misuse; the machine.
 #include <clipx/eigen.hpp>
+#include <clipx/run/any_model_of.hpp>
 #include <clipx/run/encode.hpp>
-#include <clipx/run/load_any.hpp>
 #include <clipx/run/machine.hpp>
 
 #include "catch.hpp"
