@@ -36,7 +36,9 @@ else
 fi
 END
 export tmp seconds build
-printf '%s\n' "$build"/fuzz/fuzz_* | xargs -P 2 -n 1 sh "$tmp/one" | tee "$tmp/report"
-passed=$(grep -c 'nothing found$' "$tmp/report" || true) failed=$(grep -c '^fuzz: [a-z]* FAILED' "$tmp/report" || true)
+printf '%s\n' "$build"/fuzz/fuzz_* > "$tmp/targets"
+xargs -P 2 -n 1 sh "$tmp/one" < "$tmp/targets" | tee "$tmp/report"
+passed=$(grep -c 'nothing found$' "$tmp/report" || true)
+failed=$(($(wc -l < "$tmp/targets") - passed))  # one that says nothing is not clean either
 echo "fuzz: $passed targets clean, $failed not"
-[ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ]
