@@ -182,8 +182,8 @@ concept backend = backend_types<B> &&
   b.column_stats(x, m);                               // (2, cols): mean and biased variance of every column
   b.batchnorm(x, v.bn, y);                            // x, statistics, weight, bias, eps -> y
   b.batchnorm_backward(v.bn_dy, y, m, m);             // x, statistics, weight, eps, whether they are x's own, dy -> dx, dweight, dbias
-  b.normalize(x, m, m);                               // L2-normalized embeddings (rows, cols) and norms (rows, 1), floor 1e-12
-  b.normalize_backward(c, c, c, y);                   // L2-normalized embeddings, norms, dy -> dx
+  b.normalize(x, m, m);                               // L2-normalized rows (rows, cols) and norms (rows, 1), floor 1e-12
+  b.normalize_backward(c, c, c, y);                   // L2-normalized rows, norms, dy -> dx
 
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)

@@ -13,7 +13,7 @@ namespace clipx {
 template <class A>
 struct classifier {
   std::vector<std::string> labels;  // C
-  embeddings<A> weights;            // (C, D), L2-normalized embeddings
+  embeddings<A> weights;            // (C, D), L2-normalized
 };
 
 /// Normalize, average over a class's prompts, normalize again. `encode(texts)` gives L2-normalized embeddings; equal texts are

@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(max_row_threads)
     });
 }
 
-/// L2-normalized embeddings and their norms, floor 1e-12.
+/// L2-normalized rows and their norms, floor 1e-12.
 template <class T>
 __global__ void normalize(mat<const T> x, mat<float> y, mat<float> norms) {
   CLIPX_SHARED(float[33], partial);
