@@ -34,12 +34,12 @@ void add_rate(json& facts, double flops, const device_options& device);
 // Operations of the work that clipx does, a multiply-add as two: without the rows of the last block that nothing reads.
 
 /// Milliseconds of each step, summed over images (and threads).
-struct picture_times {
+struct image_times {
   double decode = 0, resize = 0, use = 0;
 };
 /// Files to pixels as the image tower wants them; use(i, pixels) is called for each, on any of the threads. Errors name the file.
-picture_times each_picture(std::span<const std::string> files, const clipx::preprocess_config& config, int threads,
-                           const std::function<void(std::size_t, const clipx::image&)>& use);
+image_times each_image(std::span<const std::string> files, const clipx::preprocess_config& config, int threads,
+                       const std::function<void(std::size_t, const clipx::image&)>& use);
 /// Lines of a file, without their ends.
 std::vector<std::string> lines_of(const std::string& path);
 

@@ -18,7 +18,7 @@ struct options {
 
 /// Images, a batch at a time: threads share decoding and resizing, then the tower takes the batch.
 template <class Model>
-json pictures(const Model& model, const options& o) {
+json images(const Model& model, const options& o) {
   const auto& config = model.source().pixels();
   const auto one = static_cast<std::size_t>(3 * config.size * config.size);
   std::vector<std::uint8_t> rgb;
@@ -27,7 +27,7 @@ json pictures(const Model& model, const options& o) {
     for (std::size_t from = 0; from < o.files.size(); from += o.batch) {
       const auto part = std::span(o.files).subspan(from, std::min(o.batch, o.files.size() - from));
       rgb.resize(part.size() * one);
-      const auto t = each_picture(part, config, o.device.threads, [&](std::size_t i, const clipx::image& pixels) {
+      const auto t = each_image(part, config, o.device.threads, [&](std::size_t i, const clipx::image& pixels) {
         std::copy(pixels.data.begin(), pixels.data.end(), rgb.begin() + static_cast<std::ptrdiff_t>(i * one));
       });
       const double start = now();
@@ -83,7 +83,7 @@ void ends(B& device, const options& o, clipx::checkpoint source, double start) {
   const auto model = clipx::load<Encoder>(device, std::move(source));
   const double loaded = now();
   std::vector<json> sides;
-  if (!o.files.empty()) sides.push_back(pictures(model, o));
+  if (!o.files.empty()) sides.push_back(images(model, o));
   if (!o.texts.empty()) sides.push_back(texts(model, o));
   for (auto& facts : sides) {
     facts["load_ms"] = (loaded - start) * 1e3;
@@ -100,7 +100,7 @@ void add_ends(cli::command& app, std::function<void()>& run) {
       "ends", "From image files, or texts, to L2-normalized embeddings: decode, resize, tokenize, encode. A line each.");
   auto o = std::make_shared<options>();
   verb->add_option("--model", o->model)->required();
-  auto* files = verb->add_option("files", o->files, "pictures");
+  auto* files = verb->add_option("files", o->files, "images");
   auto* lines = verb->add_option("--texts", o->texts, "file, a text a line");
   verb->add_option("--batch", o->batch, "images encoded at once")->check(cli::positive_number());
   verb->add_option("--runs", o->runs)->check(cli::positive_number());

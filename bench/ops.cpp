@@ -14,13 +14,13 @@ struct options {
   device_options device;
   std::string filter;
   int runs = 20, warmup = 3;
-  dim pictures = 1;
+  dim images = 1;
   bool in_place = false, json_output = false;
 };
 
 /// Calls f with every case. `images` is the batch size of the convolutions.
 template <class F>
-void each_case(dim pictures, F&& f) {
+void each_case(dim images, F&& f) {
   using namespace cases;
   for (const dim width : {768, 1024})  // ViT-B/32, ViT-L/14
     for (const dim rows : {50, 257, 800}) {
@@ -35,10 +35,10 @@ void each_case(dim pictures, F&& f) {
   for (const dim rows : {50, 800}) f(layernorm_case{rows, 768});
   f(layernorm_case{257, 1024}), f(layernorm_case{640, 512});
   const auto conv = [&](dim side, dim in, dim out, dim kernel, dim stride = 1, bool residual = false) {
-    f(conv_case{pictures, side, side, in, out, kernel, stride, true, false, residual});
+    f(conv_case{images, side, side, in, out, kernel, stride, true, false, residual});
   };
   const auto train = [&](dim side, dim in, dim out, dim kernel, dim stride = 1) {
-    f(conv_case{pictures, side, side, in, out, kernel, stride, true, true, false});
+    f(conv_case{images, side, side, in, out, kernel, stride, true, true, false});
   };
   conv(224, 3, 32, 3, 2);  // RN50: stem, then a block of each stage
   conv(112, 32, 32, 3);
@@ -116,7 +116,7 @@ void ops(B& device, const options& o) {
     if (!gpu) std::printf("peak %.0f GF/s %s, %d threads\n", peak, low ? ("bf16, " + ceiling.bf16_unit).c_str() : "f32", threads);
     std::printf("%-44s %-10s %9s %9s\n", "case", "part", "median ms", "min ms");
   }
-  each_case(o.pictures, [&](const auto& c) {
+  each_case(o.images, [&](const auto& c) {
     if (c.name().find(o.filter) != std::string::npos) time_case(device, c, o, peak, lines);
   });
   clipx::expect(!lines.empty(), [&] { return clipx::cat("no case has \"", o.filter, "\" in its name"); });
@@ -134,7 +134,7 @@ void add_ops(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("ops", "Single ops, forward and backward: the tests' cases at the sizes of real models.");
   auto o = std::make_shared<options>();
   verb->add_option("--filter", o->filter, "only cases with this in their name");
-  verb->add_option("--images", o->pictures, "batch size of the convolutions")->check(cli::positive_number());
+  verb->add_option("--images", o->images, "batch size of the convolutions")->check(cli::positive_number());
   verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);
   verb->add_flag("--in-place", o->in_place, "weights that may change, as in training: none is packed");

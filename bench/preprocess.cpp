@@ -19,9 +19,9 @@ void preprocess(const options& o) {
   const clipx::preprocess_config config{.size = o.size};
   const auto one = static_cast<std::size_t>(3 * o.size * o.size), count = o.files.size();
   std::vector<float> tensor(count * one);  // (N, 3, n, n)
-  picture_times sum;
+  image_times sum;
   const auto work = [&] {
-    const auto t = each_picture(o.files, config, o.threads, [&](std::size_t i, const clipx::image& pixels) {
+    const auto t = each_image(o.files, config, o.threads, [&](std::size_t i, const clipx::image& pixels) {
       clipx::to_tensor(pixels.data, config, tensor.data() + i * one);
     });
     sum.decode += t.decode;
@@ -31,10 +31,10 @@ void preprocess(const options& o) {
   for (int i = 0; i < o.warmup; ++i) work();
   sum = {};
   const auto ms = time_runs(0, o.runs, work);
-  const double pictures = static_cast<double>(count), each = pictures * o.runs;
+  const double images = static_cast<double>(count), each = images * o.runs;
   auto facts = result(ms);
   facts["pictures"] = count;
-  facts["pictures_per_s"] = pictures / median(ms) * 1e3;
+  facts["pictures_per_s"] = images / median(ms) * 1e3;
   facts["decode_ms"] = sum.decode / each;  // an image, from here on
   facts["resize_ms"] = sum.resize / each;
   facts["normalise_ms"] = sum.use / each;
@@ -48,7 +48,7 @@ void add_preprocess(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("preprocess", "Image files to normalized pixels: decode, exact resize and crop, float32.");
   auto o = std::make_shared<options>();
   verb->add_option("--size", o->size, "pixels a side")->check(cli::positive_number());
-  verb->add_option("files", o->files, "pictures")->required();
+  verb->add_option("files", o->files, "images")->required();
   verb->add_option("--threads", o->threads)->check(cli::positive_number());
   verb->add_option("--runs", o->runs)->check(cli::positive_number());
   verb->add_option("--warmup", o->warmup);

@@ -20,8 +20,8 @@ void add_rate(json& facts, double flops, const device_options& device) {
   if (peak > 0) facts["percent"] = 100 * rate / peak;
 }
 
-picture_times each_picture(std::span<const std::string> files, const clipx::preprocess_config& config, int threads,
-                           const std::function<void(std::size_t, const clipx::image&)>& use) {
+image_times each_image(std::span<const std::string> files, const clipx::preprocess_config& config, int threads,
+                       const std::function<void(std::size_t, const clipx::image&)>& use) {
 #ifdef CLIPX_HAS_CPU
   const auto loops = clipx::cpu<float>::pixels_resampler();
 #else
@@ -29,16 +29,16 @@ picture_times each_picture(std::span<const std::string> files, const clipx::prep
 #endif
   std::atomic<std::size_t> next{0};
   std::mutex guard;  // of `sum` and `failure`
-  picture_times sum;
+  image_times sum;
   std::exception_ptr failure;
   const auto work = [&] {
-    picture_times mine;
+    image_times mine;
     try {
       for (std::size_t i; (i = next++) < files.size();) {
         const double start = now();
-        const auto picture = clipx::read_image(files[i]);
+        const auto img = clipx::read_image(files[i]);
         const double decoded = now();
-        const auto pixels = clipx::to_pixels(picture, config, loops);
+        const auto pixels = clipx::to_pixels(img, config, loops);
         const double resized = now();
         use(i, pixels);
         mine.decode += (decoded - start) * 1e3;

@@ -32,7 +32,7 @@ pack() {  # file: what the build includes and links of Debian's packages
 
 # agree CLIPX REFERENCE: the best label of each demo image, and its probability, on cuda as on the reference.
 agree() {
-  answers() {  # backend precision: picture, best label, its probability
+  answers() {  # backend precision: image, best label, its probability
     "$1" classify examples/images/*.png --json --labels "an apple,a clock,a heart,a house,a mushroom,the sun,an umbrella" \
       --backend "$2" --precision "$3" | sed 's/.*"image":"\([^"]*\)","labels":\[{"label":"\([^"]*\)","p":\([^}]*\)}.*/\1|\2|\3/'
   }

@@ -48,7 +48,7 @@ better() {  # set: the default model, trained on the same pairs, must have more 
   if [ "$got1" -gt "$want1" ]; then verdict=ok; else verdict=WRONG failed=1; fi
   printf '%-14s %-9s %-5s %-4s  %5d at 1 (open_clip on the same pairs %d)  %s\n' "$1" default cpu f32 "$got1" "$want1" $verdict
 }
-retrieval() {  # set layout backend precision: recalls are counts over captions or pictures, so equal but for rounding in the file
+retrieval() {  # set layout backend precision: recalls are counts over captions or images, so equal but for rounding in the file
   line=$("$clipx" eval retrieval --model "$model/$2" --backend "$3" --precision "$4" --data "$sets/$1/test.tar" --json)
   for key in image_retrieval_recall@1 image_retrieval_recall@5 image_retrieval_recall@10 text_retrieval_recall@1 \
     text_retrieval_recall@5 text_retrieval_recall@10; do

@@ -79,11 +79,11 @@ struct task {
   };
   std::vector<work> works;
   std::vector<std::uint8_t> rgb;  // of the largest batch
-  std::size_t picture = 0;        // bytes of one image
+  std::size_t img = 0;            // bytes of one image
   std::vector<std::string> texts;
 
   clipx::any_rows run(clipx::any_model& model, const work& w) const {
-    return w.tower == "text" ? model.encode_text(texts) : model.encode_pixels(std::span(rgb).first(w.items * picture));
+    return w.tower == "text" ? model.encode_text(texts) : model.encode_pixels(std::span(rgb).first(w.items * img));
   }
 };
 
@@ -94,8 +94,8 @@ task make_task(const options& o, const clipx::checkpoint& source) {
   for (auto n : o.batches) t.works.push_back({"image", n});
   t.works.push_back({"text", t.texts.size()});
   const auto side = static_cast<std::size_t>(source.pixels().size);
-  t.picture = 3 * side * side;
-  t.rgb.resize(*std::max_element(o.batches.begin(), o.batches.end()) * t.picture);
+  t.img = 3 * side * side;
+  t.rgb.resize(*std::max_element(o.batches.begin(), o.batches.end()) * t.img);
   if (o.images.empty()) {
     std::mt19937 bits(1);
     for (auto& b : t.rgb) b = static_cast<std::uint8_t>(bits());

@@ -33,7 +33,7 @@ int zero_shot(const options& o) {
   const json ties(r.ties);
   print(o, model, "zeroshot_classification",
         {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
-        {{"pictures", m.pictures}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}});
+        {{"pictures", m.images}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}});
   return 0;
 }
 

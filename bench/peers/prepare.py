@@ -1,4 +1,4 @@
-"""What all arms share, made once in a folder: random weights as open_clip folders, ONNX files, pictures, captions, ids.
+"""What all arms share, made once in a folder: random weights as open_clip folders, ONNX files, images, captions, ids.
 
 Weights are open_clip's own initialisation, seed 0, in OpenAI's configuration (QuickGELU); in a ResNet the last BatchNorm gain of
 each block, which starts at 0, is set to 0.5, or the residual branches would not be seen by the comparison of embeddings.
@@ -14,7 +14,7 @@ import tarfile
 import numpy as np
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-CAPTIONS, PICTURES = 64, 32
+CAPTIONS, IMAGES = 64, 32
 
 
 def done(path):
@@ -99,7 +99,7 @@ def export(module, inputs, path):
 
 
 def images(work, batch):
-    """Random uint8 pictures, normalised: float32 (batch, 3, 224, 224)."""
+    """Random uint8 images, normalized: float32 (batch, 3, 224, 224)."""
     path = work / f"images-b{batch}.npy"
     if not path.exists():
         pixels = np.random.default_rng(0).integers(0, 256, (batch, 3, 224, 224), np.uint8)
@@ -236,14 +236,14 @@ def hf_tokenizer(work):
     return path
 
 
-def pictures(work):
-    """JPEG files of 500x375: smooth colour fields with some grain, quality 90, 4:2:0."""
+def jpeg_files(work):
+    """JPEG files of 500x375: smooth color fields with some grain, quality 90, 4:2:0."""
     from PIL import Image
 
     folder = work / "jpeg"
     folder.mkdir(parents=True, exist_ok=True)
     rng, paths = np.random.default_rng(0), []
-    for i in range(PICTURES):
+    for i in range(IMAGES):
         path = folder / f"{i:03d}.jpg"
         paths.append(path)
         if path.exists():

@@ -34,7 +34,7 @@ except ImportError as missing:
 
 PACKAGES = "torch torchvision open_clip_torch transformers onnxruntime openvino tokenizers pillow numpy".split()
 COSINE = {"f32": 0.9999, "bf16": 0.999}
-# Nominal GFLOP of an image tower per picture, a multiply-add counted as two. clipx's own line counts less: it leaves out what is not
+# Nominal GFLOP of an image tower per image, a multiply-add counted as two. clipx's own line counts less: it leaves out what is not
 # read of the last block, so its GF/s are of work done.
 GFLOP = {"ViT-B-32": 8.82, "ViT-L-14": 162.0, "RN50": 12.2}
 
@@ -161,7 +161,7 @@ def tokenize(s):
 
 
 def preprocess(s):
-    files, size = prepare.pictures(s.work), ["--size", 224]
+    files, size = prepare.jpeg_files(s.work), ["--size", 224]
     return [s.clipx("clipx", "preprocess", *size, *files),
             s.peer("Pillow, open_clip", "preprocess", *size, "--files", *files, needs=("open_clip", "PIL", "torchvision")),
             s.peer("torchvision uint8", "preprocess", *size, "--library", "torchvision", "--files", *files, needs=("torchvision",),

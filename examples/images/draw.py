@@ -1,4 +1,4 @@
-"""Draws the sample pictures beside this file: python3 examples/images/draw.py (needs Pillow). Ours, free to use like the code."""
+"""Draws the sample images beside this file: python3 examples/images/draw.py (needs Pillow). Ours, free to use like the code."""
 import math
 import pathlib
 
@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw
 SIZE, SCALE = 224, 4  # drawn four times larger, then reduced: smooth edges
 
 
-def canvas(colour="white"):
-    image = Image.new("RGB", (SIZE * SCALE, SIZE * SCALE), colour)
+def canvas(color="white"):
+    image = Image.new("RGB", (SIZE * SCALE, SIZE * SCALE), color)
     return image, ImageDraw.Draw(image)
 
 

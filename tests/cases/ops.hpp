@@ -139,17 +139,17 @@ struct attention_case {
 };
 
 struct conv_case {
-  dim pictures, height, width, in, out, kernel, stride;
+  dim images, height, width, in, out, kernel, stride;
   bool relu, training, with_residual;
   std::string name() const {
-    return clipx::cat("conv ", pictures, "x", height, "x", width, " ", in, "->", out, " k", kernel, " s", stride,
+    return clipx::cat("conv ", images, "x", height, "x", width, " ", in, "->", out, " k", kernel, " s", stride,
                       training ? " train" : "");
   }
-  double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, pictures * height * width)); }
+  double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, images * height * width)); }
   double constant() const { return 16; }
   double flops() const {
     const clipx::window w{height, width, in, kernel, stride, kernel / 2};
-    return 2.0 * static_cast<double>(pictures * w.out_rows() * w.patch() * out);
+    return 2.0 * static_cast<double>(images * w.out_rows() * w.patch() * out);
   }
 
   template <class B>
@@ -158,13 +158,13 @@ struct conv_case {
     using A = clipx::accum_t<B>;
     clipx::conv_batchnorm<B> op(in, out, kernel, stride), grad(in, out, kernel, stride);
     const auto w = op.over(height, width);
-    const dim rows = pictures * w.out_rows();
+    const dim rows = images * w.out_rows();
     op.weight = h.input("weight", out, w.patch(), 1 / std::sqrt(static_cast<double>(w.patch())));
     op.bn.weight = h.template input<A>("gain", 1, out, 0.2, 1);
     op.bn.bias = h.template input<A>("offset", 1, out);
     op.bn.running_mean = h.template input<A>("mean", 1, out, 0.3);
     op.bn.running_var = h.template input<A>("var", 1, out, 0.1, 1);
-    auto x = h.input("x", pictures * height * width, in), residual = h.input("residual", rows, out);
+    auto x = h.input("x", images * height * width, in), residual = h.input("residual", rows, out);
     auto y = h.s.make(rows, out);
     clipx::batchnorm_options<T> o{.relu = relu, .training = training};
     if (with_residual) o.residual = residual;
@@ -199,7 +199,7 @@ struct conv_case {
 };
 
 struct pool_case {
-  dim pictures, height, width, channels, kernel;
+  dim images, height, width, channels, kernel;
   std::string name() const { return clipx::cat("avgpool ", height, "x", width, " k", kernel); }
   double reduction() const { return static_cast<double>(kernel * kernel); }
   double constant() const { return 4; }
@@ -208,8 +208,8 @@ struct pool_case {
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
     const clipx::window w{height, width, channels, kernel, kernel};
-    auto x = h.input("x", pictures * height * width, channels);
-    const dim rows = pictures * (height / std::min(kernel, height)) * (width / std::min(kernel, width));
+    auto x = h.input("x", images * height * width, channels);
+    const dim rows = images * (height / std::min(kernel, height)) * (width / std::min(kernel, width));
     auto y = h.s.make(rows, channels);
     h.device.avgpool(mat<const T>(x), w, y);
     h.output("y", y);

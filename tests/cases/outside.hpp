@@ -217,7 +217,7 @@ TEST_CASE("an architecture and a loss from outside train, save, load and score")
   const auto scores = clipx::cosines(d, images, texts);
   const std::vector<dim> labels{0, 1, 2, 3};
   using A = clipx::accum_t<B>;
-  CHECK(clipx::evaluate_zero_shot<A>(scores, labels, 4).pictures == 4);
+  CHECK(clipx::evaluate_zero_shot<A>(scores, labels, 4).images == 4);
   const auto best = clipx::rank(std::span<const A>(scores).first(4), model.score());
   CHECK(best[0].second == (1 + static_cast<double>(scores[static_cast<std::size_t>(best[0].first)])) / 2);
   CHECK(clipx::with_model<clipx::type_list<outside::flat_image>>(

@@ -15,11 +15,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   config.interpolation = *data & 8 ? filter::bilinear : filter::bicubic;
   config.size = 1 + (*data >> 4);
   try {
-    const image picture = decode_image({reinterpret_cast<const std::byte*>(data) + 1, size - 1}, "fuzz");
-    const dim pixels = picture.width * picture.height;
-    if (pixels < 1 || picture.data.size() != static_cast<std::size_t>(pixels * picture.bands())) std::abort();
+    const image img = decode_image({reinterpret_cast<const std::byte*>(data) + 1, size - 1}, "fuzz");
+    const dim pixels = img.width * img.height;
+    if (pixels < 1 || img.data.size() != static_cast<std::size_t>(pixels * img.bands())) std::abort();
     if (pixels > 1 << 22) return 0;
-    const image small = to_pixels(picture, config);
+    const image small = to_pixels(img, config);
     if (small.mode != pixel_mode::rgb || small.data.size() != static_cast<std::size_t>(3 * config.size * config.size)) std::abort();
   } catch (const error&) {}
   return 0;

@@ -3,10 +3,10 @@
 Usage: python3 tests/golden/check_convert.py [--clipx PROGRAM] [--model DIR] [--tar FILE.tar]... [--texts FILE]
        (torch, open_clip 3.3, transformers 5, numpy, pillow 13)
 
-convert     both layouts in f32, f16 and bf16 load in their library without a warning about keys; pictures and texts get the
+convert     both layouts in f32, f16 and bf16 load in their library without a warning about keys; images and texts get the
             embeddings that clipx gives from the folder it read, within the rounding of the weights
 tokenize    ids of every text in --texts and of the tars' captions equal those of open_clip's SimpleTokenizer and of CLIPTokenizer
-preprocess  pixels of examples/images and of the tars' pictures equal those of open_clip's transform and CLIPImageProcessorPil
+preprocess  pixels of examples/images and of the tars' images equal those of open_clip's transform and CLIPImageProcessorPil
 """
 import argparse
 import io
@@ -52,11 +52,11 @@ def tensor(out):
 
 
 def open_clip_side(folder):
-    """(model, pictures -> pixels, texts -> padded ids)"""
+    """(model, images -> pixels, texts -> padded ids)"""
     model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}", precision="fp32")
     bpe = next(pathlib.Path(folder).glob("bpe_*.txt.gz"))
     tokenizer = open_clip.SimpleTokenizer(bpe_path=str(bpe), context_length=model.context_length)
-    return model.eval(), lambda pictures: torch.stack([transform(Image.open(p)) for p in pictures]), tokenizer
+    return model.eval(), lambda images: torch.stack([transform(Image.open(p)) for p in images]), tokenizer
 
 
 def hf_side(folder):
@@ -65,7 +65,7 @@ def hf_side(folder):
           not any(report[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")))
     processor, tokenizer = CLIPImageProcessorPil.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder)
     CLIPProcessor.from_pretrained(folder)
-    return (model.eval(), lambda pictures: processor([Image.open(p) for p in pictures], return_tensors="pt")["pixel_values"],
+    return (model.eval(), lambda images: processor([Image.open(p) for p in images], return_tensors="pt")["pixel_values"],
             lambda texts: tokenizer(texts, padding=True, truncation=True, return_tensors="pt"))
 
 
@@ -76,7 +76,7 @@ def written(layout, dtype, work):
 
 
 @torch.no_grad()
-def check_convert(work, pictures):
+def check_convert(work, images):
     (work / "texts.txt").write_text("\n".join(t for t in TEXTS if t) + "\n")
     texts = [t for t in TEXTS if t]
 
@@ -89,20 +89,20 @@ def check_convert(work, pictures):
     rounding = {"f32": 1e-7, "f16": (4 * 2**-11)**2 / 2, "bf16": (4 * 2**-8)**2 / 2}
     for layout in ("open_clip", "hf"):
         source = written(layout, "f32", work)
-        images, words = ours(source, "--images", *pictures), ours(source, "--texts", work / "texts.txt")
+        rows, words = ours(source, "--images", *images), ours(source, "--texts", work / "texts.txt")
         for dtype, moved in rounding.items():
             folder = written(layout, dtype, work)
-            same_images, same_words = ours(folder, "--images", *pictures), ours(folder, "--texts", work / "texts.txt")
+            same_rows, same_words = ours(folder, "--images", *images), ours(folder, "--texts", work / "texts.txt")
             model, pixels, tokens = (open_clip_side if layout == "open_clip" else hf_side)(folder)
             if layout == "open_clip":
-                theirs = unit(model.encode_image(pixels(pictures))), unit(model.encode_text(tokens(texts)))
+                theirs = unit(model.encode_image(pixels(images))), unit(model.encode_text(tokens(texts)))
             else:
-                theirs = (unit(tensor(model.get_image_features(pixel_values=pixels(pictures)))),
+                theirs = (unit(tensor(model.get_image_features(pixel_values=pixels(images)))),
                           unit(tensor(model.get_text_features(**tokens(texts)))))
-            gap = max(np.abs(theirs[0] - same_images).max(), np.abs(theirs[1] - same_words).max())
+            gap = max(np.abs(theirs[0] - same_rows).max(), np.abs(theirs[1] - same_words).max())
             check(f"convert {layout} {dtype}: {'open_clip' if layout == 'open_clip' else 'transformers'} and clipx agree", gap <= 1e-5,
                   f"largest difference {gap:.1e}")
-            cosine = min((images * same_images).sum(1).min(), (words * same_words).sum(1).min())
+            cosine = min((rows * same_rows).sum(1).min(), (words * same_words).sum(1).min())
             check(f"convert {layout} {dtype}: the embeddings of f32 weights", 1 - cosine <= moved,
                   f"1 - least cosine {1 - cosine:.1e}")
 
@@ -122,17 +122,17 @@ def check_tokenize(work, texts):
         check(f"tokenize {layout}: {len(lines)} texts", not wrong, f"{len(wrong)} differ, first {wrong[0]!r}" if wrong else "")
 
 
-def check_preprocess(work, pictures):
+def check_preprocess(work, images):
     for layout in ("open_clip", "hf"):
         folder = written(layout, "f32", work)
         _, pixels, _ = (open_clip_side if layout == "open_clip" else hf_side)(folder)
         wrong, worst, size = 0, 0.0, 512
-        for at in range(0, len(pictures), size):
-            part = pictures[at:at + size]
+        for at in range(0, len(images), size):
+            part = images[at:at + size]
             clipx("preprocess", "--model", folder, *part, "--out", work / "pixels.npy")
             gap = np.abs(np.load(work / "pixels.npy") - pixels(part).numpy()).reshape(len(part), -1).max(1)
             wrong, worst = wrong + int((gap > 0).sum()), max(worst, float(gap.max()))
-        check(f"preprocess {layout}: {len(pictures)} pictures bit-equal", wrong == 0, f"{wrong} differ, by at most {worst:.2e}")
+        check(f"preprocess {layout}: {len(images)} images bit-equal", wrong == 0, f"{wrong} differ, by at most {worst:.2e}")
 
 
 def main():
@@ -141,7 +141,7 @@ def main():
     print(f"open_clip {open_clip.__version__}, transformers {transformers.__version__}, torch {torch.__version__}, "
           f"Pillow {Image.__version__} with libjpeg-turbo {features.version_feature('libjpeg_turbo')}")
     samples = sorted(str(p) for p in (ROOT / "examples/images").glob("*.png"))
-    pictures, texts = list(samples), list(TEXTS)
+    images, texts = list(samples), list(TEXTS)
     if options.texts:
         texts += pathlib.Path(options.texts).read_text(encoding="utf-8").splitlines()
     for tar in options.tar:
@@ -151,14 +151,14 @@ def main():
                 if kind in ("jpg", "png"):
                     path = work / f"{pathlib.Path(tar).parent.name}_{pathlib.Path(tar).stem}_{member.name}"
                     path.write_bytes(body)
-                    pictures.append(str(path))
+                    images.append(str(path))
                 elif kind == "txt":
                     texts.append(body.decode())
                 elif kind == "json":
                     texts += json.loads(body).get("captions", [])
     check_convert(work, samples)
     check_tokenize(work, texts)
-    check_preprocess(work, pictures)
+    check_preprocess(work, images)
     subprocess.run(["rm", "-r", str(work)], check=True)
     return 1 if failures else 0
 

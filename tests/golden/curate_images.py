@@ -24,7 +24,7 @@ def phash(image):
     return "".join("1" if value > median else "0" for value in low.ravel())
 
 
-def picture(kind):
+def draw(kind):
     """A smooth image with some detail, in one of Pillow's modes, as a PNG."""
     mode, width, height = kind
     y, x = np.mgrid[0:height, 0:width]
@@ -69,12 +69,12 @@ class Draws:
 
 
 def rows_of(n, d):
-    """Unit rows around 12 centres, closer and closer: the test makes the same."""
-    centres, noise = Draws(1), Draws(2)
+    """Unit rows around 12 centers, closer and closer: the test makes the same."""
+    centers, noise = Draws(1), Draws(2)
     rows = []
     for i in range(n):
         scale = 0.6 / (1 + i // 24)
-        row = [centres.uniform(i % 12 * d + j) + scale * noise.uniform(i * d + j) for j in range(d)]
+        row = [centers.uniform(i % 12 * d + j) + scale * noise.uniform(i * d + j) for j in range(d)]
         norm = sum(v * v for v in row) ** 0.5
         rows.append([float(np.float32(v / norm)) for v in row])
     return rows
@@ -180,7 +180,7 @@ def main():
         data = bytes((i * 7 + i // 256) % 256 for i in range(n))
         cases["bytes"].append([n, xxhash.xxh3_128(data).hexdigest()])
     for kind in (("RGB", 64, 64), ("RGB", 100, 40), ("RGB", 31, 57), ("L", 48, 64), ("RGBA", 50, 50), ("P", 40, 40), ("RGB", 32, 32)):
-        image = picture(kind)
+        image = draw(kind)
         file = io.BytesIO()
         image.save(file, "PNG")
         rgb = Image.open(io.BytesIO(file.getvalue())).convert("RGB")

@@ -32,16 +32,16 @@ def grays(n, entry=4):
 BLACK_WHITE = b"\0\0\0\0\xff\xff\xff\0"
 
 
-def bmp(bits, pixels=None, palette=b"", header=40, compression=0, w=W, h=H, colours=None, masks=(), gap=b"", offset=None, file_header=True):
+def bmp(bits, pixels=None, palette=b"", header=40, compression=0, w=W, h=H, colors=None, masks=(), gap=b"", offset=None, file_header=True):
     """masks: in the header where it has room, else behind it."""
     entry = 3 if header == 12 else 4
-    colours = len(palette) // entry if colours is None else colours
+    colors = len(palette) // entry if colors is None else colors
     if pixels is None:
         pixels = some((w * bits + 31) // 32 * 4 * abs(h))
     if header == 12:
         out = struct.pack("<IHHHH", header, w, h, 1, bits)
     else:
-        out = struct.pack("<IiiHHIIiiII", header, w, h, 1, bits, compression, len(pixels), 2835, 2835, colours, 0)
+        out = struct.pack("<IiiHHIIiiII", header, w, h, 1, bits, compression, len(pixels), 2835, 2835, colors, 0)
         inside = b"".join(struct.pack("<I", m) for m in masks)
         out += (inside + bytes(header))[:header - 40] if header > 40 else inside
     out += palette + gap
@@ -69,7 +69,7 @@ def bmp_files():
     yield "p8_core_cut", bmp(8, palette=some(9), header=12, offset=26 + 768)
     yield "p8_512_grays", bmp(8, palette=grays(512))
     yield "p8_512_colours", bmp(8, palette=some(2048))
-    yield "p8_too_many_colours", bmp(8, palette=some(1024), colours=65537)
+    yield "p8_too_many_colours", bmp(8, palette=some(1024), colors=65537)
     yield "p2", bmp(2, palette=some(16))
     yield "p8_dib", bmp(8, palette=some(1024), file_header=False)
     yield "p8_cut", bmp(8, palette=some(1024))[:-4]
@@ -209,21 +209,21 @@ def main():
             assert f"{name}/file" not in out, name
             out[f"{name}/file"] = np.frombuffer(data, np.uint8)
             try:
-                picture = Image.open(io.BytesIO(data))
-                assert picture.format in ("BMP", "DIB", "GIF"), name
-                picture.load()
+                img = Image.open(io.BytesIO(data))
+                assert img.format in ("BMP", "DIB", "GIF"), name
+                img.load()
             except Exception:
                 modes["mode." + name] = "refused"
                 continue
-            modes["mode." + name] = picture.mode + (" transparency" if "transparency" in picture.info else "")
-            out[f"{name}/bands"] = np.frombuffer(picture.convert("L").tobytes() if picture.mode == "1" else picture.tobytes(), np.uint8)
-            if picture.mode in ("P", "RGBA"):
-                out[f"{name}/rgb"] = np.asarray(picture.convert("RGB"))
-            small = picture.resize((3, 3), Image.Resampling.BICUBIC).convert("RGB")
+            modes["mode." + name] = img.mode + (" transparency" if "transparency" in img.info else "")
+            out[f"{name}/bands"] = np.frombuffer(img.convert("L").tobytes() if img.mode == "1" else img.tobytes(), np.uint8)
+            if img.mode in ("P", "RGBA"):
+                out[f"{name}/rgb"] = np.asarray(img.convert("RGB"))
+            small = img.resize((3, 3), Image.Resampling.BICUBIC).convert("RGB")
             out[f"{name}/small"] = np.asarray(small)
-            if "transparency" in picture.info or picture.mode == "RGBA":
-                rgba = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, (255, 255, 255))
+            if "transparency" in img.info or img.mode == "RGBA":
+                rgba = img.convert("RGBA")
+                white = Image.new("RGBA", img.size, (255, 255, 255))
                 out[f"{name}/white"] = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
     save_file(out, OUT)
     data = OUT.read_bytes()  # the library writes metadata in no fixed order

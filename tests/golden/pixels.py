@@ -1,4 +1,4 @@
-"""Writes tests/golden/pixels.safetensors: small picture files of every kind and the pixels that Pillow, open_clip's transform and
+"""Writes tests/golden/pixels.safetensors: small image files of every kind and the pixels that Pillow, open_clip's transform and
 transformers' Pillow processor make of them. tests/golden/README.md describes the tensors.
 
 Usage: python3 tests/golden/pixels.py      (Pillow 13, torchvision, open_clip 3.3, transformers 5, safetensors, numpy)
@@ -115,7 +115,7 @@ def add_png():
         rgb = levels(W, H, 3, depth)
         rgb[5:20, 3:12] = [10, 20, 30] if depth == 8 else [2570, 5140, 7710]
         if depth == 16:
-            rgb[8:14, 3:9, 2] += 1  # the same high bytes, another colour
+            rgb[8:14, 3:9, 2] += 1  # the same high bytes, another color
         add(f"png_rgb{depth}", png(rgb, depth, RGB))
         add(f"png_rgb{depth}_trns", png(rgb, depth, RGB, trns=big(rgb[6, 10])))
         add(f"png_rgb{depth}_adam7", png(rgb, depth, RGB, True))
@@ -126,14 +126,14 @@ def add_png():
     rng = np.random.RandomState(7)
     for depth in (1, 2, 4, 8):
         index = levels(W, H, 1, depth, 4)
-        colours = rng.randint(0, 256, (1 << depth, 3))
-        add(f"png_palette{depth}", png(index, depth, PALETTE, palette=colours))
+        colors = rng.randint(0, 256, (1 << depth, 3))
+        add(f"png_palette{depth}", png(index, depth, PALETTE, palette=colors))
         some = bytes(rng.randint(0, 256, max(1, (1 << depth) // 2)).tolist())
-        add(f"png_palette{depth}_trns", png(index, depth, PALETTE, palette=colours, trns=some))
-    add("png_palette4_adam7", png(levels(W, H, 1, 4, 4), 4, PALETTE, True, palette=colours[:16]))
-    add("png_palette8_one_clear", png(index, 8, PALETTE, palette=colours, trns=b"\xff" * 200 + b"\0"))
-    add("png_palette8_short", png(index, 8, PALETTE, palette=colours[:100]))
-    add("png_rgb8_suggested_palette", png(levels(W, H, 3, 8, 5), 8, RGB, palette=colours[:50]))
+        add(f"png_palette{depth}_trns", png(index, depth, PALETTE, palette=colors, trns=some))
+    add("png_palette4_adam7", png(levels(W, H, 1, 4, 4), 4, PALETTE, True, palette=colors[:16]))
+    add("png_palette8_one_clear", png(index, 8, PALETTE, palette=colors, trns=b"\xff" * 200 + b"\0"))
+    add("png_palette8_short", png(index, 8, PALETTE, palette=colors[:100]))
+    add("png_rgb8_suggested_palette", png(levels(W, H, 3, 8, 5), 8, RGB, palette=colors[:50]))
     extra = chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"tEXt", b"Comment\0text") + chunk(b"pHYs", struct.pack(">IIB", 1, 2, 0))
     add("png_rgb8_gamma", png(levels(W, H, 3, 8, 6), 8, RGB, before=extra))
 
@@ -149,9 +149,9 @@ def add_sizes():
         add(f"size_bit_{w}x{h}", png(levels(w, h, 1, 1, 9), 1, GRAY), 17)
 
 
-def saved(picture, kind, **options):
+def saved(img, kind, **options):
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    img.save(out, kind, **options)
     return out.getvalue()
 
 
@@ -162,19 +162,19 @@ def strip_adobe(data):
 
 def add_jpeg():
     rgb = Image.fromarray(levels(W, H, 3, 8).astype(np.uint8))
-    for name, picture, options in (
+    for name, img, options in (
             ("gray", rgb.convert("L"), {}), ("420", rgb, {"subsampling": 2}),
             ("422", rgb, {"subsampling": 1}), ("444", rgb, {"subsampling": 0}),
             ("progressive", rgb, {"progressive": True, "subsampling": 2}), ("restart", rgb, {"restart_marker_blocks": 3}),
             ("rgb", rgb, {"keep_rgb": True, "subsampling": 0}), ("optimized_q40", rgb, {"optimize": True, "quality": 40})):
-        add("jpeg_" + name, saved(picture, "JPEG", **{"quality": 90} | options))
+        add("jpeg_" + name, saved(img, "JPEG", **{"quality": 90} | options))
     exif = Image.Exif()
     exif[0x112] = 6
     add("jpeg_exif_rotated", saved(rgb, "JPEG", exif=exif))
     cmyk = saved(Image.fromarray(levels(W, H, 4, 8).astype(np.uint8), "CMYK"), "JPEG", quality=92)
     add("jpeg_cmyk", cmyk)
     add("jpeg_cmyk_no_marker", strip_adobe(cmyk))
-    at = cmyk.index(b"Adobe") + 11  # the colour transform: 2 is YCCK
+    at = cmyk.index(b"Adobe") + 11  # the color transform: 2 is YCCK
     add("jpeg_ycck", cmyk[:at] + b"\2" + cmyk[at + 1:])
     add("jpeg_420_odd", saved(rgb.crop((0, 0, 15, 33)), "JPEG", subsampling=2))
     add("jpeg_rgb_tall", saved(Image.fromarray(levels(20, 103, 3, 8).astype(np.uint8)), "JPEG", subsampling=2))
@@ -198,17 +198,17 @@ def add_others():
     add("ppm_gray", saved(gray, "PPM"))
 
 
-def open_clip_pixels(picture, n, **options):
+def open_clip_pixels(img, n, **options):
     """The transform up to uint8 RGB; the steps after that are ToTensor and Normalize."""
     steps = open_clip.image_transform(n, is_train=False, **options).transforms
     assert [type(s).__name__ for s in steps[-3:]] == ["MaybeConvertMode", "MaybeToTensor", "Normalize"]
-    return np.asarray(Compose(steps[:-2])(picture))
+    return np.asarray(Compose(steps[:-2])(img))
 
 
-def hf_pixels(picture, n, size=None, **options):
+def hf_pixels(img, n, size=None, **options):
     processor = CLIPImageProcessorPil(size=size or {"shortest_edge": n}, crop_size={"height": n, "width": n}, do_rescale=False,
                                       do_normalize=False, **options)
-    value = np.asarray(processor(picture, return_tensors="np")["pixel_values"][0])
+    value = np.asarray(processor(img, return_tensors="np")["pixel_values"][0])
     assert value.min() >= 0 and value.max() <= 255 and (value == np.rint(value)).all()
     return value.transpose(1, 2, 0).astype(np.uint8)
 
@@ -239,8 +239,8 @@ def main():
     add_others()
     out, modes = {}, {}
     for name, (data, n) in sorted(cases.items()):
-        picture = Image.open(io.BytesIO(data))
-        modes["mode." + name] = picture.mode + (" transparency" if "transparency" in picture.info else "")
+        img = Image.open(io.BytesIO(data))
+        modes["mode." + name] = img.mode + (" transparency" if "transparency" in img.info else "")
         out[f"{name}/file"] = np.frombuffer(data, np.uint8)
         for kind, call in results(name, data, n):
             try:
@@ -262,7 +262,7 @@ def main():
     header = json.dumps({"__metadata__": versions | modes} | json.loads(data[8:end]), separators=(",", ":"))
     header += " " * (-len(header) % 8)
     OUT.write_bytes(struct.pack("<Q", len(header)) + header.encode() + data[end:])
-    print(len(cases), "pictures,", len(out), "tensors,", OUT.stat().st_size, "bytes")
+    print(len(cases), "images,", len(out), "tensors,", OUT.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prints what transformers, or open_clip, counts on an evaluation set: right pictures at 1 and at 5, and near ties.
+"""Prints what transformers, or open_clip, counts on an evaluation set: right images at 1 and at 5, and near ties.
 
 Usage: python3 tests/golden/zero_shot.py MODEL SET      (torch, transformers 5, open_clip 3.3)
 

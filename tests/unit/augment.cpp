@@ -23,7 +23,7 @@ const safetensors& golden() {
   return file;
 }
 
-image picture(dim number) {
+image test_image(dim number) {
   const auto* t = golden().find(cat("picture.", number));
   REQUIRE(t);
   image out = make_image(pixel_mode::rgb, t->shape[1], t->shape[0]);
@@ -50,14 +50,14 @@ std::vector<golden_case> cases() {
     const auto whole = [&](std::size_t i) { return static_cast<dim>(v[i]); };
     golden_case c;
     c.name = t.name;
-    c.from = picture(whole(0));
+    c.from = test_image(whole(0));
     c.n = whole(5);
     c.kind = whole(6) ? filter::bilinear : filter::bicubic;
     c.plan.crop = {whole(1), whole(2), whole(3), whole(4)};
     c.plan.flip = v[7] != 0;
     c.plan.gray = v[8] != 0;
     for (std::size_t i = 9; i < v.size(); i += 2)
-      c.plan.colours[static_cast<std::size_t>(c.plan.steps++)] = {static_cast<colour_step::kind>(whole(i)), v[i + 1]};
+      c.plan.colors[static_cast<std::size_t>(c.plan.steps++)] = {static_cast<color_step::kind>(whole(i)), v[i + 1]};
     const auto* pixels = golden().find("pixels." + t.name.substr(5));
     REQUIRE(pixels);
     c.want.resize(pixels->bytes);
@@ -130,7 +130,7 @@ TEST_CASE("augment: numbers by place are the same everywhere", "[image]") {
     for (dim x : {p.crop.x, p.crop.y, p.crop.w, p.crop.h, dim{p.flip}, dim{p.gray}, dim{p.steps}})
       all = draws::mix(all + static_cast<std::uint64_t>(x));
     for (int i = 0; i < p.steps; ++i) {
-      const auto& step = p.colours[static_cast<std::size_t>(i)];
+      const auto& step = p.colors[static_cast<std::size_t>(i)];
       all = draws::mix(all + static_cast<std::uint64_t>(step.what) +
                        static_cast<std::uint64_t>(static_cast<std::int64_t>(step.by * 0x1p24)));
     }
@@ -196,11 +196,11 @@ TEST_CASE("augment: what is drawn", "[image]") {
       jitters += p.steps > 0;
       std::vector<int> order;
       for (int i = 0; i < p.steps; ++i) {
-        const auto& s = p.colours[static_cast<std::size_t>(i)];
+        const auto& s = p.colors[static_cast<std::size_t>(i)];
         order.push_back(s.what);
-        if (s.what == colour_step::brightness) CHECK((s.by >= 0.599 && s.by <= 1.4));
-        if (s.what == colour_step::saturation) CHECK((s.by >= 0 && s.by <= 2.5));
-        if (s.what == colour_step::hue) CHECK(std::abs(s.by) <= 0.1);
+        if (s.what == color_step::brightness) CHECK((s.by >= 0.599 && s.by <= 1.4));
+        if (s.what == color_step::saturation) CHECK((s.by >= 0 && s.by <= 2.5));
+        if (s.what == color_step::hue) CHECK(std::abs(s.by) <= 0.1);
       }
       orders.insert(order);
     }

@@ -60,7 +60,7 @@ TEST_CASE("clipx: device options") {
     for (auto& a : more) all += a + " ";
     INFO(all);
     std::string message;
-    for (const list& verb : {list{"classify", "--labels", "a", w.pictures[0]}, list{"embed", "--images", "a", "--out", "b"},
+    for (const list& verb : {list{"classify", "--labels", "a", w.images[0]}, list{"embed", "--images", "a", "--out", "b"},
                              list{"eval", "zeroshot", "--data", "d", "--classes", "c"}, list{"eval", "retrieval", "--data", "d"}}) {
       list arguments = w.with_model(verb);
       arguments.insert(arguments.end(), more.begin(), more.end());
@@ -83,7 +83,7 @@ TEST_CASE("clipx: device options") {
 #ifndef CLIPX_HAS_CUDA
   // Right usage of what is not there: said in one sentence.
   for (const list& more : {list{}, list{"--device", "1"}, list{"--tf32", "--precision", "bf16"}, list{"--autotune"}}) {
-    list arguments = w.with_model({"classify", "--labels", "a", w.pictures[0], "--backend", "cuda"});
+    list arguments = w.with_model({"classify", "--labels", "a", w.images[0], "--backend", "cuda"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     const auto said = w.refusal(arguments);
     CHECK_THAT(said, Contains("cuda") && Contains("built without it"));
@@ -95,14 +95,14 @@ TEST_CASE("clipx: device options") {
 TEST_CASE("clipx classify") {
   const workplace w;
   const list labels{"cat", "the red cat", "of"};
-  const auto right = [&](const std::string& line, const std::string& picture) {
+  const auto right = [&](const std::string& line, const std::string& img) {
     INFO(line);
     const auto answer = json::parse(line);
     REQUIRE(answer.size() == 2);
     CHECK(answer.begin().key() == "image");
-    CHECK(answer["image"] == picture);
+    CHECK(answer["image"] == img);
     REQUIRE(answer["labels"].size() == labels.size());
-    const auto want = reference::probabilities(w.model, picture == "-" ? w.pictures[0] : picture, labels);
+    const auto want = reference::probabilities(w.model, img == "-" ? w.images[0] : img, labels);
     double sum = 0, last = 1;
     for (auto& l : answer["labels"]) {
       REQUIRE(l.size() == 2);
@@ -118,13 +118,13 @@ TEST_CASE("clipx classify") {
     CHECK(sum == Approx(1).epsilon(1e-12));
   };
   SECTION("JSON, a line an image, in input order; folders stand for their images, - for standard input") {
-    const auto r = w.run(w.with_model({"classify", "--json", "--labels", " cat,the red cat , of", w.pictures[2], w.dir / "p"}));
+    const auto r = w.run(w.with_model({"classify", "--json", "--labels", " cat,the red cat , of", w.images[2], w.dir / "p"}));
     CHECK(r.code == 0);
     CHECK(r.err.empty());
     REQUIRE(r.lines().size() == 4);
-    right(r.lines()[0], w.pictures[2]);
-    for (std::size_t i = 0; i < 3; ++i) right(r.lines()[i + 1], w.pictures[i]);
-    const auto piped = w.run(w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", "-"}), contents(w.pictures[0]));
+    right(r.lines()[0], w.images[2]);
+    for (std::size_t i = 0; i < 3; ++i) right(r.lines()[i + 1], w.images[i]);
+    const auto piped = w.run(w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", "-"}), contents(w.images[0]));
     REQUIRE(piped.lines().size() == 1);
     right(piped.lines()[0], "-");
   }
@@ -135,32 +135,32 @@ TEST_CASE("clipx classify") {
           list{"--backend", "cpu", "--threads", "1"}, list{"--backend", "cpu", "--deterministic", "--batch-size", "1"},
 #endif
           list{}}) {
-      list arguments = w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", w.pictures[1]});
+      list arguments = w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", w.images[1]});
       arguments.insert(arguments.end(), device.begin(), device.end());
       const auto r = w.run(arguments);
       INFO(r.err);
       CHECK(r.code == 0);
       REQUIRE(r.lines().size() == 1);
-      right(r.lines()[0], w.pictures[1]);
+      right(r.lines()[0], w.images[1]);
     }
   }
   SECTION("text, class files and templates") {
     write_file(w.dir / "classes", "cat\nthe red cat\nof\n");
-    const auto r = w.run(w.with_model({"classify", "--classes", w.dir / "classes", w.pictures[0]}));
+    const auto r = w.run(w.with_model({"classify", "--classes", w.dir / "classes", w.images[0]}));
     CHECK(r.code == 0);
     REQUIRE(r.lines().size() == 4);
-    CHECK(r.lines()[0] == w.pictures[0]);
+    CHECK(r.lines()[0] == w.images[0]);
     CHECK_THAT(r.lines()[1], Contains(" %  "));
-    const auto piped = w.run(w.with_model({"classify", "--json", "--classes", "-", w.pictures[0]}), "cat\nthe red cat\nof\n");
+    const auto piped = w.run(w.with_model({"classify", "--json", "--classes", "-", w.images[0]}), "cat\nthe red cat\nof\n");
     REQUIRE(piped.lines().size() == 1);
-    right(piped.lines()[0], w.pictures[0]);
+    right(piped.lines()[0], w.images[0]);
     // own prompts, and templates that say the same
     write_file(w.dir / "own", R"({"a": ["of cat", "cat"], "b": ["of red", "red"]})");
     write_file(w.dir / "names", "cat\nred\n");
     write_file(w.dir / "templates", "of {}\n{}\n");
-    const auto own = w.run(w.with_model({"classify", "--json", "--classes", w.dir / "own", w.pictures[0]}));
-    const auto filled = w.run(
-        w.with_model({"classify", "--json", "--classes", w.dir / "names", "--templates", w.dir / "templates", w.pictures[0]}));
+    const auto own = w.run(w.with_model({"classify", "--json", "--classes", w.dir / "own", w.images[0]}));
+    const auto filled =
+        w.run(w.with_model({"classify", "--json", "--classes", w.dir / "names", "--templates", w.dir / "templates", w.images[0]}));
     REQUIRE(own.code == 0);
     REQUIRE(filled.code == 0);
     CHECK(json::parse(own.out)["labels"][0]["p"] == json::parse(filled.out)["labels"][0]["p"]);
@@ -170,31 +170,30 @@ TEST_CASE("clipx classify") {
     write_file(copy + "/templates.txt", "of {}\n{}\n");
     REQUIRE(w.run({"convert", "--model", copy, "--out", again}).code == 0);
     for (auto& model : {copy, again})
-      CHECK(w.run({"classify", "--json", "--classes", w.dir / "names", w.pictures[0], "--model", model}).out == filled.out);
+      CHECK(w.run({"classify", "--json", "--classes", w.dir / "names", w.images[0], "--model", model}).out == filled.out);
     write_file(copy + "/templates.txt", "no place\n");
-    CHECK_THAT(w.refusal({"classify", "--labels", "a", w.pictures[0], "--model", copy}),
-               Contains("templates.txt") && Contains("{}"));
+    CHECK_THAT(w.refusal({"classify", "--labels", "a", w.images[0], "--model", copy}), Contains("templates.txt") && Contains("{}"));
   }
   SECTION("an image that cannot be read is named, the others are ranked, and the exit code says so") {
     const auto r =
-        w.run(w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", w.broken, w.pictures[0], w.dir / "none.png"}));
+        w.run(w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", w.broken, w.images[0], w.dir / "none.png"}));
     CHECK(r.code == 1);
     REQUIRE(r.lines().size() == 1);
-    right(r.lines()[0], w.pictures[0]);
+    right(r.lines()[0], w.images[0]);
     CHECK_THAT(r.err, Contains("broken.png") && Contains("none.png"));
   }
   SECTION("the model may come from the environment") {
     const auto r =
-        w.run({"classify", "--json", "--labels", "cat,the red cat,of", w.pictures[0]}, "", "CLIPX_MODEL=" + quoted(w.model));
+        w.run({"classify", "--json", "--labels", "cat,the red cat,of", w.images[0]}, "", "CLIPX_MODEL=" + quoted(w.model));
     CHECK(r.code == 0);
-    right(r.lines().at(0), w.pictures[0]);
+    right(r.lines().at(0), w.images[0]);
   }
   SECTION("what is asked of nothing, or of too little") {
     const auto refusal = [&](list more) {
       more.insert(more.begin(), "classify");
       return w.refusal(w.with_model(more));
     };
-    const auto& p = w.pictures[0];
+    const auto& p = w.images[0];
     CHECK_THAT(refusal({"--labels", "", p}), Contains("--labels") && Contains("at least one label"));
     CHECK_THAT(refusal({"--labels", "a,,b", p}), Contains("--labels") && Contains("empty"));
     write_file(w.dir / "no-classes", "\n");
@@ -212,13 +211,13 @@ TEST_CASE("clipx classify") {
 TEST_CASE("clipx: a model that is none") {
   const workplace w;
   const auto refusal = [&](const std::string& model, list more = {}) {
-    list all{"classify", "--labels", "a", w.pictures[0], "--model", model};
+    list all{"classify", "--labels", "a", w.images[0], "--model", model};
     all.insert(all.end(), more.begin(), more.end());
     return w.refusal(all);
   };
   CHECK_THAT(refusal(w.dir / "none"), Contains("none: no such file or folder"));
   CHECK_THAT(refusal(w.dir / "p"), Contains("open_clip_config.json or config.json"));
-  CHECK_THAT(refusal(w.pictures[0]), Contains("not a safetensors file"));
+  CHECK_THAT(refusal(w.images[0]), Contains("not a safetensors file"));
   CHECK_THAT(refusal(w.model + "/open_clip_config.json"), Contains("JSON"));
   CHECK_THAT(refusal(w.model + "/open_clip_model.safetensors"), Contains("--activation") && Contains("--head-width"));
   write_file(w.dir / "ViT-B-32.pt", std::string("PK\3\4") + std::string(100, 'x'));
@@ -226,7 +225,7 @@ TEST_CASE("clipx: a model that is none") {
   fs::remove(w.model + "/bpe_simple_vocab_16e6.txt.gz");
   CHECK_THAT(refusal(w.model), Contains("no tokenizer"));
   write_file(w.dir / "merges", tiny::merges);
-  const auto settled = w.run({"classify", "--labels", "a", w.pictures[0], "--model", w.model + "/open_clip_model.safetensors",
+  const auto settled = w.run({"classify", "--labels", "a", w.images[0], "--model", w.model + "/open_clip_model.safetensors",
                               "--tokenizer", w.dir / "merges", "--activation", "quick_gelu", "--head-width", "32"});
   INFO(settled.err);
   CHECK(settled.code == 0);

@@ -41,13 +41,13 @@ inline std::string quoted(const std::string& text) {
 struct workplace {
   temporary_folder dir;
   std::string model = dir / "m";
-  list pictures{dir / "p/apple.png", dir / "p/clock.png", dir / "p/sun.png"};
+  list images{dir / "p/apple.png", dir / "p/clock.png", dir / "p/sun.png"};
   std::string broken = dir / "broken.png", program = CLIPX_PROGRAM;
 
   workplace() {
     tiny::write_folder(model);
     fs::create_directory(dir.path / "p");
-    for (auto& p : pictures) fs::copy_file(fs::path(CLIPX_SOURCE_DIR "/examples/images") / fs::path(p).filename(), p);
+    for (auto& p : images) fs::copy_file(fs::path(CLIPX_SOURCE_DIR "/examples/images") / fs::path(p).filename(), p);
     write_file(broken, "no picture");
   }
   /// `shell` comes before the program: limits, variables.

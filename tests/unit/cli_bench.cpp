@@ -112,10 +112,10 @@ TEST_CASE("clipx --backend cuda, on the emulated GPU") {
   const list labels{"cat", "the red cat", "of"};
   for (const std::string precision : {"f32", "bf16"}) {
     const auto r = w.run(w.with_model({"classify", "--json", "--labels", "cat,the red cat,of", "--backend", "cuda", "--precision",
-                                       precision, "--autotune", "--device", "0", w.pictures[1]}));
+                                       precision, "--autotune", "--device", "0", w.images[1]}));
     INFO(r.err);
     REQUIRE(r.code == 0);
-    const auto want = reference::probabilities(w.model, w.pictures[1], labels);
+    const auto want = reference::probabilities(w.model, w.images[1], labels);
     const auto answer = json::parse(r.out);
     for (auto& l : answer["labels"]) {
       const auto at = std::find(labels.begin(), labels.end(), l["label"].get<std::string>());
@@ -124,7 +124,7 @@ TEST_CASE("clipx --backend cuda, on the emulated GPU") {
             (precision == "f32" ? 1e-5 : 0.05));
     }
   }
-  CHECK_THAT(w.refusal(w.with_model({"classify", "--labels", "a", w.pictures[0], "--backend", "cuda", "--device", "7"})),
+  CHECK_THAT(w.refusal(w.with_model({"classify", "--labels", "a", w.images[0], "--backend", "cuda", "--device", "7"})),
              Contains("device 7"));
   const auto all = facts(w, {"--arms", "eigen-f64,cuda-f32,cuda-bf16", "--batch", "2"});
   REQUIRE(all["arms"].size() == 3);

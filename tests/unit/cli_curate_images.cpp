@@ -29,12 +29,12 @@ struct workplace {
       std::vector<pool::pair> all;
       for (int i = 0; i < samples; ++i) {
         const int n = s * samples + i;
-        all.push_back(pool::made("k" + std::to_string(n), pool::picture(static_cast<std::uint64_t>(n / 2)),
+        all.push_back(pool::made("k" + std::to_string(n), pool::ppm(static_cast<std::uint64_t>(n / 2)),
                                  n % 5 == 4 ? "short" : "a photo of number " + std::to_string(n)));
       }
       pool::write(dir / ("in-" + std::to_string(s) + ".tar"), all);
     }
-    pool::write(dir / "eval.tar", {pool::made("e", pool::picture(1), "x")});
+    pool::write(dir / "eval.tar", {pool::made("e", pool::ppm(1), "x")});
   }
   std::string data() const { return "in-{0..1}.tar"; }
   answer run(const list& arguments, const std::string& shell = "") const {

@@ -22,7 +22,7 @@ struct prompt_place : workplace {
     write_file(classes, "cat\nred\ncat\n");
     std::string all;
     for (std::size_t i = 0; i < 3; ++i)
-      all += member(cat(i, ".png"), contents(pictures[i])) + member(cat(i, ".cls"), std::to_string(2 - i));
+      all += member(cat(i, ".png"), contents(images[i])) + member(cat(i, ".cls"), std::to_string(2 - i));
     write_file(tar, all + end_of_tar);
   }
   image_dataset data() const { return image_dataset::labelled(tar, names); }
@@ -59,7 +59,7 @@ TEST_CASE("prompts compared are evaluations of each") {
       CHECK(results[a].metrics.mean_per_class_recall == want.metrics.mean_per_class_recall);
       CHECK(results[a].metrics.ties == want.metrics.ties);
     }
-    CHECK(results[2].metrics.pictures == 3);
+    CHECK(results[2].metrics.images == 3);
     for (auto& r : results) {
       CHECK(r.shared_names.images == 2);  // the images of "cat"
       CHECK(r.shared_names.right == 1);   // by one text two senses cannot be told apart: the smaller index wins
@@ -71,16 +71,16 @@ TEST_CASE("probabilities are averaged over the texts") {
   const prompt_place p;
   auto model = p.loaded();
   any_rows rows;
-  for (auto& picture : p.pictures) {
-    const auto file = contents(picture);
-    rows.append(model.encode_pixels(read_pixels(std::as_bytes(std::span(file)), picture, model.source().pixels())));
+  for (auto& img : p.images) {
+    const auto file = contents(img);
+    rows.append(model.encode_pixels(read_pixels(std::as_bytes(std::span(file)), img, model.source().pixels())));
   }
   const list words{"cat", "the red cat", "of", "red", "an", "the", "cat of", "a cat"};
   for (std::size_t i = 0; i + 3 < words.size(); ++i) {
     const prompt_set prompts{{"a", "b"}, {{words[i], words[i + 1]}, {words[i + 2], words[i + 3]}}};
     const std::vector<prompt_arm> arms{{"p", prompts, prompt_ensemble::probabilities}};
-    write_file(p.tar, member("0.png", contents(p.pictures[0])) + member("0.cls", "0") + member("1.png", contents(p.pictures[1])) +
-                          member("1.cls", "1") + member("2.png", contents(p.pictures[2])) + member("2.cls", "0") + end_of_tar);
+    write_file(p.tar, member("0.png", contents(p.images[0])) + member("0.cls", "0") + member("1.png", contents(p.images[1])) +
+                          member("1.cls", "1") + member("2.png", contents(p.images[2])) + member("2.cls", "0") + end_of_tar);
     const auto data = image_dataset::labelled(p.tar, prompts.classes);
     const auto results = compare_prompts(model, data, arms, {}, quiet);
     std::vector<double> sum(6);

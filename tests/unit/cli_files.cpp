@@ -42,14 +42,14 @@ TEST_CASE("clipx embed") {
   };
   SECTION("images: L2-normalized embeddings in input order; what cannot be read is left out and listed") {
     const auto r = w.run(w.with_model(
-        {"embed", "--images", w.pictures[1], w.broken, w.dir / "none.jpg", w.pictures[0], "--out", out, "--batch-size", "2"}));
+        {"embed", "--images", w.images[1], w.broken, w.dir / "none.jpg", w.images[0], "--out", out, "--batch-size", "2"}));
     CHECK(r.code == 1);
     CHECK(r.out.empty());
     CHECK_THAT(r.err, Contains("broken.png") && Contains("none.jpg"));
     CHECK(contents(out + ".failed") == w.broken + "\n" + (w.dir / "none.jpg") + "\n");
     const auto a = read_npy(out);
     REQUIRE(a.shape == std::vector<dim>{2, 24});
-    const auto want = reference::images(w.model, {w.pictures[1], w.pictures[0]});
+    const auto want = reference::images(w.model, {w.images[1], w.images[0]});
     for (std::size_t row : {0u, 1u}) {
       for (std::size_t i = row * 24; i < row * 24 + 24; ++i) CHECK(std::abs(double(a.values[i]) - want[i]) <= 1e-5);
       CHECK(unit(a, row));
@@ -134,17 +134,17 @@ TEST_CASE("clipx tokenize") {
 TEST_CASE("clipx preprocess") {
   const workplace w;
   const auto out = w.dir / "x.npy";
-  CHECK(w.run(w.with_model({"preprocess", w.pictures[0], w.pictures[2], "--out", out})).code == 0);
+  CHECK(w.run(w.with_model({"preprocess", w.images[0], w.images[2], "--out", out})).code == 0);
   const auto a = read_npy(out);
   REQUIRE(a.shape == std::vector<dim>{2, 3, 32, 32});
   const auto config = checkpoint::open(w.model).pixels();
   std::vector<float> want(2 * 3 * 32 * 32);
   for (std::size_t i : {0u, 1u}) {
-    const auto file = mapped_file::open(w.pictures[2 * i]);
+    const auto file = mapped_file::open(w.images[2 * i]);
     to_tensor(read_pixels(file.bytes(), "x", config), config, want.data() + i * 3 * 32 * 32);
   }
   CHECK(a.values == want);
-  const auto r = w.run(w.with_model({"preprocess", w.broken, w.pictures[0], "--out", out}));
+  const auto r = w.run(w.with_model({"preprocess", w.broken, w.images[0], "--out", out}));
   CHECK(r.code == 1);
   CHECK(read_npy(out).shape == std::vector<dim>{1, 3, 32, 32});
   CHECK(contents(out + ".failed") == w.broken + "\n");
@@ -176,7 +176,7 @@ TEST_CASE("clipx inspect and convert") {
   CHECK_THAT(text.out, Contains("architecture") && Contains("ViT") && Contains("522"));
   CHECK(w.run({"inspect", "--model", w.model}).out == text.out);
   CHECK_THAT(w.refusal({"inspect", w.dir / "none"}), Contains("none"));
-  CHECK_THAT(w.refusal({"inspect", w.pictures[0]}), Contains("not a safetensors file"));
+  CHECK_THAT(w.refusal({"inspect", w.images[0]}), Contains("not a safetensors file"));
   CHECK(facts(CLIPX_SOURCE_DIR "/tests/golden/models/resnet")["architecture"] == "ModifiedResNet");
 
   const auto convert = [&](const std::string& from, const std::string& to, const list& more) {
@@ -200,7 +200,7 @@ TEST_CASE("clipx inspect and convert") {
     return m;
   }());
   const auto answer = [&](const std::string& model) {
-    const auto r = w.run({"classify", "--json", "--labels", "cat,the red cat", w.pictures[0], "--model", model});
+    const auto r = w.run({"classify", "--json", "--labels", "cat,the red cat", w.images[0], "--model", model});
     CHECK(r.code == 0);
     return json::parse(r.out);
   };
@@ -220,7 +220,7 @@ TEST_CASE("clipx inspect and convert") {
 TEST_CASE("clipx eval") {
   const workplace w;
   write_file(w.dir / "classes", "cat\nthe red cat\nof\n");
-  const auto a = contents(w.pictures[0]), b = contents(w.pictures[1]), c = contents(w.pictures[2]);
+  const auto a = contents(w.images[0]), b = contents(w.images[1]), c = contents(w.images[2]);
   fs::create_directory(w.dir.path / "set");
   write_file(w.dir / "set/0.tar",
              tar_of({{"1.png", a}, {"1.cls", "0"}, {"2.png", b}, {"2.json", R"({"cls": 1, "captions": ["cat", "red"]})"}}));
@@ -241,7 +241,7 @@ TEST_CASE("clipx eval") {
     int right = 0;
     const list labels{"cat", "the red cat", "of"};
     for (std::size_t i = 0; i < 3; ++i) {
-      const auto p = reference::probabilities(w.model, w.pictures[i], labels);
+      const auto p = reference::probabilities(w.model, w.images[i], labels);
       right += std::max_element(p.begin(), p.end()) - p.begin() == static_cast<std::ptrdiff_t>(i);
     }
     CHECK(answer["metrics"]["acc1"] == right / 3.0);
@@ -254,7 +254,7 @@ TEST_CASE("clipx eval") {
     // a folder of classes says the same
     for (std::size_t i = 0; i < 3; ++i) {
       fs::create_directories(w.dir.path / "folder" / labels[i]);
-      fs::copy_file(w.pictures[i], w.dir.path / "folder" / labels[i] / "x.png");
+      fs::copy_file(w.images[i], w.dir.path / "folder" / labels[i] / "x.png");
     }
     const auto folder =
         w.run(w.with_model({"eval", "zeroshot", "--data", w.dir / "folder", "--classes", w.dir / "classes", "--json"}));
@@ -275,7 +275,7 @@ TEST_CASE("clipx eval") {
     const auto answer = json::parse(r.out);
     CHECK(answer["task"] == "zeroshot_retrieval");
     CHECK(answer["captions"] == 4);
-    const auto images = reference::images(w.model, w.pictures);
+    const auto images = reference::images(w.model, w.images);
     const auto texts = reference::texts(w.model, {"a", "cat", "red", "of the cat"});
     std::vector<double> cosines;
     for (std::size_t t = 0; t < 4; ++t)
@@ -295,7 +295,7 @@ TEST_CASE("clipx eval") {
     };
     CHECK_THAT(refusal(w.dir / "set/{0..2}.tar"), Contains("2.tar") && Contains("cannot be opened"));
     CHECK_THAT(refusal(w.dir / "set/{0..1.tar"), Contains("brace"));
-    CHECK_THAT(refusal(w.pictures[0]), Contains("not a tar file"));
+    CHECK_THAT(refusal(w.images[0]), Contains("not a tar file"));
     fs::create_directory(w.dir.path / "empty");
     CHECK_THAT(refusal(w.dir / "empty"), Contains("expected images"));
     CHECK_THAT(refusal(w.dir / "empty", "retrieval"), Contains("expected images"));
@@ -321,7 +321,7 @@ TEST_CASE("clipx: a full disk") {
   const auto out = w.dir / "x.npy";
   write_file(out, "old");
   write_file(w.dir / "in", "");
-  for (const list& verb : {list{"preprocess", w.pictures[0], "--out", out}, list{"convert", "--out", w.dir / "new"}}) {
+  for (const list& verb : {list{"preprocess", w.images[0], "--out", out}, list{"convert", "--out", w.dir / "new"}}) {
     INFO(verb[0]);
     CHECK_THAT(w.refusal(w.with_model(verb), "", full), Contains("cannot be written"));
   }
@@ -329,7 +329,7 @@ TEST_CASE("clipx: a full disk") {
   CHECK((!fs::exists(w.dir / "new") || fs::is_empty(w.dir / "new")));
   for (auto& entry : fs::directory_iterator(w.dir.path)) CHECK(entry.path().string().find(".tmp") == std::string::npos);
   // answers that do not arrive are a failure too
-  for (const list& verb : {list{"classify", "--labels", "a,b", w.pictures[0]}, list{"tokenize"}, list{"inspect"}}) {
+  for (const list& verb : {list{"classify", "--labels", "a,b", w.images[0]}, list{"tokenize"}, list{"inspect"}}) {
     INFO(verb[0]);
     const auto r = w.run(w.with_model(verb), "a cat\n", "", "/dev/full");
     CHECK(r.code == 1);

@@ -107,7 +107,7 @@ TEST_CASE("clipx train") {
       events += entry.path().filename().string().starts_with("events.out.tfevents");
     CHECK(events == 1);
     // What came of it is a model that answers.
-    const auto answer = w.run({"classify", w.pictures[0], "--labels", "the cat,a red", "--model", w.runs + "/a/model"});
+    const auto answer = w.run({"classify", w.images[0], "--labels", "the cat,a red", "--model", w.runs + "/a/model"});
     CHECK(answer.code == 0);
     const auto again = w.refusal(w.train("a", {}));
     CHECK(again.find("--resume latest") != std::string::npos);
@@ -118,7 +118,7 @@ TEST_CASE("clipx train") {
     double loss = 0;
     for (auto& line : w.metrics("s")) loss = line.value("val_loss", loss);
     CHECK((loss > 0.1 && loss < 21));
-    const auto answer = w.run({"classify", w.pictures[0], "--labels", "the cat,a red", "--model", w.runs + "/s/model", "--json"});
+    const auto answer = w.run({"classify", w.images[0], "--labels", "the cat,a red", "--model", w.runs + "/s/model", "--json"});
     REQUIRE(answer.code == 0);
     const auto labels = json::parse(answer.out)["labels"];  // a sigmoid for each, whose bias is still near -10
     CHECK(labels[0]["p"].get<double>() + labels[1]["p"].get<double>() < 0.9);

@@ -9,11 +9,11 @@ namespace {
 template <class T>
 struct layer {
   window w;
-  dim pictures, out;
+  dim images, out;
   grid<T> x, weight, dy;
   layer(const window& over, dim n, dim o, dim gap)
       : w(over),
-        pictures(n),
+        images(n),
         out(o),
         x(n * w.height * w.width, w.channels, 1, 0, gap),
         weight(o, w.patch(), 0.2, 0, 0),
@@ -22,13 +22,13 @@ struct layer {
   /// f(weight's column, input row, tap) for all that an output pixel sees.
   template <class F>
   void seen(dim row, F&& f) const {
-    const dim picture = row / w.out_rows(), oy = row % w.out_rows() / w.out_width(), ox = row % w.out_width();
+    const dim img = row / w.out_rows(), oy = row % w.out_rows() / w.out_width(), ox = row % w.out_width();
     for (dim ky = 0; ky < w.kernel; ++ky)
       for (dim kx = 0; kx < w.kernel; ++kx) {
         const dim iy = oy * w.stride + ky - w.pad, ix = ox * w.stride + kx - w.pad;
         if (iy < 0 || ix < 0 || iy >= w.height || ix >= w.width) continue;
         for (dim c = 0; c < w.channels; ++c)
-          f(c * w.kernel * w.kernel + ky * w.kernel + kx, (picture * w.height + iy) * w.width + ix, c);
+          f(c * w.kernel * w.kernel + ky * w.kernel + kx, (img * w.height + iy) * w.width + ix, c);
       }
   }
 };
@@ -87,11 +87,11 @@ TEMPLATE_TEST_CASE("cpu convolutions: forward and gradients", "[cpu]", float, bf
     cpu<T> one(options(1)), two(options(2)), three(options(3));
     for (const window& w :
          {window{9, 7, 3, 3, 2, 1}, {6, 6, 16, 3, 1, 1}, {5, 8, 33, 3, 1, 1}, {7, 7, 5, 1, 2}, {4, 4, 8, 1, 1}, {8, 6, 6, 5, 1, 2}})
-      for (dim pictures : {1, 2, 5, 19})
+      for (dim images : {1, 2, 5, 19})
         for (dim gap : {0, 3}) {
           INFO(w.height << " x " << w.width << ", " << w.channels << " channels, kernel " << w.kernel << ", stride " << w.stride
-                        << ", " << pictures << " pictures, gap " << gap << (deterministic ? ", deterministic" : ""));
-          const layer<T> l(w, pictures, 24, gap);
+                        << ", " << images << " images, gap " << gap << (deterministic ? ", deterministic" : ""));
+          const layer<T> l(w, images, 24, gap);
           const grid<T> dw(24, w.patch(), 1, 0, 0);
           const auto want = run(two, l, dw);
           against_loops(l, want, dw);

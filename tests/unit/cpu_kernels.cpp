@@ -371,10 +371,9 @@ TEMPLATE_TEST_CASE("cpu kernels: images", "[cpu]", float, bf16) {
   const window windows[] = {
       {7, 5, 3, 3, 2, 1, 0}, {8, 8, 33, 2, 2, 0, 1}, {6, 9, 7, 3, 1, 1, 0}, {50, 1, 31, 50, 50}, {7, 7, 5, 2, 2}};
   for (const window& w : windows) {
-    const dim pictures = 3, taps = w.kernel * w.kernel;
+    const dim images = 3, taps = w.kernel * w.kernel;
     if (w.width >= w.kernel) {
-      grid<T> x(pictures * w.height * w.width, w.channels), cols(pictures * w.out_rows(), w.patch()), before = cols,
-                                                                                                      dx(x.rows, x.cols);
+      grid<T> x(images * w.height * w.width, w.channels), cols(images * w.out_rows(), w.patch()), before = cols, dx(x.rows, x.cols);
       const auto source = [&](dim row,
                               dim tap) -> dim {  // row of x seen by a row of cols through a tap, -1 for padding, -2 for lead
         const dim place = row % w.out_rows() - w.lead;
@@ -397,7 +396,7 @@ TEMPLATE_TEST_CASE("cpu kernels: images", "[cpu]", float, bf16) {
       check(dx, [&](dim r, dim c) { return expected{want[static_cast<std::size_t>(r * x.cols + c)], 80}; });
     }
     const dim kh = std::min(w.kernel, w.height), kw = std::min(w.kernel, w.width), oh = w.height / kh, ow = w.width / kw;
-    grid<T> x(pictures * w.height * w.width, w.channels), y(pictures * oh * ow, w.channels), dx(x.rows, x.cols);
+    grid<T> x(images * w.height * w.width, w.channels), y(images * oh * ow, w.channels), dx(x.rows, x.cols);
     on<T>(2).avgpool(x.in(), w, y.view());
     check(y, [&](dim r, dim c) {
       double total = 0;

@@ -18,14 +18,14 @@ namespace {
 
 /// As rows_of() in curate_images.py.
 std::vector<float> unit_rows(std::size_t n, std::size_t d) {
-  const draws centres(1), noise(2);
+  const draws centers(1), noise(2);
   std::vector<float> out;
   for (std::size_t i = 0; i < n; ++i) {
     const double scale = 0.6 / static_cast<double>(1 + i / 24);
     std::vector<double> row;
     double square = 0;
     for (std::size_t j = 0; j < d; ++j) {
-      row.push_back(centres.uniform(i % 12 * d + j) + scale * noise.uniform(i * d + j));
+      row.push_back(centers.uniform(i % 12 * d + j) + scale * noise.uniform(i * d + j));
       square += row[j] * row[j];
     }
     for (const double v : row) out.push_back(static_cast<float>(v / std::sqrt(square)));

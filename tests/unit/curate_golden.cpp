@@ -172,8 +172,8 @@ TEST_CASE("curation: a kill and other options, in a folder of shards") {
     in_sizes += samples.get<std::size_t>();
     for_each_sample(dir / ("out/" + name), [&](const sample& s) {
       keys.push_back(s.key);
-      const auto picture = *s.image();
-      CHECK(std::string(reinterpret_cast<const char*>(picture.data()), picture.size()) == "picture " + s.key);
+      const auto img = *s.image();
+      CHECK(std::string(reinterpret_cast<const char*>(img.data()), img.size()) == "picture " + s.key);
       CHECK(s.members.size() == 2);
     });
   }

@@ -52,10 +52,10 @@ TEST_CASE("curate, hashes: as xxhash, Pillow and scipy compute them") {
   REQUIRE(golden.at("images").size() == 7);
   for (const auto& one : golden.at("images")) {
     const auto file = from_hex(one.at("png"));
-    const image picture = decode_image(file, one.at("mode"));
+    const image img = decode_image(file, one.at("mode"));
     CHECK(hash_bytes(file).hex() == one.at("bytes"));
-    CHECK(hash_pixels(picture).hex() == one.at("pixels"));
-    CHECK(bits(perceptual_hash(picture)) == one.at("phash"));
+    CHECK(hash_pixels(img).hex() == one.at("pixels"));
+    CHECK(bits(perceptual_hash(img)) == one.at("phash"));
   }
 }
 

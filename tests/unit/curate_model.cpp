@@ -27,7 +27,7 @@ struct model_folder {
       for (int i = 0; i < 14; ++i) {
         const int n = 14 * shard + i;
         keys.push_back("k" + std::to_string(n));
-        images.push_back(n == 20 ? "no image" : pool::picture(static_cast<std::uint64_t>(n % 9), 40, 40));
+        images.push_back(n == 20 ? "no image" : pool::ppm(static_cast<std::uint64_t>(n % 9), 40, 40));
         if (n != 20 && n > 8)  // nearly one of the first nine
           for (std::size_t b = 100; b < 250; ++b) images.back()[b] = static_cast<char>(n * 5);
         captions.push_back(n % 3 == 0 ? "the cat" : n % 3 == 1 ? "red " + std::to_string(n) : "of the red cat");
@@ -143,7 +143,7 @@ TEST_CASE("curate, model: SemDeDup over shards equals one over all rows") {
 
 TEST_CASE("curate, model: evaluation images by their embeddings") {
   model_folder f;
-  const std::string theirs = pool::picture(4, 40, 40), other = pool::picture(77);
+  const std::string theirs = pool::ppm(4, 40, 40), other = pool::ppm(77);
   pool::write(f.dir / "eval.tar", {pool::made("e0", other, "x"), pool::made("e1", theirs, "y")});
   const auto step = "{\"step\": \"decontaminate\", \"against\": \"" + (f.dir / "eval.tar") +
                     "\", \"pixels\": false, \"distance\": -1, \"cosine\": 0.98}";

@@ -22,26 +22,26 @@ struct pool_folder {
     std::vector<pool::pair> first, second;
     const auto add = [&](std::vector<pool::pair>& to, const std::string& key, const std::string& image,
                          const std::string& caption) { to.push_back(pool::made(key, image, caption)); };
-    add(first, "a0", pool::picture(0), "a photo of a small dog");
-    add(first, "a1", pool::picture(1), "two words");
-    add(first, "a2", pool::picture(0), "the same bytes as before");
+    add(first, "a0", pool::ppm(0), "a photo of a small dog");
+    add(first, "a1", pool::ppm(1), "two words");
+    add(first, "a2", pool::ppm(0), "the same bytes as before");
     add(first, "a3", "no image at all", "a photo that does not decode");
-    add(first, "a4", pool::picture(2), "a Damned photo of a cat");
-    add(first, "a5", pool::picture(3, 40, 10), "a photo that is very wide");
-    auto image = pool::picture(4);
+    add(first, "a4", pool::ppm(2), "a Damned photo of a cat");
+    add(first, "a5", pool::ppm(3, 40, 10), "a photo that is very wide");
+    auto image = pool::ppm(4);
     add(first, "a6", image, "a photo of a bird in a tree");
     image.back() = static_cast<char>(image.back() ^ 1);
     add(second, "b0", image, "a photo that is nearly another");
-    add(second, "b1", "P6\n# the pixels of a0\n" + pool::picture(0).substr(3), "the same pixels as before");
-    add(second, "b2", pool::picture(5), "an image of the evaluation set");
-    add(second, "b3", pool::picture(6), "");
+    add(second, "b1", "P6\n# the pixels of a0\n" + pool::ppm(0).substr(3), "the same pixels as before");
+    add(second, "b2", pool::ppm(5), "an image of the evaluation set");
+    add(second, "b3", pool::ppm(6), "");
     second.push_back({"b4", {{"txt", "a caption without an image"}}});
-    second.push_back({"b5", {{"jpg", pool::picture(7)}, {"json", "[1]"}, {"txt", "JSON that is no object"}}});
-    second.push_back({"b6", {{"jpg", pool::picture(8)}, {"txt", "a sample without any JSON"}}});
-    add(second, "b7", pool::picture(9), "the last of all the samples");
+    second.push_back({"b5", {{"jpg", pool::ppm(7)}, {"json", "[1]"}, {"txt", "JSON that is no object"}}});
+    second.push_back({"b6", {{"jpg", pool::ppm(8)}, {"txt", "a sample without any JSON"}}});
+    add(second, "b7", pool::ppm(9), "the last of all the samples");
     pool::write(dir / "in/0.tar", first);
     pool::write(dir / "in/1.tar", second);
-    pool::write(dir / "eval.tar", {pool::made("e0", pool::picture(100), "x"), pool::made("e1", pool::picture(5), "y")});
+    pool::write(dir / "eval.tar", {pool::made("e0", pool::ppm(100), "x"), pool::made("e1", pool::ppm(5), "y")});
     write_file(dir / "words.txt", "# a comment\ndamned\n");
   }
 
@@ -96,7 +96,7 @@ TEST_CASE("curate, pipeline: what each step drops, and what is written") {
   REQUIRE(kept.size() == 4);
   const std::vector<std::string> keys{kept[0].key, kept[1].key, kept[2].key, kept[3].key};
   CHECK(keys == std::vector<std::string>{"a0", "a6", "b6", "b7"});
-  CHECK(kept[0].members.at("jpg") == pool::picture(0));
+  CHECK(kept[0].members.at("jpg") == pool::ppm(0));
   CHECK(kept[0].members.at("txt") == "a photo of a small dog");
   const auto facts = json::parse(kept[0].members.at("json"));
   CHECK(facts.at("url") == "http://x/a0");
@@ -174,7 +174,7 @@ TEST_CASE("curate, pipeline: match and balance keep what the commands of their o
   const std::vector<std::string> captions{"a dog", "nothing of the list", "a cat and a dog", "a red bird", "a red cat", "the dog"};
   std::vector<pool::pair> first, second;
   for (std::uint64_t i = 0; i < 60; ++i)
-    (i % 2 ? second : first).push_back(pool::made(cat("k", i), pool::picture(i), captions[i % captions.size()]));
+    (i % 2 ? second : first).push_back(pool::made(cat("k", i), pool::ppm(i), captions[i % captions.size()]));
   std::filesystem::create_directory(dir.path / "in");
   pool::write(dir / "in/0.tar", first);
   pool::write(dir / "in/1.tar", second);
@@ -246,11 +246,10 @@ TEST_CASE("curate, pipeline: data that is damaged") {
 
 TEST_CASE("curate, pipeline: keys, captions and facts of any bytes") {
   temporary_folder dir;
-  pool::write(
-      dir / "in.tar",
-      {{"bytes\xff", {{"jpg", pool::picture(1)}, {"txt", "a photo of <script>alert(1)</script>"}}},
-       {"bytes\xfe", {{"jpg", pool::picture(2)}, {"txt", "not UTF-8: \xff"}}},
-       {"old", {{"jpg", pool::picture(3)}, {"json", R"({"curate": {"dedup": 1, "other": 2}, "big": 12345678901234567890})"}}}});
+  pool::write(dir / "in.tar",
+              {{"bytes\xff", {{"jpg", pool::ppm(1)}, {"txt", "a photo of <script>alert(1)</script>"}}},
+               {"bytes\xfe", {{"jpg", pool::ppm(2)}, {"txt", "not UTF-8: \xff"}}},
+               {"old", {{"jpg", pool::ppm(3)}, {"json", R"({"curate": {"dedup": 1, "other": 2}, "big": 12345678901234567890})"}}}});
   const auto text =
       "{\"data\": \"" + (dir / "in.tar") + "\", \"out\": \"" + (dir / "out") + "\", \"steps\": [{\"step\": \"dedup\"}]}";
   const auto result = run(text);
@@ -288,7 +287,7 @@ TEST_CASE("curate, pipeline: folders and keys that do not do") {
   CHECK_THAT(
       message([&] { run("{\"data\": \"" + (p.dir / "words.txt") + "\", \"out\": \"x\", \"steps\": [{\"step\": \"dedup\"}]}"); }),
       Contains("words.txt: expected a shard"));
-  pool::write(p.dir / "in/2.tar", {pool::made("b7", pool::picture(20), "x")});  // its neighbour has the same key
+  pool::write(p.dir / "in/2.tar", {pool::made("b7", pool::ppm(20), "x")});  // its neighbour has the same key
   CHECK_THAT(message([&] { run(with(p.dir / "out")); }), Contains("\"b7\" twice in a row"));
   CHECK_FALSE(std::filesystem::exists(p.dir / "out/sizes.json"));
   CHECK(pool::files(p.dir / "out").empty());

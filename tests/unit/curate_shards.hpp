@@ -10,7 +10,7 @@
 namespace pool {
 
 /// A PPM of waves that a seed draws: images of two seeds differ in many bits of their perceptual hashes.
-inline std::string picture(std::uint64_t seed, int width = 40, int height = 32) {
+inline std::string ppm(std::uint64_t seed, int width = 40, int height = 32) {
   std::string out = "P6 " + std::to_string(width) + " " + std::to_string(height) + " 255\n";
   const clipx::draws draw(seed, 77);
   std::vector<int> levels;  // of 8 x 8 tiles

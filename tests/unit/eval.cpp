@@ -129,7 +129,7 @@ TEST_CASE("zero-shot evaluation counts what all images at once count") {
           told.emplace_back(stage, done);
           CHECK(total == (stage == eval_stage::texts ? 5u : 3u));
         });
-    CHECK(r.metrics.pictures == 3);
+    CHECK(r.metrics.images == 3);
     CHECK(r.metrics.right_at_1 == want.right_at_1);
     CHECK(r.metrics.right_at_5 == 3);
     CHECK(r.metrics.mean_per_class_recall == want.mean_per_class_recall);
@@ -192,7 +192,7 @@ TEST_CASE("an evaluation of many large images takes the memory of a batch") {
   const auto before = peak_memory();
   const auto data = image_dataset::labelled(p.dir / "large.tar", p.classes);
   const auto r = evaluate_zero_shot(model, data, prompts, batches_of(2), quiet);
-  CHECK(r.metrics.pictures == images);
+  CHECK(r.metrics.images == images);
   CHECK(peak_memory() - before < (64 << 20));  // encoded: 180 MB
 #endif
 }

@@ -21,9 +21,9 @@ namespace {
 using buffer = std::vector<std::byte>;
 const std::string file_name = "some/picture.file";
 
-buffer file_of(const std::string& picture) {
+buffer file_of(const std::string& img) {
   static const auto golden = safetensors::open(std::string(CLIPX_SOURCE_DIR) + "/tests/golden/pixels.safetensors");
-  const auto* t = golden.find(picture + "/file");
+  const auto* t = golden.find(img + "/file");
   REQUIRE(t);
   return {t->data, t->data + t->bytes};
 }
@@ -41,23 +41,23 @@ buffer bytes(std::string_view text) {
 
 /// What decoding said; empty where it gave an image, which must be whole and go through the rest of the pipeline.
 std::string outcome(const buffer& file) {
-  image picture;
+  image img;
   try {
-    picture = decode_image(file, file_name);
+    img = decode_image(file, file_name);
   } catch (const error& e) {
     REQUIRE_THAT(e.what(), Contains(file_name));
     return e.what();
   }
-  REQUIRE(picture.width > 0);
-  REQUIRE(picture.height > 0);
-  REQUIRE(picture.data.size() == static_cast<std::size_t>(picture.width * picture.height * picture.bands()));
-  if (picture.width * picture.height > 1 << 20) return "";
+  REQUIRE(img.width > 0);
+  REQUIRE(img.height > 0);
+  REQUIRE(img.data.size() == static_cast<std::size_t>(img.width * img.height * img.bands()));
+  if (img.width * img.height > 1 << 20) return "";
   for (auto order : {pipeline::open_clip, pipeline::hf}) {
     preprocess_config c;
     c.size = 5;
     c.order = order;
     c.resize = resize_mode::squash;
-    REQUIRE(to_pixels(picture, c).data.size() == 75);
+    REQUIRE(to_pixels(img, c).data.size() == 75);
   }
   return "";
 }
@@ -138,16 +138,16 @@ TEST_CASE("image: files cut short", "[image]") {
 
 TEST_CASE("image: flipped bits", "[image]") {
   std::mt19937 draw(5);
-  int pictures = 0;
+  int images = 0;
   for (int i = 0; i < 2000; ++i) {
     const std::string name = samples[static_cast<std::size_t>(i) % std::size(samples)];
     auto file = file_of(name);
     for (unsigned k = 0, flips = 1 + draw() % 4; k < flips; ++k) file[draw() % file.size()] ^= std::byte{1} << draw() % 8;
     if (name.starts_with("png") && i % 2) mend_checksums(file);
     CAPTURE(name, i);
-    pictures += outcome(file).empty();
+    images += outcome(file).empty();
   }
-  CHECK(pictures > 100);  // or nothing beyond the checks of headers was reached
+  CHECK(images > 100);  // or nothing beyond the checks of headers was reached
 }
 
 TEST_CASE("image: sizes that lie", "[image]") {

@@ -57,7 +57,7 @@ void put(std::string& out, std::uint64_t value, int bytes) {
   for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> 8 * i & 255);
 }
 std::string bmp_file(int bits, int height, const std::string& palette, const std::string& gap, const std::string& data,
-                     std::uint32_t colours = 0) {
+                     std::uint32_t colors = 0) {
   std::string out = "BM";
   const auto offset = static_cast<std::uint32_t>(54 + palette.size() + gap.size());
   put(out, offset + static_cast<std::uint32_t>(data.size()), 4);
@@ -70,7 +70,7 @@ std::string bmp_file(int bits, int height, const std::string& palette, const std
   put(out, static_cast<std::uint32_t>(bits), 2);
   put(out, 0, 8);
   put(out, 0, 8);
-  put(out, colours, 4);
+  put(out, colors, 4);
   put(out, 0, 4);
   return out + palette + gap + data;
 }
@@ -155,7 +155,7 @@ TEST_CASE("image: palettes are resized by the nearest index", "[image]") {
   CHECK(bmp.mode == pixel_mode::palette);
   CHECK(hex_of(small_of(bmp)) == small);
   if (gif_decoder() == "none") return;
-  const std::string colours("\xff\0\0\0\0\xff", 6);
+  const std::string colors("\xff\0\0\0\0\xff", 6);
   const std::string head("GIF89a\4\0\4\0\x80\0\0", 13), frame(",\0\0\0\0\4\0\4\0\0", 10);
   // Each index after a clear code: 4 0 4 1 .. 5 in codes of 3 bits.
   std::string packed;
@@ -172,12 +172,12 @@ TEST_CASE("image: palettes are resized by the nearest index", "[image]") {
   code(5);
   packed += static_cast<char>(bits & 255);
   const std::string data = "\2" + std::string(1, static_cast<char>(packed.size())) + packed + std::string("\0;", 2);
-  const auto gif = read(head + colours + frame + data);
+  const auto gif = read(head + colors + frame + data);
   CHECK(gif.mode == pixel_mode::palette);
   CHECK(!gif.transparency);
   CHECK(hex_of(gif.data) == "00010001000100010001000100010001");
   CHECK(hex_of(small_of(gif)) == small);
-  const auto clear = read(head + colours + std::string("!\xf9\4\1\0\0\1\0", 8) + frame + data);
+  const auto clear = read(head + colors + std::string("!\xf9\4\1\0\0\1\0", 8) + frame + data);
   CHECK(clear.transparency);
   CHECK(clear.palette[7] == 0);
   CHECK(hex_of(to_rgb(clear).data).substr(0, 12) == "ff00000000ff");

@@ -21,7 +21,7 @@ const safetensors& golden() {
 }
 
 /// Names of the images that begin with `prefix`.
-std::vector<std::string> pictures(std::string_view prefix) {
+std::vector<std::string> images(std::string_view prefix) {
   std::vector<std::string> out;
   for (auto& t : golden().tensors())
     if (t.name.starts_with(prefix) && t.name.ends_with("/file")) out.push_back(t.name.substr(0, t.name.size() - 5));
@@ -91,15 +91,15 @@ std::string mode_wanted(const std::string& name) {
 /// opaque RGB and what Hugging Face's order makes of it.
 void check(const std::string& name, closeness limit, bool any_mode) {
   CAPTURE(name);
-  std::optional<image> picture;
+  std::optional<image> img;
   std::string refused;
   try {
-    picture = decode_image(bytes_of(name), name);
+    img = decode_image(bytes_of(name), name);
   } catch (const error& e) { refused = e.what(); }
   CHECK(refused == "");
-  if (!picture) return;
-  CHECK(picture->data.size() == static_cast<std::size_t>(picture->width * picture->height * picture->bands()));
-  const std::string mode = mode_of(*picture), wanted = mode_wanted(name);
+  if (!img) return;
+  CHECK(img->data.size() == static_cast<std::size_t>(img->width * img->height * img->bands()));
+  const std::string mode = mode_of(*img), wanted = mode_wanted(name);
   if (!any_mode) CHECK(mode == wanted);
   for (auto& want : golden().tensors()) {
     if (!want.name.starts_with(name + "/")) continue;
@@ -108,14 +108,14 @@ void check(const std::string& name, closeness limit, bool any_mode) {
     const bool comparable = mode == wanted || kind.starts_with("hf") || (kind == "rgb" && mode == "RGB");
     if (!comparable) continue;
     CAPTURE(kind);
-    const image got = kind == "rgb" ? to_rgb(*picture) : to_pixels(*picture, config_of(kind, want.shape[0]));
+    const image got = kind == "rgb" ? to_rgb(*img) : to_pixels(*img, config_of(kind, want.shape[0]));
     CHECK(difference(want, got, limit) == "");
   }
 }
 
 /// A section for each image.
 void check_all(std::string_view prefix, closeness limit = {}, bool any_mode = false) {
-  const auto names = pictures(prefix);
+  const auto names = images(prefix);
   REQUIRE(!names.empty());
   for (auto& name : names) SECTION(name) {
       check(name, limit, any_mode);
@@ -139,7 +139,7 @@ TEST_CASE("image: JPEG files equal Pillow's", "[image]") {
     return;
   }
   // stb_image gives CMYK as RGB, inverted only where a marker says so, and rounds the last column of 4:2:2 another way.
-  for (auto& name : pictures("jpeg_"))
+  for (auto& name : images("jpeg_"))
     if (name != "jpeg_cmyk_no_marker") SECTION(name) {
         check(name, name == "jpeg_422" ? closeness{80, 1} : closeness{4, 1}, true);
       }

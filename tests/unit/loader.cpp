@@ -115,7 +115,7 @@ TEST_CASE("loader: it goes on in the middle of an epoch as if never stopped") {
   write_shards(dir, 40, 9);
   std::string damaged;
   for (int i = 0; i < 20; ++i)
-    damaged += i % 3 ? picture_sample(cat("d", i), i, "damaged shard")
+    damaged += i % 3 ? image_sample(cat("d", i), i, "damaged shard")
                      : member(cat("d", i, ".jpg"), "no picture") + member(cat("d", i, ".txt"), "x");
   write_file(dir / "s-5.tar", damaged + end_of_tar);
   auto c = small({dir.path.string()});
@@ -151,12 +151,12 @@ TEST_CASE("loader: it goes on in the middle of an epoch as if never stopped") {
 TEST_CASE("loader: what cannot be used is counted, named and left out") {
   const temporary_folder dir;
   const std::string good = ppm(1);
-  write_file(dir / "a.tar", picture_sample("a0", 0, "zero") + member("a1.jpg", "not a picture") + member("a1.txt", "one") +
+  write_file(dir / "a.tar", image_sample("a0", 0, "zero") + member("a1.jpg", "not a picture") + member("a1.txt", "one") +
                                 member("a2.jpg", good) + member("a3.jpg", good) + member("a3.txt", " \n") +
                                 member("a4.txt", "four") + member("a5.webp", "RIFF....WEBP....") + member("a5.txt", "five") +
-                                picture_sample("a6", 6, " six \n") + member("a7.jpg", good.substr(0, 50)) +
-                                member("a7.txt", "seven") + picture_sample("a8", 8, "eight") + end_of_tar);
-  std::string cut = picture_sample("b0", 1, "b zero") + picture_sample("b1", 2, "b one");
+                                image_sample("a6", 6, " six \n") + member("a7.jpg", good.substr(0, 50)) +
+                                member("a7.txt", "seven") + image_sample("a8", 8, "eight") + end_of_tar);
+  std::string cut = image_sample("b0", 1, "b zero") + image_sample("b1", 2, "b one");
   write_file(dir / "b.tar", cut.substr(0, cut.size() - 512));
   write_file(dir / "empty.tar", "");
   write_file(dir / "nothing.tar", end_of_tar);
@@ -189,7 +189,7 @@ TEST_CASE("loader: what cannot be used is counted, named and left out") {
   // Three samples in four damaged, many threads: holes are closed in order.
   std::string tar;
   for (int i = 0; i < 400; ++i)
-    tar += i % 4 == 1 ? picture_sample(cat("k", i), i, "good")
+    tar += i % 4 == 1 ? image_sample(cat("k", i), i, "good")
                       : member(cat("k", i, ".png"), "\x89PNG") + member(cat("k", i, ".txt"), "bad");
   write_file(dir / "holes.tar", tar + end_of_tar);
   c.data = {dir / "holes.tar"};

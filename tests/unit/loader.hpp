@@ -17,7 +17,7 @@ inline std::string ppm(int number, int w = 12, int h = 9) {
   for (int i = 0; i < w * h * 3; ++i) out += static_cast<char>(number * 31 + i * (1 + number % 5));
   return out;
 }
-inline std::string picture_sample(const std::string& key, int number, const std::string& caption) {
+inline std::string image_sample(const std::string& key, int number, const std::string& caption) {
   return member(key + ".jpg", ppm(number)) + member(key + ".txt", caption);
 }
 
@@ -26,7 +26,7 @@ inline void write_shards(const temporary_folder& dir, int count, int each) {
   for (int first = 0, shard = 0; first < count; first += each, ++shard) {
     std::string tar;
     for (int i = first; i < std::min(count, first + each); ++i)
-      tar += picture_sample(octal(static_cast<std::uint64_t>(i), 4), i, cat("caption ", i));
+      tar += image_sample(octal(static_cast<std::uint64_t>(i), 4), i, cat("caption ", i));
     write_file(dir / cat("s-", shard, ".tar"), tar + end_of_tar);
   }
 }

@@ -342,10 +342,10 @@ TEST_CASE("report: facts, figures and curves") {
   write_training_report(folder, "A <run> & its \"title\" \x01\xff",
                         facts{{"data", "<b>'{0..9}.tar' & \"more\"</b>"}, {"\xff<i>", ""}});
   CHECK(dir.files() == 3);
-  const auto page = contents(dir / "report.html"), picture = contents(dir / "loss.svg");
+  const auto page = contents(dir / "report.html"), img = contents(dir / "loss.svg");
   const std::string title = "A &lt;run&gt; &amp; its &quot;title&quot;  \xef\xbf\xbd";
   CHECK_THAT(page, Contains("<title>" + title + "</title>") && Contains("<h1>" + title + "</h1>"));
-  CHECK_THAT(picture, Contains(">" + title + "</text>") && Contains("aria-label=\"" + title + "\""));
+  CHECK_THAT(img, Contains(">" + title + "</text>") && Contains("aria-label=\"" + title + "\""));
   CHECK_THAT(page, Contains("<tr><th>data</th><td>&lt;b&gt;&#39;{0..9}.tar&#39; &amp; &quot;more&quot;&lt;/b&gt;</td></tr>"));
   CHECK_THAT(page, Contains("<tr><th>\xef\xbf\xbd&lt;i&gt;</th><td></td></tr>"));
   CHECK_THAT(page, Contains("Steps 100 to 6,000, 63 records."));
@@ -365,23 +365,23 @@ TEST_CASE("report: facts, figures and curves") {
   }
   CHECK(charts == std::vector<std::string>{"loss", "learning rate", "logit scale", "pairs per second",
                                            "fraction of time spent waiting for data", "val_loss", "val_&lt;r1&gt;", "zeroshot_x"});
-  for (const auto& text : {page, picture}) CHECK(count(text, "prefers-color-scheme:dark") >= 1);
+  for (const auto& text : {page, img}) CHECK(count(text, "prefers-color-scheme:dark") >= 1);
 
   // The image: the loss as it is, in two parts about the NaN, the loss smoothed, the held-out loss with its three marks.
-  const auto raw = paths(picture, "one raw"), bold = paths(picture, "one"), held = paths(picture, "two");
+  const auto raw = paths(img, "one raw"), bold = paths(img, "one"), held = paths(img, "two");
   REQUIRE((raw.size() == 1 && bold.size() == 1 && held.size() == 1));
   CHECK(raw[0].size() == 59 + 2);
   CHECK(bold[0].size() == 59 + 2);
   CHECK(held[0].size() == 3 + 1);
-  CHECK(count(picture, "<circle class=\"two\"") == 3);
+  CHECK(count(img, "<circle class=\"two\"") == 3);
   for (const auto* words : {">held-out loss<", ">smoothed<", ">step<", ">0<", ">1,000<", ">6,000<", ">4.0<"})
-    CHECK_THAT(picture, Contains(words));
+    CHECK_THAT(img, Contains(words));
   for (std::size_t i = 1; i < raw[0].size(); ++i) {  // the loss falls: down on paper, to the right
     CHECK(raw[0][i].first >= raw[0][i - 1].first);
     CHECK(raw[0][i].second >= raw[0][i - 1].second);
   }
   // Heights are values: val_loss is 2, and the axis has its tick there.
-  CHECK_THAT(picture, Contains(cat("y1=\"", held[0][0].second, "\"")) || Contains(cat("y1=\"", held[0][0].second, ".0\"")));
+  CHECK_THAT(img, Contains(cat("y1=\"", held[0][0].second, "\"")) || Contains(cat("y1=\"", held[0][0].second, ".0\"")));
 }
 
 TEST_CASE("report: 5,000 lines are thinned, and peaks stay") {
@@ -391,9 +391,9 @@ TEST_CASE("report: 5,000 lines are thinned, and peaks stay") {
     text += cat("{\"step\": ", i, ", \"loss\": ", i == 3210 ? 95.0 : 1 + (i * 7919 % 100) / 100.0, "}\n");
   write_file(dir / "metrics.jsonl", text + "{\"step\": 5001, \"lo");
   write_training_report(dir.path.string(), "many", {});
-  const auto picture = contents(dir / "loss.svg"), page = contents(dir / "report.html");
+  const auto img = contents(dir / "loss.svg"), page = contents(dir / "report.html");
   CHECK_THAT(page, Contains("Steps 1 to 5,000, 5,000 records."));
-  for (const auto& [svg, x0, x1] : {std::tuple(picture, 78.0, 826.0), std::tuple(page, 64.0, 1038.0)}) {
+  for (const auto& [svg, x0, x1] : {std::tuple(img, 78.0, 826.0), std::tuple(page, 64.0, 1038.0)}) {
     const auto raw = paths(svg, "one raw"), bold = paths(svg, "one");
     REQUIRE((raw.size() == 1 && bold.size() == 1));
     CHECK((raw[0].size() > 700 && raw[0].size() <= 801));
@@ -405,8 +405,8 @@ TEST_CASE("report: 5,000 lines are thinned, and peaks stay") {
         std::minmax_element(bold[0].begin(), bold[0].end(), [](auto& a, auto& b) { return a.second < b.second; });
     CHECK(high->second - low->second < 0.1 * (high->second - peak->second));  // the mean of 125 values about the peak
   }
-  CHECK(count(picture, "<circle") == 0);
-  CHECK(picture.size() < 40'000);
+  CHECK(count(img, "<circle") == 0);
+  CHECK(img.size() < 40'000);
 }
 
 TEST_CASE("report: smoothed values lie among their neighbours") {
@@ -415,8 +415,8 @@ TEST_CASE("report: smoothed values lie among their neighbours") {
   for (int i = 0; i < 200; ++i) text += cat("{\"step\": ", i, ", \"loss\": ", 3 + (i % 2 ? 1 : -1), "}\n");
   write_file(dir / "metrics.jsonl", text);
   write_training_report(dir.path.string(), "", {});
-  const auto picture = contents(dir / "loss.svg");
-  const auto raw = paths(picture, "one raw").at(0), bold = paths(picture, "one").at(0);
+  const auto img = contents(dir / "loss.svg");
+  const auto raw = paths(img, "one raw").at(0), bold = paths(img, "one").at(0);
   const double low = raw[1].second, high = raw[2].second, middle = (low + high) / 2;
   REQUIRE(low > high);
   // Weights fall by q = exp(-1 / 2.5). At an end, where they are 1, q, q^2, .., the mean leaves (1 - q) / (1 + q) of the
@@ -456,11 +456,11 @@ TEST_CASE("report: records with little in them") {
         pair("1e9", "1000000000.0000001"), pair("5e-324", "0"), pair("123456789", "987654321"), pair("-2e-6", "1e-5")}) {
     CAPTURE(a, b);
     report("{\"step\": 5, \"loss\": " + a + "}\n{\"step\": 5, \"loss\": " + b + "}\n");
-    const auto picture = contents(dir / "loss.svg");
-    CHECK_THAT(picture, !Contains("nan") && !Contains("inf"));
-    CHECK(picture.size() < 6000);
-    CHECK((count(picture, "class=\"grid\"") >= 2) == (a != "1e300"));
-    CHECK((count(picture, "<circle") == 2) == (a != "1e300"));
+    const auto img = contents(dir / "loss.svg");
+    CHECK_THAT(img, !Contains("nan") && !Contains("inf"));
+    CHECK(img.size() < 6000);
+    CHECK((count(img, "class=\"grid\"") >= 2) == (a != "1e300"));
+    CHECK((count(img, "<circle") == 2) == (a != "1e300"));
   }
 }
 

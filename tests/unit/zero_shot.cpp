@@ -131,7 +131,7 @@ TEST_CASE("zero-shot metrics by hand") {
   };
   const std::vector<dim> labels{0, 1, 1, 3, 0};
   const auto m = evaluate_zero_shot<double>(cosines, labels, 6);
-  CHECK(m.pictures == 5);
+  CHECK(m.images == 5);
   CHECK(m.right_at_1 == 3);
   CHECK(m.right_at_5 == 4);
   CHECK(m.acc1 == 0.6);
@@ -168,7 +168,7 @@ TEST_CASE("zero-shot counts do not depend on how images come in batches") {
     CHECK(m.right_at_5 == want.right_at_5);
     CHECK(m.mean_per_class_recall == want.mean_per_class_recall);
     CHECK(m.ties == want.ties);
-    CHECK(m.pictures == 40);
+    CHECK(m.images == 40);
   }
   zero_shot_counter counter(7);
   CHECK_THAT(message([&] { counter.add(std::span<const float>(cosines), std::span<const dim>(labels).first(2)); }),

@@ -38,13 +38,13 @@ class pairs(IterableDataset):
     def __iter__(self):
         worker = get_worker_info()
         for shard in itertools.cycle(o.shards[worker.id::worker.num_workers]):
-            picture = None
+            img = None
             with tarfile.open(shard) as tar:
                 for member in tar:
                     if member.name.endswith(".jpg"):
-                        picture = one(tar.extractfile(member).read())
+                        img = one(tar.extractfile(member).read())
                     elif member.name.endswith(".txt"):
-                        yield picture, tar.extractfile(member).read().decode()
+                        yield img, tar.extractfile(member).read().decode()
 
 
 batches = iter(DataLoader(pairs(), batch_size=batch, num_workers=o.threads, prefetch_factor=2))

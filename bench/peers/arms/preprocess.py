@@ -1,4 +1,4 @@
-"""JPEG files to one normalised tensor each, one thread. --library pillow (open_clip's transform) or torchvision (its own decoder,
+"""JPEG files to one normalized tensor each, one thread. --library pillow (open_clip's transform) or torchvision (its own decoder,
 uint8 resize: pixels differ from Pillow's by up to 2 levels)."""
 import common
 

@@ -134,32 +134,31 @@ template <class Architecture, backend B>
 class replayed_pixels {
  public:
   using A = accum_t<B>;
-  replayed_pixels(const clip<Architecture, B>& model, dim pictures, const std::array<float, 3>& mean,
-                  const std::array<float, 3>& std)
+  replayed_pixels(const clip<Architecture, B>& model, dim images, const std::array<float, 3>& mean, const std::array<float, 3>& std)
       : device_(&model.device()),
-        rows_(pictures * model.visual.config.image_size * model.visual.config.image_size),
+        rows_(images * model.visual.config.image_size * model.visual.config.image_size),
         rgb_(device_->template alloc<std::uint8_t>(3 * rows_)),
-        unit_(device_->template alloc<A>(pictures * model.config().embed_dim)),
-        norms_(device_->template alloc<A>(pictures)),
-        pictures_(pictures),
+        unit_(device_->template alloc<A>(images * model.config().embed_dim)),
+        norms_(device_->template alloc<A>(images)),
+        images_(images),
         forward_(device_->record([&] {
           step<B> s(*device_);
           typename clip<Architecture, B>::saved k;
           auto pixels = s.make(rows_, 3);  // (N n n, 3)
           device_->pixels(mat<const std::uint8_t>(rgb_.as_mat(rows_, 3)), mean, std, pixels);
           auto features = model.encode_image(s, pixels, k);  // (N, D)
-          device_->normalize(mat<const scalar_t<B>>(features), unit_.as_mat(pictures, features.cols), norms_.as_mat(pictures, 1));
+          device_->normalize(mat<const scalar_t<B>>(features), unit_.as_mat(images, features.cols), norms_.as_mat(images, 1));
         })) {}
 
-  dim pictures() const { return pictures_; }
+  dim images() const { return images_; }
   /// rgb (N, n n 3) -> L2-normalized embeddings (N, D). Error: not the number of images that was recorded.
   embeddings<A> operator()(std::span<const std::uint8_t> rgb) const {
     expect(static_cast<dim>(rgb.size()) == 3 * rows_,
            [&] { return cat("replayed_pixels: expected ", 3 * rows_, " bytes, got ", rgb.size()); });
-    embeddings<A> out{std::vector<A>(static_cast<std::size_t>(unit_.size())), unit_.size() / pictures_};
+    embeddings<A> out{std::vector<A>(static_cast<std::size_t>(unit_.size())), unit_.size() / images_};
     device_->upload(mat<const std::uint8_t>(rgb.data(), rows_, 3), rgb_.as_mat(rows_, 3));
     device_->replay(forward_);
-    device_->download(mat<const A>(unit_.as_mat(pictures_, out.cols)), mat<A>(out.values.data(), pictures_, out.cols));
+    device_->download(mat<const A>(unit_.as_mat(images_, out.cols)), mat<A>(out.values.data(), images_, out.cols));
     device_->sync();
     return out;
   }
@@ -169,7 +168,7 @@ class replayed_pixels {
   dim rows_;
   buffer<std::uint8_t> rgb_;  // (N n n, 3)
   buffer<A> unit_, norms_;    // (N, D), (N, 1)
-  dim pictures_;
+  dim images_;
   typename B::recording forward_;
 };
 

@@ -11,7 +11,7 @@ namespace clipx {
 /// with antialiasing, in double.
 std::vector<float> resize_image_positions(std::span<const float> table, dim from, dim to, dim width);
 
-/// A text tower's table (from, width) to (to, width): linear, half-pixel centres, no antialiasing.
+/// A text tower's table (from, width) to (to, width): linear, half-pixel centers, no antialiasing.
 std::vector<float> resize_text_positions(std::span<const float> table, dim from, dim to, dim width);
 
 }  // namespace clipx

@@ -54,11 +54,11 @@ requires(B::fast::replay) class replays<Architecture, B> {
  public:
   const replayed_pixels<Architecture, B>* find(const clip<Architecture, B>& model, std::size_t bytes, const preprocess_config& p) {
     const auto n = static_cast<std::size_t>(model.visual.config.image_size);
-    const dim pictures = static_cast<dim>(bytes / (3 * n * n));
+    const dim images = static_cast<dim>(bytes / (3 * n * n));
     for (auto& r : recorded_)
-      if (r->pictures() == pictures) return r.get();
-    if (std::exchange(last_, pictures) != pictures || recorded_.size() == 4) return nullptr;
-    recorded_.push_back(std::make_unique<replayed_pixels<Architecture, B>>(model, pictures, p.mean, p.std));
+      if (r->images() == images) return r.get();
+    if (std::exchange(last_, images) != images || recorded_.size() == 4) return nullptr;
+    recorded_.push_back(std::make_unique<replayed_pixels<Architecture, B>>(model, images, p.mean, p.std));
     return recorded_.back().get();
   }
 
@@ -157,7 +157,7 @@ class pretrained {
     return encode_text(std::span<const std::string>(texts.begin(), texts.size()));
   }
   /// An image, through the checkpoint's preprocessing, to an L2-normalized embedding (1, D).
-  embeddings<A> encode_image(const image& picture) const { return encode_pixels(to_pixels(picture, source_.pixels()).data); }
+  embeddings<A> encode_image(const image& img) const { return encode_pixels(to_pixels(img, source_.pixels()).data); }
   /// Images already brought to the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Error: a part of an
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {

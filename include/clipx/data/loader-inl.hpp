@@ -35,7 +35,7 @@ struct pair_slot {
 
 /// What a thread keeps from image to image.
 struct pair_worker {
-  image picture;
+  image img;
   resize_scratch scratch;
   std::vector<std::string> captions;
   double read = 0, caption = 0, tokenize = 0, decode = 0, augment = 0;  // seconds of this sample
@@ -54,7 +54,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   };
   std::string_view text = raw.caption;
   const auto text_file = raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path);
-  if (raw.picture_path.empty() || !raw.text_path.empty()) {
+  if (raw.image_path.empty() || !raw.text_path.empty()) {
     const std::span<const std::byte> bytes = raw.text_path.empty() ? raw.text : text_file.bytes();
     text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
@@ -68,19 +68,18 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   s.ids.clear();
   if (c.text) c.text->append(s.caption, s.ids);
   lap(w.tokenize);
-  const auto picture_file = raw.picture_path.empty() ? mapped_file() : mapped_file::open(raw.picture_path);
+  const auto image_file = raw.image_path.empty() ? mapped_file() : mapped_file::open(raw.image_path);
   lap(w.read);
-  w.picture = decode_image(raw.picture_path.empty() ? raw.picture : std::span<const std::byte>(picture_file.bytes()), name,
-                           std::move(w.picture));
+  w.img = decode_image(raw.image_path.empty() ? raw.img : std::span<const std::byte>(image_file.bytes()), name, std::move(w.img));
   lap(w.decode);
   const dim n = c.preprocess.size;
   if (c.augment) {
-    if (w.picture.mode != pixel_mode::rgb) w.picture = to_rgb(w.picture);
-    const auto plan = plan_augment(*c.augment, w.picture.width, w.picture.height, draw);
-    augment(w.picture, plan, n, c.preprocess.interpolation, s.pixels.data(), w.scratch, c.loops);
+    if (w.img.mode != pixel_mode::rgb) w.img = to_rgb(w.img);
+    const auto plan = plan_augment(*c.augment, w.img.width, w.img.height, draw);
+    augment(w.img, plan, n, c.preprocess.interpolation, s.pixels.data(), w.scratch, c.loops);
   } else {
     try {
-      const image out = to_pixels(w.picture, c.preprocess, c.loops);
+      const image out = to_pixels(w.img, c.preprocess, c.loops);
       std::copy(out.data.begin(), out.data.end(), s.pixels.begin());
     } catch (const error& e) { fail(cat(name, ": ", e.what()), e.at()); }
   }
@@ -96,7 +95,7 @@ class pair_pipeline {
     taken_all_ = c.epochs != 0 && from.epoch >= c.epochs;
     const auto threads = c.threads > 0 ? static_cast<std::size_t>(c.threads) : std::max(1u, std::thread::hardware_concurrency());
     slots_.resize(16 * threads);
-    for (auto& s : slots_) s.pixels.resize(picture_bytes());
+    for (auto& s : slots_) s.pixels.resize(image_bytes());
     free_.resize(static_cast<std::size_t>(c.prefetch) + 1);
     try {
       for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
@@ -144,7 +143,7 @@ class pair_pipeline {
   };
   static constexpr std::size_t most_problems = 8;
 
-  std::size_t picture_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size * config_.preprocess.size); }
+  std::size_t image_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size * config_.preprocess.size); }
   pair_slot& slot(std::uint64_t number) { return slots_[number % slots_.size()]; }
 
   void stop() {
@@ -240,10 +239,10 @@ class pair_pipeline {
       lock.unlock();
       auto& b = filling_.batch;
       const auto rows = static_cast<std::size_t>(config_.batch);
-      b.pixels.resize(rows * picture_bytes());
+      b.pixels.resize(rows * image_bytes());
       b.captions.resize(rows);
       b.keys.resize(rows);
-      std::copy(s.pixels.begin(), s.pixels.end(), b.pixels.begin() + static_cast<std::ptrdiff_t>(filled_ * picture_bytes()));
+      std::copy(s.pixels.begin(), s.pixels.end(), b.pixels.begin() + static_cast<std::ptrdiff_t>(filled_ * image_bytes()));
       b.captions[filled_] = s.caption;
       b.keys[filled_] = s.key;
       if (filled_ == 0) b.texts.clear();
@@ -272,7 +271,7 @@ class pair_pipeline {
     const auto usable = batch_ * static_cast<std::uint64_t>(config_.batch) + filled_;
     if (filled_ > 0 && config_.keep_last) {
       auto& b = filling_.batch;
-      b.pixels.resize(filled_ * picture_bytes());
+      b.pixels.resize(filled_ * image_bytes());
       b.captions.resize(filled_);
       b.keys.resize(filled_);
       batch_done();

@@ -17,12 +17,12 @@ namespace clipx::detail {
 /// One sample as it stands in its file.
 struct raw_pair {
   std::string key;
-  std::shared_ptr<const mapped_file> shard;      // of the spans
-  std::span<const std::byte> picture, text;      // text: the caption, or JSON that holds it
-  std::string picture_path, text_path, caption;  // of a folder (the first two) or a table instead
-  bool json = false;                             // that text is JSON
-  const std::string* origin = nullptr;           // the shard, table or folder, for messages
-  std::string problem;                           // why it is none
+  std::shared_ptr<const mapped_file> shard;    // of the spans
+  std::span<const std::byte> img, text;        // text: the caption, or JSON that holds it
+  std::string image_path, text_path, caption;  // of a folder (the first two) or a table instead
+  bool json = false;                           // that text is JSON
+  const std::string* origin = nullptr;         // the shard, table or folder, for messages
+  std::string problem;                         // why it is none
 
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
 };
@@ -37,7 +37,7 @@ class pair_sources {
   }
 
   struct part {
-    enum kind { shard, row, picture } what;
+    enum kind { shard, row, img } what;
     std::uint32_t source;  // index into shards_, tables_ or folders_
     std::uint64_t index;   // of a row or an image
   };
@@ -52,11 +52,11 @@ class pair_sources {
     out.shard = file;
     out.origin = &shards_[p.source];
     out.json = !config_.caption_field.empty();
-    const auto picture = s.image(), text = s.find(out.json ? "json" : "txt");
-    if (!picture) out.problem = "expected an image (jpg, png, jpeg or webp), got none";
+    const auto img = s.image(), text = s.find(out.json ? "json" : "txt");
+    if (!img) out.problem = "expected an image (jpg, png, jpeg or webp), got none";
     else if (!text) out.problem = cat("expected a caption (", out.json ? "json" : "txt", "), got none");
     else {
-      out.picture = *picture;
+      out.img = *img;
       out.text = *text;
     }
     return out;
@@ -70,14 +70,14 @@ class pair_sources {
       t.row(p.index, fields, out.key, out.caption);
       out.origin = &t.path();
       if (out.key.empty()) out.problem = cat("row ", p.index + 2, ": expected the path of an image, got none");
-      out.picture_path = (fs::path(t.path()).parent_path() / out.key).string();
+      out.image_path = (fs::path(t.path()).parent_path() / out.key).string();
     } else {
       const auto& f = folders_[p.source];
       out.origin = &f.path;
       out.json = !config_.caption_field.empty();
-      out.picture_path = f.pictures[p.index];
-      out.key = fs::path(out.picture_path).lexically_relative(f.path).generic_string();
-      out.text_path = fs::path(out.picture_path).replace_extension(out.json ? ".json" : ".txt").string();
+      out.image_path = f.images[p.index];
+      out.key = fs::path(out.image_path).lexically_relative(f.path).generic_string();
+      out.text_path = fs::path(out.image_path).replace_extension(out.json ? ".json" : ".txt").string();
     }
     return out;
   }
@@ -85,7 +85,7 @@ class pair_sources {
  private:
   struct folder {
     std::string path;
-    std::vector<std::string> pictures;
+    std::vector<std::string> images;
   };
 
   void add(const std::string& path) {
@@ -111,7 +111,7 @@ class pair_sources {
     std::sort(tars.begin(), tars.end());
     for (auto& tar : tars) add(tar);
     if (tars.empty())
-      add_parts(part::picture, folders_, folder{path, list_images(path)}, [](const folder& f) { return f.pictures.size(); });
+      add_parts(part::img, folders_, folder{path, list_images(path)}, [](const folder& f) { return f.images.size(); });
   }
   template <class Source, class Size>
   void add_parts(part::kind what, std::vector<Source>& sources, Source source, Size size) {

@@ -82,11 +82,11 @@ class table {
   const std::string& path() const { return file_.path(); }
   std::size_t size() const { return rows_.size(); }
   /// Image and caption of row i, read again from the file; what the row lacks is empty. Overwrites `fields`.
-  void row(std::size_t i, std::vector<std::string>& fields, std::string& picture, std::string& caption) const {
+  void row(std::size_t i, std::vector<std::string>& fields, std::string& img, std::string& caption) const {
     std::size_t at = rows_[i];
     read_record(text(), at, separator_, fields);
     const auto take = [&](std::size_t column) { return column < fields.size() ? fields[column] : std::string(); };
-    picture = take(image_);
+    img = take(image_);
     caption = take(caption_);
   }
 

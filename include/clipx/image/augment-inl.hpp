@@ -151,15 +151,15 @@ class hue_turner {
   std::array<float, 256> within_;
 };
 
-inline void change_colour(std::uint8_t* rgb, dim n, const colour_step& step) {
+inline void change_color(std::uint8_t* rgb, dim n, const color_step& step) {
   switch (step.what) {
-    case colour_step::brightness:
+    case color_step::brightness:
       return from_one_level(rgb, n, step.by, 0);
-    case colour_step::contrast:
+    case color_step::contrast:
       return from_one_level(rgb, n, step.by, mean_luma(rgb, n));
-    case colour_step::saturation:
+    case color_step::saturation:
       return change_saturation(rgb, n, step.by);
-    case colour_step::hue:
+    case color_step::hue:
       const hue_turner turn(step.by);
       for (dim i = 0; i < n; ++i) turn(rgb + 3 * i);
   }
@@ -198,19 +198,19 @@ CLIPX_INLINE augment_plan plan_augment(const augmentation& o, dim width, dim hei
   if (draw.chance(60, o.coarse))
     plan.side = detail::from_fixed_24(draw.between(61, detail::fixed_24(o.coarse_min), detail::fixed_24(1)));
   if (!draw.chance(42, o.jitter)) return plan;
-  const std::pair<colour_step::kind, double> changes[] = {{colour_step::brightness, o.brightness},
-                                                          {colour_step::contrast, o.contrast},
-                                                          {colour_step::saturation, o.saturation},
-                                                          {colour_step::hue, o.hue}};
+  const std::pair<color_step::kind, double> changes[] = {{color_step::brightness, o.brightness},
+                                                         {color_step::contrast, o.contrast},
+                                                         {color_step::saturation, o.saturation},
+                                                         {color_step::hue, o.hue}};
   std::uint64_t number = 44;
   for (auto [what, x] : changes) {
-    const bool turn = what == colour_step::hue;
+    const bool turn = what == color_step::hue;
     const double low = turn ? -x : std::max(0.0, 1 - x), high = turn ? x : 1 + x;
     const double by = detail::from_fixed_24(draw.between(number++, detail::fixed_24(low), detail::fixed_24(high)));
-    if (x > 0) plan.colours[static_cast<std::size_t>(plan.steps++)] = {what, by};
+    if (x > 0) plan.colors[static_cast<std::size_t>(plan.steps++)] = {what, by};
   }
   for (int i = plan.steps; i > 1; --i)
-    std::swap(plan.colours[static_cast<std::size_t>(i - 1)], plan.colours[draw.below(number++, static_cast<std::uint64_t>(i))]);
+    std::swap(plan.colors[static_cast<std::size_t>(i - 1)], plan.colors[draw.below(number++, static_cast<std::uint64_t>(i))]);
   return plan;
 }
 
@@ -237,7 +237,7 @@ CLIPX_INLINE void augment(const image& rgb, const augment_plan& plan, dim n, fil
       std::uint8_t* row = out + y * 3 * n;
       for (dim x = 0; x < n / 2; ++x) std::swap_ranges(row + 3 * x, row + 3 * x + 3, row + 3 * (n - 1 - x));
     }
-  for (int i = 0; i < plan.steps; ++i) detail::change_colour(out, n * n, plan.colours[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < plan.steps; ++i) detail::change_color(out, n * n, plan.colors[static_cast<std::size_t>(i)]);
   if (plan.gray) detail::make_gray(out, n * n);
 }
 

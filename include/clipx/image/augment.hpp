@@ -28,7 +28,7 @@ struct augmentation {
 /// above 64, a hue above 1/2.
 void check_augmentation(const augmentation& options);
 
-struct colour_step {
+struct color_step {
   enum kind { brightness, contrast, saturation, hue } what = brightness;
   double by = 1;  // a factor, or turns
 };
@@ -39,7 +39,7 @@ struct augment_plan {
   double side = 1;  // of n, that the crop is resized to before it gets n; 1: at once
   bool flip = false, gray = false;
   int steps = 0;
-  std::array<colour_step, 4> colours{};  // the first `steps` of them
+  std::array<color_step, 4> colors{};  // the first `steps` of them
 };
 
 /// Draws a plan for an image of width x height: torchvision's RandomResizedCrop (ten tries, then the middle), flip, ColorJitter,

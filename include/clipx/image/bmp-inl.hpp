@@ -28,11 +28,11 @@ class bmp {
     const bool dib = file_[0] != std::byte{'B'} || file_[1] != std::byte{'M'};
     read_header(dib ? 0 : 14);
     pixels_at_ = dib ? 0 : u32(10);
-    const std::size_t colours = colours_ ? colours_ : std::size_t{1} << std::min(bits_, 16u);
-    if (pixels_at_ == 14 + header_size_ && bits_ <= 8) pixels_at_ += entry_ * colours;  // a file that forgets its palette
+    const std::size_t colors = colors_ ? colors_ : std::size_t{1} << std::min(bits_, 16u);
+    if (pixels_at_ == 14 + header_size_ && bits_ <= 8) pixels_at_ += entry_ * colors;  // a file that forgets its palette
     choose_format();
-    if (bits_ <= 8) read_palette(colours);
-    if (pixels_at_ == 0) pixels_at_ = palette_at_ + (bits_ <= 8 ? std::min(entry_ * colours, left(palette_at_)) : 0);
+    if (bits_ <= 8) read_palette(colors);
+    if (pixels_at_ == 0) pixels_at_ = palette_at_ + (bits_ <= 8 ? std::min(entry_ * colors, left(palette_at_)) : 0);
     expect(width_ > 0 && height_ > 0 && width_ <= most_pixels / height_,
            [&] { return cat(name_, ": ", width_, " x ", height_, " pixels; expected 1 to ", most_pixels); });
     return run_length() ? decode_runs(std::move(memory)) : decode_rows(std::move(memory));
@@ -73,7 +73,7 @@ class bmp {
     if (top_down_) height_ = (dim{1} << 32) - height_;
     bits_ = static_cast<unsigned>(u16(at + 14));
     compression_ = u32(at + 16);
-    colours_ = u32(at + 32);
+    colors_ = u32(at + 32);
     if (compression_ != 3) return;
     // The masks of a 40-byte header follow it.
     for (std::size_t i = 0; i < (header_size_ >= 56 ? 4 : 3); ++i) masks_[i] = u32(at + 40 + 4 * i);
@@ -120,20 +120,20 @@ class bmp {
   }
 
   /// Sets palette and mode: a palette whose entries are the gray levels 0, 1, 2 .. (or black and white alone) is dropped.
-  void read_palette(std::size_t colours) {
-    if (colours > 65536) bad(cat("a palette of ", colours, " colors"));
-    const std::size_t there = std::min(entry_ * colours, left(palette_at_)) / entry_;
+  void read_palette(std::size_t colors) {
+    if (colors > 65536) bad(cat("a palette of ", colors, " colors"));
+    const std::size_t there = std::min(entry_ * colors, left(palette_at_)) / entry_;
     const auto at = [&](std::size_t i, std::size_t band) {
       return static_cast<std::uint8_t>(file_[palette_at_ + entry_ * i + band]);
     };
     // The last entry of a file cut short may lack its padding.
-    bool gray = left(palette_at_) >= entry_ * (colours - 1) + 3;
-    for (std::size_t i = 0; gray && i < colours; ++i) {
-      const std::size_t level = colours == 2 ? 255 * i : i & 255;
+    bool gray = left(palette_at_) >= entry_ * (colors - 1) + 3;
+    for (std::size_t i = 0; gray && i < colors; ++i) {
+      const std::size_t level = colors == 2 ? 255 * i : i & 255;
       gray = at(i, 0) == level && at(i, 1) == level && at(i, 2) == level;
     }
     if (gray) {
-      mode_ = colours <= 2 ? pixel_mode::bit : pixel_mode::gray;
+      mode_ = colors <= 2 ? pixel_mode::bit : pixel_mode::gray;
       return;
     }
     if (there > 256) bad(cat("a palette of ", there, " colors"));
@@ -251,7 +251,7 @@ class bmp {
   dim width_ = 0, height_ = 0;
   bool top_down_ = false;
   unsigned bits_ = 0;
-  std::size_t header_size_ = 0, compression_ = 0, colours_ = 0, entry_ = 4;  // entry: bytes of a palette's color
+  std::size_t header_size_ = 0, compression_ = 0, colors_ = 0, entry_ = 4;  // entry: bytes of a palette's color
   std::size_t palette_at_ = 0, pixels_at_ = 0;
   std::array<std::size_t, 4> masks_{};
   pixel_mode mode_ = pixel_mode::rgb;

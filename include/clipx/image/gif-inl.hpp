@@ -35,9 +35,9 @@ class gif_reader {
     expect(static_cast<dim>(frame.Width) * frame.Height <= static_cast<dim>(file_.size()) * 2730, [&] {
       return cat(name_, ": damaged GIF: ", file_.size(), " bytes cannot hold ", frame.Width, " x ", frame.Height, " pixels");
     });
-    const ColorMapObject* colours = frame.ColorMap ? frame.ColorMap : gif->SColorMap;
-    image out = make_image(is_gray(colours) ? pixel_mode::gray : pixel_mode::palette, w, h, std::move(memory));
-    if (out.mode == pixel_mode::palette) out.palette = palette_of(*colours);
+    const ColorMapObject* colors = frame.ColorMap ? frame.ColorMap : gif->SColorMap;
+    image out = make_image(is_gray(colors) ? pixel_mode::gray : pixel_mode::palette, w, h, std::move(memory));
+    if (out.mode == pixel_mode::palette) out.palette = palette_of(*colors);
     if (transparent) {
       out.transparency = true;
       out.key = {*transparent, *transparent, *transparent};
@@ -93,20 +93,20 @@ class gif_reader {
     return transparent;
   }
 
-  static bool is_gray(const ColorMapObject* colours) {
-    for (int i = 0; colours && i < colours->ColorCount; ++i) {
-      const auto& c = colours->Colors[i];
+  static bool is_gray(const ColorMapObject* colors) {
+    for (int i = 0; colors && i < colors->ColorCount; ++i) {
+      const auto& c = colors->Colors[i];
       if (c.Red != i || c.Green != i || c.Blue != i) return false;
     }
     return true;
   }
-  static std::array<std::uint8_t, 1024> palette_of(const ColorMapObject& colours) {
+  static std::array<std::uint8_t, 1024> palette_of(const ColorMapObject& colors) {
     std::array<std::uint8_t, 1024> out{};
     for (std::size_t i = 0; i < 256; ++i) {
-      if (i < static_cast<std::size_t>(colours.ColorCount)) {
-        out[4 * i] = colours.Colors[i].Red;
-        out[4 * i + 1] = colours.Colors[i].Green;
-        out[4 * i + 2] = colours.Colors[i].Blue;
+      if (i < static_cast<std::size_t>(colors.ColorCount)) {
+        out[4 * i] = colors.Colors[i].Red;
+        out[4 * i + 1] = colors.Colors[i].Green;
+        out[4 * i + 2] = colors.Colors[i].Blue;
       }
       out[4 * i + 3] = 255;
     }

@@ -34,18 +34,18 @@ struct image {
 
 /// What every function that takes an image checks first. Errors, which begin with `who`: no mode of the list, a side below 1, data
 /// whose size is not width x height x bands. Thread-safe.
-void check_image(const image& picture, const char* who);
+void check_image(const image& img, const char* who);
 
 /// An image without pixel values yet, in the memory of one that is no longer needed. Errors: a side below 1, more than 2^40 bytes.
 image make_image(pixel_mode mode, dim width, dim height, image out = {});
 
 /// As Pillow's convert("RGB"): alpha and transparent colors are dropped, 16-bit gray saturates, CMYK is unmixed. Errors: those of
 /// check_image.
-image to_rgb(const image& picture);
+image to_rgb(const image& img);
 
 /// As transformers' convert_to_rgb: images with alpha or a transparent color are put over white. Errors: those of
 /// check_image.
-image to_rgb_over_white(const image& picture);
+image to_rgb_over_white(const image& img);
 
 }  // namespace clipx
 

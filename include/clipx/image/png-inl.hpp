@@ -26,14 +26,14 @@ struct png {
   explicit png(const std::string& file_name) : name(file_name) {}
   const std::string& name;
   dim width = 0, height = 0;
-  int depth = 0, colour = 0, interlace = 0;
+  int depth = 0, color = 0, interlace = 0;
   std::array<std::uint8_t, 1024> palette{};
   std::vector<std::byte> transparency;
   bool has_transparency = false, has_palette = false;
   std::vector<char> packed;  // IDAT
 
   [[noreturn]] void bad(const std::string& what) const { fail(cat(name, ": damaged PNG: ", what)); }
-  int samples() const { return colour == 0 || colour == 3 ? 1 : colour == 2 ? 3 : colour == 4 ? 2 : 4; }
+  int samples() const { return color == 0 || color == 3 ? 1 : color == 2 ? 3 : color == 4 ? 2 : 4; }
   dim row_bytes(dim w) const { return (w * samples() * depth + 7) / 8; }
 
   void read_header(std::span<const std::byte> body) {
@@ -41,13 +41,13 @@ struct png {
     width = big_endian(body.data());
     height = big_endian(body.data() + 4);
     depth = static_cast<int>(body[8]);
-    colour = static_cast<int>(body[9]);
+    color = static_cast<int>(body[9]);
     interlace = static_cast<int>(body[12]);
     if (width < 1 || height < 1) bad(cat("size ", width, " x ", height));
     const bool small = depth == 1 || depth == 2 || depth == 4;
-    const bool known = (colour == 0 && (small || depth == 8 || depth == 16)) || (colour == 3 && (small || depth == 8)) ||
-                       ((colour == 2 || colour == 4 || colour == 6) && (depth == 8 || depth == 16));
-    if (!known) bad(cat("color type ", colour, " with ", depth, " bits"));
+    const bool known = (color == 0 && (small || depth == 8 || depth == 16)) || (color == 3 && (small || depth == 8)) ||
+                       ((color == 2 || color == 4 || color == 6) && (depth == 8 || depth == 16));
+    if (!known) bad(cat("color type ", color, " with ", depth, " bits"));
     if (static_cast<int>(body[10]) != 0 || static_cast<int>(body[11]) != 0 || interlace > 1)
       bad("unknown compression, filter or interlacing");
   }
@@ -107,10 +107,10 @@ struct png {
   }
 
   pixel_mode mode() const {
-    if (colour == 0) return depth == 1 ? pixel_mode::bit : depth == 16 ? pixel_mode::gray16 : pixel_mode::gray;
-    if (colour == 2) return pixel_mode::rgb;
-    if (colour == 3) return pixel_mode::palette;
-    if (colour == 4 && depth == 8) return pixel_mode::gray_alpha;
+    if (color == 0) return depth == 1 ? pixel_mode::bit : depth == 16 ? pixel_mode::gray16 : pixel_mode::gray;
+    if (color == 2) return pixel_mode::rgb;
+    if (color == 3) return pixel_mode::palette;
+    if (color == 4 && depth == 8) return pixel_mode::gray_alpha;
     return pixel_mode::rgba;
   }
 
@@ -123,13 +123,13 @@ struct png {
         std::uint8_t* to = out.row(y0 + y * dy) + (x0 + x * dx) * bands;
         if (depth < 8) {
           const int value = in[x * depth / 8] >> (8 - depth - x * depth % 8) & ((1 << depth) - 1);
-          to[0] = static_cast<std::uint8_t>(colour == 3 ? value : value * (255 / ((1 << depth) - 1)));
+          to[0] = static_cast<std::uint8_t>(color == 3 ? value : value * (255 / ((1 << depth) - 1)));
         } else if (depth == 8) {
           std::copy_n(in + x * bands, bands, to);
-        } else if (colour == 0) {  // 16 bits: gray keeps both bytes, the others the high one
+        } else if (color == 0) {  // 16 bits: gray keeps both bytes, the others the high one
           to[0] = in[2 * x + 1];
           to[1] = in[2 * x];
-        } else if (colour == 4) {
+        } else if (color == 4) {
           to[0] = to[1] = to[2] = in[4 * x];
           to[3] = in[4 * x + 2];
         } else {
@@ -140,18 +140,18 @@ struct png {
   }
 
   void read_transparency(image& out) const {
-    if (!has_transparency || colour > 3) return;
+    if (!has_transparency || color > 3) return;
     const auto low_byte = [&](std::size_t i) { return static_cast<std::uint8_t>(transparency[2 * i + 1]); };
     out.transparency = true;
-    if (colour == 3) {
+    if (color == 3) {
       for (std::size_t i = 0; i < std::min<std::size_t>(256, transparency.size()); ++i)
         out.palette[4 * i + 3] = static_cast<std::uint8_t>(transparency[i]);
       return;
     }
-    if (transparency.size() < (colour == 2 ? 6u : 2u)) bad("tRNS is cut short");
+    if (transparency.size() < (color == 2 ? 6u : 2u)) bad("tRNS is cut short");
     const bool set = transparency[0] != std::byte{0} || transparency[1] != std::byte{0};
     for (std::size_t i = 0; i < 3; ++i)
-      out.key[i] = colour == 2 ? low_byte(i) : depth == 1 ? static_cast<std::uint8_t>(set ? 255 : 0) : low_byte(0);
+      out.key[i] = color == 2 ? low_byte(i) : depth == 1 ? static_cast<std::uint8_t>(set ? 255 : 0) : low_byte(0);
   }
 
   image decode(std::span<const std::byte> file, dim most_pixels, image memory) {
@@ -179,7 +179,7 @@ struct png {
     if (got != total) bad(cat("expected ", total, " bytes of pixels, got ", got < 0 ? "a broken or too long stream" : cat(got)));
     image out = make_image(mode(), width, height, std::move(memory));
     out.palette = palette;
-    if (colour == 3 && !has_palette) bad("a palette image without a palette");
+    if (color == 3 && !has_palette) bad("a palette image without a palette");
     std::uint8_t* at = raw.data();
     for (auto& p : passes) {
       const dim w = columns(p), h = lines(p);

@@ -44,15 +44,15 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
 }
 }  // namespace detail
 
-CLIPX_INLINE image to_pixels(const image& picture, const preprocess_config& c, const resampler& loops) {
-  check_image(picture, "to_pixels");
+CLIPX_INLINE image to_pixels(const image& img, const preprocess_config& c, const resampler& loops) {
+  check_image(img, "to_pixels");
   expect(c.size > 0 && c.size <= longest_side && c.resize_to >= 0 && c.resize_to <= longest_side, [&] {
     return cat("to_pixels: expected a size of 1 to ", longest_side, " and resize_to from 0, got ", c.size, " and ", c.resize_to);
   });
-  const bool first = c.order == pipeline::hf && picture.mode != pixel_mode::rgb;
-  const bool keyed = c.order == pipeline::hf && picture.transparency;
-  const image converted = first || keyed ? to_rgb_over_white(picture) : image{};
-  const image& p = first || keyed ? converted : picture;
+  const bool first = c.order == pipeline::hf && img.mode != pixel_mode::rgb;
+  const bool keyed = c.order == pipeline::hf && img.transparency;
+  const image converted = first || keyed ? to_rgb_over_white(img) : image{};
+  const image& p = first || keyed ? converted : img;
   if (c.resize == resize_mode::longest) return to_rgb(detail::fit_longest(p, c, loops));
   if (c.resize == resize_mode::squash) return to_rgb(resize(p, c.size, c.size, c.interpolation, {0, 0, c.size, c.size}, loops));
   const auto [w, h] = detail::shortest_size(p.width, p.height, c.resize_to ? c.resize_to : c.size);
@@ -76,9 +76,9 @@ CLIPX_INLINE void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_
 
 CLIPX_INLINE std::vector<std::uint8_t> read_pixels(std::span<const std::byte> file, const std::string& name,
                                                    const preprocess_config& c, const resampler& loops) {
-  const image picture = decode_image(file, name);
+  const image img = decode_image(file, name);
   try {
-    return to_pixels(picture, c, loops).data;
+    return to_pixels(img, c, loops).data;
   } catch (const error& e) { throw error(cat(name, ": ", e.what()), e.at()); }
 }
 

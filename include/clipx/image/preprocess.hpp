@@ -27,7 +27,7 @@ struct preprocess_config {
 
 /// Resized, cropped or padded, and converted: RGB, size x size. Errors: those of check_image, sizes that are not from 1 to
 /// longest_side, a side that would be 0.
-image to_pixels(const image& picture, const preprocess_config& config, const resampler& loops = plain_resampler());
+image to_pixels(const image& img, const preprocess_config& config, const resampler& loops = plain_resampler());
 
 /// 8-bit RGB pixels (n n, 3), n = config.size, to (3, n n) float32: (v / 255 - mean) / std, in that order. Errors: not 3 n n
 /// values.

@@ -145,13 +145,13 @@ CLIPX_INLINE void make_taps(filter f, dim in, dim out, dim first, dim count, res
   t.k.assign(static_cast<std::size_t>(count * t.width), 0);
   t.w.assign(t.k.size(), 0);
   for (dim i = 0; i < count; ++i) {
-    const double centre = (static_cast<double>(first + i) + 0.5) * scale;
-    const dim lo = std::max<dim>(0, static_cast<dim>(centre - support + 0.5));
-    const dim hi = std::min(in, static_cast<dim>(centre + support + 0.5));
+    const double center = (static_cast<double>(first + i) + 0.5) * scale;
+    const dim lo = std::max<dim>(0, static_cast<dim>(center - support + 0.5));
+    const dim hi = std::min(in, static_cast<dim>(center + support + 0.5));
     double* w = t.w.data() + i * t.width;
     double sum = 0;
     for (dim j = 0; j < hi - lo; ++j)
-      sum += w[j] = detail::filter_value(f, (static_cast<double>(j + lo) - centre + 0.5) * (1.0 / wide));
+      sum += w[j] = detail::filter_value(f, (static_cast<double>(j + lo) - center + 0.5) * (1.0 / wide));
     for (dim j = 0; j < hi - lo; ++j) {
       if (sum != 0) w[j] /= sum;
       const double fixed = w[j] * (1 << detail::resample_bits);

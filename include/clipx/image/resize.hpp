@@ -40,11 +40,11 @@ struct resize_scratch {
 struct window_of {
   dim x, y, w, h;
 };
-image resize(const image& picture, dim width, dim height, filter f, const window_of& window,
+image resize(const image& img, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
 /// The same for bands that are resampled each by itself (no palette, no alpha), to out: rows without gaps. The caller
 /// answers for the memory behind `image` and `out`; its sizes are checked as above.
-void resize(const pixel_view& picture, dim width, dim height, filter f, const window_of& window, std::uint8_t* out,
+void resize(const pixel_view& img, dim width, dim height, filter f, const window_of& window, std::uint8_t* out,
             resize_scratch& scratch, const resampler& loops = plain_resampler());
 
 }  // namespace clipx

@@ -9,7 +9,7 @@ namespace clipx {
 
 /// Images whose class is the first and among the first five, by class, with images whose two best scores nearly tie.
 struct zero_shot_metrics {
-  dim pictures = 0, right_at_1 = 0, right_at_5 = 0;
+  dim images = 0, right_at_1 = 0, right_at_5 = 0;
   double acc1 = 0, acc5 = 0, mean_per_class_recall = 0;
   std::vector<dim> ties;  // images whose two best cosines differ by less than 1e-5
 };
@@ -32,7 +32,7 @@ class zero_shot_counter {
     expect(cosines.size() == labels.size() * C,
            [&] { return cat("zero-shot evaluation: expected ", labels.size(), " x ", C, " cosines, got ", cosines.size()); });
     for (std::size_t i = 0; i < labels.size(); ++i) {
-      check_label(total_.pictures, labels[i], static_cast<dim>(C));
+      check_label(total_.images, labels[i], static_cast<dim>(C));
       const auto label = static_cast<std::size_t>(labels[i]);
       const auto scores = cosines.subspan(i * C, C);
       const auto best = top_k(scores, 5);
@@ -42,8 +42,8 @@ class zero_shot_counter {
       seen_[label] += 1;
       total_.right_at_5 += std::find(best.begin(), best.end(), labels[i]) != best.end();
       const auto score = [&](std::size_t k) { return static_cast<double>(scores[static_cast<std::size_t>(best[k])]); };
-      if (best.size() > 1 && score(0) - score(1) < 1e-5) total_.ties.push_back(total_.pictures);
-      ++total_.pictures;
+      if (best.size() > 1 && score(0) - score(1) < 1e-5) total_.ties.push_back(total_.images);
+      ++total_.images;
     }
   }
 
@@ -52,7 +52,7 @@ class zero_shot_counter {
 
   /// Of all images so far. The mean per class is over the classes that have images. Error: none.
   zero_shot_metrics metrics() const {
-    expect(total_.pictures > 0, "zero-shot evaluation: expected at least one labelled image, got none");
+    expect(total_.images > 0, "zero-shot evaluation: expected at least one labelled image, got none");
     auto m = total_;
     double sum = 0, present = 0;
     for (std::size_t c = 0; c < seen_.size(); ++c)
@@ -61,8 +61,8 @@ class zero_shot_counter {
         present += 1;
       }
     m.mean_per_class_recall = sum / present;
-    m.acc1 = static_cast<double>(m.right_at_1) / static_cast<double>(m.pictures);
-    m.acc5 = static_cast<double>(m.right_at_5) / static_cast<double>(m.pictures);
+    m.acc1 = static_cast<double>(m.right_at_1) / static_cast<double>(m.images);
+    m.acc5 = static_cast<double>(m.right_at_5) / static_cast<double>(m.images);
     return m;
   }
 

@@ -183,8 +183,8 @@ void cpu_elementwise<T>::pixels(mat<const std::uint8_t> rgb, std::array<float, 3
   std::array<std::array<T, 3>, 256> values;  // every result there is: exact, and no arithmetic left to a compiler's contraction
   for (std::size_t level = 0; level < 256; ++level)
     for (std::size_t c = 0; c < 3; ++c) {
-      const float unit = static_cast<float>(level) / 255.0f, centred = unit - mean[c];
-      values[level][c] = T(centred / deviation[c]);
+      const float unit = static_cast<float>(level) / 255.0f, centered = unit - mean[c];
+      values[level][c] = T(centered / deviation[c]);
     }
   const auto rows = [&](mat<const std::uint8_t> from, mat<T> to) {
     for (dim r = 0; r < to.rows; ++r)

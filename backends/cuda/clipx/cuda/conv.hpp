@@ -44,7 +44,7 @@ __global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
   const auto [r, c] = here<N>();
   if (r >= cols.rows || c >= cols.cols) return;
   const int row = static_cast<int>(r), col = static_cast<int>(c), taps = w.kernel * w.kernel;
-  const int picture = row / w.out_rows, at = row % w.out_rows - w.lead;
+  const int img = row / w.out_rows, at = row % w.out_rows - w.lead;
   if (at < 0) return;
   const int top = at / w.out_width * w.stride - w.pad, left = at % w.out_width * w.stride - w.pad;
   int channel = col / taps, ky = col % taps / w.kernel, kx = col % taps % w.kernel;
@@ -53,7 +53,7 @@ __global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
   for (int i = 0; i < N; ++i) {
     const int iy = top + ky, ix = left + kx;
     const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
-    out.at[i] = inside ? x.row((picture * w.height + iy) * w.width + ix)[channel] : stored<T>(0.0f);
+    out.at[i] = inside ? x.row((img * w.height + iy) * w.width + ix)[channel] : stored<T>(0.0f);
     if (++kx == w.kernel) {
       kx = 0;
       if (++ky == w.kernel) {
@@ -71,14 +71,14 @@ __global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
   const auto [r, c] = here<1>();
   if (r >= x.rows || c >= x.cols) return;
   const int row = static_cast<int>(r), taps = w.kernel * w.kernel;
-  const int picture = row / (w.height * w.width), iy = row / w.width % w.height, ix = row % w.width;
+  const int img = row / (w.height * w.width), iy = row / w.width % w.height, ix = row % w.width;
   float sum = 0;
   for (int ky = 0; ky < w.kernel; ++ky)
     for (int kx = 0; kx < w.kernel; ++kx) {
       const int y = iy + w.pad - ky, xx = ix + w.pad - kx;  // of the window's corner, times the stride
       const int oy = y / w.stride, ox = xx / w.stride;
       if (y < 0 || xx < 0 || oy * w.stride != y || ox * w.stride != xx || oy >= w.out_height || ox >= w.out_width) continue;
-      sum += value(cols.row(picture * w.out_rows + w.lead + oy * w.out_width + ox)[c * taps + ky * w.kernel + kx]);
+      sum += value(cols.row(img * w.out_rows + w.lead + oy * w.out_width + ox)[c * taps + ky * w.kernel + kx]);
     }
   x.row(r)[c] = stored<T>(sum);
 }
@@ -98,11 +98,10 @@ template <int N, class T>
 __global__ void avgpool(mat<const T> x, pooling p, mat<T> y) {
   const auto [r, c] = here<N>();
   if (r >= y.rows || c >= y.cols) return;
-  const int row = static_cast<int>(r), picture = row / (p.oh * p.ow), oy = row / p.ow % p.oh, ox = row % p.ow;
+  const int row = static_cast<int>(r), img = row / (p.oh * p.ow), oy = row / p.ow % p.oh, ox = row % p.ow;
   floats<N> sum{};
   for (int ky = 0; ky < p.kh; ++ky)
-    for (int kx = 0; kx < p.kw; ++kx)
-      sum = sum + load<N>(x.row((picture * p.height + oy * p.kh + ky) * p.width + ox * p.kw + kx) + c);
+    for (int kx = 0; kx < p.kw; ++kx) sum = sum + load<N>(x.row((img * p.height + oy * p.kh + ky) * p.width + ox * p.kw + kx) + c);
   const float size = static_cast<float>(p.kh * p.kw);
   store(y.row(r) + c, map([=](float v) { return v / size; }, sum));
 }
@@ -111,10 +110,10 @@ template <int N, class T>
 __global__ void avgpool_backward(mat<const T> dy, pooling p, mat<T> dx) {
   const auto [r, c] = here<N>();
   if (r >= dx.rows || c >= dx.cols) return;
-  const int row = static_cast<int>(r), picture = row / (p.height * p.width);
+  const int row = static_cast<int>(r), img = row / (p.height * p.width);
   const int oy = row / p.width % p.height / p.kh, ox = row % p.width / p.kw;
   floats<N> g{};
-  if (oy < p.oh && ox < p.ow) g = load<N>(dy.row((picture * p.oh + oy) * p.ow + ox) + c);
+  if (oy < p.oh && ox < p.ow) g = load<N>(dy.row((img * p.oh + oy) * p.ow + ox) + c);
   const float size = static_cast<float>(p.kh * p.kw);
   store(dx.row(r) + c, map([=](float v) { return v / size; }, g));
 }
