@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 // Definitions in *-inl.hpp files carry this: `inline` when clipx is used header-only, nothing when it is compiled once
 // (target clipx::clipx-compiled, which defines CLIPX_COMPILED for its users and itself).
@@ -23,14 +24,33 @@ struct where {
   static where here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
-/// What a caller can get wrong: files, shapes, devices. what() says what, expected, got and in which file or tensor.
+/// What kind of failure an error reports, for callers that act on it. what() is for people.
+enum class error_kind {
+  invalid_argument,  ///< a value, shape or option that the call does not take
+  not_found,         ///< a file, folder or name that does not exist
+  io,                ///< the system refused to open, read, map or write a file
+  damaged,           ///< a file that is not what its format asks for
+  unsupported,       ///< a valid file or request that this version, or this build, does not handle
+  mismatch,          ///< things that are valid alone but do not fit together: tensors and configuration, tokenizer and model
+  out_of_memory,     ///< a device's memory; the host's throws std::bad_alloc
+  device,            ///< a device that is absent or failed
+  cancelled,         ///< the caller asked a long call to end (observer::cancelled)
+};
+
+/// The only exception type of the library. what() says what was expected, what was found, and in which file or tensor.
 class error : public std::runtime_error {
  public:
-  explicit error(const std::string& message, where at = where::here()) : std::runtime_error(message), at_(at) {}
+  error(error_kind kind, const std::string& message, where at = where::here())
+      : std::runtime_error(message), kind_(kind), at_(at) {}
+  explicit error(const std::string& message, where at = where::here()) : error(error_kind::invalid_argument, message, at) {}
+  error_kind kind() const noexcept { return kind_; }
   /// Source position of the failed check, for bug reports.
   where at() const noexcept { return at_; }
+  /// The same error, whose message begins with a name and a colon.
+  error in(const std::string& name) const { return {kind_, name + ": " + what(), at_}; }
 
  private:
+  error_kind kind_;
   where at_;
 };
 
@@ -53,14 +73,21 @@ std::string cat(const Parts&... parts) {
   return out;
 }
 
+[[noreturn]] inline void fail(error_kind kind, const std::string& message, where at = where::here()) {
+  throw error(kind, message, at);
+}
 [[noreturn]] inline void fail(const std::string& message, where at = where::here()) { throw error(message, at); }
 
-/// Throws clipx::error(message()) unless ok; the message is built only on failure.
+/// Throws clipx::error(kind, message()) unless ok; the message is built only on failure.
+template <class Message>
+void expect(bool ok, error_kind kind, Message&& message, where at = where::here()) {
+  if (ok) return;
+  if constexpr (std::is_invocable_v<Message>) throw error(kind, message(), at);
+  else throw error(kind, std::string(message), at);
+}
 template <class Message>
 void expect(bool ok, Message&& message, where at = where::here()) {
-  if (ok) return;
-  if constexpr (std::is_invocable_v<Message>) throw error(message(), at);
-  else throw error(std::string(message), at);
+  expect(ok, error_kind::invalid_argument, std::forward<Message>(message), at);
 }
 
 }  // namespace clipx

@@ -1,0 +1,16 @@
+#pragma once
+#include "observer.hpp"
+
+namespace clipx {
+
+CLIPX_INLINE observer& no_observer() {
+  static observer none;
+  return none;
+}
+
+CLIPX_INLINE void report(observer& to, const std::string& stage, std::size_t done, std::size_t total) {
+  to.progress(stage, done, total);
+  expect(!to.cancelled(), error_kind::cancelled, [&] { return cat("cancelled after ", done, " of ", total, " ", stage); });
+}
+
+}  // namespace clipx

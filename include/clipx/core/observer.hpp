@@ -1,0 +1,38 @@
+// observer: how a long call reports to its caller, and how the caller ends it.
+#pragma once
+#include <cstddef>
+#include <string>
+
+#include "error.hpp"
+
+namespace clipx {
+
+/// Passed to calls that may take long. Override what you need. All functions are called on the thread that made the call; what they
+/// throw ends the call and passes through it.
+class observer {
+ public:
+  virtual ~observer() = default;
+  /// `done` of `total` items (texts, images, shards) of a stage are complete; total 0: not known. `stage` names the items.
+  virtual void progress(const std::string& /*stage*/, std::size_t /*done*/, std::size_t /*total*/) {}
+  /// Asked between items. True ends the call: it throws error_kind::cancelled, unless its documentation says otherwise.
+  virtual bool cancelled() { return false; }
+  /// Something that is worth knowing and is no error: a slow path, a setting that has no effect.
+  virtual void warning(const std::string& /*message*/) {}
+
+ protected:
+  observer() = default;
+  observer(const observer&) = default;
+  observer& operator=(const observer&) = default;
+};
+
+/// An observer that hears nothing and never cancels: the default argument.
+observer& no_observer();
+
+/// Reports progress, then throws error_kind::cancelled if the observer says so.
+void report(observer& to, const std::string& stage, std::size_t done, std::size_t total);
+
+}  // namespace clipx
+
+#ifndef CLIPX_COMPILED
+#include "observer-inl.hpp"
+#endif
