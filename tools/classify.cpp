@@ -50,14 +50,15 @@ int classify(const options& o) {
   const auto files = clipx::image_paths(o.images);
   auto model = load_model(std::move(source), o.model.device);
   const auto classes = keep_classes(model, set);
-  auto batches = o.model.batches();
-  batches.preprocess = model.source().pixels();
   progress bar("images", files.size(), isatty(1) != 0);  // on a terminal the answers are the progress
   bool all = true;
-  clipx::for_each_image_batch(
-      files, batches,
-      [&](const clipx::image_batch& batch) {
-        const auto scores = model.scores(model.encode_pixels(batch.rgb), classes);
+  const auto stream = [&](clipx::function_ref<void(clipx::image_source)> next) {
+    for (auto& file : files) next({file, {}});
+  };
+  clipx::for_each_encoded(
+      model, clipx::image_stream(stream), o.model.encoding(),
+      [&](const clipx::image_batch& batch, const clipx::any_rows& rows) {
+        const auto scores = model.scores(rows, classes);
         bar.advance(batch.names.size());
         for (std::size_t i = 0; i < batch.names.size(); ++i)
           print(o, batch.names[i], model.rank(scores, static_cast<clipx::dim>(i)), set.classes);

@@ -85,9 +85,13 @@ clipx::image_batch_config model_options::batches() const {
   return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};
 }
 
+clipx::encode_options model_options::encoding() const {
+  return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};
+}
+
 clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set& prompts) {
-  stage_progress bar;
-  return model.keep_classes(prompts, [&](std::size_t done, std::size_t total) { bar("texts", done, total); });
+  terminal watch;
+  return model.keep_classes(prompts, watch);
 }
 
 void expect_other_file(const std::string& out, const std::vector<std::string>& inputs) {

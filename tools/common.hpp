@@ -34,7 +34,8 @@ struct model_options {
   void check_engine() const;        // bad usage: a backend or precision that no program has, a GPU's option without a GPU
   clipx::checkpoint open() const;   // the folder given, or the default model
   clipx::any_model load() const;
-  clipx::image_batch_config batches() const;  // of images, but for the preprocessing
+  clipx::encode_options encoding() const;
+  clipx::image_batch_config batches() const;  // without a model: all but the preprocessing
 };
 
 /// Error: `out` is one of the files, or patterns of files, that are read.

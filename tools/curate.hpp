@@ -17,18 +17,6 @@ struct curate_options {
   clipx::stage_config stage() const;
 };
 
-/// Shows how many parts of the data are done. Those of earlier runs do not count for the rate.
-class part_progress {
- public:
-  void operator()(std::size_t done, std::size_t total) {
-    if (!bar_) bar_.emplace("parts", total - (done - 1));
-    bar_->advance(1);
-  }
-
- private:
-  std::optional<progress> bar_;
-};
-
 /// --part I/N; `of` says what is divided.
 void add_part(command& verb, std::string& part, const std::string& of);
 /// Captions read and left out, as JSON.

@@ -47,8 +47,8 @@ int balance(options o, bool by_tail) {
   if (by_tail) o.how.t = clipx::threshold_of_tail(counts.counts, o.tail);
   o.how.rule = clipx::padding_by_name(o.padding);
   const auto r = [&] {
-    part_progress bar;
-    return clipx::balance_captions(counts, o.data, o.out, o.how, o.stage(), bar, [] { return told_to_stop() != 0; });
+    terminal watch;
+    return clipx::balance_captions(counts, o.data, o.out, o.how, o.stage(), watch);
   }();
   if (!r.whole) return not_whole(r.missing, r.parts);
   print_problems(r.captions);

@@ -18,8 +18,8 @@ int match(const options& o) {
   listen_for_stop();
   const clipx::query_matcher queries(clipx::read_queries(o.queries), clipx::padding_by_name(o.padding));
   const auto r = [&] {
-    part_progress bar;
-    return clipx::match_captions(queries, o.data, o.out, o.matches, o.stage(), bar, [] { return told_to_stop() != 0; });
+    terminal watch;
+    return clipx::match_captions(queries, o.data, o.out, o.matches, o.stage(), watch);
   }();
   if (!r.whole) return not_whole(r.missing, r.parts);
   std::size_t found = 0;

@@ -21,8 +21,8 @@ int queries(options o) {
   clipx::expect_writable(o.out);
   o.sources.memory = static_cast<std::size_t>(o.memory) << 20;
   const auto r = [&] {
-    part_progress bar;
-    return clipx::build_queries(o.sources, o.out, o.stage(), bar, [] { return told_to_stop() != 0; });
+    terminal watch;
+    return clipx::build_queries(o.sources, o.out, o.stage(), watch);
   }();
   if (!r.whole) return not_whole(r.missing, r.parts);
   if (r.unreadable > 0) {

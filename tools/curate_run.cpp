@@ -11,23 +11,6 @@ namespace cli {
 namespace {
 namespace fs = std::filesystem;
 
-/// A bar for each step.
-class step_progress {
- public:
-  void operator()(const std::string& step, std::size_t done, std::size_t total) {
-    if (step != step_) {
-      bar_.reset();
-      step_ = step;
-      bar_.emplace(step_.c_str(), total - (done - 1));  // those of earlier runs do not count for the rate
-    }
-    bar_->advance(1);
-  }
-
- private:
-  std::string step_;
-  std::optional<progress> bar_;
-};
-
 /// Which model it is and what computes it: the files of its folder, the backend.
 std::string model_facts(const model_options& o, const std::string& path) {
   std::vector<std::string> files;
@@ -106,8 +89,8 @@ int pipeline_options::run() const {
     shared.emplace(*loaded, model_facts(with, find_model(with.path)), with.batches());
   }
   const auto result = [&] {
-    step_progress bar;
-    return clipx::run_pipeline(own, shared ? &*shared : nullptr, bar, [] { return told_to_stop() != 0; });
+    terminal watch;
+    return clipx::run_pipeline(own, shared ? &*shared : nullptr, watch);
   }();
   if (!result) {
     const bool stopped = told_to_stop() != 0;

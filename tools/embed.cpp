@@ -18,8 +18,8 @@ struct options {
 int write_texts(const options& o) {
   const auto texts = clipx::read_texts(o.texts);
   auto model = o.model.load();
-  stage_progress bar;
-  const auto rows = clipx::encode_texts(model, texts, [&](std::size_t done, std::size_t total) { bar("texts", done, total); });
+  terminal watch;
+  const auto rows = clipx::encode_texts(model, texts, watch);
   std::vector<float> values;
   rows.append_to(values);
   clipx::write_npy(o.out, values, {rows.rows(), rows.cols});

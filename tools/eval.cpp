@@ -40,8 +40,8 @@ int zero_shot(const options& o) {
 int retrieval(const options& o) {
   const auto data = clipx::image_dataset::captioned(o.data);
   auto model = o.model.load();
-  stage_progress bar;
-  const auto m = clipx::evaluate_retrieval(model, data, o.model.batches(), shown(bar));
+  terminal watch;
+  const auto m = clipx::evaluate_retrieval(model, data, o.model.encoding(), watch);
   json metrics;
   for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("image_retrieval_recall@", m.k[i])] = m.image_recall[i];
   for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("text_retrieval_recall@", m.k[i])] = m.text_recall[i];
@@ -51,8 +51,8 @@ int retrieval(const options& o) {
 int tagging(const options& o) {
   const auto data = clipx::image_dataset::captioned(o.data);
   auto model = o.model.load();
-  stage_progress bar;
-  const auto m = clipx::evaluate_tagging(model, data, o.model.batches(), shown(bar));
+  terminal watch;
+  const auto m = clipx::evaluate_tagging(model, data, o.model.encoding(), watch);
   json metrics, lengths = json::object();
   for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("tagging_recall@", m.k[i])] = m.recall[i];
   for (std::size_t i = 0; i < m.k.size(); ++i) metrics[clipx::cat("calibrated_tagging_recall@", m.k[i])] = m.calibrated_recall[i];
@@ -69,8 +69,8 @@ clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_option
                                      const std::string& classes, const std::string& templates) {
   const auto prompts = clipx::read_prompts(classes, clipx::choose_templates(templates, model.source()));
   const auto data = clipx::image_dataset::labelled(path, prompts.classes);
-  stage_progress bar;
-  return clipx::evaluate_zero_shot(model, data, prompts, options.batches(), shown(bar));
+  terminal watch;
+  return clipx::evaluate_zero_shot(model, data, prompts, options.encoding(), watch);
 }
 
 void add_eval(command& app, action& run) {

@@ -15,13 +15,6 @@ inline std::string dataset_name(const std::string& path) {
   return name.empty() ? path : name;
 }
 
-/// Shows how far an evaluation is.
-inline auto shown(stage_progress& bar) {
-  return [&bar](clipx::eval_stage stage, std::size_t done, std::size_t total) {
-    bar(stage == clipx::eval_stage::texts ? "texts" : "images", done, total);
-  };
-}
-
 void add_eval_prompts(command& eval, action& run);
 
 }  // namespace cli

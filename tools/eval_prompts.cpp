@@ -63,8 +63,8 @@ int compare(const options& o) {
   const auto data = clipx::image_dataset::labelled(o.data, classes);
   auto model = o.model.load();
   const auto arms = arms_of(o, classes, model.source());
-  stage_progress bar;
-  const auto results = clipx::compare_prompts(model, data, arms, o.model.batches(), shown(bar));
+  terminal watch;
+  const auto results = clipx::compare_prompts(model, data, arms, o.model.encoding(), watch);
   const auto shared = results[0].shared_names.images;
   if (o.model.json_output) {
     json line{{"dataset", dataset_name(o.data)}, {"model", model.source().config().name}, {"task", "prompt_comparison"}};

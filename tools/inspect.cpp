@@ -25,7 +25,8 @@ int inspect(const options& o) {
 }
 
 int convert(const options& o) {
-  o.model.open().write(o.out, o.layout == "hf" ? clipx::layout::hf : clipx::layout::open_clip, o.dtype);
+  terminal watch;
+  o.model.open().write(o.out, o.layout == "hf" ? clipx::layout::hf : clipx::layout::open_clip, o.dtype, watch);
   return 0;
 }
 }  // namespace

@@ -50,6 +50,9 @@ int main(int argc, char** argv) {
     if (run) return delivered(run());
     std::fputs(app.help().c_str(), stderr);
     return 2;
+  } catch (const clipx::error& e) {
+    std::fprintf(stderr, "clipx: %s\n", e.what());
+    return e.kind() == clipx::error_kind::cancelled ? 130 : 1;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size takes less\n");
   } catch (const std::exception& e) { std::fprintf(stderr, "clipx: %s\n", e.what()); }

@@ -22,32 +22,19 @@ int ngrams(options o) {
   clipx::expect_writable(o.out);
   o.sources.memory = static_cast<std::size_t>(o.memory) << 20;
   clipx::ngram_report report;
-  std::optional<clipx::ngram_dictionary> dictionary;
-  {
-    progress bar("captions", 0);
-    std::uint64_t shown = 0;
-    try {
-      dictionary = clipx::count_ngrams(o.sources, o.out + ".part", report, [&](std::uint64_t captions) {
-        bar.advance(static_cast<std::size_t>(captions - shown));
-        shown = captions;
-        return told_to_stop() != 0;
-      });
-    } catch (const clipx::error&) {
-      if (told_to_stop() == 0) throw;
-      std::fprintf(stderr, "clipx: stopped after %llu captions; nothing was written\n",
-                   static_cast<unsigned long long>(report.captions));
-      return 130;
-    }
-  }
-  clipx::write_file(o.out, dictionary->text());
+  const auto dictionary = [&] {
+    terminal watch;
+    return clipx::count_ngrams(o.sources, o.out + ".part", report, watch);
+  }();
+  clipx::write_file(o.out, dictionary.text());
   if (report.not_utf8)
     std::fprintf(stderr, "clipx: left out %llu captions that are not UTF-8\n", static_cast<unsigned long long>(report.not_utf8));
   json facts{{"captions", report.captions},
              {"not_utf8", report.not_utf8},
              {"words", report.words},
              {"distinct", report.distinct},
-             {"ngrams", dictionary->size()}};
-  for (std::size_t n = 0; n < dictionary->orders().size(); ++n) facts[clipx::cat("of_", n + 1)] = dictionary->orders()[n];
+             {"ngrams", dictionary.size()}};
+  for (std::size_t n = 0; n < dictionary.orders().size(); ++n) facts[clipx::cat("of_", n + 1)] = dictionary.orders()[n];
   if (o.json_output) std::printf("%s\n", facts.dump().c_str());
   else
     for (auto& [key, value] : facts.items()) std::printf("%-20s %s\n", key.c_str(), value.dump().c_str());

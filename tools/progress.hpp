@@ -4,15 +4,21 @@
 
 #include <algorithm>
 #include <chrono>
+#include <clipx/core/observer.hpp>
 #include <cmath>
 #include <cstdio>
 #include <optional>
+#include <string>
+#include <utility>
+
+#include "stop.hpp"
 
 namespace cli {
 
 class progress {
  public:
-  progress(const char* what, std::size_t total, bool quiet = false) : what_(what), total_(total), shown_(isatty(2) && !quiet) {}
+  progress(std::string what, std::size_t total, bool quiet = false)
+      : what_(std::move(what)), total_(total), shown_(isatty(2) && !quiet) {}
   ~progress() {
     if (shown_ && done_) std::fprintf(stderr, "\r\033[K");
   }
@@ -28,7 +34,7 @@ class progress {
     last_ = now;
     const double seconds = std::chrono::duration<double>(now - start_).count(),
                  rate = static_cast<double>(done_) / std::max(seconds, 1e-9);
-    std::fprintf(stderr, "\r\033[K%s %zu", what_, done_);
+    std::fprintf(stderr, "\r\033[K%s %zu", what_.c_str(), done_);
     if (total_) std::fprintf(stderr, "/%zu", total_);
     std::fprintf(stderr, "  %.1f/s", rate);
     if (total_ > done_) {
@@ -43,29 +49,32 @@ class progress {
 
  private:
   using clock = std::chrono::steady_clock;
-  const char* what_;
+  std::string what_;
   std::size_t total_, done_ = 0;
   bool shown_;
   clock::time_point start_ = clock::now(), last_{};
 };
 
-/// A bar for each stage of a work that tells how far it is. `what` is a literal.
-class stage_progress {
+/// What the library's long calls report, on standard error: a bar for each stage, warnings. A signal that stop.hpp remembers
+/// cancels.
+class terminal final : public clipx::observer {
  public:
-  void operator()(const char* what, std::size_t done, std::size_t total) {
-    if (what != what_) {
+  void progress(const std::string& stage, std::size_t done, std::size_t total) override {
+    if (!bar_ || stage != stage_) {
       bar_.reset();
-      bar_.emplace(what_ = what, total);
-      done_ = 0;
+      bar_.emplace(stage_ = stage, total ? total - done : 0);  // what an earlier run did does not count for the rate
+    } else {
+      bar_->advance(done - done_);
     }
-    bar_->advance(done - done_);
     done_ = done;
   }
+  bool cancelled() override { return told_to_stop() != 0; }
+  void warning(const std::string& message) override { std::fprintf(stderr, "clipx: warning: %s\n", message.c_str()); }
 
  private:
-  const char* what_ = nullptr;
+  std::string stage_;
   std::size_t done_ = 0;
-  std::optional<progress> bar_;
+  std::optional<cli::progress> bar_;
 };
 
 }  // namespace cli

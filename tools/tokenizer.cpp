@@ -50,11 +50,6 @@ void read_captions(const options& o, clipx::bpe_trainer& trainer) {
   flush();
 }
 
-clipx::learnt_bpe learn(const options& o, clipx::bpe_trainer& trainer) {
-  progress bar("merges", static_cast<std::size_t>(o.bpe.vocab_size) - 514);
-  return trainer.learn([&](clipx::dim) { bar.advance(1); });
-}
-
 void print_facts(const clipx::learnt_bpe& learnt, bool json_output) {
   const auto per_caption = [&](std::uint64_t n) { return static_cast<double>(n) / static_cast<double>(learnt.captions); };
   const json facts{{"vocab_size", learnt.vocab_size},
@@ -79,7 +74,10 @@ int train(options o) {
   if (!o.separator.empty()) o.source.separator = o.separator == "\\t" ? '\t' : o.separator[0];
   clipx::bpe_trainer trainer(o.bpe);
   read_captions(o, trainer);
-  const auto learnt = learn(o, trainer);
+  const auto learnt = [&] {
+    terminal watch;
+    return trainer.learn(watch);
+  }();
   clipx::write_tokenizer(o.out, learnt);
   if (learnt.missing > 0)
     std::fprintf(stderr, "clipx: the captions have no more pairs that occur %llu times: %td ids instead of %td\n",

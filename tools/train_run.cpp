@@ -167,7 +167,7 @@ class train_observer final : public clipx::run_observer {
  public:
   explicit train_observer(const train_options& o) : o_(o) {}
 
-  bool should_stop() override { return told_to_stop() != 0; }
+  bool cancelled() override { return told_to_stop() != 0; }
   void began(dim step, dim steps) override { bar_.emplace("step", static_cast<std::size_t>(std::max<dim>(steps - step, 0))); }
   void stepped(clipx::run_progress& p) override {
     bar_->advance(1, [&] {
@@ -176,7 +176,7 @@ class train_observer final : public clipx::run_observer {
       return std::string(note);
     });
   }
-  void warned(const std::string& message) override { std::fprintf(stderr, "clipx: %s\n", message.c_str()); }
+  void warning(const std::string& message) override { std::fprintf(stderr, "clipx: %s\n", message.c_str()); }
   std::vector<clipx::metric> look(clipx::any_model& model) override {
     const auto m = zero_shot_on(model, o_.model, o_.zeroshot_data, o_.classes, o_.templates).metrics;
     return {{"zeroshot_top1", m.acc1}, {"zeroshot_top5", m.acc5}, {"zeroshot_mean_per_class", m.mean_per_class_recall}};
@@ -184,7 +184,7 @@ class train_observer final : public clipx::run_observer {
 
  private:
   const train_options& o_;
-  std::optional<progress> bar_;
+  std::optional<cli::progress> bar_;
 };
 
 int report(const clipx::run_result& r, dim parameters) {

@@ -1,11 +1,13 @@
 // any_model: the same bits as the typed model behind it, in its own precision; misuse; the machine.
 #include <clipx/eigen.hpp>
+#include <clipx/image/decode.hpp>
 #include <clipx/run/any_model_of.hpp>
 #include <clipx/run/encode.hpp>
 #include <clipx/run/machine.hpp>
 
 #include "catch.hpp"
 #include "tiny_model.hpp"
+#include "watch.hpp"
 
 namespace test_any_model {
 
@@ -91,12 +93,9 @@ TEST_CASE("any_model keeps the zero-shot classifier of its prompts") {
   tiny::write_folder(dir / "m");
   auto model = load_any<eigen<double>>(checkpoint::open(dir / "m"));
   const auto prompts = make_prompts(list{"cat", "red", "the cat"}, list{"the {}", "{}"});  // "the cat" comes twice
-  std::vector<std::size_t> told;
-  const auto kept = model.keep_classes(prompts, [&](std::size_t done, std::size_t total) {
-    told.push_back(done);
-    CHECK(total == 5);
-  });
-  CHECK(told == std::vector<std::size_t>{5});
+  recorder watch;
+  const auto kept = model.keep_classes(prompts, watch);
+  CHECK(watch.told == std::vector<recorder::call>{{"texts", 0, 5}, {"texts", 5, 5}});
   CHECK(kept.rows() == 3);
   eigen<double> device;
   const auto typed = load<vit>(device, dir / "m");
@@ -107,18 +106,62 @@ TEST_CASE("any_model keeps the zero-shot classifier of its prompts") {
         cosines(device, typed.encode_pixels(rgb), classes.weights));
 }
 
+TEST_CASE("encode_images: files, bytes, images and frames mixed, in batches, with what cannot be read") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  const auto model = load_any<eigen<double>>(checkpoint::open(dir / "m"));
+  std::vector<std::uint8_t> rgb(40 * 30 * 3);
+  for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 7 + i / 120);
+  const std::string ppm = "P6 40 30 255\n" + std::string(rgb.begin(), rgb.end());
+  const auto encoded = std::as_bytes(std::span(ppm));
+  write_file(dir / "a.ppm", ppm);
+  write_file(dir / "bad.png", "no image");
+  const image decoded = decode_image(encoded, "x");
+  const frame f{.width = 40, .height = 30, .data = rgb.data()};
+  const std::vector<image_source> sources{{dir / "a.ppm", {}},   {"owned", std::vector<std::byte>(encoded.begin(), encoded.end())},
+                                          {dir / "bad.png", {}}, {"borrowed", encoded},
+                                          {"decoded", &decoded}, {"no image", static_cast<const image*>(nullptr)},
+                                          {"frame", f},          {dir / "none.png", {}}};
+  const auto want = values<double>(model.encode_pixels(to_pixels(decoded, model.source().pixels()).data));
+  for (std::size_t n : {1u, 3u, 100u})
+    for (int threads : {1, 2}) {
+      recorder watch;
+      const auto got = encode_images(model, sources, {.batch_size = n, .threads = threads}, watch);
+      REQUIRE(got.indices == std::vector<std::size_t>{0, 1, 3, 4, 6});
+      REQUIRE(got.rows.rows() == 5);
+      for (std::size_t i = 0; i < 5; ++i)
+        for (std::size_t k = 0; k < want.size(); ++k)
+          CHECK(values<double>(got.rows)[i * want.size() + k] == Approx(want[k]).margin(1e-12));
+      REQUIRE(got.failed.size() == 3);
+      CHECK(got.failed[0].index == 2);
+      CHECK(got.failed[1].name == "no image");
+      CHECK_THAT(got.failed[2].reason, Contains("none.png") && Contains("No such file"));
+      CHECK(watch.told.front() == recorder::call{"images", 0, 8});
+      CHECK(watch.told.back() == recorder::call{"images", 8, 8});
+    }
+  recorder stopping;
+  stopping.stop = [&] { return stopping.told.size() > 2; };
+  try {
+    encode_images(model, sources, {.batch_size = 1}, stopping);
+    FAIL("expected a cancellation");
+  } catch (const error& e) {
+    CHECK(e.kind() == error_kind::cancelled);
+    CHECK(std::string(e.what()) == "cancelled after 2 of 8 images");
+  }
+  CHECK_THAT(message([&] { encode_images(model, sources, {.batch_size = 0}); }), Contains("at least 1"));
+  const list files{dir / "a.ppm"};
+  CHECK(values<double>(encode_images(model, files).rows) == want);
+}
+
 TEST_CASE("any number of texts, told as they are encoded") {
   const temporary_folder dir;
   tiny::write_folder(dir / "m");
   auto model = load_any<eigen<double>>(checkpoint::open(dir / "m"));
   list texts;
   for (int i = 0; i < 300; ++i) texts.push_back(cat("the cat ", i));
-  std::vector<std::size_t> told;
-  const auto rows = encode_texts(model, texts, [&](std::size_t done, std::size_t total) {
-    told.push_back(done);
-    CHECK(total == 300);
-  });
-  CHECK(told == std::vector<std::size_t>{256, 300});
+  recorder watch;
+  const auto rows = encode_texts(model, texts, watch);
+  CHECK(watch.told == std::vector<recorder::call>{{"texts", 0, 300}, {"texts", 256, 300}, {"texts", 300, 300}});
   CHECK(rows.rows() == 300);
   const auto last = model.encode_text(std::span(texts).last(1));
   for (std::size_t c = 0; c < static_cast<std::size_t>(rows.cols); ++c)

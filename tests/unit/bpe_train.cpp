@@ -14,6 +14,7 @@
 
 #include "catch.hpp"
 #include "temporary.hpp"
+#include "watch.hpp"
 
 namespace test_bpe_train {
 
@@ -188,10 +189,11 @@ TEST_CASE("bpe: neither the order of captions nor threads change a merge", "[tex
     for (const auto& caption : all.subspan(1003, 500)) trainer.add(caption);
     trainer.add(all.subspan(1503));
     trainer.add(std::span<const std::string>());
-    dim steps = 0;
-    const auto got = trainer.learn([&](dim n) { CHECK(n == ++steps); });
+    recorder watch;
+    const auto got = trainer.learn(watch);
     CHECK(got.merges == want.merges);
-    CHECK(steps == got.vocab_size - 514);
+    CHECK(watch.told.front() == recorder::call{"merges", 0, 1500 - 514});
+    CHECK(watch.told.size() == static_cast<std::size_t>(got.vocab_size) - 514 + 1);
     CHECK(got.captions == 3000);
     CHECK(got.tokens == want.tokens);
     CHECK(got.distinct_words == want.distinct_words);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/core/bf16.hpp>
+#include <clipx/eigen.hpp>
+#include <clipx/zero_shot/prompts.hpp>
 #include <csignal>
 #include <cstring>
 #include <map>
@@ -215,6 +217,51 @@ TEST_CASE("checkpoint: shards and their index") {
   shards[0].pop_back();
   tiny::write(dir / "0.safetensors", shards[0]);
   CHECK_THAT(refusal(dir.path.string()), Contains("is not in"));
+}
+
+TEST_CASE("checkpoint: from memory, owned and borrowed, what the folder gives") {
+  eigen<float> device;
+  for (const auto& folder : {std::string(CLIPX_SOURCE_DIR) + "/models/default", golden + "models/hf_eos2"}) {
+    if (!fs::exists(folder)) continue;
+    INFO(folder);
+    std::vector<named_bytes> files;
+    for (auto& entry : fs::directory_iterator(folder)) {
+      if (!entry.is_regular_file()) continue;
+      const auto owner = std::make_shared<const std::string>(contents(entry.path().string()));
+      files.push_back({entry.path().filename().string(), std::as_bytes(std::span(*owner)), owner});
+    }
+    const auto disk = checkpoint::open(folder), memory = checkpoint::open(files, {}, "m");
+    CHECK(disk.config().vision == memory.config().vision);
+    CHECK(memory.files()->folder_path() == nullptr);
+    const std::vector<std::string> texts{"a photo of a cat", "two dogs"};
+    CHECK(load<vit>(device, disk).encode_text(texts).values == load<vit>(device, memory).encode_text(texts).values);
+    CHECK(choose_templates("", memory) == choose_templates("", disk));
+    const temporary_folder dir;
+    memory.write(dir / "copy", layout::open_clip, "f32");
+    CHECK(load<vit>(device, dir / "copy").encode_text(texts).values == load<vit>(device, disk).encode_text(texts).values);
+    files.push_back(files[0]);
+    CHECK_THAT(message([&] { checkpoint::open(files); }), Contains("two are named"));
+  }
+  // one file alone, misaligned and borrowed: its sizes are inferred, its weights copied
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  const std::string weights = " " + contents(dir / "m/open_clip_model.safetensors");
+  checkpoint_options o;
+  o.activation = "gelu";
+  const auto vision = checkpoint::open(dir / "m").config().vision.as<vit_config>();
+  o.head_width = vision.width / vision.heads;
+  o.tokenizer = dir / "m";
+  const auto bare = checkpoint::open({{"x.safetensors", std::as_bytes(std::span(weights)).subspan(1)}}, o);
+  const auto same = checkpoint::open(dir / "m/open_clip_model.safetensors", o);
+  const std::vector<std::string> texts{"the cat"};
+  CHECK(load<vit>(device, bare).encode_text(texts).values == load<vit>(device, same).encode_text(texts).values);
+  const std::string config = "{}";
+  CHECK_THAT(message([&] {
+               checkpoint::open({{"a", std::as_bytes(std::span(config))}, {"b", std::as_bytes(std::span(config))}}, {}, "m");
+             }),
+             Contains("m: expected open_clip_config.json or config.json"));
+  CHECK_THAT(message([&] { checkpoint::open(std::vector<named_bytes>{}, {}, "m"); }),
+             Contains("m: expected open_clip_config.json"));
 }
 
 TEST_CASE("checkpoint: questions that an option settles") {

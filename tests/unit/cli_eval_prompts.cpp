@@ -5,6 +5,7 @@
 #include "catch.hpp"
 #include "cli.hpp"
 #include "tar.hpp"
+#include "watch.hpp"
 
 namespace test_cli_eval_prompts {
 
@@ -12,8 +13,6 @@ using namespace clipx;
 using namespace program;
 
 namespace {
-
-const auto quiet = [](eval_stage, std::size_t, std::size_t) {};
 
 struct prompt_place : workplace {
   std::string tar = dir / "set.tar", classes = dir / "classes";
@@ -42,18 +41,16 @@ TEST_CASE("prompts compared are evaluations of each") {
                                      {"probabilities", prompts, prompt_ensemble::probabilities},
                                      {"alone", make_prompts(p.names, list{"the {}"})}};
   for (std::size_t batch : {1u, 2u, 8u}) {
-    image_batch_config config;
+    encode_options config;
     config.batch_size = batch;
-    std::size_t texts = 0;
-    const auto told = [&](eval_stage stage, std::size_t done, std::size_t) {
-      if (stage == eval_stage::texts) texts = done;
-    };
-    const auto results = compare_prompts(model, data, arms, config, told);
-    CHECK(texts == 8);  // each different text once: 2 names, bare and in 3 templates
+    recorder watch;
+    const auto results = compare_prompts(model, data, arms, config, watch);
+    REQUIRE(watch.told.size() > 1);
+    CHECK(watch.told[1] == recorder::call{"texts", 8, 8});  // each different text once: 2 names, bare and in 3 templates
     REQUIRE(results.size() == 4);
     for (std::size_t a : {0u, 1u, 3u}) {
       INFO(arms[a].name);
-      const auto want = evaluate_zero_shot(model, data, arms[a].prompts, config, quiet);
+      const auto want = evaluate_zero_shot(model, data, arms[a].prompts, config);
       CHECK(results[a].metrics.right_at_1 == want.metrics.right_at_1);
       CHECK(results[a].metrics.right_at_5 == want.metrics.right_at_5);
       CHECK(results[a].metrics.mean_per_class_recall == want.metrics.mean_per_class_recall);
@@ -82,7 +79,7 @@ TEST_CASE("probabilities are averaged over the texts") {
     write_file(p.tar, member("0.png", contents(p.images[0])) + member("0.cls", "0") + member("1.png", contents(p.images[1])) +
                           member("1.cls", "1") + member("2.png", contents(p.images[2])) + member("2.cls", "0") + end_of_tar);
     const auto data = image_dataset::labelled(p.tar, prompts.classes);
-    const auto results = compare_prompts(model, data, arms, {}, quiet);
+    const auto results = compare_prompts(model, data, arms);
     std::vector<double> sum(6);
     for (std::size_t t = 0; t < 2; ++t) {
       const prompt_set one{{"a", "b"}, {{prompts.prompts[0][t]}, {prompts.prompts[1][t]}}};
@@ -122,9 +119,7 @@ TEST_CASE("prompts that cannot be compared") {
   const prompt_place p;
   auto model = p.loaded();
   const auto data = p.data();
-  const auto refusal = [&](std::vector<prompt_arm> arms) {
-    return message([&] { compare_prompts(model, data, arms, {}, quiet); });
-  };
+  const auto refusal = [&](std::vector<prompt_arm> arms) { return message([&] { compare_prompts(model, data, arms); }); };
   CHECK_THAT(refusal({}), Contains("at least one arm"));
   CHECK_THAT(refusal({{"a", make_prompts(p.names, list{"{}"})}, {"b", make_prompts(list{"cat"}, list{"{}"})}}),
              Contains("\"b\"") && Contains("each of 3 classes"));

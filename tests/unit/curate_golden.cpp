@@ -9,6 +9,7 @@
 #include "catch.hpp"
 #include "tar.hpp"
 #include "temporary.hpp"
+#include "watch.hpp"
 
 namespace test_curate_golden {
 
@@ -18,8 +19,6 @@ using list = std::vector<std::string>;
 namespace fs = std::filesystem;
 
 namespace {
-const auto quiet = [](std::size_t, std::size_t) {};
-const auto never = [] { return false; };
 
 struct golden {
   json file = json::parse(contents(CLIPX_SOURCE_DIR "/tests/golden/curate.json"));
@@ -80,7 +79,7 @@ TEST_CASE("curation: counts and kept captions, whatever the threads, parts and p
     std::string kept;
     for (const auto& [n, bytes] : {std::pair(1, std::uint64_t(1) << 20), {3, 700}, {2, 1}}) {
       const auto out = dir / cat("out", n, rule == padding::spaces ? "a" : "b");
-      const auto m = match_captions(match, {{dir / "t.txt"}, "", bytes}, out, true, threads(n), quiet, never);
+      const auto m = match_captions(match, {{dir / "t.txt"}, "", bytes}, out, true, threads(n));
       CHECK(m.whole);
       CHECK(m.counts == counts.counts);
       CHECK(read_counts(out + "/counts.tsv").counts == counts.counts);
@@ -89,7 +88,7 @@ TEST_CASE("curation: counts and kept captions, whatever the threads, parts and p
       how.t = 20, how.seed = 7, how.rule = rule;
       balance_result b;
       for (std::uint64_t part = 0; part < 2; ++part)  // two processes
-        b = balance_captions(counts, {{dir / "t.txt"}, "", bytes}, out + "/b", how, threads(n, part, 2), quiet, never);
+        b = balance_captions(counts, {{dir / "t.txt"}, "", bytes}, out + "/b", how, threads(n, part, 2));
       CHECK(b.whole);
       CHECK(b.before == counts.counts);
       const auto lines = kept_lines(out + "/b/kept.jsonl");
@@ -126,8 +125,8 @@ TEST_CASE("curation: query lists, whatever the threads, parts, memory and proces
          {std::tuple(1, std::uint64_t(1) << 20, std::size_t(1) << 30), {3, 500, 1}, {2, 1, 1 << 10}}) {
       from.part_bytes = bytes;
       from.memory = memory;
-      query_report r = build_queries(from, dir / "q", threads(n, 0, 2), quiet, never);
-      if (!r.whole) r = build_queries(from, dir / "q", threads(n, 1, 2), quiet, never);
+      query_report r = build_queries(from, dir / "q", threads(n, 0, 2));
+      if (!r.whole) r = build_queries(from, dir / "q", threads(n, 1, 2));
       CHECK(r.whole);
       CHECK(r.entries == want);
       std::string text;
@@ -153,16 +152,17 @@ TEST_CASE("curation: a kill and other options, in a folder of shards") {
   const list want = g.file["spaces"]["kept"];
   balance_options how;
   how.t = 20, how.seed = 8;
-  const auto run = [&](function_ref<bool()> stop) {
-    return balance_captions(counts, {{dir / "data"}, "", 1}, dir / "out", how, threads(2), quiet, stop);
+  const auto run = [&](observer& watch = no_observer()) {
+    return balance_captions(counts, {{dir / "data"}, "", 1}, dir / "out", how, threads(2), watch);
   };
-  CHECK(run(never).whole);  // of another seed
+  CHECK(run().whole);  // of another seed
   how.seed = 7;
   int asked = 0;
-  const auto stopped = run([&] { return ++asked > 3; });
+  recorder stopping([&] { return ++asked > 3; });
+  const auto stopped = run(stopping);
   CHECK_FALSE(stopped.whole);
   CHECK(stopped.missing == stopped.parts - 3);
-  const auto r = run(never);
+  const auto r = run();
   CHECK(r.whole);
   CHECK(r.kept == want.size());
   list keys;
@@ -181,25 +181,24 @@ TEST_CASE("curation: a kill and other options, in a folder of shards") {
   CHECK(in_sizes == want.size());
 
   CHECK_THAT(message([&] {
-               balance_captions(counts, {{dir / "data"}, "", 1}, dir / "data", how, threads(1), quiet, never);
+               balance_captions(counts, {{dir / "data"}, "", 1}, dir / "data", how, threads(1));
              }),
              Contains("expected another folder to write than that of the data"));
   write_file(dir / "out/00099.tar", "x");
-  CHECK_THAT(message([&] { run(never); }), Contains("00099.tar: a shard of something else"));
+  CHECK_THAT(message([&] { run(); }), Contains("00099.tar: a shard of something else"));
 }
 
 TEST_CASE("curation: a sample of several captions is kept or left as one") {
   const temporary_folder dir;
   write_file(dir / "s.tar", member("k.json", R"({"c": ["a cat", "a dog", "nothing"]})") + member("k.jpg", "x") + end_of_tar);
   const query_matcher match({"a", "cat", "dog"});
-  const auto m = match_captions(match, {{dir / "s.tar"}, "c", 1}, dir / "m", true, threads(1), quiet, never);
+  const auto m = match_captions(match, {{dir / "s.tar"}, "c", 1}, dir / "m", true, threads(1));
   CHECK(m.counts == std::vector<std::uint64_t>{2, 1, 1});
   CHECK(m.matched == 2);
   CHECK(m.matches == 4);
   CHECK(contents(dir / "m/matches.jsonl") ==
         "{\"key\":\"k\",\"entries\":[\"a\",\"cat\"]}\n{\"key\":\"k\",\"entries\":[\"a\",\"dog\"]}\n");
-  const auto b =
-      balance_captions({{"a", "cat", "dog"}, {200, 100, 50}}, {{dir / "s.tar"}, "c", 1}, dir / "b", {10}, threads(1), quiet, never);
+  const auto b = balance_captions({{"a", "cat", "dog"}, {200, 100, 50}}, {{dir / "s.tar"}, "c", 1}, dir / "b", {10}, threads(1));
   CHECK(b.matched == 1);
   CHECK(b.expected == Approx(1 - 0.95 * 0.9 * 0.8));
 }
@@ -234,27 +233,27 @@ TEST_CASE("curation: thresholds and probabilities") {
 TEST_CASE("curation: query lists that cannot be made") {
   const temporary_folder dir;
   query_sources from;
-  const auto refused = [&] { return message([&] { build_queries(from, dir / "q", threads(1), quiet, never); }); };
+  const auto refused = [&] { return message([&] { build_queries(from, dir / "q", threads(1)); }); };
   CHECK_THAT(refused(), Contains("got none of them"));
   from.wordnet = true, from.wordnet_folder = dir.path.string();
   CHECK_THAT(refused(), Contains("wordnet: expected data.noun") && Contains("wordnet-base"));
   for (auto* kind : {"adj", "adv", "noun", "verb"})
     write_file(dir / cat("data.", std::string_view(kind)), cat("  1 licence\n00001740 03 n 02 St._", std::string_view(kind),
                                                                " 0 other 0 000 |\n00001741 03 n 01 Big_Cat(p) 0 000 |\n"));
-  auto r = build_queries(from, dir / "q", threads(1), quiet, never);
+  auto r = build_queries(from, dir / "q", threads(1));
   CHECK(list(r.entries.begin() + 100, r.entries.end()) == list{"st", "big cat"});
   from.wordnet = false, from.titles = dir / "t";
   write_file(dir / "t", "a\t100\nb 100\n");
   CHECK_THAT(refused(), Contains("t: line 2: expected a title, a tab and a count"));
   write_file(dir / "t", "a\xff\t100\nb\t100\n");
-  r = build_queries(from, dir / "q", threads(1), quiet, never);
+  r = build_queries(from, dir / "q", threads(1));
   CHECK(r.unreadable == 1);
   CHECK_THAT(r.first_unreadable.at(0), Contains("t: line 1: a title that is no UTF-8"));
   CHECK(r.entries.back() == "b");
   from.titles = "", from.text = {dir / "text"};
   write_file(dir / "text", "one two\none \xff two\n");
   from.unigram_min = 1, from.bigram_pmi = -100;
-  r = build_queries(from, dir / "q", threads(1), quiet, never);
+  r = build_queries(from, dir / "q", threads(1));
   CHECK(r.words == 4);
   CHECK(r.unreadable == 1);
   CHECK_THAT(r.first_unreadable.at(0), Contains("text: line 2: a word"));
@@ -288,7 +287,7 @@ TEST_CASE("curation: the captions of the shared pairs, against the plain loop") 
     for (std::size_t i = 0; i < entries.size(); ++i) want[i] += text.find(search[i]) != std::string::npos ? 1 : 0;
   });
   const temporary_folder dir;
-  const auto m = match_captions(query_matcher(entries), {{pairs}, "", 1}, dir / "m", false, threads(2), quiet, never);
+  const auto m = match_captions(query_matcher(entries), {{pairs}, "", 1}, dir / "m", false, threads(2));
   CHECK(m.counts == want);
   CHECK(m.captions.captions == 1402);
   CHECK(m.captions.problems() == 0);

@@ -57,8 +57,7 @@ struct model_folder {
         parse_pipeline("{\"data\": \"" + (dir / "in") + "\", \"out\": \"" + (dir / "out") + "\", \"steps\": [" + step + "]}", "p");
     p.curation.threads = 3;
     shared_model shared(model, "tiny", {.batch_size = 4});
-    REQUIRE(run_pipeline(
-        p, &shared, [](const std::string&, std::size_t, std::size_t) {}, [] { return false; }));
+    REQUIRE(run_pipeline(p, &shared));
     std::map<std::string, std::string> out;
     const auto lines = contents(dir / "out/removed.jsonl");
     for (std::size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
@@ -166,8 +165,7 @@ TEST_CASE("curate, model: evaluation images by their embeddings") {
   CHECK_THAT(message([&] {
                auto p = parse_pipeline(
                    "{\"data\": \"" + (f.dir / "in") + "\", \"out\": \"" + (f.dir / "o") + "\", \"steps\": [" + step + "]}", "p");
-               run_pipeline(
-                   p, nullptr, [](const std::string&, std::size_t, std::size_t) {}, [] { return false; });
+               run_pipeline(p, nullptr);
              }),
              Contains("a cosine needs a model, got none"));
 }

@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "temporary.hpp"
+#include "watch.hpp"
 
 namespace test_curate_stage {
 
@@ -16,19 +17,22 @@ struct place {
   temporary_folder dir;
   std::vector<stage_item> items{{"a"}, {"b"}, {"c"}, {"d"}, {"e"}};
   std::atomic<int> worked = 0;
-  std::size_t told = 0;
+  std::vector<recorder::call> told;
 
   stage_config config(const std::string& options = "x", int threads = 1, std::uint64_t part = 0, std::uint64_t parts = 1) {
     return {dir / "state", options, threads, part, parts};
   }
   bool run(stage& s, int until = 1000) {
-    return s.run(
+    recorder watch([&] { return worked >= until; });
+    const bool all = s.run(
         [&](std::size_t i, file_writer put) {
           ++worked;
           const std::string text = cat("result ", i);
           put(std::as_bytes(std::span(text)));
         },
-        [&](std::size_t done, std::size_t) { told = done; }, [&] { return worked >= until; });
+        watch, "texts");
+    told = watch.told;
+    return all;
   }
   static std::string text(const stage& s, std::size_t i) {
     const auto file = s.result(i);
@@ -52,9 +56,11 @@ TEST_CASE("a stage does what is missing, and nothing twice") {
     }
     {
       stage s(p.items, p.config("x", threads));
+      const auto missing = s.missing();
       CHECK(p.run(s));
       CHECK(p.worked == 5);
-      CHECK(p.told == 5);
+      CHECK(p.told.front() == recorder::call{"texts", 5 - missing, 5});
+      CHECK(p.told.back() == recorder::call{"texts", 5, 5});
       CHECK(s.missing() == 0);
       for (std::size_t i = 0; i < 5; ++i) CHECK(p.text(s, i) == cat("result ", i));
       CHECK(p.run(s));
@@ -107,10 +113,7 @@ TEST_CASE("processes of different parts share a folder") {
 TEST_CASE("errors of a stage") {
   place p;
   stage s(p.items, p.config("x", 2));
-  const auto nothing = [](std::size_t, std::size_t) {};
-  const auto never = [] { return false; };
-  CHECK(message([&] { s.run([](std::size_t i, file_writer) { expect(i != 1, "item 1 is bad"); }, nothing, never); }) ==
-        "item 1 is bad");
+  CHECK(message([&] { s.run([](std::size_t i, file_writer) { expect(i != 1, "item 1 is bad"); }); }) == "item 1 is bad");
   CHECK_FALSE(fs::exists(p.dir / "state/1"));
   for (const auto& entry : fs::directory_iterator(p.dir.path / "state"))
     CHECK(entry.path().string().find(".tmp") == std::string::npos);

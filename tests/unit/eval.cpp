@@ -6,6 +6,7 @@
 #include "reference.hpp"
 #include "tar.hpp"
 #include "tiny_model.hpp"
+#include "watch.hpp"
 
 namespace test_eval {
 
@@ -20,13 +21,12 @@ std::string ppm(int number, int side = 40) {
   for (int i = 0; i < side * side * 3; ++i) out += static_cast<char>(number * 61 + i / (1 + number % 7));
   return out;
 }
-image_batch_config batches_of(std::size_t n) {
-  image_batch_config c;
+encode_options batches_of(std::size_t n) {
+  encode_options c;
   c.batch_size = n;
   c.threads = 2;
   return c;
 }
-const auto quiet = [](eval_stage, std::size_t, std::size_t) {};
 
 struct place {
   temporary_folder dir;
@@ -46,9 +46,9 @@ struct place {
 std::vector<std::pair<std::string, std::string>> images_of(const image_dataset& data) {
   std::vector<std::pair<std::string, std::string>> out;
   data.for_each_image([&](image_source image) {
-    const auto text =
-        image.bytes ? std::string(reinterpret_cast<const char*>(image.bytes->data()), image.bytes->size()) : contents(image.name);
-    out.emplace_back(image.name, text);
+    const auto* bytes = std::get_if<std::vector<std::byte>>(&image.content);
+    out.emplace_back(image.name,
+                     bytes ? std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()) : contents(image.name));
   });
   return out;
 }
@@ -123,34 +123,31 @@ TEST_CASE("zero-shot evaluation counts what all images at once count") {
   const auto want = evaluate_zero_shot(std::span<const double>(std::get<1>(scores.values)), std::span(data.labels()), 3);
   for (std::size_t n : {1u, 2u, 3u, 50u}) {
     INFO(n);
-    std::vector<std::pair<eval_stage, std::size_t>> told;
-    const auto r =
-        evaluate_zero_shot(model, data, prompts, batches_of(n), [&](eval_stage stage, std::size_t done, std::size_t total) {
-          told.emplace_back(stage, done);
-          CHECK(total == (stage == eval_stage::texts ? 5u : 3u));
-        });
+    recorder watch;
+    const auto r = evaluate_zero_shot(model, data, prompts, batches_of(n), watch);
     CHECK(r.metrics.images == 3);
     CHECK(r.metrics.right_at_1 == want.right_at_1);
     CHECK(r.metrics.right_at_5 == 3);
     CHECK(r.metrics.mean_per_class_recall == want.mean_per_class_recall);
     CHECK(r.metrics.ties == want.ties);
-    CHECK(told.front() == std::pair{eval_stage::texts, std::size_t{5}});
-    CHECK(told.back() == std::pair{eval_stage::images, std::size_t{3}});
-    CHECK(told.size() == 1 + (3 + n - 1) / n);
+    REQUIRE(watch.told.size() == 3 + (3 + n - 1) / n);
+    CHECK(watch.told[0] == recorder::call{"texts", 0, 5});
+    CHECK(watch.told[1] == recorder::call{"texts", 5, 5});
+    CHECK(watch.told[2] == recorder::call{"images", 0, 3});
+    CHECK(watch.told.back() == recorder::call{"images", 3, 3});
   }
   // two classes of the same prompts: every image is a tie, and is named
   const prompt_set same{{"a", "b"}, {{"cat"}, {"cat"}}};
   write_file(p.dir / "t.tar",
              member("x.jpg", ppm(3)) + member("x.cls", "1") + member("y.jpg", ppm(4)) + member("y.cls", "0") + end_of_tar);
-  const auto tied = evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1), quiet);
+  const auto tied = evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1));
   CHECK(tied.ties == list{p.dir / "t.tar:x", p.dir / "t.tar:y"});
   CHECK(tied.metrics.right_at_1 == 1);
   // fewer images would be another metric
   write_file(p.dir / "t.tar", member("x.jpg", "no image") + member("x.cls", "1") + end_of_tar);
-  CHECK_THAT(message([&] {
-               evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1), quiet);
-             }),
-             Contains("t.tar:x"));
+  CHECK_THAT(
+      message([&] { evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1)); }),
+      Contains("t.tar:x"));
 }
 
 TEST_CASE("retrieval evaluation counts what all rows at once count") {
@@ -164,7 +161,7 @@ TEST_CASE("retrieval evaluation counts what all rows at once count") {
   const auto want =
       evaluate_retrieval(std::span<const double>(std::get<1>(scores.values)), std::span(data.image_of()), data.size());
   for (std::size_t n : {1u, 50u}) {
-    const auto m = evaluate_retrieval(model, data, batches_of(n), quiet);
+    const auto m = evaluate_retrieval(model, data, batches_of(n));
     CHECK(m.image_recall == want.image_recall);
     CHECK(m.text_recall == want.text_recall);
   }
@@ -188,10 +185,10 @@ TEST_CASE("an evaluation of many large images takes the memory of a batch") {
   }
   auto model = p.model();
   const auto prompts = make_prompts(p.classes, list{"{}"});
-  evaluate_zero_shot(model, image_dataset::labelled(p.dir / "0.tar", p.classes), prompts, batches_of(2), quiet);
+  evaluate_zero_shot(model, image_dataset::labelled(p.dir / "0.tar", p.classes), prompts, batches_of(2));
   const auto before = peak_memory();
   const auto data = image_dataset::labelled(p.dir / "large.tar", p.classes);
-  const auto r = evaluate_zero_shot(model, data, prompts, batches_of(2), quiet);
+  const auto r = evaluate_zero_shot(model, data, prompts, batches_of(2));
   CHECK(r.metrics.images == images);
   CHECK(peak_memory() - before < (64 << 20));  // encoded: 180 MB
 #endif

@@ -1,4 +1,4 @@
-#include <clipx/image/frame.hpp>
+#include <clipx/image/preprocess.hpp>
 #include <cmath>
 
 #include "catch.hpp"
@@ -79,11 +79,36 @@ TEST_CASE("frame: the planes of NV12, odd sides", "[image]") {
   CHECK(std::equal(gray.data.begin(), gray.data.begin() + 24, red.data.begin()));
 }
 
+TEST_CASE("frame: to_pixels where the frame is, equal to that of its image", "[image]") {
+  constexpr dim w = 37, h = 29;
+  bytes data(static_cast<std::size_t>(200 * h));
+  for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::uint8_t>(i * i / 7 + 31 * i);
+  using enum frame_format;
+  for (auto format : {rgb, bgr, rgba, bgra, gray, nv12})
+    for (dim stride : {0, 200, -200})
+      for (auto mode : {resize_mode::shortest, resize_mode::squash, resize_mode::longest})
+        for (auto order : {pipeline::open_clip, pipeline::hf}) {
+          if (format == nv12 && stride < 0) continue;
+          const auto* first = data.data() + (stride < 0 ? 200 * (h - 1) : 0);
+          const frame f{.format = format, .width = w, .height = h, .data = first, .stride = stride};
+          if (format == nv12 && stride == 200) continue;  // the chroma would lie behind the data
+          preprocess_config c;
+          c.size = 16;
+          c.resize = mode;
+          c.order = order;
+          INFO(static_cast<int>(format) << " " << stride << " " << static_cast<int>(mode) << " " << static_cast<int>(order));
+          CHECK(to_pixels(f, c).data == to_pixels(to_image(f), c).data);
+          CHECK((view_of(f).data == first) == (stride >= 0 && (format == rgb || format == bgr || format == gray)));
+        }
+}
+
 TEST_CASE("frame: errors", "[image]") {
   const bytes data(64);
   const auto refused = [](const frame& f) { return message([&] { to_image(f); }); };
   CHECK_THAT(refused({.width = 2, .height = 2}), Contains("with data"));
   CHECK_THAT(refused({.width = 0, .height = 2, .data = data.data()}), Contains("0 x 2"));
+  CHECK_THAT(refused({.width = std::numeric_limits<dim>::max() / 2, .height = 2, .data = data.data()}),
+             Contains("expected sides of"));
   CHECK_THAT(refused({.width = 2, .height = 2, .data = data.data(), .stride = 5}), Contains("stride of 6") && Contains("got 5"));
   CHECK_THAT(refused({.width = 2, .height = 2, .data = data.data(), .stride = -5}), Contains("got -5"));
   const frame nv12{.format = frame_format::nv12, .width = 3, .height = 2, .data = data.data()};

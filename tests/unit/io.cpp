@@ -38,7 +38,10 @@ std::string entry(const std::string& name, const std::string& shape, std::size_t
                   const std::string& type = "F32") {
   return cat("\"", name, "\":{\"dtype\":\"", type, "\",\"shape\":", shape, ",\"data_offsets\":[", begin, ",", end, "]}");
 }
-safetensors parse(std::string& bytes) { return safetensors::parse(std::as_writable_bytes(std::span(bytes)), "x.safetensors"); }
+safetensors parse(const std::string& bytes) {
+  const char* name = "x.safetensors";
+  return safetensors::open(file_set::memory({{name, std::as_bytes(std::span(bytes))}}), name);
+}
 std::string refusal(std::string bytes) {
   return message([&] { parse(bytes); });
 }

@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "tar.hpp"
 #include "temporary.hpp"
+#include "watch.hpp"
 
 namespace test_ngrams {
 
@@ -13,11 +14,10 @@ using namespace clipx;
 
 namespace {
 using list = std::vector<std::string>;
-const auto go_on = [](std::uint64_t) { return false; };
 
 ngram_dictionary counted(ngram_sources sources, const temporary_folder& dir, ngram_report* report = nullptr) {
   ngram_report own;
-  return count_ngrams(sources, dir / "scratch.", report ? *report : own, go_on);
+  return count_ngrams(sources, dir / "scratch.", report ? *report : own);
 }
 }  // namespace
 
@@ -70,10 +70,10 @@ TEST_CASE("n-grams: counts of captions, in any memory") {
                std::string lines;
                for (int i = 0; i < 2000; ++i) lines += "a b\n";
                write_file(dir / "many.txt", lines);
-               const auto stop = [](std::uint64_t) { return true; };
-               count_ngrams(sources, dir / "scratch.", own, stop);
+               recorder stopping([] { return true; });
+               count_ngrams(sources, dir / "scratch.", own, stopping);
              }),
-             Contains("stopped"));
+             Contains("cancelled after 1024 captions"));
 }
 
 TEST_CASE("n-grams: a dictionary's file, and its errors") {

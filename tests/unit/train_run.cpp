@@ -97,7 +97,7 @@ struct watcher : run_observer {
   bool asks = false;
   list warnings;
   std::vector<double> losses;
-  bool should_stop() override { return seen == stop_at; }
+  bool cancelled() override { return seen == stop_at; }
   void stepped(run_progress& p) override {
     seen = p.step();
     CHECK(p.steps() == 10);
@@ -106,7 +106,7 @@ struct watcher : run_observer {
     losses.push_back(p.loss());
     CHECK(p.scale() == 1);
   }
-  void warned(const std::string& message) override { warnings.push_back(message); }
+  void warning(const std::string& message) override { warnings.push_back(message); }
 };
 
 /// The numbers of a name in lines of metrics, in order.

@@ -45,6 +45,9 @@ class cpu : public detail::cpu_device,
         detail::cpu_dictionary(cpu_device::threads()),
         detail::cpu_products<T>(static_cast<cpu_device&>(*this)),
         detail::cpu_convolution<T>(static_cast<cpu_device&>(*this)) {}
+
+  /// What makes this type slow on this processor, one sentence each; empty: nothing.
+  std::vector<std::string> warnings() const { return cpu_device::warnings(std::is_same_v<T, bf16>); }
 };
 
 }  // namespace clipx

@@ -23,11 +23,6 @@ inline std::string text_of(const std::vector<dim>& sizes) {
   return out + "]";
 }
 
-inline std::string file_text(const std::string& path) {
-  const auto file = mapped_file::open(path);
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 /// Position tables of another length are resampled when the width agrees.
 inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want) {
   if (how == key_source::resizing::none) return false;
@@ -205,52 +200,44 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
 }
 
 namespace detail {
-/// A model's folder, and what is in it.
-struct model_folder {
-  std::filesystem::path path;
-  bool has(const char* name) const {
-    std::error_code none;
-    return std::filesystem::exists(path / name, none);
-  }
-  std::string file(const char* name) const { return (path / name).string(); }
-  std::string text(const char* name) const { return file_text(file(name)); }
-  std::string name() const {
-    std::error_code none;
-    auto whole = std::filesystem::absolute(path, none).lexically_normal();
-    if (!whole.has_filename()) whole = whole.parent_path();
-    return whole.filename().string();
-  }
-};
-
 /// The first of the named files that is there.
-inline std::shared_ptr<safetensors> open_weights(const model_folder& folder, std::initializer_list<const char*> names) {
+inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path,
+                                                 std::initializer_list<const char*> names) {
   std::string list;
   for (auto* n : names) {
-    if (folder.has(n)) return std::make_shared<safetensors>(safetensors::open(folder.file(n)));
+    if (files.has(n)) return std::make_shared<safetensors>(safetensors::open(files, n));
     list += cat(list.empty() ? "" : ", ", n);
   }
-  const bool pickle =
-      folder.has("pytorch_model.bin") || folder.has("open_clip_pytorch_model.bin") || folder.has("open_clip_model.pt");
-  fail(cat(folder.path.string(), ": no weights: expected one of ", list,
+  const bool pickle = files.has("pytorch_model.bin") || files.has("open_clip_pytorch_model.bin") || files.has("open_clip_model.pt");
+  fail(cat(path, ": no weights: expected one of ", list,
            pickle ? "; its PyTorch file can hold code and is not read: save it again as safetensors" : ""));
 }
 
 /// A folder's configuration and weights, in either layout.
-inline std::pair<checkpoint_config, std::shared_ptr<safetensors>> open_folder(const model_folder& folder,
-                                                                              const checkpoint_options& o) {
+inline std::pair<checkpoint_config, std::shared_ptr<safetensors>> open_model(const file_set& files, const std::string& path,
+                                                                             const checkpoint_options& o) {
   const config_answers answers{o.activation, o.head_width};
-  if (folder.has("open_clip_config.json")) {
-    auto config =
-        read_open_clip_config(folder.text("open_clip_config.json"), folder.file("open_clip_config.json"), answers, o.policies);
-    return {std::move(config),
-            open_weights(folder, {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json", "model.safetensors"})};
+  const char *open_clip = "open_clip_config.json", *hf = "config.json", *processor = "preprocessor_config.json";
+  if (files.has(open_clip)) {
+    auto config = read_open_clip_config(files.text(open_clip), files.path(open_clip), answers, o.policies);
+    return {
+        std::move(config),
+        open_weights(files, path, {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json", "model.safetensors"})};
   }
-  if (folder.has("config.json")) {
-    const auto pixels = folder.has("preprocessor_config.json") ? folder.text("preprocessor_config.json") : std::string();
-    auto config = read_hf_config(folder.text("config.json"), pixels, folder.file("config.json"), answers, o.policies);
-    return {std::move(config), open_weights(folder, {"model.safetensors", "model.safetensors.index.json"})};
+  if (files.has(hf)) {
+    const auto pixels = files.has(processor) ? files.text(processor) : std::string();
+    auto config = read_hf_config(files.text(hf), pixels, files.path(hf), answers, o.policies);
+    return {std::move(config), open_weights(files, path, {"model.safetensors", "model.safetensors.index.json"})};
   }
-  fail(cat(folder.path.string(), ": expected open_clip_config.json or config.json in the folder, found neither"));
+  fail(cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"));
+}
+
+/// What a folder is called, however its path is written.
+inline std::string folder_name(const std::string& path) {
+  std::error_code none;
+  auto whole = std::filesystem::absolute(path, none).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  return whole.filename().string();
 }
 
 /// The preset that has these sizes, else `name`.
@@ -262,17 +249,17 @@ inline std::string preset_name(const clip_config& c, const std::string& name) {
   return out;
 }
 
-/// The tokenizer that an option names, else the one in the model's folder.
-inline tokenizer open_tokenizer(const std::string& given, const std::string& folder, const std::string& path,
+/// The tokenizer that an option names, else the one among the model's files.
+inline tokenizer open_tokenizer(const std::string& given, const file_set* files, const std::string& path,
                                 const tokenizer_options& options) {
   if (!given.empty()) {
     std::error_code unreadable;
     if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
     return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
   }
-  expect(!folder.empty(),
+  expect(files != nullptr,
          [&] { return cat(path, ": came without a tokenizer; --tokenizer names a merges file, tokenizer.json or folder"); });
-  return tokenizer::from_folder(folder, options);
+  return tokenizer::from_files(*files, options);
 }
 }  // namespace detail
 
@@ -289,25 +276,46 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
     out.infer(o);
     out.name_ = fs::path(path).stem().string();
   } else {
-    const detail::model_folder folder{path};
-    out.folder_ = path;
-    out.name_ = folder.name();
-    std::tie(out.config_, out.file_) = detail::open_folder(folder, o);
+    out.files_ = std::make_shared<const file_set>(file_set::folder(path));
+    out.name_ = detail::folder_name(path);
+    std::tie(out.config_, out.file_) = detail::open_model(*out.files_, path, o);
   }
-  if (o.eos_id >= 0) {
-    expect(out.config().text.pool != text_pool::none, [&] { return cat(path, ": --eos-id: the model has no text tower"); });
-    out.config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
-    out.config_.model.text.eos_id = o.eos_id;
-  }
-  out.config_.model.name = detail::preset_name(out.config(), out.name_);
-  const auto wanted = parameter_shapes(out.config());
-  out.match(wanted);
-  out.tokenizer_ = std::make_shared<lazy_tokenizer>();
-  out.tokenizer_->named = !o.tokenizer.empty();
-  out.tokenizer_->make = [options = out.config_.text, given = o.tokenizer, folder = out.folder_, path] {
-    return detail::open_tokenizer(given, folder, path, options);
-  };
+  out.finish(o);
   return out;
+}
+
+CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const checkpoint_options& o, const std::string& name) {
+  checkpoint out;
+  out.path_ = out.name_ = name;
+  const bool alone = files.size() == 1;
+  const auto first = files.empty() ? std::string() : files[0].name;
+  out.files_ = std::make_shared<const file_set>(file_set::memory(std::move(files)));
+  if (alone) {
+    out.file_ = std::make_shared<safetensors>(safetensors::open(*out.files_, first));
+    out.files_ = nullptr;
+    out.infer(o);
+  } else {
+    std::tie(out.config_, out.file_) = detail::open_model(*out.files_, name, o);
+  }
+  out.finish(o);
+  return out;
+}
+
+/// What the options settle, once the configuration and the weights are there.
+CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
+  if (o.eos_id >= 0) {
+    expect(config().text.pool != text_pool::none, [&] { return cat(path_, ": --eos-id: the model has no text tower"); });
+    config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
+    config_.model.text.eos_id = o.eos_id;
+  }
+  config_.model.name = detail::preset_name(config(), name_);
+  const auto wanted = parameter_shapes(config());
+  match(wanted);
+  tokenizer_ = std::make_shared<lazy_tokenizer>();
+  tokenizer_->named = !o.tokenizer.empty();
+  tokenizer_->make = [options = config_.text, given = o.tokenizer, files = files_, path = path_] {
+    return detail::open_tokenizer(given, files.get(), path, options);
+  };
 }
 
 CLIPX_INLINE std::string checkpoint::summary() const {
@@ -402,22 +410,21 @@ inline void read_part(const parameter_part& part, const shape& s, std::span<cons
 }
 
 /// Copies the tokenizer's files and the templates as they are. Returns whether a whole vocabulary was among them.
-inline bool copy_texts(const std::string& from, const std::filesystem::path& to) {
+inline bool copy_texts(const file_set& from, const std::filesystem::path& to) {
   bool whole = false;
-  for (auto& entry : std::filesystem::directory_iterator(from)) {
-    const auto name = entry.path().filename().string();
+  for (auto& name : from.names()) {
     const bool vocabulary = name == "tokenizer.json" || name == "vocab.json" || name == "ngrams.tsv";
     const bool tokens = vocabulary || name == "merges.txt" || name == "tokenizer_config.json" ||
                         name == "special_tokens_map.json" || name.ends_with(".txt.gz");
-    if ((!tokens && name != "templates.txt") || !entry.is_regular_file()) continue;
-    write_file((to / name).string(), file_text(entry.path().string()));
+    if (!tokens && name != "templates.txt") continue;
+    write_file((to / name).string(), from.text(name));
     whole = whole || vocabulary;
   }
   return whole;
 }
 }  // namespace detail
 
-CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type) const {
+CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type, observer& watch) const {
   namespace fs = std::filesystem;
   const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
   expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
@@ -436,12 +443,14 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   fs::create_directories(folder, none);
   expect(fs::is_directory(folder, none),
          [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
-  expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
+  expect(!files_ || !files_->folder_path() || !fs::equivalent(folder, *files_->folder_path(), none),
          [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
   const auto shapes = parameter_shapes(config());
   const auto sources = match(shapes);
   const auto plan = detail::plan_tensors(config(), shapes, keys, element);
   std::vector<float> values;
+  std::size_t done = 0;
+  report(watch, "tensors", done, plan.tensors.size());
   write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), plan.tensors,
                     [&](std::size_t i, std::span<double> out) {
                       const auto& part = plan.parts[i];
@@ -449,9 +458,10 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                       values.resize(static_cast<std::size_t>(s.rows() * s.cols()));
                       sources[part.of].read(values);
                       detail::read_part(part, s, values, out);
+                      report(watch, "tensors", ++done, plan.tensors.size());
                     });
   // What --tokenizer named, or transformers could not read, is written as tokenizer::files() has it.
-  const bool whole = !folder_.empty() && !tokenizer_->named && detail::copy_texts(folder_, folder);
+  const bool whole = files_ && !tokenizer_->named && detail::copy_texts(*files_, folder);
   if (tokenizer_->named || (keys == layout::hf && !whole))
     for (auto& file : text().files()) texts.push_back(file);
   for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model

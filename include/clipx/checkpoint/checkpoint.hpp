@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../core/freeze.hpp"
+#include "../core/observer.hpp"
 #include "../core/params.hpp"
 #include "../image/preprocess.hpp"
 #include "../io/safetensors.hpp"
@@ -54,6 +55,10 @@ class checkpoint {
   /// A folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
   /// One error lists all that is wrong or unclear, in the configuration or in the tensors, and names the option that settles it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
+  /// The same for files in memory: those that the folder would hold, or one .safetensors file. `name` stands in messages and for
+  /// the model. Borrowed bytes must outlive the checkpoint and every model made from it; weights are used in place where type and
+  /// alignment allow (see named_bytes).
+  static checkpoint open(std::vector<named_bytes> files, const checkpoint_options& options = {}, const std::string& name = "model");
 
   const clip_config& config() const { return config_.model; }
   /// The whole configuration: model, preprocessing, tokenization.
@@ -61,8 +66,8 @@ class checkpoint {
   const preprocess_config& pixels() const { return config_.pixels; }
   /// Read at first use. Errors: the checkpoint came without a tokenizer, or with one that does not suit its config.
   const tokenizer& text() const;
-  /// The folder that was opened; empty where it was a single file.
-  const std::string& folder() const { return folder_; }
+  /// The files beside the weights: the folder that was opened, or the memory; null where it was a single file.
+  const file_set* files() const { return files_.get(); }
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
 
@@ -70,13 +75,15 @@ class checkpoint {
   std::vector<weight_source> match(std::span<const std::pair<std::string, shape>> wanted) const;
 
   /// Writes weights, configs, tokenizer files and templates; type "f32", "f16" or "bf16". Every file is written whole or not at
-  /// all.
-  void write(const std::string& folder, layout keys, const std::string& type) const;
+  /// all. The observer's stage is "tensors".
+  void write(const std::string& folder, layout keys, const std::string& type, observer& watch = no_observer()) const;
 
  private:
   struct lazy_tokenizer;
   void infer(const checkpoint_options& options);
-  std::string path_, folder_, name_;
+  void finish(const checkpoint_options& options);
+  std::string path_, name_;
+  std::shared_ptr<const file_set> files_;
   checkpoint_config config_;
   std::shared_ptr<safetensors> file_;
   std::shared_ptr<lazy_tokenizer> tokenizer_;

@@ -156,8 +156,11 @@ class pretrained {
   embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
     return encode_text(std::span<const std::string>(texts.begin(), texts.size()));
   }
-  /// An image, through the checkpoint's preprocessing, to an L2-normalized embedding (1, D).
-  embeddings<A> encode_image(const image& img) const { return encode_pixels(to_pixels(img, source_.pixels()).data); }
+  /// An image or a frame, through the checkpoint's preprocessing and the backend's resampler, to an L2-normalized embedding (1, D).
+  embeddings<A> encode_image(const image& img) const {
+    return encode_pixels(to_pixels(img, source_.pixels(), resampler_of<B>()).data);
+  }
+  embeddings<A> encode_image(const frame& f) const { return encode_pixels(to_pixels(f, source_.pixels(), resampler_of<B>()).data); }
   /// Images already brought to the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Error: a part of an
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {

@@ -7,12 +7,14 @@
 
 namespace clipx {
 
-/// Passed to calls that may take long. Override what you need; an object of the class itself hears nothing and never cancels. All
-/// functions are called on the thread that made the call; what they throw ends the call and passes through it.
+/// Passed to calls that may take long. Override what you need; an object of the class itself hears nothing and never cancels. The
+/// functions are called by one thread at a time: the caller's, or in calls that say so one of their own. What they throw ends the
+/// call and passes through it.
 class observer {
  public:
   virtual ~observer() = default;
-  /// `done` of `total` items (texts, images, shards) of a stage are complete; total 0: not known. `stage` names the items.
+  /// `done` of `total` items (texts, images, shards) of a stage are complete; total 0: not known. `stage` names the items. The
+  /// first call of a stage says what is done at its start: 0, or what an earlier run did.
   virtual void progress(const std::string& /*stage*/, std::size_t /*done*/, std::size_t /*total*/) {}
   /// Asked between items. True ends the call: it throws error_kind::cancelled, unless its documentation says otherwise.
   virtual bool cancelled() { return false; }

@@ -192,8 +192,7 @@ class balance_merge {
 }  // namespace detail
 
 CLIPX_INLINE balance_result balance_captions(const entry_counts& counts, const curate_data& data, const std::string& folder,
-                                             const balance_options& options, stage_config config,
-                                             function_ref<void(std::size_t, std::size_t)> progress, function_ref<bool()> stop) {
+                                             const balance_options& options, stage_config config, observer& watch) {
   const auto parts = list_caption_parts(data.data, data.part_bytes);
   detail::check_balance_folder(folder, parts);
   const balancer decide(counts, options.t, options.seed);
@@ -210,7 +209,7 @@ CLIPX_INLINE balance_result balance_captions(const entry_counts& counts, const c
         detail::balanced_part part(queries, decide, quoted, folder + "/" + shard_name(i));
         part(parts[i], data.caption_field, put);
       },
-      progress, stop);
+      watch);
 
   balance_result out;
   out.parts = parts.size();

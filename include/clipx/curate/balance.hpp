@@ -49,8 +49,7 @@ struct balance_options {
 /// left by the entries of all of them together. Restarts, processes and errors are those of match_captions; also: the folder has
 /// shards of another run.
 balance_result balance_captions(const entry_counts& counts, const curate_data& data, const std::string& folder,
-                                const balance_options& options, stage_config config,
-                                function_ref<void(std::size_t done, std::size_t total)> progress, function_ref<bool()> stop);
+                                const balance_options& options, stage_config config, observer& watch = no_observer());
 
 }  // namespace clipx
 

@@ -17,8 +17,7 @@ namespace clipx {
 
 struct curation::state {
   curation_config config;
-  curation_progress progress;
-  function_ref<bool()> stop;
+  observer& watch;
   std::vector<caption_part> shards;
   std::string options;        // of the steps so far
   std::optional<stage> last;  // whose results are decisions
@@ -26,7 +25,7 @@ struct curation::state {
   bool whole = true;
   std::vector<step_total> steps;
 
-  state(curation_config c, curation_progress p, function_ref<bool()> s) : config(std::move(c)), progress(p), stop(s) {}
+  state(curation_config c, observer& w) : config(std::move(c)), watch(w) {}
 
   /// The stage of a step in a folder of its own.
   stage make_stage(const std::string& step, const std::string& own_options, std::vector<stage_item> items) {
@@ -36,8 +35,7 @@ struct curation::state {
   }
   /// Whether all of it is done, by this process and the others.
   bool run_stage(stage& work, const std::string& step, function_ref<void(std::size_t, file_writer)> f) {
-    work.run(
-        f, [&](std::size_t done, std::size_t total) { progress(step, done, total); }, stop);
+    work.run(f, watch, step);
     whole = work.missing() == 0;
     return whole;
   }
@@ -101,8 +99,8 @@ inline decision first_decision(const captioned_sample& s, const std::string& pat
 
 }  // namespace detail
 
-CLIPX_INLINE curation::curation(curation_config config, curation_progress progress, function_ref<bool()> stop)
-    : state_(std::make_unique<state>(std::move(config), progress, stop)) {
+CLIPX_INLINE curation::curation(curation_config config, observer& watch)
+    : state_(std::make_unique<state>(std::move(config), watch)) {
   auto& s = *state_;
   s.shards = list_caption_parts(s.config.data);
   for (const auto& part : s.shards)

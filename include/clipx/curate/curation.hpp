@@ -23,23 +23,21 @@ struct curation_config {
   std::uint64_t part = 0, parts = 1;         // stage_config
 };
 
-/// Told after each item of a step how many are done, of how many.
-using curation_progress = function_ref<void(const std::string& step, std::size_t done, std::size_t total)>;
-
 /// Steps are done one after another; each gives every sample that is still there a decision, in a file for each shard below the
 /// state folder. What is done is kept (stage.hpp): the same steps again go on where a kill left them, and with the same bytes.
 /// Memory: the decisions of the shards that threads are at. For one thread.
 class curation {
  public:
   /// The first step, "read": samples without an image, or with JSON that is no object, are dropped. Errors: those of
-  /// list_caption_parts and stage, text files among the data. The functions must outlive it.
-  curation(curation_config config, curation_progress progress, function_ref<bool()> stop);
+  /// list_caption_parts and stage, text files among the data. The observer, whose stages are
+  /// the steps (see stage::run), must outlive it.
+  explicit curation(curation_config config, observer& watch = no_observer());
   ~curation();
   curation(curation&&) noexcept;
   curation& operator=(curation&&) noexcept;
 
-  /// False once a step is left undone: stop() said so, or other processes are still at their parts. The steps below then do
-  /// nothing.
+  /// False once a step is left undone: the observer cancelled it, or other processes are still at their parts. The steps below then
+  /// do nothing.
   bool whole() const;
   const curation_config& config() const;
   std::span<const caption_part> shards() const;

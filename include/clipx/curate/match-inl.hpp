@@ -61,15 +61,13 @@ CLIPX_INLINE std::vector<std::string> quoted_entries(const std::vector<std::stri
 }  // namespace detail
 
 CLIPX_INLINE match_result match_captions(const query_matcher& queries, const curate_data& data, const std::string& folder,
-                                         bool lines, stage_config config, function_ref<void(std::size_t, std::size_t)> progress,
-                                         function_ref<bool()> stop) {
+                                         bool lines, stage_config config, observer& watch) {
   const auto parts = list_caption_parts(data.data, data.part_bytes);
   config.folder = folder + "/state/match";
   config.options = cat("match 1 ", detail::hash_of_queries(queries), " ", lines ? 1 : 0, " ", data.caption_field);
   stage work(detail::items_of(parts), std::move(config));
   const auto quoted = lines ? detail::quoted_entries(queries.entries()) : std::vector<std::string>();
-  work.run([&](std::size_t i, file_writer put) { detail::match_part(queries, quoted, parts[i], data.caption_field, put); },
-           progress, stop);
+  work.run([&](std::size_t i, file_writer put) { detail::match_part(queries, quoted, parts[i], data.caption_field, put); }, watch);
 
   match_result out;
   out.parts = parts.size();

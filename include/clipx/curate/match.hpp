@@ -29,8 +29,7 @@ struct match_result {
 /// automaton, and a part's counts and lines for each thread. Errors: those of stage and list_caption_parts, a file that cannot be
 /// written.
 match_result match_captions(const query_matcher& queries, const curate_data& data, const std::string& folder, bool lines,
-                            stage_config config, function_ref<void(std::size_t done, std::size_t total)> progress,
-                            function_ref<bool()> stop);
+                            stage_config config, observer& watch = no_observer());
 
 }  // namespace clipx
 

@@ -32,7 +32,7 @@ CLIPX_INLINE void for_each_caption_below(const std::string& path, const caption_
 }  // namespace detail
 
 CLIPX_INLINE ngram_dictionary count_ngrams(const ngram_sources& sources, const std::string& scratch, ngram_report& report,
-                                           function_ref<bool(std::uint64_t)> read) {
+                                           observer& watch) {
   expect(!sources.data.empty(), "n-grams: expected captions to count in, got none");
   expect(sources.max_n >= 1 && sources.max_n <= 64,
          [&] { return cat("n-grams: expected 1 to 64 words at most, got ", sources.max_n); });
@@ -58,7 +58,7 @@ CLIPX_INLINE ngram_dictionary count_ngrams(const ngram_sources& sources, const s
         counter.add(std::string_view(joined).substr(starts[starts.size() - n]));
     }
     report.words += words.size();
-    if (++report.captions % 1024 == 0) expect(!read(report.captions), "n-grams: counting was stopped");
+    if (++report.captions % 1024 == 0) clipx::report(watch, "captions", report.captions, 0);
   };
   for (auto& entry : sources.data)
     for (auto& path : expand_braces(entry)) detail::for_each_caption_below(path, sources.captions, count);

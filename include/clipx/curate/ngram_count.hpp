@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/observer.hpp"
 #include "../data/captions.hpp"
 #include "../text/ngrams.hpp"
 
@@ -28,11 +29,11 @@ struct ngram_report {
 };
 
 /// Counts the n-grams of ngram_words() between [BEGIN] and [END]. What does not fit into memory waits in sorted, unnamed
-/// files in the folder of `scratch`. Captions that are not UTF-8 are left out and counted. read(captions so far) is called now
-/// and then; where it returns true, counting stops, which is an error. Errors besides: those of for_each_caption; no n-gram as
+/// files in the folder of `scratch`. Captions that are not UTF-8 are left out and counted. The observer's stage is
+/// "captions". Errors: cancelled; those of for_each_caption; no n-gram as
 /// frequent as that; a disk that is full.
 ngram_dictionary count_ngrams(const ngram_sources& sources, const std::string& scratch, ngram_report& report,
-                              function_ref<bool(std::uint64_t)> read);
+                              observer& watch = no_observer());
 
 }  // namespace clipx
 

@@ -265,9 +265,8 @@ CLIPX_INLINE curation_pipeline read_pipeline(const std::string& path) {
   return parse_pipeline(detail::chars_of(file.bytes()), path);
 }
 
-CLIPX_INLINE std::optional<curation_result> run_pipeline(const curation_pipeline& pipeline, shared_model* model,
-                                                         curation_progress progress, function_ref<bool()> stop) {
-  curation here(pipeline.curation, progress, stop);
+CLIPX_INLINE std::optional<curation_result> run_pipeline(const curation_pipeline& pipeline, shared_model* model, observer& watch) {
+  curation here(pipeline.curation, watch);
   for (const auto& step : pipeline.steps) {
     if (!here.whole()) return {};
     const auto work = [&](const auto& options) {

@@ -41,11 +41,11 @@ struct curation_result {
   curation_output output;
 };
 
-/// Does all steps, writes what stays (output.hpp) and report.html (report.hpp). After a kill, or a stop() that said true, the same
+/// Does all steps, writes what stays (output.hpp) and report.html (report.hpp). After a kill or a cancellation, the same
 /// call goes on. Nothing where it is not whole: stopped, or other processes are at their parts. Errors: no model where one is
 /// needed, those of the steps.
-std::optional<curation_result> run_pipeline(const curation_pipeline& pipeline, shared_model* model, curation_progress progress,
-                                            function_ref<bool()> stop);
+std::optional<curation_result> run_pipeline(const curation_pipeline& pipeline, shared_model* model,
+                                            observer& watch = no_observer());
 
 }  // namespace clipx
 

@@ -179,7 +179,7 @@ CLIPX_INLINE void write_lines(const std::string& path, const std::vector<std::st
 }  // namespace detail
 
 CLIPX_INLINE query_report build_queries(const query_sources& sources, const std::string& out, stage_config config,
-                                        function_ref<void(std::size_t, std::size_t)> progress, function_ref<bool()> stop) {
+                                        observer& watch) {
   expect(!sources.text.empty() || sources.wordnet || !sources.titles.empty(),
          "queries: expected texts, titles or WordNet to make a list of, got none of them");
   const std::string wordnet = sources.wordnet ? detail::find_wordnet(sources.wordnet_folder) : "";
@@ -192,7 +192,7 @@ CLIPX_INLINE query_report build_queries(const query_sources& sources, const std:
   query_report report;
   {
     stage work(detail::items_of(parts), config);
-    work.run([&](std::size_t i, file_writer put) { detail::count_part(parts[i], memory, put); }, progress, stop);
+    work.run([&](std::size_t i, file_writer put) { detail::count_part(parts[i], memory, put); }, watch);
     report.parts = parts.size();
     report.missing = work.missing();
     report.whole = report.missing == 0 && work.claim();

@@ -50,7 +50,7 @@ struct query_report {
 /// config.options are not read. Errors: no source; a file that cannot be read; a shard among the texts; a line of titles without a
 /// count; WordNet is not there; those of stage; a file that cannot be written.
 query_report build_queries(const query_sources& sources, const std::string& out, stage_config config,
-                           function_ref<void(std::size_t done, std::size_t total)> progress, function_ref<bool()> stop);
+                           observer& watch = no_observer());
 
 }  // namespace clipx
 

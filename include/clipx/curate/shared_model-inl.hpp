@@ -54,9 +54,8 @@ CLIPX_INLINE std::vector<float> shared_model::encode_pixels(std::span<const std:
 CLIPX_INLINE std::vector<float> shared_model::encode_texts(std::span<const std::string> texts) {
   std::vector<float> out;
   if (texts.empty()) return out;
-  const auto nobody = [](std::size_t, std::size_t) {};
   const std::lock_guard guard(state_->one_at_a_time);
-  clipx::encode_texts(state_->model, texts, nobody).append_to(out);
+  clipx::encode_texts(state_->model, texts).append_to(out);
   return out;
 }
 

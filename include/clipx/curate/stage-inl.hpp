@@ -130,8 +130,7 @@ CLIPX_INLINE stage::~stage() = default;
 CLIPX_INLINE stage::stage(stage&&) noexcept = default;
 CLIPX_INLINE stage& stage::operator=(stage&&) noexcept = default;
 
-CLIPX_INLINE bool stage::run(function_ref<void(std::size_t, file_writer)> work,
-                             function_ref<void(std::size_t, std::size_t)> progress, function_ref<bool()> stop) {
+CLIPX_INLINE bool stage::run(function_ref<void(std::size_t, file_writer)> work, observer& watch, const std::string& name) {
   std::vector<std::size_t> left;
   std::size_t total = 0;
   for (std::size_t i = 0; i < size(); ++i) {
@@ -142,9 +141,10 @@ CLIPX_INLINE bool stage::run(function_ref<void(std::size_t, file_writer)> work,
   std::mutex one_at_a_time;
   std::size_t next = 0, done = total - left.size();
   std::exception_ptr failed;
+  if (!left.empty()) watch.progress(name, done, total);
   const auto take = [&]() -> std::optional<std::size_t> {
     const std::lock_guard guard(one_at_a_time);
-    if (failed || next == left.size() || stop()) return {};
+    if (failed || next == left.size() || watch.cancelled()) return {};
     return left[next++];
   };
   const auto thread = [&] {
@@ -152,7 +152,7 @@ CLIPX_INLINE bool stage::run(function_ref<void(std::size_t, file_writer)> work,
       while (const auto i = take()) {
         write_file(state_->path(*i), [&](file_writer put) { work(*i, put); });
         const std::lock_guard guard(one_at_a_time);
-        progress(++done, total);
+        watch.progress(name, ++done, total);
       }
     } catch (...) {
       const std::lock_guard guard(one_at_a_time);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../core/function_ref.hpp"
+#include "../core/observer.hpp"
 #include "../io/file.hpp"
 
 namespace clipx {
@@ -43,12 +44,12 @@ class stage {
   stage& operator=(stage&&) noexcept;
 
   /// Does the items of this part that are not done. work(i, put) writes the result of item i by put; it is called by several
-  /// threads at once, each with another item, in about their order. After each item one thread at a time calls progress(done,
-  /// total): items of this part that are done, those of earlier runs among them. Before each item stop() is asked; where it says
-  /// true, items that were begun are still ended. Returns whether all items of this part are done. The first error of an item, or
-  /// of writing its result, ends the others in the same way and is thrown.
-  bool run(function_ref<void(std::size_t i, file_writer put)> work,
-           function_ref<void(std::size_t done, std::size_t total)> progress, function_ref<bool()> stop);
+  /// threads at once, each with another item, in about their order. The observer's stage is `name`, its items those of this part;
+  /// one thread at a time calls it. It is asked for cancellation before each item; items that were begun are still completed, and
+  /// that is no error. Returns whether all items of this part are done. The first error of an item, or of writing its result, ends
+  /// the others in the same way and is thrown.
+  bool run(function_ref<void(std::size_t i, file_writer put)> work, observer& watch = no_observer(),
+           const std::string& name = "parts");
 
   /// How many items there are, and how many of them, of all parts, are not done.
   std::size_t size() const;

@@ -26,6 +26,25 @@ CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> p
   return out;
 }
 
+CLIPX_INLINE std::vector<std::uint8_t> read_pixels(const image_source& source, const preprocess_config& config,
+                                                   const resampler& loops) {
+  const auto decoded = [&](std::span<const std::byte> file) { return read_pixels(file, source.name, config, loops); };
+  const auto whole = [&](const auto& pixels) {
+    try {
+      return to_pixels(pixels, config, loops).data;
+    } catch (const error& e) { throw e.in(source.name); }
+  };
+  const auto& content = source.content;
+  if (auto* owned = std::get_if<std::vector<std::byte>>(&content)) return decoded(*owned);
+  if (auto* borrowed = std::get_if<std::span<const std::byte>>(&content)) return decoded(*borrowed);
+  if (auto* f = std::get_if<frame>(&content)) return whole(*f);
+  if (auto* img = std::get_if<const image*>(&content)) {
+    expect(*img != nullptr, [&] { return cat(source.name, ": expected an image, got a null pointer"); });
+    return whole(**img);
+  }
+  return decoded(mapped_file::open(source.name).bytes());
+}
+
 namespace detail {
 
 /// The images that wait for their batch, and the batch that they become.
@@ -41,7 +60,7 @@ class image_batcher {
   }
 
   void add(image_source image) {
-    if (!image.bytes && image.name == "-") image.bytes = standard_input();
+    if (image.content.index() == 0 && image.name == "-") image.content = standard_input();
     waiting_.push_back(std::move(image));
     if (waiting_.size() == config_.batch_size) flush();
   }
@@ -87,13 +106,9 @@ class image_batcher {
   }
 
   void decode(std::size_t i) {
-    const auto& image = waiting_[i];
-    const auto read = [&](std::span<const std::byte> file) {
-      return read_pixels(file, image.name, config_.preprocess, config_.loops);
-    };
     try {
-      pixels_[i] = image.bytes ? read(*image.bytes) : read(mapped_file::open(image.name).bytes());
-    } catch (const std::bad_alloc&) { errors_[i] = image.name + ": out of memory"; } catch (const std::exception& e) {
+      pixels_[i] = read_pixels(waiting_[i], config_.preprocess, config_.loops);
+    } catch (const std::bad_alloc&) { errors_[i] = waiting_[i].name + ": out of memory"; } catch (const std::exception& e) {
       errors_[i] = e.what();
     }
   }

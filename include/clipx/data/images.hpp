@@ -2,9 +2,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "../core/function_ref.hpp"
@@ -12,11 +12,17 @@
 
 namespace clipx {
 
-/// One encoded image. Without bytes it is the file `name`, which is mapped when its batch is decoded.
+/// One image: a file, an encoded file in memory (owned or borrowed), an image that is decoded already, or a frame. What is borrowed
+/// must live until the call that takes the source returns.
 struct image_source {
-  std::string name;  // in messages
-  std::optional<std::vector<std::byte>> bytes;
+  std::string name;  // in messages; of a file its path, and "-" is standard input
+  std::variant<std::monostate, std::vector<std::byte>, std::span<const std::byte>, const image*, frame> content{};  // none: a file
 };
+
+/// The pixels (n n, 3), n = config.size, of one image. A file is mapped while it is decoded. Errors: those of reading, decoding and
+/// to_pixels, after the source's name. Thread-safe.
+std::vector<std::uint8_t> read_pixels(const image_source& source, const preprocess_config& config,
+                                      const resampler& loops = plain_resampler());
 
 /// The image files that these paths stand for, in order: a folder stands for the images in it and below it, sorted by path; "-",
 /// which is standard input, for itself. Errors: no paths, a folder without images.

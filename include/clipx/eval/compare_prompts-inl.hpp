@@ -52,8 +52,8 @@ namespace detail {
 /// The classifiers of all arms, each once, on the model's device.
 class prompt_classifiers {
  public:
-  prompt_classifiers(any_model& model, std::span<const prompt_arm> arms, eval_progress progress) : model_(model) {
-    encode_all(arms, progress);
+  prompt_classifiers(const any_model& model, std::span<const prompt_arm> arms, observer& watch) : model_(model) {
+    encode_all(arms, watch);
     for (auto& arm : arms) {
       auto& own = of_arm_.emplace_back();
       if (arm.ensemble == prompt_ensemble::embeddings) {
@@ -81,13 +81,13 @@ class prompt_classifiers {
   const std::vector<std::size_t>& of_arm(std::size_t arm) const { return of_arm_[arm]; }
 
  private:
-  void encode_all(std::span<const prompt_arm> arms, eval_progress progress) {
+  void encode_all(std::span<const prompt_arm> arms, observer& watch) {
     std::vector<std::string> texts;
     for (auto& arm : arms)
       for (auto& list : arm.prompts.prompts)
         for (auto& text : list)
           if (place_.emplace(text, static_cast<dim>(texts.size())).second) texts.push_back(text);
-    rows_ = encode_texts(model_, texts, [&](std::size_t done, std::size_t total) { progress(eval_stage::texts, done, total); });
+    rows_ = encode_texts(model_, texts, watch);
   }
   /// The index of the classifier of these prompts, made where it is new.
   std::size_t kept(const prompt_set& prompts) {
@@ -110,7 +110,7 @@ class prompt_classifiers {
     return model_.keep({std::move(weights), rows_.cols});
   }
 
-  any_model& model_;
+  const any_model& model_;
   std::map<std::string, dim> place_;  // of each text in rows_
   any_rows rows_;                     // the embeddings of all texts
   std::vector<device_rows> classifiers_;
@@ -133,16 +133,16 @@ CLIPX_INLINE void check_arms(const any_model& model, std::span<const prompt_arm>
 
 }  // namespace detail
 
-CLIPX_INLINE std::vector<prompt_comparison> compare_prompts(any_model& model, const image_dataset& data,
-                                                            std::span<const prompt_arm> arms, image_batch_config config,
-                                                            eval_progress progress) {
+CLIPX_INLINE std::vector<prompt_comparison> compare_prompts(const any_model& model, const image_dataset& data,
+                                                            std::span<const prompt_arm> arms, const encode_options& options,
+                                                            observer& watch) {
   detail::check_arms(model, arms);
-  const detail::prompt_classifiers classifiers(model, arms, progress);
+  const detail::prompt_classifiers classifiers(model, arms, watch);
   const auto& classes = arms[0].prompts.classes;
   const std::size_t C = classes.size();
   std::vector<zero_shot_counter> counters(arms.size(), zero_shot_counter(static_cast<dim>(C)));
   std::vector<shared_name_counter> senses(arms.size(), shared_name_counter(classes));
-  detail::for_each_encoded(model, data, config, progress, [&](const image_batch& batch, const any_rows& images) {
+  detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& images) {
     const auto labels = std::span(data.labels()).subspan(batch.indices.front(), batch.indices.size());
     std::vector<std::vector<double>> scores;  // of each classifier, (N, C)
     for (std::size_t i = 0; i < classifiers.size(); ++i)

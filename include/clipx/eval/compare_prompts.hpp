@@ -54,8 +54,8 @@ class shared_name_counter {
 /// text of a class where probabilities are averaged; equal classifiers are kept once. The labels' names are the classes of the
 /// first arm. Errors: no arms; arms with other numbers of classes; classes with other numbers of texts where probabilities are
 /// averaged; a Visual N-Grams model, which has no text tower; those of evaluate_zero_shot().
-std::vector<prompt_comparison> compare_prompts(any_model& model, const image_dataset& data, std::span<const prompt_arm> arms,
-                                               image_batch_config config, eval_progress progress);
+std::vector<prompt_comparison> compare_prompts(const any_model& model, const image_dataset& data, std::span<const prompt_arm> arms,
+                                               const encode_options& options = {}, observer& watch = no_observer());
 
 }  // namespace clipx
 

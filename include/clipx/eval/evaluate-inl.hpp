@@ -9,27 +9,26 @@ namespace clipx {
 namespace detail {
 
 /// Calls f(batch, rows) with the embeddings of each batch of a data set.
-CLIPX_INLINE void for_each_encoded(any_model& model, const image_dataset& data, image_batch_config config, eval_progress progress,
-                                   function_ref<void(const image_batch&, const any_rows&)> f) {
-  config.preprocess = model.source().pixels();
+CLIPX_INLINE void for_each_encoded(const any_model& model, const image_dataset& data, const encode_options& options,
+                                   observer& watch, encoded_sink f) {
+  report(watch, "images", 0, static_cast<std::size_t>(data.size()));
   const auto images = [&](function_ref<void(image_source)> next) { data.for_each_image(next); };
-  const auto encode = [&](const image_batch& batch) {
-    f(batch, model.encode_pixels(batch.rgb));
-    progress(eval_stage::images, batch.indices.back() + 1, static_cast<std::size_t>(data.size()));
+  const auto count = [&](const image_batch& batch, const any_rows& rows) {
+    f(batch, rows);
+    report(watch, "images", batch.indices.back() + 1, static_cast<std::size_t>(data.size()));
   };
   const auto failed = [](std::size_t, const std::string& name, const std::string& message) { fail(cat(name, ": ", message)); };
-  for_each_image_batch(image_stream(images), config, encode, failed);
+  clipx::for_each_encoded(model, image_stream(images), options, count, failed);
 }
 
 }  // namespace detail
 
-CLIPX_INLINE zero_shot_report evaluate_zero_shot(any_model& model, const image_dataset& data, const prompt_set& prompts,
-                                                 image_batch_config config, eval_progress progress) {
-  const auto classes =
-      model.keep_classes(prompts, [&](std::size_t done, std::size_t total) { progress(eval_stage::texts, done, total); });
+CLIPX_INLINE zero_shot_report evaluate_zero_shot(const any_model& model, const image_dataset& data, const prompt_set& prompts,
+                                                 const encode_options& options, observer& watch) {
+  const auto classes = model.keep_classes(prompts, watch);
   zero_shot_counter counter(classes.rows());
   zero_shot_report out;
-  detail::for_each_encoded(model, data, config, progress, [&](const image_batch& batch, const any_rows& rows) {
+  detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& rows) {
     const auto labels = std::span(data.labels()).subspan(batch.indices.front(), batch.indices.size());
     const auto before = counter.ties().size();
     std::visit([&]<class A>(const std::vector<A>& scores) { counter.add(std::span<const A>(scores), labels); },
@@ -41,20 +40,21 @@ CLIPX_INLINE zero_shot_report evaluate_zero_shot(any_model& model, const image_d
   return out;
 }
 
-CLIPX_INLINE retrieval_metrics evaluate_retrieval(any_model& model, const image_dataset& data, image_batch_config config,
-                                                  eval_progress progress) {
+CLIPX_INLINE retrieval_metrics evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options,
+                                                  observer& watch) {
   any_rows images;
-  detail::for_each_encoded(model, data, config, progress, [&](const image_batch&, const any_rows& rows) { images.append(rows); });
+  detail::for_each_encoded(model, data, options, watch, [&](const image_batch&, const any_rows& rows) { images.append(rows); });
   const auto kept = model.keep(images);
   images = {};
   retrieval_counter counter(data.image_of(), data.size());
   const std::span captions(data.captions());
   constexpr std::size_t at_once = 256;
+  report(watch, "texts", 0, captions.size());
   for (std::size_t from = 0; from < captions.size(); from += at_once) {
     const auto part = captions.subspan(from, std::min(at_once, captions.size() - from));
     std::visit([&]<class A>(const std::vector<A>& scores) { counter.add(std::span<const A>(scores)); },
                model.text_scores(part, kept).values);
-    progress(eval_stage::texts, from + part.size(), captions.size());
+    report(watch, "texts", from + part.size(), captions.size());
   }
   return counter.metrics();
 }
@@ -116,8 +116,8 @@ class tagging_counter {
 };
 }  // namespace detail
 
-CLIPX_INLINE tagging_metrics evaluate_tagging(any_model& model, const image_dataset& data, image_batch_config config,
-                                              eval_progress progress) {
+CLIPX_INLINE tagging_metrics evaluate_tagging(const any_model& model, const image_dataset& data, const encode_options& options,
+                                              observer& watch) {
   const auto* dictionary = model.source().text().ngrams();
   expect(dictionary != nullptr, "tagging: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
   tagging_metrics out;
@@ -125,7 +125,7 @@ CLIPX_INLINE tagging_metrics evaluate_tagging(any_model& model, const image_data
   std::size_t next = 0;  // caption
   const auto& captions = data.captions();
   const dim deepest = *std::max_element(out.k.begin(), out.k.end());
-  detail::for_each_encoded(model, data, config, progress, [&](const image_batch& batch, const any_rows& rows) {
+  detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& rows) {
     const auto tags = model.tags(rows, deepest), calibrated = model.tags(rows, deepest, true);
     const auto first = static_cast<dim>(batch.indices.front()), end = first + static_cast<dim>(batch.indices.size());
     std::size_t last = next;

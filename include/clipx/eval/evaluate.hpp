@@ -8,25 +8,21 @@
 
 namespace clipx {
 
-enum class eval_stage { texts, images };
-/// Told after each part of an evaluation how many of the stage's texts or images are done, of how many.
-using eval_progress = function_ref<void(eval_stage stage, std::size_t done, std::size_t total)>;
-
 struct zero_shot_report {
   zero_shot_metrics metrics;
   std::vector<std::string> ties;  // the names of metrics.ties
 };
 
 /// Zero-shot classification of labelled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
-/// but what it counts for. config.preprocess is not read: it is the model's. Error: an image that cannot be decoded, because a
-/// metric over fewer images is another metric.
-zero_shot_report evaluate_zero_shot(any_model& model, const image_dataset& data, const prompt_set& prompts,
-                                    image_batch_config config, eval_progress progress);
+/// but what it counts for. The observer's stages are "texts" and "images". Errors: cancelled; an image that cannot be decoded,
+/// because a metric over fewer images is another metric.
+zero_shot_report evaluate_zero_shot(const any_model& model, const image_dataset& data, const prompt_set& prompts,
+                                    const encode_options& options = {}, observer& watch = no_observer());
 
 /// Retrieval of images by their captions and of captions by their images. The images' embeddings are kept, and scores of some
-/// captions at a time. config and errors as above.
-retrieval_metrics evaluate_retrieval(any_model& model, const image_dataset& data, image_batch_config config,
-                                     eval_progress progress);
+/// captions at a time. Stages and errors as above.
+retrieval_metrics evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options = {},
+                                     observer& watch = no_observer());
 
 /// How well a Visual N-Grams model describes captioned images with n-grams of its dictionary.
 struct tagging_metrics {
@@ -46,9 +42,10 @@ struct tagging_metrics {
   by_length all;
 };
 
-/// Ranks the dictionary for each image. Captions without a known word count for no perplexity. config and errors as above, and: a
+/// Ranks the dictionary for each image. Captions without a known word count for no perplexity. Stages and errors as above, and: a
 /// model without a dictionary.
-tagging_metrics evaluate_tagging(any_model& model, const image_dataset& data, image_batch_config config, eval_progress progress);
+tagging_metrics evaluate_tagging(const any_model& model, const image_dataset& data, const encode_options& options = {},
+                                 observer& watch = no_observer());
 
 }  // namespace clipx
 

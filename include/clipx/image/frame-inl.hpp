@@ -13,6 +13,8 @@
 namespace clipx {
 namespace detail {
 
+constexpr dim longest_frame_side = dim{1} << 30;  // no product of sides and bands overflows
+
 inline dim frame_bands(frame_format f) {
   switch (f) {
     case frame_format::rgb:
@@ -68,16 +70,28 @@ inline void nv12_to_rgb(const frame& f, dim stride, image& out) {
     for (dim x = 0; x < f.width; ++x) convert(luma[x], uv[x / 2 * 2], uv[x / 2 * 2 + 1], to + 3 * x);
   }
 }
-}  // namespace detail
 
-CLIPX_INLINE image to_image(const frame& f, image memory) {
-  const dim bands = detail::frame_bands(f.format);
+/// Bytes from one row to the next, once the frame is checked.
+inline dim checked_stride(const frame& f) {
+  const dim bands = frame_bands(f.format);
   expect(f.data != nullptr, "to_image: expected a frame with data, got none");
-  expect(f.width >= 1 && f.height >= 1,
-         [&] { return cat("to_image: expected sides of 1 or more, got ", f.width, " x ", f.height); });
+  expect(f.width >= 1 && f.height >= 1 && f.width <= longest_frame_side && f.height <= longest_frame_side,
+         [&] { return cat("to_image: expected sides of 1 to ", longest_frame_side, ", got ", f.width, " x ", f.height); });
   const dim stride = f.stride == 0 ? f.width * bands : f.stride;
   expect(std::abs(stride) >= f.width * bands,
          [&] { return cat("to_image: expected a stride of ", f.width * bands, " bytes or more, got ", stride); });
+  return stride;
+}
+}  // namespace detail
+
+CLIPX_INLINE pixel_view view_of(const frame& f) {
+  const dim stride = detail::checked_stride(f), bands = detail::frame_bands(f.format);
+  if (bands == 4 || f.format == frame_format::nv12 || stride < 0) return {nullptr, f.width, f.height, bands, stride};
+  return {f.data, f.width, f.height, bands, stride};
+}
+
+CLIPX_INLINE image to_image(const frame& f, image memory) {
+  const dim stride = detail::checked_stride(f), bands = detail::frame_bands(f.format);
   const auto mode = bands == 4 ? pixel_mode::rgba : f.format == frame_format::gray ? pixel_mode::gray : pixel_mode::rgb;
   image out = make_image(mode, f.width, f.height, std::move(memory));
   if (f.format == frame_format::nv12) {

@@ -4,6 +4,7 @@
 
 #include "../core/mat.hpp"
 #include "image.hpp"
+#include "resize.hpp"
 
 namespace clipx {
 
@@ -29,6 +30,10 @@ struct frame {
 /// not interpolated: the four pixels of a block share it. `memory`: an image no longer needed, whose memory is used again. Errors:
 /// no data, a side below 1, a stride shorter than a row, an nv12 frame whose rows go up and whose chroma is not given. Thread-safe.
 image to_image(const frame& f, image memory = {});
+
+/// The pixels of a frame where they are, for resize(): of formats whose bands are resampled each by itself (rgb, bgr, gray) with
+/// rows that go down in memory. Null data for the others. Errors: those of to_image. Thread-safe.
+pixel_view view_of(const frame& f);
 
 }  // namespace clipx
 

@@ -5,6 +5,7 @@
 
 #include "../core/error.hpp"
 #include "decode.hpp"
+#include "frame.hpp"
 #include "preprocess.hpp"
 
 namespace clipx {
@@ -42,24 +43,49 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
   for (dim y = 0; y < h; ++y) std::copy_n(small.row(y), w * small.bands(), out.row(top + y) + left * small.bands());
   return out;
 }
+
+/// What an image is resized to, and the window that a crop keeps of it.
+struct placement {
+  dim width, height;
+  window_of window;
+};
+inline placement placement_of(dim width, dim height, const preprocess_config& c) {
+  if (c.resize == resize_mode::squash) return {c.size, c.size, {0, 0, c.size, c.size}};
+  const auto [w, h] = shortest_size(width, height, c.resize_to ? c.resize_to : c.size);
+  expect(w >= c.size && h >= c.size,
+         [&, w = w, h = h] { return cat("preprocess: a crop of ", c.size, " does not fit in ", w, " x ", h); });
+  return {w, h, {crop_offset(w - c.size, c.order), crop_offset(h - c.size, c.order), c.size, c.size}};
+}
+inline void check_sizes(const preprocess_config& c) {
+  expect(c.size > 0 && c.size <= longest_side && c.resize_to >= 0 && c.resize_to <= longest_side, [&] {
+    return cat("to_pixels: expected a size of 1 to ", longest_side, " and resize_to from 0, got ", c.size, " and ", c.resize_to);
+  });
+}
 }  // namespace detail
 
 CLIPX_INLINE image to_pixels(const image& img, const preprocess_config& c, const resampler& loops) {
   check_image(img, "to_pixels");
-  expect(c.size > 0 && c.size <= longest_side && c.resize_to >= 0 && c.resize_to <= longest_side, [&] {
-    return cat("to_pixels: expected a size of 1 to ", longest_side, " and resize_to from 0, got ", c.size, " and ", c.resize_to);
-  });
+  detail::check_sizes(c);
   const bool first = c.order == pipeline::hf && img.mode != pixel_mode::rgb;
   const bool keyed = c.order == pipeline::hf && img.transparency;
   const image converted = first || keyed ? to_rgb_over_white(img) : image{};
   const image& p = first || keyed ? converted : img;
   if (c.resize == resize_mode::longest) return to_rgb(detail::fit_longest(p, c, loops));
-  if (c.resize == resize_mode::squash) return to_rgb(resize(p, c.size, c.size, c.interpolation, {0, 0, c.size, c.size}, loops));
-  const auto [w, h] = detail::shortest_size(p.width, p.height, c.resize_to ? c.resize_to : c.size);
-  expect(w >= c.size && h >= c.size,
-         [&, w = w, h = h] { return cat("preprocess: a crop of ", c.size, " does not fit in ", w, " x ", h); });
-  const window_of window{detail::crop_offset(w - c.size, c.order), detail::crop_offset(h - c.size, c.order), c.size, c.size};
-  return to_rgb(resize(p, w, h, c.interpolation, window, loops));
+  const auto to = detail::placement_of(p.width, p.height, c);
+  return to_rgb(resize(p, to.width, to.height, c.interpolation, to.window, loops));
+}
+
+CLIPX_INLINE image to_pixels(const frame& f, const preprocess_config& c, const resampler& loops) {
+  const auto in = view_of(f);
+  if (c.resize == resize_mode::longest || !in.data) return to_pixels(to_image(f), c, loops);
+  detail::check_sizes(c);
+  const auto to = detail::placement_of(f.width, f.height, c);
+  image out = make_image(in.bands == 1 ? pixel_mode::gray : pixel_mode::rgb, to.window.w, to.window.h);
+  resize_scratch scratch;
+  resize(in, to.width, to.height, c.interpolation, to.window, out.data.data(), scratch, loops);  // each band by itself
+  if (f.format == frame_format::bgr)
+    for (std::size_t i = 0; i < out.data.size(); i += 3) std::swap(out.data[i], out.data[i + 2]);
+  return to_rgb(out);
 }
 
 CLIPX_INLINE void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_config& c, float* chw) {
@@ -79,7 +105,7 @@ CLIPX_INLINE std::vector<std::uint8_t> read_pixels(std::span<const std::byte> fi
   const image img = decode_image(file, name);
   try {
     return to_pixels(img, c, loops).data;
-  } catch (const error& e) { throw error(cat(name, ": ", e.what()), e.at()); }
+  } catch (const error& e) { throw e.in(name); }
 }
 
 }  // namespace clipx

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "frame.hpp"
 #include "image.hpp"
 #include "resize.hpp"
 
@@ -28,6 +29,10 @@ struct preprocess_config {
 /// Resized, cropped or padded, and converted: RGB, size x size. Errors: those of check_image, sizes that are not from 1 to
 /// longest_side, a side that would be 0.
 image to_pixels(const image& img, const preprocess_config& config, const resampler& loops = plain_resampler());
+
+/// The same for a frame. RGB, BGR and gray frames whose rows go down are resampled where they are, without a copy; the others
+/// become an image first (to_image), whose errors are added.
+image to_pixels(const frame& f, const preprocess_config& config, const resampler& loops = plain_resampler());
 
 /// 8-bit RGB pixels (n n, 3), n = config.size, to (3, n n) float32: (v / 255 - mean) / std, in that order. Errors: not 3 n n
 /// values.

@@ -16,6 +16,12 @@ void make_taps(filter f, dim in, dim out, dim first, dim count, resample_taps& t
 
 /// Plain loops: what every other resampler is compared with.
 resampler plain_resampler();
+/// Those of a backend that has its own, else the plain ones.
+template <class B>
+resampler resampler_of() {
+  if constexpr (B::fast::pixels_resampler) return B::pixels_resampler();
+  else return plain_resampler();
+}
 
 /// Pillow 13 resamples rows or columns first depending on the sizes; older versions differ on tall images.
 constexpr bool vertical_first(dim in_width, dim in_height, dim out_width, dim out_height) {

@@ -56,7 +56,7 @@ CLIPX_INLINE const tensor_info* safetensors::find(std::string_view name) const {
 CLIPX_INLINE void safetensors::release(const void* begin, std::size_t bytes) const {
   const auto* p = static_cast<const std::byte*>(begin);
   for (auto& f : files_)
-    if (p >= f.bytes().data() && p < f.bytes().data() + f.bytes().size()) f.release(begin, bytes);
+    if (!f.file.bytes().empty() && p >= f.bytes.data() && p < f.bytes.data() + f.bytes.size()) f.file.release(begin, bytes);
 }
 
 CLIPX_INLINE void safetensors::sort() {
@@ -166,47 +166,50 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   detail::check_tiling(std::span(tensors_).subspan(first), data, name);
 }
 
-CLIPX_INLINE safetensors safetensors::parse(std::span<std::byte> bytes, const std::string& name) {
-  safetensors out;
-  out.path_ = name;
-  out.add(bytes, name);
-  out.sort();
-  return out;
+CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
+  const auto slash = path.rfind('/') + 1;  // 0: none
+  return open(file_set::folder(path.substr(0, slash)), path.substr(slash));
 }
 
-CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
+namespace detail {
+/// The weight_map of an index: tensors, and the files that they are in.
+inline std::vector<std::pair<std::string, std::string>> read_weight_map(const std::string& text, const std::string& path) {
+  const auto index = parse_json(text, path, 4);
+  expect(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(), error_kind::damaged,
+         [&] { return cat(path, ": expected an object with weight_map"); });
+  std::vector<std::pair<std::string, std::string>> out;
+  for (auto& [tensor, file] : index["weight_map"].items()) {
+    expect(file.is_string() && file.get<std::string>().find('/') == std::string::npos, error_kind::damaged, [&, &tensor = tensor] {
+      return cat(path, ": tensor \"", tensor, "\": expected the name of a file in the same folder");
+    });
+    out.emplace_back(tensor, file.get<std::string>());
+  }
+  expect(!out.empty(), error_kind::damaged, [&] { return cat(path, ": its weight_map is empty"); });
+  return out;
+}
+}  // namespace detail
+
+CLIPX_INLINE safetensors safetensors::open(const file_set& files, const std::string& name) {
   safetensors out;
-  out.path_ = path;
-  std::vector<std::string> shards{path};
+  out.path_ = files.path(name);
+  std::vector<std::string> shards{name};
   std::vector<std::pair<std::string, std::string>> listed;  // tensor, shard
-  if (path.ends_with(".json")) {
-    const auto index = mapped_file::open(path);
-    const auto* text = reinterpret_cast<const char*>(index.bytes().data());
-    const auto json = detail::parse_json({text, index.bytes().size()}, path, 4);
-    expect(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(),
-           [&] { return cat(path, ": expected an object with weight_map"); });
-    const auto slash = path.rfind('/');
-    const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  if (name.ends_with(".json")) {
+    listed = detail::read_weight_map(files.text(name), out.path_);
     shards.clear();
     std::set<std::string> known;
-    for (auto& [tensor, file] : json["weight_map"].items()) {
-      expect(file.is_string() && file.get<std::string>().find('/') == std::string::npos, [&, &tensor = tensor] {
-        return cat(path, ": tensor \"", tensor, "\": expected the name of a file in the same folder");
-      });
-      const auto shard = folder + file.get<std::string>();
-      listed.emplace_back(tensor, shard);
+    for (auto& [tensor, shard] : listed)
       if (known.insert(shard).second) shards.push_back(shard);
-    }
-    expect(!shards.empty(), [&] { return cat(path, ": its weight_map is empty"); });
   }
   for (auto& shard : shards) {
-    out.files_.push_back(mapped_file::open(shard));
-    out.add(out.files_.back().bytes(), shard);
+    out.files_.push_back(files.open(shard));
+    out.add(out.files_.back().bytes, files.path(shard));
   }
   out.sort();
   for (auto& [tensor, shard] : listed)
-    expect(out.find(tensor) != nullptr,
-           [&, &tensor = tensor, &shard = shard] { return cat(path, ": tensor \"", tensor, "\" is not in ", shard); });
+    expect(out.find(tensor) != nullptr, error_kind::damaged, [&, &tensor = tensor, &shard = shard] {
+      return cat(out.path_, ": tensor \"", tensor, "\" is not in ", files.path(shard));
+    });
   return out;
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../core/mat.hpp"
-#include "file.hpp"
+#include "file_set.hpp"
 
 namespace clipx {
 
@@ -21,7 +21,7 @@ struct tensor_info {
   std::string name;
   dtype type = dtype::other;
   std::vector<dim> shape;
-  std::byte* data = nullptr;  // inside the mapping, not necessarily aligned
+  std::byte* data = nullptr;  // inside the mapping or the memory, not necessarily aligned
   std::size_t bytes = 0;
   dim count() const {
     dim n = 1;
@@ -35,8 +35,8 @@ class safetensors {
   /// A .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format forbids
   /// (spec 7.5): a header over 100 MB, bad JSON, duplicate names, holes, overlaps or trailing bytes, sizes that disagree.
   static safetensors open(const std::string& path);
-  /// From memory, for tests: `bytes` must outlive the object.
-  static safetensors parse(std::span<std::byte> bytes, const std::string& name);
+  /// The same for one of several files, which may be in memory: an index finds its shards among them.
+  static safetensors open(const file_set& files, const std::string& name);
 
   const std::vector<tensor_info>& tensors() const { return tensors_; }
   /// Null where there is no such tensor.
@@ -50,7 +50,7 @@ class safetensors {
   void add(std::span<std::byte> bytes, const std::string& name);
   void sort();
   std::string path_;
-  std::vector<mapped_file> files_;
+  std::vector<file_content> files_;
   std::vector<tensor_info> tensors_;  // by name
   std::vector<std::pair<std::string, std::string>> metadata_;
 };

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "../checkpoint/checkpoint.hpp"
-#include "../core/function_ref.hpp"
+#include "../core/observer.hpp"
+#include "../core/resampler.hpp"
 #include "../zero_shot/prompts.hpp"
 
 namespace clipx {
@@ -53,9 +54,6 @@ struct model_memory {
 /// n-grams, by their ids in the model's dictionary, and their scores.
 using ngram_tags = std::vector<std::pair<std::int32_t, double>>;
 
-/// Told after each part of a work how many of its texts or images are done, of how many.
-using progress_sink = function_ref<void(std::size_t done, std::size_t total)>;
-
 /// Movable. Const members may be called from any number of threads at once, as those of pretrained. A GPU's calls take turns.
 class any_model {
  public:
@@ -66,7 +64,7 @@ class any_model {
     virtual any_rows encode_pixels(std::span<const std::uint8_t> rgb) const = 0;
     virtual any_rows encode_text(std::span<const std::string> texts) const = 0;
     virtual device_rows keep(const any_rows& rows) const = 0;
-    virtual device_rows keep_classes(const prompt_set& prompts, progress_sink encoded) const = 0;
+    virtual device_rows keep_classes(const prompt_set& prompts, observer& watch) const = 0;
     virtual any_rows scores(const any_rows& rows, const device_rows& kept) const = 0;
     virtual any_rows text_scores(std::span<const std::string> texts, const device_rows& kept) const = 0;
     virtual any_rows caption_log_probabilities(std::span<const std::string> captions, const device_rows& kept) const = 0;
@@ -74,6 +72,8 @@ class any_model {
     virtual std::vector<std::pair<dim, double>> rank(const any_rows& scores, dim row) const = 0;
     virtual const scoring& score() const = 0;
     virtual model_memory memory() const = 0;
+    virtual resampler image_resampler() const = 0;
+    virtual std::vector<std::string> warnings() const = 0;
   };
   explicit any_model(std::unique_ptr<implementation> model) : model_(std::move(model)) {}
 
@@ -87,14 +87,10 @@ class any_model {
 
   /// Uploads rows, to be scored against again and again. Error: rows of another model's type.
   device_rows keep(const any_rows& rows) const { return model_->keep(rows); }
-  /// The zero-shot classifier of these prompts, one row a class (paper section 3.1.4), averaged in double. `encoded` is told
-  /// of the different texts among them.
-  device_rows keep_classes(const prompt_set& prompts, progress_sink encoded) const {
-    return model_->keep_classes(prompts, encoded);
-  }
-  device_rows keep_classes(const prompt_set& prompts) const {
-    const auto nobody = [](std::size_t, std::size_t) {};
-    return keep_classes(prompts, progress_sink(nobody));
+  /// The zero-shot classifier of these prompts, one row a class (paper section 3.1.4), averaged in double. The
+  /// observer's stage is "texts", of which equal ones count once. Errors: those of encode_text; cancelled.
+  device_rows keep_classes(const prompt_set& prompts, observer& watch = no_observer()) const {
+    return model_->keep_classes(prompts, watch);
   }
 
   /// Cosine of each row with each kept row, (N, kept.rows()), in the backend's precision; of a Visual N-Grams model the
@@ -122,6 +118,10 @@ class any_model {
   /// How the model was trained to score: its loss, and the loss's parameters.
   const scoring& score() const { return model_->score(); }
   model_memory memory() const { return model_->memory(); }
+  /// The backend's loops for resizing images on the host, or the plain ones: all give the same pixels.
+  resampler image_resampler() const { return model_->image_resampler(); }
+  /// What makes this model slower on this machine than its type suggests, one sentence each; empty: nothing.
+  std::vector<std::string> warnings() const { return model_->warnings(); }
 
  private:
   std::unique_ptr<implementation> model_;

@@ -43,11 +43,11 @@ class any_model_over : public any_model::implementation {
   any_rows encode_text(std::span<const std::string> texts) const override { return any(model_.encode_text(texts)); }
 
   device_rows keep(const any_rows& rows) const override { return upload(own(rows), rows.cols); }
-  device_rows keep_classes(const prompt_set& prompts, progress_sink encoded) const override {
+  device_rows keep_classes(const prompt_set& prompts, observer& watch) const override {
     if constexpr (over_table) {
       return keep_phrases(prompts);
     } else {
-      return keep_prompts(prompts, encoded);
+      return keep_prompts(prompts, watch);
     }
   }
 
@@ -94,15 +94,21 @@ class any_model_over : public any_model::implementation {
 
   const scoring& score() const override { return model_.score(); }
   model_memory memory() const override { return {model_.bytes(), device_.memory().peak(), device_.memory().capacity()}; }
+  resampler image_resampler() const override { return resampler_of<B>(); }
+  std::vector<std::string> warnings() const override {
+    if constexpr (requires { device_.warnings(); }) return device_.warnings();
+    else return {};
+  }
 
  private:
   using T = scalar_t<B>;
   static constexpr bool over_table = has_table<std::remove_cvref_t<decltype(towers_of(std::declval<const Model&>()).text)>>;
 
-  device_rows keep_prompts(const prompt_set& prompts, progress_sink encoded) const {
+  device_rows keep_prompts(const prompt_set& prompts, observer& watch) const {
     const auto classes = make_classifier(prompts, [&](std::span<const std::string> texts) {
       embeddings<double> all;
-      for (std::size_t from = 0; from < texts.size(); encoded(from, texts.size())) {
+      report(watch, "texts", 0, texts.size());
+      for (std::size_t from = 0; from < texts.size(); report(watch, "texts", from, texts.size())) {
         const auto part = model_.encode_text(texts.subspan(from, std::min<std::size_t>(256, texts.size() - from)));
         all.cols = part.cols;
         all.values.insert(all.values.end(), part.values.begin(), part.values.end());

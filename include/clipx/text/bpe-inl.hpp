@@ -4,6 +4,7 @@
 #include <queue>
 
 #include "../core/json-inl.hpp"
+#include "../io/file_set.hpp"
 #include "bpe.hpp"
 #include "gunzip.hpp"
 #include "unicode.hpp"
@@ -390,25 +391,26 @@ CLIPX_INLINE tokenizer tokenizer::from_json(const std::string& tokenizer_json, c
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const tokenizer_options& o) {
-  const auto path = [&](const char* file) { return folder + "/" + file; };
-  const auto text = [&](const char* file) {
-    return detail::file_exists(path(file)) ? detail::read_file(path(file)) : std::string();
-  };
+  return from_files(file_set::folder(folder), o);
+}
+
+CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokenizer_options& o) {
+  const auto text = [&](const char* file) { return files.has(file) ? files.text(file) : std::string(); };
   const detail::folder_config config{true, text("tokenizer_config.json"), text("special_tokens_map.json")};
-  if (detail::file_exists(path("tokenizer.json")))
-    return tokenizer(detail::read_tokenizer_json(detail::read_file(path("tokenizer.json")), path("tokenizer.json"), o, config));
-  if (detail::file_exists(path("vocab.json")) && detail::file_exists(path("merges.txt")))
-    return tokenizer(detail::read_vocab(detail::read_file(path("vocab.json")), detail::read_file(path("merges.txt")),
-                                        path("vocab.json") + " + merges.txt", o, config));
-  const std::string merges = path("bpe_simple_vocab_16e6.txt.gz");
-  if (!detail::file_exists(merges) && detail::file_exists(path("ngrams.tsv")))
-    return from_ngrams(ngram_dictionary::open(path("ngrams.tsv")));
-  expect(detail::file_exists(merges), [&] {
-    return cat(folder,
+  if (files.has("tokenizer.json"))
+    return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json"), files.path("tokenizer.json"), o, config));
+  if (files.has("vocab.json") && files.has("merges.txt"))
+    return tokenizer(detail::read_vocab(files.text("vocab.json"), files.text("merges.txt"),
+                                        files.path("vocab.json") + " + merges.txt", o, config));
+  const char* merges = "bpe_simple_vocab_16e6.txt.gz";
+  if (!files.has(merges) && files.has("ngrams.tsv"))
+    return from_ngrams(ngram_dictionary::from_bytes(files.text("ngrams.tsv"), files.path("ngrams.tsv")));
+  expect(files.has(merges), error_kind::not_found, [&] {
+    return cat(files.folder_path() ? *files.folder_path() : std::string("files in memory"),
                ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz, or "
                "ngrams.tsv");
   });
-  return from_merges(merges, o);
+  return from_merges_bytes(files.text(merges), o, files.path(merges));
 }
 
 }  // namespace clipx

@@ -12,6 +12,8 @@
 
 namespace clipx {
 
+class file_set;  // io/file_set.hpp
+
 /// Texts to token ids. Immutable and cheap to copy; const members may be called from several threads at once.
 ///
 /// Ids are those of the library named in the options: openai/CLIP, open_clip 3.3 or transformers 5. ftfy's repair of wrongly
@@ -30,6 +32,8 @@ class tokenizer {
   /// A model's folder: tokenizer.json, or vocab.json + merges.txt, or bpe_simple_vocab_16e6.txt.gz, or ngrams.tsv, the first that
   /// is there; for transformers with the special tokens of tokenizer_config.json.
   static tokenizer from_folder(const std::string& folder, const tokenizer_options& o);
+  /// The same for files that may be in memory.
+  static tokenizer from_files(const file_set& files, const tokenizer_options& o);
 
   /// The same from bytes in memory; `name` stands for the file in messages.
   static tokenizer from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name = "merges");

@@ -304,7 +304,7 @@ CLIPX_INLINE void bpe_trainer::add(std::span<const std::string> captions) {
     if (f) std::rethrow_exception(f);
 }
 
-CLIPX_INLINE learnt_bpe bpe_trainer::learn(function_ref<void(dim)> progress) {
+CLIPX_INLINE learnt_bpe bpe_trainer::learn(observer& watch) {
   auto& all = state_->counters[0];
   for (std::size_t k = 1; k < state_->counters.size(); ++k) all.take(state_->counters[k]);
   expect(all.captions > 0, "tokenizer: expected captions to learn from, got none");
@@ -313,7 +313,8 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(function_ref<void(dim)> progress) {
   const auto least = state_->options.min_frequency;
   const auto wanted = static_cast<std::size_t>(state_->options.vocab_size) - 514;
   detail::bpe_learner learner(all.counts, least);
-  while (learner.merges().size() < wanted && learner.step()) progress(static_cast<dim>(learner.merges().size()));
+  report(watch, "merges", 0, wanted);
+  while (learner.merges().size() < wanted && learner.step()) report(watch, "merges", learner.merges().size(), wanted);
   const std::size_t n = learner.merges().size();
   expect(n > 0, [&] {
     return cat("tokenizer: expected a pair of neighbouring bytes that occurs ", least, " times, got none in ", all.words, " words");

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "../core/function_ref.hpp"
+#include "../core/observer.hpp"
 #include "bpe.hpp"
 
 namespace clipx {
@@ -51,12 +51,9 @@ class bpe_trainer {
   /// The same for many, shared out to the threads.
   void add(std::span<const std::string> captions);
 
-  /// progress(merges so far) is called after each merge. More captions may be added afterwards, and learnt from with the others.
-  /// Errors: no captions, no words in them, no pair that is frequent enough, distinct words of more than 4 GiB.
-  learnt_bpe learn(function_ref<void(dim)> progress);
-  learnt_bpe learn() {
-    return learn([](dim) {});
-  }
+  /// The observer's stage is "merges". More captions may be added afterwards, and learnt from with the others. Errors: cancelled;
+  /// no captions, no words in them, no pair that is frequent enough, distinct words of more than 4 GiB.
+  learnt_bpe learn(observer& watch = no_observer());
 
  private:
   struct state;

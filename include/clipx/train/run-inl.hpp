@@ -147,7 +147,7 @@ class run_in_folder final : public run_progress {
       const auto found = before.find(name);
       const auto now = parse_json(value, name, 32);
       if (found == before.end() || *found != now)
-        observer_.warned(
+        observer_.warning(
             cat(name, " was ", found == before.end() ? "not set" : found->dump(), " in ", path, " and is ", now.dump(), " now"));
     }
     const auto at = checkpoint_fact(facts, "position", path);
@@ -172,7 +172,7 @@ class run_in_folder final : public run_progress {
     const auto save_every = static_cast<dim>(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5);
     pair_batch batch;
     while (position_.epoch < o_.data.epochs) {
-      if (observer_.should_stop()) return true;
+      if (observer_.cancelled()) return true;
       if (!loader_.next(batch)) {
         position_ = loader_.position();
         end_of_epoch(position_.epoch);
@@ -218,7 +218,7 @@ class run_in_folder final : public run_progress {
     losses_.fetch();
     try {
       save();
-    } catch (const error& e) { observer_.warned(cat("no checkpoint at step ", trainer_.count(), ": ", e.what())); }
+    } catch (const error& e) { observer_.warning(cat("no checkpoint at step ", trainer_.count(), ": ", e.what())); }
   }
 
   void end_of_epoch(std::uint64_t done) {

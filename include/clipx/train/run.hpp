@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "../core/observer.hpp"
 #include "../data/loader.hpp"
 #include "any_trainer.hpp"
 #include "metrics.hpp"
@@ -54,17 +55,14 @@ class run_progress {
   virtual double scale() = 0;
 };
 
-/// What a run asks and tells its caller, in the thread that runs it. Each function may throw, which ends the run without a
+/// What a run asks and tells its caller, in the thread that runs it. cancelled() is asked before each step: the run then saves and
+/// ends. warning() gets what does not end the run: a setting that differs from the checkpoint's, a checkpoint that could not be
+/// written. progress() is not called: began() and stepped() say more. Each function may throw, which ends the run without a
 /// checkpoint.
-class run_observer {
+class run_observer : public observer {
  public:
-  virtual ~run_observer() = default;
-  /// Asked before each step. true: the run saves and ends.
-  virtual bool should_stop() { return false; }
   virtual void began(dim /*step*/, dim /*steps*/) {}
   virtual void stepped(run_progress&) {}
-  /// What does not end the run: a setting that differs from the checkpoint's, a checkpoint that could not be written.
-  virtual void warned(const std::string& /*message*/) {}
   /// Every look_every epochs and at the end: what else is to be measured of the model so far, which model/ holds already. It goes
   /// into the metrics; names must be literals.
   virtual std::vector<metric> look(any_model&) { return {}; }

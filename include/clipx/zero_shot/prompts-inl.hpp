@@ -48,6 +48,12 @@ CLIPX_INLINE std::string trimmed(std::string line) {
 }
 
 namespace detail {
+/// Without a byte order mark.
+inline std::string without_mark(std::string text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  return text;
+}
+
 CLIPX_INLINE std::string read_text(const std::string& path) {
   std::string out;
   const auto drain = [&](std::istream& in) { out.assign(std::istreambuf_iterator<char>(in), {}); };
@@ -61,8 +67,7 @@ CLIPX_INLINE std::string read_text(const std::string& path) {
       drain(in);
     } catch (const std::ios_base::failure&) { fail(cat(path, ": cannot be read (is it a directory?)")); }
   }
-  if (out.starts_with("\xef\xbb\xbf")) out.erase(0, 3);
-  return out;
+  return without_mark(std::move(out));
 }
 
 CLIPX_INLINE std::vector<std::string> split_lines(const std::string& text) {
@@ -124,20 +129,25 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
   return out;
 }
 
-CLIPX_INLINE std::vector<std::string> read_templates(const std::string& path) {
-  auto lines = read_lines(path);
+namespace detail {
+inline std::vector<std::string> parse_templates(const std::string& text, const std::string& path) {
+  auto lines = split_lines(text);
   expect(!lines.empty(), [&] { return cat(path, ": expected a template a line, got an empty file"); });
   for (auto& line : lines)
     expect(line.find("{}") != std::string::npos,
            [&] { return cat(path, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\""); });
   return lines;
 }
+}  // namespace detail
+
+CLIPX_INLINE std::vector<std::string> read_templates(const std::string& path) {
+  return detail::parse_templates(detail::read_text(path), path);
+}
 
 CLIPX_INLINE std::vector<std::string> model_templates(const checkpoint& model) {
-  const auto file = std::filesystem::path(model.folder()) / "templates.txt";
-  std::error_code none;
-  if (model.folder().empty() || !std::filesystem::exists(file, none)) return {};
-  return read_templates(file.string());
+  const char* file = "templates.txt";
+  if (!model.files() || !model.files()->has(file)) return {};
+  return detail::parse_templates(detail::without_mark(model.files()->text(file)), model.files()->path(file));
 }
 
 CLIPX_INLINE std::vector<std::string> choose_templates(const std::string& file, const checkpoint& model) {

@@ -204,6 +204,13 @@ CLIPX_INLINE std::string cpu_device::describe() const {
              simd::most_isa() == simd::isa::any ? "" : "; limited by CLIPX_MAX_ISA");
 }
 
+CLIPX_INLINE std::vector<std::string> cpu_device::warnings(bool bf16) const {
+  std::vector<std::string> out;
+  if (bf16 && !state_->native_bf16)
+    out.push_back("cpu: this processor has no bf16 instructions: bf16 weights are widened to float in every product");
+  return out;
+}
+
 CLIPX_INLINE void cpu_device::freeze_bytes(const void* data, std::size_t bytes, release_callback release) {
   const std::lock_guard lock(state_->frozen_guard);
   state_->frozen[static_cast<const char*>(data)] = {.bytes = bytes, .release = release};

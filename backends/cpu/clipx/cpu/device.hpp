@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace clipx {
 
@@ -43,6 +44,8 @@ class cpu_device {
   /// What is in use: instruction sets, oneDNN's version, threads.
   std::string describe() const;
   int threads() const;
+  /// What makes models in bf16 slow on this processor.
+  std::vector<std::string> warnings(bool bf16) const;
   /// A frozen weight must not change until thaw(): matrices and filters are packed for oneDNN when they are first used, and
   /// `release` is called once the original is no longer read.
   template <class E>
