@@ -99,19 +99,21 @@ macro(clipx_cuda_backend)
       set(here ${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda)
       clipx_interface(cuda ${here})
       target_link_libraries(clipx-cuda INTERFACE clipx clipx-cuda-compiled)  # never header-only: g++ cannot compile kernels
-      add_library(clipx-cuda-compiled STATIC ${here}/units/cuda.cu)
+      add_library(clipx-cuda-compiled STATIC ${here}/units/cuda.cu ${here}/units/models.cpp)
       add_library(clipx::cuda-compiled ALIAS clipx-cuda-compiled)
       set_target_properties(clipx-cuda-compiled PROPERTIES EXPORT_NAME cuda-compiled POSITION_INDEPENDENT_CODE ON)
       target_compile_features(clipx-cuda-compiled PUBLIC cxx_std_20)
-      target_compile_options(clipx-cuda-compiled PRIVATE -std=c++20 --expt-relaxed-constexpr
-                             $<$<BOOL:${CLIPX_WERROR}>:-Werror=all-warnings>)
+      target_compile_options(clipx-cuda-compiled PRIVATE
+                             "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr;$<$<BOOL:${CLIPX_WERROR}>:-Werror=all-warnings>>")
       if(CLIPX_CUDA_REPORT)  # registers and memory of every kernel in the build's output, PTX in cuda-keep/: cmake/cuda-check.sh
         set(keep ${CMAKE_CURRENT_BINARY_DIR}/cuda-keep)
         file(MAKE_DIRECTORY ${keep})
-        target_compile_options(clipx-cuda-compiled PRIVATE -Xptxas=-v -keep -keep-dir=${keep})
+        target_compile_options(clipx-cuda-compiled PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v;-keep;-keep-dir=${keep}>")
       endif()
       target_include_directories(clipx-cuda-compiled PUBLIC $<BUILD_INTERFACE:${here}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-      target_link_libraries(clipx-cuda-compiled PUBLIC clipx PRIVATE CUDA::cudart_static CUDA::cublasLt)
+      target_link_libraries(clipx-cuda-compiled PUBLIC clipx PRIVATE CUDA::cudart_static CUDA::cublasLt
+                            INTERFACE $<LINK_ONLY:clipx-compiled>)  # for any_model; without it nothing of that is linked
+      set_source_files_properties(${here}/units/models.cpp PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
       list(APPEND clipx_backends cuda)
     else()
       message(STATUS "clipx: backend cuda is left out: nvcc or the CUDA toolkit not found")

@@ -29,7 +29,7 @@ if(TARGET Boost::context)
   set(clipx_emulation emulation)
   set(unit ${CMAKE_CURRENT_BINARY_DIR}/units/cuda-emulated.cpp)
   file(CONFIGURE OUTPUT ${unit} @ONLY CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda/units/cuda.cu\"\n")
-  add_library(clipx-emulation-compiled STATIC EXCLUDE_FROM_ALL ${unit})
+  add_library(clipx-emulation-compiled STATIC EXCLUDE_FROM_ALL ${unit} backends/cuda/units/models.cpp)
   target_include_directories(clipx-emulation-compiled PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/tests/emulation  # before the real cuda/lt.cuh and cuda/sort.cuh
                              ${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda)
   target_compile_definitions(clipx-emulation-compiled PUBLIC CLIPX_CUDA_EMULATION)

@@ -1,5 +1,5 @@
 #include <clipx/cuda.hpp>
-#include <clipx/run/any_model_of.hpp>
+#include <clipx/run/load_any.hpp>
 
 #include "backends.hpp"
 

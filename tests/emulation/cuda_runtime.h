@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <tuple>
 #include <vector>
 
@@ -65,11 +66,15 @@ struct emulated_graph {
   std::vector<std::function<bool()>> calls;  // false: failed
 };
 namespace emulation {
-inline std::unique_ptr<emulated_graph> capturing;
+inline thread_local std::unique_ptr<emulated_graph> capturing;
+inline std::recursive_mutex device;  // does one call after another, whichever stream it is from
 /// Does now, or when the graph that is being captured is launched, what a device would do in stream order.
 template <class F>
 bool submit(F call) {
-  if (!capturing) return call();
+  if (!capturing) {
+    const std::lock_guard lock(device);
+    return call();
+  }
   capturing->calls.emplace_back(std::move(call));
   return true;
 }
@@ -205,11 +210,13 @@ struct cudaLaunchConfig_t {
 };
 inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
   if (bytes > 227 * 1024) return cudaErrorInvalidValue;
+  const std::lock_guard lock(emulation::device);
   emulation::machine().more_shared[kernel] = static_cast<std::size_t>(bytes);
   return cudaSuccess;
 }
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(P...), A&&... arguments) {
+  const std::lock_guard lock(emulation::device);
   auto& m = emulation::machine();
   const auto limit = m.more_shared.find(reinterpret_cast<const void*>(kernel));
   const std::size_t most = limit == m.more_shared.end() ? 48 * 1024 : limit->second;
@@ -242,6 +249,7 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsig
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t) {
+  const std::lock_guard lock(emulation::device);
   for (auto& call : e->calls)
     if (!call()) return cudaErrorLaunchFailure;
   return cudaSuccess;

@@ -38,13 +38,16 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
 
   /// What is in use: the GPU, its memory, the versions of driver, runtime and cuBLASLt.
   std::string describe() const { return engine.describe(); }
-  void enter() { turn.lock(); }
-  void leave() { turn.unlock(); }
-  arena& memory() { return cuda_context::memory; }
+  void enter() { engine.enter(); }
+  void leave() { engine.leave(); }
+  arena& memory() { return engine.memory(); }
   void sync() { engine.sync(); }
+  /// Memory that every thread may use.
   template <class E>
   buffer<E> alloc(dim n) {
-    return {static_cast<E*>(engine.allocate(n * static_cast<dim>(sizeof(E)))), n, &detail::cuda_engine::release};
+    buffer<E> made(static_cast<E*>(engine.allocate(n * static_cast<dim>(sizeof(E)))), n, &detail::cuda_engine::release);
+    sync();
+    return made;
   }
 
   /// A frozen weight must not be written until thaw(): in debug builds a verb that would write to it throws. Every weight is read
@@ -55,7 +58,8 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   }
   void thaw(const void* data) { engine.thaw(data); }
 
-  /// A sequence of verbs as a CUDA graph, and the memory that it works in. It must not outlive the device.
+  /// A sequence of verbs as a CUDA graph, and the memory that it works in. One thread at a time may replay it, any thread. It must
+  /// not outlive the device.
   struct recording {
     arena memory;
     std::shared_ptr<void> graph;

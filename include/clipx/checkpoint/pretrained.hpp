@@ -3,6 +3,7 @@
 #pragma once
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -52,6 +53,8 @@ struct replays {};
 template <class Architecture, backend B>
 requires(B::fast::replay) class replays<Architecture, B> {
  public:
+  std::unique_ptr<std::mutex> guard = std::make_unique<std::mutex>();  // one thread at a time uses the recordings
+
   const replayed_pixels<Architecture, B>* find(const clip<Architecture, B>& model, std::size_t bytes, const preprocess_config& p) {
     const auto n = static_cast<std::size_t>(model.visual.config.image_size);
     const dim images = static_cast<dim>(bytes / (3 * n * n));
@@ -122,9 +125,8 @@ inline scoring scoring_of(const checkpoint& source) {
 /// A trained model ready to answer. Errors name the file, what was expected and what was found.
 ///
 /// Const members may be called from any number of threads at once, and give the bits that they give alone: the weights are shared,
-/// and each thread that is in a call has working memory of its own (the arena and what its backend keeps for a thread). Where the
-/// device is a GPU, calls on one device take turns. The device must outlive the model, and nothing else may use it meanwhile but
-/// models and steps.
+/// and each thread that is in a call has working memory of its own (the arena and what its backend keeps for a thread; on a GPU
+/// also a stream). The device must outlive the model, and nothing else may use it meanwhile but models and steps.
 template <class Architecture, backend B>
 class pretrained {
  public:
@@ -165,10 +167,11 @@ class pretrained {
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
-    if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>) {
-      const device_use<B> use(model_.device());  // one thread at a time has the recordings, too
-      if (auto* recorded = replays_.find(model_, rgb.size(), source_.pixels())) return (*recorded)(rgb);
-    }
+    if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>)
+      if (const std::unique_lock one(*replays_.guard, std::try_to_lock); one) {  // others do without
+        const device_use<B> use(model_.device());
+        if (auto* recorded = replays_.find(model_, rgb.size(), source_.pixels())) return (*recorded)(rgb);
+      }
     return embed_pixels(model_, rgb, source_.pixels().mean, source_.pixels().std);
   }
 

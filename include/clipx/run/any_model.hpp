@@ -54,7 +54,7 @@ struct model_memory {
 /// n-grams, by their ids in the model's dictionary, and their scores.
 using ngram_tags = std::vector<std::pair<std::int32_t, double>>;
 
-/// Movable. Const members may be called from any number of threads at once, as those of pretrained. A GPU's calls take turns.
+/// Movable. Const members may be called from any number of threads at once, as those of pretrained.
 class any_model {
  public:
   /// What any_model_of.hpp implements for each architecture and device; the functions are those of any_model.

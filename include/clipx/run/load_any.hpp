@@ -9,7 +9,8 @@ namespace clipx {
 /// constructor and of load().
 ///
 /// clipx::eigen-compiled holds load_any of eigen<float> and eigen<double>, clipx::cpu-compiled that of cpu<float> and cpu<bf16>,
-/// with and without cpu_options. With those targets, and another device or other options, include any_model_of.hpp.
+/// clipx::cuda-compiled that of cuda<float> and cuda<bf16>, both with and without the device's options. With those targets, and
+/// another device or other options, include any_model_of.hpp.
 template <backend B, class... DeviceOptions>
 any_model load_any(checkpoint source, const DeviceOptions&... options);
 

@@ -133,14 +133,14 @@ CLIPX_INLINE std::string report_page(const run_record& run, const std::string& t
   else
     out +=
         cat("<p>Steps ", grouped(cat(run.first)), " to ", grouped(cat(run.last)), ", ", grouped(cat(run.lines)), " records.</p>\n");
+  if (run.lines > 1) out += cat("<h2>Curves</h2>\n", curves_section(run));
+  if (!run.all.empty()) out += cat("<h2>Final figures</h2>\n", figures_table(run));
   if (!facts.empty()) {
     out += "<h2>Settings</h2>\n<div class=\"scroll\"><table>\n";
     for (const auto& [name, value] : facts)
       out += cat("<tr><th>", escape_markup(repaired_utf8(name)), "</th><td>", escape_markup(repaired_utf8(value)), "</td></tr>\n");
     out += "</table></div>\n";
   }
-  if (!run.all.empty()) out += cat("<h2>Final figures</h2>\n", figures_table(run));
-  if (run.lines > 1) out += cat("<h2>Curves</h2>\n", curves_section(run));
   return out + "</body>\n</html>\n";
 }
 

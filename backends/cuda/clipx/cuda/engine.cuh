@@ -1,8 +1,10 @@
-// A device as the backend holds it: stream, pool, cuBLASLt, staging memory; and the engine's own members.
+// A device as the backend holds it: lanes, each with its stream, cuBLASLt, staging memory and arena; and the engine's own members.
 #pragma once
 #include <array>
+#include <clipx/core/working_memory.hpp>
 #include <clipx/cuda/lt.cuh>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -11,12 +13,48 @@
 
 namespace clipx::detail {
 
+/// What all lanes share.
 struct cuda_engine::state {
   cuda_options options;
+  int processors = 1, shared_bytes = 48 << 10;  // multiprocessors; the shared memory of one
+  std::mutex guard;                             // of frozen
+  std::map<const char*, dim> frozen;            // ranges: first byte, bytes
+  per_thread<lane> lanes;
+
+  explicit state(const cuda_options& o);
+  /// Throws, in debug builds, where any of these bytes are frozen.
+  void expect_thawed([[maybe_unused]] const void* data, [[maybe_unused]] dim bytes) {
+#ifndef NDEBUG
+    const std::lock_guard lock(guard);
+    const auto* begin = static_cast<const char*>(data);
+    const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last that begins before the end decides
+    if (bytes == 0 || after == frozen.begin()) return;
+    const auto& weight = *std::prev(after);
+    expect(weight.first + weight.second <= begin,
+           [&] { return cat("cuda: a verb writes to a frozen weight of ", weight.second, " bytes: thaw it first"); });
+#endif
+  }
+};
+
+/// Where the work of one thread at a time goes. What is in it is in stream order.
+struct cuda_engine::lane {
+  state& shared;
+  const int processors, shared_bytes;
+  struct destroy {
+    void operator()(cudaStream_t s) const { cudaStreamDestroy(s); }
+  };
+  std::unique_ptr<std::remove_pointer_t<cudaStream_t>, destroy> owned;  // the stream: it goes last
   cudaStream_t stream = nullptr;
+  arena memory;
   void* workspace = nullptr;
   std::optional<gpu::lt> blas;
-  int processors = 1, shared_bytes = 48 << 10;  // multiprocessors; the shared memory of one
+
+  explicit lane(state& s);
+  ~lane();
+  lane(const lane&) = delete;
+  /// Zeroed device memory.
+  void* allocate(dim bytes);
+  arena make_arena();
 
   /// Pinned buffers that take turns: while the device reads one the host fills another. Images have two; ids and row ranges, of
   /// which a step has a few, have enough that no step waits for the device to reach the copies of the one before.
@@ -37,20 +75,8 @@ struct cuda_engine::state {
   struct graph;
   graph* recording = nullptr;  // what is called now is not run
 
-  std::map<const char*, dim> frozen;  // ranges: first byte, bytes
-  /// Throws, in debug builds, where any of these bytes are frozen.
-  void expect_thawed([[maybe_unused]] const void* data, [[maybe_unused]] dim bytes) const {
-#ifndef NDEBUG
-    const auto* begin = static_cast<const char*>(data);
-    const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last that begins before the end decides
-    if (bytes == 0 || after == frozen.begin()) return;
-    const auto& weight = *std::prev(after);
-    expect(weight.first + weight.second <= begin,
-           [&] { return cat("cuda: a verb writes to a frozen weight of ", weight.second, " bytes: thaw it first"); });
-#endif
-  }
-
-  void use() const { gpu::check(cudaSetDevice(options.device), "choosing the device"); }  // the calling thread's
+  void expect_thawed(const void* data, dim bytes) const { shared.expect_thawed(data, bytes); }
+  void use() const { gpu::check(cudaSetDevice(shared.options.device), "choosing the device"); }  // the calling thread's
 
   /// y (rows of row_bytes, `step` apart) = what fill writes into pinned memory: the caller's values may change when this returns.
   void upload(void* y, std::size_t step, std::size_t row_bytes, std::size_t rows, function_ref<void(char*)> fill);
@@ -63,8 +89,8 @@ struct cuda_engine::state {
 };
 
 /// A recorded sequence of calls, and the host values that its uploads read.
-struct cuda_engine::state::graph {
-  cudaStream_t stream;
+struct cuda_engine::lane::graph {
+  cudaStream_t stream;  // that it was launched on last
   cudaGraphExec_t exec = nullptr;
   std::vector<void*> pinned;
   explicit graph(cudaStream_t s) : stream(s) {}
@@ -76,8 +102,7 @@ struct cuda_engine::state::graph {
   }
 };
 
-void cuda_engine::state::upload(void* y, std::size_t step, std::size_t row_bytes, std::size_t rows,
-                                function_ref<void(char*)> fill) {
+void cuda_engine::lane::upload(void* y, std::size_t step, std::size_t row_bytes, std::size_t rows, function_ref<void(char*)> fill) {
   const std::size_t bytes = row_bytes * rows;
   const auto copy = [&](void* from) {
     fill(static_cast<char*>(from));
@@ -103,83 +128,100 @@ void cuda_engine::state::upload(void* y, std::size_t step, std::size_t row_bytes
   gpu::check(cudaEventRecord(p.read, stream), "copying to the device");
 }
 
-cuda_engine::state& cuda_engine::get() const {
-  state_->use();
-  return *state_;
+cuda_engine::state::state(const cuda_options& o)
+    : options(o), lanes(this, [](void* self) { return std::make_unique<lane>(*static_cast<state*>(self)); }) {
+  const auto ask = [&](int& to, cudaDeviceAttr what) {
+    gpu::check(cudaDeviceGetAttribute(&to, what, o.device), "asking for the device");
+  };
+  ask(processors, cudaDevAttrMultiProcessorCount);
+  ask(shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
 }
-cuda_engine::cuda_engine(const cuda_options& o) : state_(std::make_unique<state>()) {
+
+cuda_engine::lane::lane(state& s) : shared(s), processors(s.processors), shared_bytes(s.shared_bytes), memory(make_arena()) {
+  use();
+  gpu::check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
+  owned.reset(stream);
+  workspace = allocate(static_cast<dim>(gpu::lt::workspace_bytes));
+  blas.emplace(workspace, s.options.tf32, s.options.autotune);
+}
+
+cuda_engine::lane::~lane() {
+  if (!stream) return;
+  cudaSetDevice(shared.options.device);
+  cudaStreamSynchronize(stream);
+  each_staging([](auto& p) {
+    if (p.data) cudaFreeHost(p.data);
+    if (p.read) cudaEventDestroy(p.read);
+  });
+  blas.reset();
+  cudaFree(workspace);
+}
+
+void* cuda_engine::lane::allocate(dim bytes) {
+  const auto n = static_cast<std::size_t>(std::max<dim>(bytes, 1));
+  void* p = nullptr;
+  const auto code = cudaMallocAsync(&p, n, stream);
+  if (code == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    gpu::check(cudaMemGetInfo(&free, &total), "asking for free memory");
+    fail(cat("cuda: out of memory: wanted ", n, " bytes, device ", shared.options.device, " has ", free, " of ", total, " free"));
+  }
+  gpu::check(code, "allocating memory");
+  gpu::check(cudaMemsetAsync(p, 0, n, stream), "clearing memory");
+  return p;
+}
+
+arena cuda_engine::lane::make_arena() {
+  return {
+      this,
+      [](void* l, dim n) { return buffer<std::byte>(static_cast<std::byte*>(static_cast<lane*>(l)->allocate(n)), n, &release); },
+      [](void* l, std::byte* p, dim n) {
+        gpu::check(cudaMemsetAsync(p, 0xff, static_cast<std::size_t>(n), static_cast<lane*>(l)->stream), "poisoning memory");
+      }};
+}
+
+cuda_engine::lane& cuda_engine::get() const {
+  auto& own = state_->lanes.mine();
+  own.use();
+  return own;
+}
+cuda_engine::cuda_engine(const cuda_options& o) {
   const auto missing = cuda_missing();
   expect(missing.empty(), [&] { return cat("cuda: ", missing); });
   int count = 0;
   gpu::check(cudaGetDeviceCount(&count), "counting devices");
   expect(o.device >= 0 && o.device < count, [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
-  auto& s = *state_;
-  s.options = o;
-  s.use();
-  gpu::check(cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking), "making a stream");
-  const auto ask = [&](int& to, cudaDeviceAttr what) {
-    gpu::check(cudaDeviceGetAttribute(&to, what, o.device), "asking for the device");
-  };
-  ask(s.processors, cudaDevAttrMultiProcessorCount);
-  ask(s.shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+  gpu::check(cudaSetDevice(o.device), "choosing the device");
   cudaMemPool_t pool;
   std::uint64_t keep = ~std::uint64_t{0};  // freed memory stays in the pool
   gpu::check(cudaDeviceGetDefaultMemPool(&pool, o.device), "the memory pool");
   gpu::check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "the memory pool");
-  s.workspace = allocate(static_cast<dim>(gpu::lt::workspace_bytes));
-  s.blas.emplace(s.workspace, o.tf32, o.autotune);
+  state_ = std::make_unique<state>(o);
+  get();  // the first lane: what is missing is said here
 }
+cuda_engine::~cuda_engine() = default;
 
-cuda_engine::~cuda_engine() {
-  auto& s = *state_;
-  if (!s.stream) return;
-  cudaSetDevice(s.options.device);
-  cudaStreamSynchronize(s.stream);
-  s.each_staging([](auto& p) {
-    if (p.data) cudaFreeHost(p.data);
-    if (p.read) cudaEventDestroy(p.read);
-  });
-  s.blas.reset();
-  cudaFree(s.workspace);
-  cudaStreamDestroy(s.stream);
-}
-
+void cuda_engine::enter() { state_->lanes.enter(); }
+void cuda_engine::leave() { state_->lanes.leave(); }
+arena& cuda_engine::memory() const { return state_->lanes.mine().memory; }
 void cuda_engine::sync() { gpu::check(cudaStreamSynchronize(get().stream), "waiting for the device"); }
-
-void* cuda_engine::allocate(dim bytes) {
-  auto& s = get();
-  const auto n = static_cast<std::size_t>(std::max<dim>(bytes, 1));
-  void* p = nullptr;
-  const auto code = cudaMallocAsync(&p, n, s.stream);
-  if (code == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError();
-    std::size_t free = 0, total = 0;
-    gpu::check(cudaMemGetInfo(&free, &total), "asking for free memory");
-    fail(cat("cuda: out of memory: wanted ", n, " bytes, device ", s.options.device, " has ", free, " of ", total, " free"));
-  }
-  gpu::check(code, "allocating memory");
-  gpu::check(cudaMemsetAsync(p, 0, n, s.stream), "clearing memory");
-  return p;
-}
+void* cuda_engine::allocate(dim bytes) { return get().allocate(bytes); }
 void cuda_engine::release(void* p) { cudaFree(p); }
-void cuda_engine::poison(std::byte* p, dim bytes) {
-  gpu::check(cudaMemsetAsync(p, 0xff, static_cast<std::size_t>(bytes), get().stream), "poisoning memory");
-}
+arena cuda_engine::make_arena() { return get().make_arena(); }
 
-arena cuda_engine::make_arena() {
-  return {this,
-          [](void* e, dim n) {
-            return buffer<std::byte>(static_cast<std::byte*>(static_cast<cuda_engine*>(e)->allocate(n)), n, &release);
-          },
-          [](void* e, std::byte* p, dim n) { static_cast<cuda_engine*>(e)->poison(p, n); }};
+void cuda_engine::freeze(const void* data, dim bytes) {
+  const std::lock_guard lock(state_->guard);
+  state_->frozen[static_cast<const char*>(data)] = bytes;
 }
-
-void cuda_engine::freeze(const void* data, dim bytes) { state_->frozen[static_cast<const char*>(data)] = bytes; }
-void cuda_engine::thaw(const void* data) { state_->frozen.erase(static_cast<const char*>(data)); }
+void cuda_engine::thaw(const void* data) {
+  const std::lock_guard lock(state_->guard);
+  state_->frozen.erase(static_cast<const char*>(data));
+}
 
 std::shared_ptr<void> cuda_engine::record(function_ref<void()> body) {
   auto& s = get();
-  auto made = std::make_shared<state::graph>(s.stream);
+  auto made = std::make_shared<lane::graph>(s.stream);
   // Relaxed: pinned memory is taken while calls are recorded.
   gpu::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed), "recording");
   s.recording = made.get();
@@ -200,7 +242,10 @@ std::shared_ptr<void> cuda_engine::record(function_ref<void()> body) {
   return made;
 }
 void cuda_engine::replay(void* recorded) {
-  gpu::check(cudaGraphLaunch(static_cast<state::graph*>(recorded)->exec, get().stream), "replaying a graph");
+  auto& own = get();
+  auto& g = *static_cast<lane::graph*>(recorded);
+  g.stream = own.stream;
+  gpu::check(cudaGraphLaunch(g.exec, own.stream), "replaying a graph");
 }
 
 std::string cuda_engine::describe() const {

@@ -7,7 +7,6 @@
 #include <clipx/core/freeze.hpp>
 #include <clipx/core/function_ref.hpp>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <type_traits>
 
@@ -24,20 +23,24 @@ std::string cuda_missing();
 
 namespace detail {
 
-/// A device, its stream, its pool of memory and its cuBLASLt handle. Errors say what was called and where.
+/// A device, its pool of memory, and a lane for each thread that has a step on it: a stream, a cuBLASLt handle, staging memory and
+/// an arena. What one thread's lane leaves for another's must be waited for (sync). Errors say what was called and where.
 class cuda_engine {
  public:
   explicit cuda_engine(const cuda_options& o);
   ~cuda_engine();
   cuda_engine(const cuda_engine&) = delete;
-  struct state;
-  state& get() const;  // with its device chosen for the calling thread
+  struct lane;
+  lane& get() const;  // the calling thread's, with the device chosen for it
+  void enter();
+  void leave();
+  arena& memory() const;
   std::string describe() const;
+  /// Waits for the calling thread's lane.
   void sync();
   /// Zeroed device memory, in stream order.
   void* allocate(dim bytes);
   static void release(void* p);
-  void poison(std::byte* p, dim bytes);
   arena make_arena();
   /// What body calls goes into a CUDA graph and is not run.
   std::shared_ptr<void> record(function_ref<void()> body);
@@ -47,24 +50,23 @@ class cuda_engine {
   void thaw(const void* data);
 
  private:
+  struct state;
   std::unique_ptr<state> state_;
 };
 
 /// What the families of one cuda<T> share.
 struct cuda_context {
   cuda_engine engine;
-  arena memory;
-  std::recursive_mutex turn;  // of the thread that has a step
-  explicit cuda_context(const cuda_options& o) : engine(o), memory(engine.make_arena()) {}
+  explicit cuda_context(const cuda_options& o) : engine(o) {}
 };
 /// The base of a family.
 class cuda_family {
  public:
-  explicit cuda_family(cuda_context& c) : engine_(c.engine), memory_(c.memory) {}
+  explicit cuda_family(cuda_context& c) : engine_(c.engine) {}
 
  protected:
+  arena& memory() const { return engine_.memory(); }
   cuda_engine& engine_;
-  arena& memory_;
 };
 /// All of them.
 template <class T, template <class> class... Family>

@@ -22,15 +22,15 @@ struct temporary {
 
 /// Debug builds: throws where an argument that a kernel may write is a frozen weight.
 template <class E>
-void expect_thawed(const cuda_engine::state& s, const mat<E>& m) {
+void expect_thawed(const cuda_engine::lane& s, const mat<E>& m) {
   if constexpr (!std::is_const_v<E>) s.expect_thawed(m.data, byte_extent(m));
 }
 template <class E>
-void expect_thawed(const cuda_engine::state& s, E* const& p) {
+void expect_thawed(const cuda_engine::lane& s, E* const& p) {
   if constexpr (!std::is_const_v<E>) s.expect_thawed(p, 1);
 }
 template <class A>
-void expect_thawed(const cuda_engine::state&, const A&) {}
+void expect_thawed(const cuda_engine::lane&, const A&) {}
 
 /// With dynamic shared memory; run() without.
 template <class... P, class... A>

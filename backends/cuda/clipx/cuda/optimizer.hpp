@@ -86,12 +86,12 @@ inline gpu::adamw_constants constants_of(const adamw_step& s) {
 
 template <class T>
 void cuda_optimizer<T>::sum_squares(mat<const T> x, mat<float> y) {
-  sum_squares_of(engine_, memory_, x, y);
+  sum_squares_of(engine_, memory(), x, y);
 }
 template <class T>
 template <wider_float<T> A>
 void cuda_optimizer<T>::sum_squares(mat<const std::type_identity_t<A>> x, mat<A> y) {
-  sum_squares_of(engine_, memory_, x, y);
+  sum_squares_of(engine_, memory(), x, y);
 }
 template <class T>
 void cuda_optimizer<T>::adamw(const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m,
