@@ -31,6 +31,9 @@ class cpu : public detail::cpu_device,
     static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, conv_batchnorm = true,
                           conv = true, pixels_resampler = true;
   };
+#ifdef CLIPX_COMPILED
+  using compiled_models = cpu;  // clipx::cpu-compiled holds the towers of clipx's own architectures, for this very type
+#endif
   static constexpr bool host_memory = true;  // weights may be used where a file is mapped
 
   explicit cpu(const cpu_options& o = {})

@@ -1,12 +1,15 @@
-// any_model on the cpu backend, compiled once: the towers of every architecture.
+// The towers of every architecture, and any_model, on the cpu backend, compiled once.
 #ifndef CLIPX_COMPILED
 #define CLIPX_COMPILED
 #endif
 #include <clipx/cpu.hpp>
 //
+#include <clipx/architectures/compiled_towers.hpp>
 #include <clipx/run/any_model_of.hpp>
 
 namespace clipx {
+template struct compiled_towers<architectures, cpu<float>>;
+template struct compiled_towers<architectures, cpu<bf16>>;
 template any_model load_any<cpu<float>>(checkpoint);
 template any_model load_any<cpu<float>>(checkpoint, const cpu_options&);
 template any_model load_any<cpu<bf16>>(checkpoint);

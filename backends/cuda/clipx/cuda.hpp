@@ -31,6 +31,9 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   struct fast : nothing_fast {
     static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, replay = true;
   };
+#ifdef CLIPX_COMPILED
+  using compiled_models = cuda;  // clipx::cuda-compiled holds the towers of clipx's own architectures, for this very type
+#endif
   static constexpr bool host_memory = false;
 
   explicit cuda(const cuda_options& o = {}) : cuda_context(o), detail::cuda_verbs<T>(static_cast<cuda_context&>(*this)) {}

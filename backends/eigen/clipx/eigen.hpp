@@ -45,6 +45,10 @@ class eigen : public detail::reference::eigen_verbs<T> {
   using scalar = T;
   using accum = T;
   using fast = nothing_fast;
+#ifdef CLIPX_COMPILED
+  /// clipx::eigen-compiled holds the towers of clipx's own architectures, for these types.
+  using compiled_models = std::conditional_t<std::is_floating_point_v<T>, eigen, void>;
+#endif
   static constexpr bool host_memory = false;  // weights are converted, never used where a file is mapped
 
   eigen()

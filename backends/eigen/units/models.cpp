@@ -1,12 +1,15 @@
-// any_model on the reference backend, compiled once: the towers of every architecture.
+// The towers of every architecture, and any_model, on the reference backend, compiled once.
 #ifndef CLIPX_COMPILED
 #define CLIPX_COMPILED
 #endif
 #include <clipx/eigen.hpp>
 //
+#include <clipx/architectures/compiled_towers.hpp>
 #include <clipx/run/any_model_of.hpp>
 
 namespace clipx {
+template struct compiled_towers<architectures, eigen<float>>;
+template struct compiled_towers<architectures, eigen<double>>;
 template any_model load_any<eigen<float>>(checkpoint);
 template any_model load_any<eigen<double>>(checkpoint);
 }  // namespace clipx

@@ -12,6 +12,7 @@ struct modified_resnet {
   template <backend_types B>
   using tower = residual_network<B>;
   static constexpr adam_defaults optimizer{.beta2 = 0.999, .eps = 1e-8};
+  static constexpr bool in_library = true;
 
   static bool claims(layout keys, const fields& model, const fields& vision);
   static config read(tower_reader& r);

@@ -11,6 +11,7 @@ struct vit {
   template <backend_types B>
   using tower = vision_transformer<B>;
   static constexpr adam_defaults optimizer{.beta2 = 0.98, .eps = 1e-6};
+  static constexpr bool in_library = true;  // of clipx's own list; without it the towers are compiled where they are used
 
   /// Whether a configuration file describes this architecture. `model`: the object around both towers.
   static bool claims(layout keys, const fields& model, const fields& vision);

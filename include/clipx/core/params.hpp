@@ -52,13 +52,41 @@ struct walker {
     for (std::size_t i = 0; i < list.size(); ++i) (*this)(std::string(name) + "." + std::to_string(i), list[i]);
   }
 };
+
+/// A callable on the tensors of a model behind one type, so that a model's structure is compiled once and not for each callable.
+template <class T, class A>
+class tensor_visitor {
+ public:
+  template <class F>
+  explicit tensor_visitor(F& f) : object_(&f), low_(call<F, T>), high_(call<F, A>) {}
+  void operator()(const std::string& name, mat<T>& m, const shape& s, role r) const { low_(object_, name, m, s, r); }
+  void operator()(const std::string& name, mat<A>& m, const shape& s, role r) const requires(!std::is_same_v<T, A>) {
+    high_(object_, name, m, s, r);
+  }
+
+ private:
+  template <class F, class E>
+  static void call(const void* f, const std::string& name, mat<E>& m, const shape& s, role r) {
+    (*const_cast<F*>(static_cast<const F*>(f)))(name, m, s, r);
+  }
+  const void* object_;
+  void (*low_)(const void*, const std::string&, mat<T>&, const shape&, role);
+  void (*high_)(const void*, const std::string&, mat<A>&, const shape&, role);
+};
 }  // namespace detail
 
 /// Calls f(name, mat&, shape, role) for every tensor of a model, in a fixed order.
 template <class Model, class F>
 void walk(Model& model, F&& f) {
-  detail::walker<F> w{f, {}};
-  model.visit(w);
+  if constexpr (requires { typename Model::backend_type; }) {
+    using B = typename Model::backend_type;
+    const detail::tensor_visitor<scalar_t<B>, accum_t<B>> any(f);
+    detail::walker<decltype(any)> w{any, {}};
+    model.visit(w);
+  } else {
+    detail::walker<F> w{f, {}};
+    model.visit(w);
+  }
 }
 
 /// Trained values in a model (running statistics are not counted).

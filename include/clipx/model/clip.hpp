@@ -1,5 +1,6 @@
 // clip<Architecture, Backend>: an image tower and a text tower. Weights, gradients, moments and averages are all this one type.
 #pragma once
+#include "compiled.hpp"
 #include "tower.hpp"
 
 namespace clipx {
@@ -46,21 +47,32 @@ class clip {
   mat<T> encode_image(step<B>& s, mat<const T> pixels, saved& k, bool training = false,
                       std::span<const std::int32_t> patches = {}) const {
     static_assert(image_tower<visual_type, B>, "the architecture's image tower lacks a member; see model/tower.hpp");
-    return visual.forward(s, pixels, k.visual, training, patches);
+    if constexpr (compiled) return detail::compiled_forward<visual_type, B>(visual, s, pixels, k.visual, training, patches);
+    else return visual.forward(s, pixels, k.visual, training, patches);
   }
   /// Packed texts -> features (N, D), not L2-normalized.
   mat<T> encode_text(step<B>& s, const packed_texts& texts, saved& k) const {
     static_assert(text_tower<text_type, B>, "the architecture's text tower lacks a member; see model/tower.hpp");
-    return text.forward(s, texts, k.text);
+    if constexpr (compiled) return detail::compiled_forward<text_type, B>(text, s, texts, k.text);
+    else return text.forward(s, texts, k.text);
   }
 
-  /// Gradients of the features to gradients of the parameters, added to grad.
+  /// Gradients of the features, (N, D), to gradients of the parameters, added to grad.
+  void backward_image(step<B>& s, const saved& k, mat<const T> d_image, clip& grad) const {
+    if constexpr (compiled) detail::compiled_backward<visual_type, B>(visual, s, k.visual, d_image, grad.visual);
+    else visual.backward(s, k.visual, d_image, grad.visual);
+  }
+  void backward_text(step<B>& s, const saved& k, mat<const T> d_text, clip& grad) const {
+    if constexpr (compiled) detail::compiled_backward<text_type, B>(text, s, k.text, d_text, grad.text);
+    else text.backward(s, k.text, d_text, grad.text);
+  }
   void backward(step<B>& s, const saved& k, mat<const T> d_image, mat<const T> d_text, clip& grad) const {
-    visual.backward(s, k.visual, d_image, grad.visual);
-    text.backward(s, k.text, d_text, grad.text);
+    backward_image(s, k, d_image, grad);
+    backward_text(s, k, d_text, grad);
   }
 
  private:
+  static constexpr bool compiled = has_compiled_towers<Architecture, B>;
   flat<B> memory_;
   clip_config config_;
   B* device_;

@@ -166,8 +166,8 @@ class pair_gradients {
   }
   void backward(step<B>& s, const saved& k, mat<const T> d_image, mat<const T> d_text, Model& grad) {
     s.kept = options_.kept;
-    if (options_.train_image) towers_->visual.backward(s, k.visual, d_image, grad.towers.visual);
-    if (options_.train_text) towers_->text.backward(s, k.text, d_text, grad.towers.text);
+    if (options_.train_image) towers_->backward_image(s, k, d_image, grad.towers);
+    if (options_.train_text) towers_->backward_text(s, k, d_text, grad.towers);
   }
 
   Model* model_;
