@@ -12,7 +12,9 @@
 #include "jpeg-inl.hpp"
 #include "png-inl.hpp"
 #include "pnm-inl.hpp"
+#ifndef CLIPX_HAS_JPEG
 #include "stb-inl.hpp"
+#endif
 
 namespace clipx {
 namespace detail {

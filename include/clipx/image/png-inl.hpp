@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <span>
 
 #include "../core/error.hpp"
 #include "image.hpp"
-#include "stb-inl.hpp"
 
 namespace clipx::detail {
 
@@ -154,6 +155,38 @@ struct png {
       out.key[i] = color == 2 ? low_byte(i) : depth == 1 ? static_cast<std::uint8_t>(set ? 255 : 0) : low_byte(0);
   }
 
+  /// The rows of all passes, with their filter bytes. As Pillow has it: rows that are missing behind a whole one are 0 (of an image
+  /// that is not interlaced, with rows of `row` bytes), and so is no error what follows the last pixel, but for a wrong checksum.
+  void inflate(std::vector<std::uint8_t>& raw, dim row) const {
+    z_stream z{};
+    if (::inflateInit(&z) != Z_OK) throw std::bad_alloc();
+    const std::unique_ptr<z_stream, int (*)(z_stream*)> end(&z, ::inflateEnd);
+    z.next_out = raw.data();
+    z.avail_out = static_cast<uInt>(raw.size());
+    std::array<std::uint8_t, 64> beyond;
+    int code = Z_OK;
+    for (std::size_t at = 0; code == Z_OK && (at < packed.size() || z.avail_in > 0);) {
+      if (z.avail_in == 0) {
+        z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(packed.data())) + at;  // zlib only reads it
+        z.avail_in = static_cast<uInt>(std::min<std::size_t>(packed.size() - at, std::size_t{1} << 30));
+        at += z.avail_in;
+      }
+      const bool full = z.total_out >= raw.size();
+      if (full && z.avail_out == 0) {
+        z.next_out = beyond.data();
+        z.avail_out = static_cast<uInt>(beyond.size());
+      }
+      code = ::inflate(&z, Z_NO_FLUSH);
+      if (z.total_out > raw.size()) return;
+    }
+    if (code == Z_NEED_DICT) bad("its data ask for a dictionary");
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) bad(z.msg ? z.msg : "broken data");
+    const auto got = static_cast<dim>(z.total_out);
+    if (got == static_cast<dim>(raw.size())) return;
+    if (code != Z_STREAM_END || row == 0 || got % row != 0)
+      bad(cat("expected ", raw.size(), " bytes of pixels, got ", got, code == Z_STREAM_END ? "" : ": its data are cut short"));
+  }
+
   image decode(std::span<const std::byte> file, dim most_pixels, image memory) {
     read_chunks(file);
     expect(width <= most_pixels / height,
@@ -174,9 +207,7 @@ struct png {
       bad(cat(packed.size(), " bytes of data cannot hold ", width, " x ", height, " pixels"));
     expect(total < (dim{1} << 31), [&] { return cat(name, ": ", total, " bytes of pixels are more than 2 GiB"); });
     std::vector<std::uint8_t> raw(static_cast<std::size_t>(total));
-    const int got = stbi_zlib_decode_buffer(reinterpret_cast<char*>(raw.data()), static_cast<int>(total), packed.data(),
-                                            static_cast<int>(packed.size()));
-    if (got != total) bad(cat("expected ", total, " bytes of pixels, got ", got < 0 ? "a broken or too long stream" : cat(got)));
+    inflate(raw, interlace ? 0 : row_bytes(width) + 1);
     image out = make_image(mode(), width, height, std::move(memory));
     out.palette = palette;
     if (color == 3 && !has_palette) bad("a palette image without a palette");

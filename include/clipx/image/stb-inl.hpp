@@ -1,4 +1,4 @@
-// The one place where stb_image is instantiated: JPEG from memory (without libjpeg), and its zlib decoder (of png).
+// The one place where stb_image is instantiated: JPEG from memory, where libjpeg is missing.
 // Functions are static, so a program that has a stb_image of its own keeps it.
 #pragma once
 #include <cstdlib>
@@ -26,14 +26,10 @@
 #define STBI_NO_PSD
 #define STBI_NO_TGA
 #define STBI_NO_PIC
-#define STBI_NO_PNG  // png-inl.hpp reads them
-#define STBI_NO_PNM  // pnm-inl.hpp
-#define STBI_NO_BMP  // bmp-inl.hpp
-#define STBI_NO_GIF  // gif-inl.hpp
-#ifdef CLIPX_HAS_JPEG
-#define STBI_NO_JPEG
-#endif
-#define STBI_SUPPORT_ZLIB
+#define STBI_NO_PNG                             // png-inl.hpp reads them
+#define STBI_NO_PNM                             // pnm-inl.hpp
+#define STBI_NO_BMP                             // bmp-inl.hpp
+#define STBI_NO_GIF                             // gif-inl.hpp
 #define STBI_MALLOC(size) std::calloc(1, size)  // a JPEG may use tables that it does not define
 #define STBI_REALLOC(p, size) std::realloc(p, size)
 #define STBI_FREE(p) std::free(p)
