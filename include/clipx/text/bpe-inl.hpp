@@ -403,7 +403,7 @@ CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const t
   const std::string merges = path("bpe_simple_vocab_16e6.txt.gz");
   if (!detail::file_exists(merges) && detail::file_exists(path("ngrams.tsv")))
     return from_ngrams(ngram_dictionary::open(path("ngrams.tsv")));
-  expect(detail::file_exists(merges), [&] {
+  expect(detail::file_exists(merges), error_kind::not_found, [&] {
     return cat(folder,
                ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz, or "
                "ngrams.tsv");
