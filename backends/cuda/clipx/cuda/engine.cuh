@@ -109,10 +109,11 @@ cuda_engine::state& cuda_engine::get() const {
 }
 cuda_engine::cuda_engine(const cuda_options& o) : state_(std::make_unique<state>()) {
   const auto missing = cuda_missing();
-  expect(missing.empty(), [&] { return cat("cuda: ", missing); });
+  expect(missing.empty(), error_kind::device, [&] { return cat("cuda: ", missing); });
   int count = 0;
   gpu::check(cudaGetDeviceCount(&count), "counting devices");
-  expect(o.device >= 0 && o.device < count, [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
+  expect(o.device >= 0 && o.device < count, error_kind::device,
+         [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
   auto& s = *state_;
   s.options = o;
   s.use();
@@ -155,7 +156,8 @@ void* cuda_engine::allocate(dim bytes) {
     (void)cudaGetLastError();
     std::size_t free = 0, total = 0;
     gpu::check(cudaMemGetInfo(&free, &total), "asking for free memory");
-    fail(cat("cuda: out of memory: wanted ", n, " bytes, device ", s.options.device, " has ", free, " of ", total, " free"));
+    fail(error_kind::out_of_memory,
+         cat("cuda: out of memory: wanted ", n, " bytes, device ", s.options.device, " has ", free, " of ", total, " free"));
   }
   gpu::check(code, "allocating memory");
   gpu::check(cudaMemsetAsync(p, 0, n, s.stream), "clearing memory");
