@@ -62,7 +62,7 @@ const backend_entry& usable(const engine_options& o) {
   const auto wrong = engine_usage(o);
   clipx::expect(wrong.empty(), wrong);
   const auto missing = backend_missing(o.backend);
-  clipx::expect(missing.empty(), [&] { return clipx::cat("--backend ", o.backend, ": ", missing); });
+  clipx::expect(missing.empty(), clipx::error_kind::device, [&] { return clipx::cat("--backend ", o.backend, ": ", missing); });
   return *find(o.backend);
 }
 }  // namespace

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "common.hpp"
+#include "flags.hpp"
 
 namespace cli {
 namespace {
@@ -105,7 +106,7 @@ task make_task(const options& o, const clipx::checkpoint& source) {
   clipx::for_each_image_batch(
       clipx::image_paths(o.images), {.preprocess = source.pixels(), .batch_size = 1, .threads = 1, .loops = image_loops()},
       [&](const clipx::image_batch& batch) { given.insert(given.end(), batch.rgb.begin(), batch.rgb.end()); },
-      [](std::size_t, const std::string&, const std::string& message) { clipx::fail(message); });
+      [](std::size_t, const std::string&, const clipx::error& why) { throw why; });
   for (std::size_t i = 0; i < t.rgb.size(); ++i) t.rgb[i] = given[i % given.size()];
   return t;
 }
@@ -153,10 +154,10 @@ class process {
  public:
   process(const options& o, const task& t, const std::string& arm, const std::vector<std::unique_ptr<process>>& others) {
     int ends[2];
-    clipx::expect(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "bench: no pair of sockets can be made");
+    clipx::expect(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, clipx::error_kind::io, "bench: no pair of sockets can be made");
     std::fflush(nullptr);
     id_ = ::fork();
-    clipx::expect(id_ >= 0, "bench: no process can be started");
+    clipx::expect(id_ >= 0, clipx::error_kind::io, "bench: no process can be started");
     if (id_ == 0) {
       ::close(ends[0]);
       for (auto& p : others) {  // or they would never see their end
@@ -234,7 +235,7 @@ struct arm {
     if (!runs()) return {};
     try {
       return at->ask(request);
-    } catch (const std::exception& e) { failed = e.what(); }
+    } catch (const std::exception& e) { failed = with_flags(e.what()); }
     return {};
   }
 };

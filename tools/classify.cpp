@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "common.hpp"
+#include "flags.hpp"
 
 namespace cli {
 namespace {
@@ -64,8 +65,8 @@ int classify(const options& o) {
           print(o, batch.names[i], model.rank(scores, static_cast<clipx::dim>(i)), set.classes);
         std::fflush(stdout);
       },
-      [&](std::size_t, const std::string&, const std::string& message) {
-        std::fprintf(stderr, "clipx: %s\n", message.c_str());
+      [&](std::size_t, const std::string&, const clipx::error& why) {
+        complain(why.what());
         all = false;
       });
   return all ? 0 : 1;

@@ -76,7 +76,8 @@ std::string find_model(const std::string& given) {
   const fs::path here = fs::read_symlink("/proc/self/exe", none).parent_path();
   for (const char* place : {"models/default", "../share/clipx/models/default", "../../models/default", "../../../models/default"})
     if (fs::exists(here / place / "open_clip_config.json", none)) return (here / place).lexically_normal().string();
-  clipx::fail(clipx::cat("no model: give --model or set CLIPX_MODEL; the default model was not found near ", here.string()));
+  clipx::fail(clipx::error_kind::not_found,
+              clipx::cat("no model: give --model or set CLIPX_MODEL; the default model was not found near ", here.string()));
 }
 
 clipx::checkpoint model_options::open() const { return clipx::checkpoint::open(find_model(path), checkpoint); }

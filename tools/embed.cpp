@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common.hpp"
+#include "flags.hpp"
 
 namespace cli {
 namespace {
@@ -43,8 +44,8 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
         count += static_cast<clipx::dim>(batch.names.size());
         bar.advance(batch.names.size());
       },
-      [&](std::size_t, const std::string& name, const std::string& message) {
-        std::fprintf(stderr, "clipx: %s\n", message.c_str());
+      [&](std::size_t, const std::string& name, const clipx::error& why) {
+        complain(why.what());
         failed += name + "\n";
       });
   shape.insert(shape.begin(), count);
@@ -62,7 +63,7 @@ int embed(const options& o) {
   if (!o.texts.empty()) return write_texts(o);
   auto model = o.model.load();
   clipx::expect(
-      model.source().config().text.pool != clipx::text_pool::none,
+      model.source().config().text.pool != clipx::text_pool::none, clipx::error_kind::unsupported,
       "embed: expected a model with embeddings in one space, got a Visual N-Grams model, which has probabilities of n-grams: "
       "classify and eval take it");
   return write_rows(o, model.source().pixels(), {model.source().config().embed_dim},

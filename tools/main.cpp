@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "common.hpp"
+#include "flags.hpp"
 
 namespace {
 /// An answer that did not arrive (a full disk, a closed pipe) is no success.
@@ -25,8 +26,9 @@ int main(int argc, char** argv) {
       "  clipx embed --images images/ --out images.npy\n"
       "  clipx inspect path/to/model\n"
       "See clipx VERB --help for more. Exit codes: 0 success, 1 bad input, 2 bad usage.");
-  app.failure_message(
-      [](const std::string& verb, const std::string& wrong) { return verb + ": " + wrong + "\nSee " + verb + " --help.\n"; });
+  app.failure_message([](const std::string& verb, const std::string& wrong) {
+    return verb + ": " + cli::with_flags(wrong) + "\nSee " + verb + " --help.\n";
+  });
   app.require_subcommand(0, 1);
   bool version = false, verbose = false;
   app.add_flag("--version", version, "print the version; with -v also backends and decoders");
@@ -55,6 +57,6 @@ int main(int argc, char** argv) {
     return e.kind() == clipx::error_kind::cancelled ? 130 : 1;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size takes less\n");
-  } catch (const std::exception& e) { std::fprintf(stderr, "clipx: %s\n", e.what()); }
+  } catch (const std::exception& e) { cli::complain(e.what()); }
   return 1;
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "flags.hpp"
 #include "stop.hpp"
 
 namespace cli {
@@ -66,7 +67,7 @@ untrained open_model(const train_options& o) {
   });
   auto text = fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, config.text)
                                              : clipx::tokenizer::from_merges(tokens, config.text);
-  clipx::expect(text.vocab_size() == config.model.text.vocab_size, [&] {
+  clipx::expect(text.vocab_size() == config.model.text.vocab_size, clipx::error_kind::mismatch, [&] {
     return cat(tokens, ": expected a vocabulary of ", config.model.text.vocab_size, " ids, as the model has, got ",
                text.vocab_size());
   });
@@ -176,7 +177,7 @@ class train_observer final : public clipx::run_observer {
       return std::string(note);
     });
   }
-  void warning(const std::string& message) override { std::fprintf(stderr, "clipx: %s\n", message.c_str()); }
+  void warning(const std::string& message) override { complain(message); }
   std::vector<clipx::metric> look(clipx::any_model& model) override {
     const auto m = zero_shot_on(model, o_.model, o_.zeroshot_data, o_.classes, o_.templates).metrics;
     return {{"zeroshot_top1", m.acc1}, {"zeroshot_top5", m.acc5}, {"zeroshot_mean_per_class", m.mean_per_class_recall}};
@@ -190,7 +191,7 @@ class train_observer final : public clipx::run_observer {
 int report(const clipx::run_result& r, dim parameters) {
   if (r.data.skipped > 0) {
     std::fprintf(stderr, "clipx: %llu samples could not be used:\n", static_cast<unsigned long long>(r.data.skipped));
-    for (auto& why : r.data.first_skipped) std::fprintf(stderr, "  %s\n", why.c_str());
+    for (auto& why : r.data.first_skipped) std::fprintf(stderr, "  %s\n", with_flags(why).c_str());
   }
   if (!r.stopped) {
     std::printf("%td steps, %td parameters: %s\n", r.steps, parameters, r.model.c_str());

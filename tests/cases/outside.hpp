@@ -76,8 +76,8 @@ struct flat_image {
     while (v.image_size * v.image_size < pixels) ++v.image_size;
     return v;
   }
-  static void check(const config& v, std::vector<std::string>& issues) {
-    if (v.image_size > 64) issues.push_back("flat image: at most 64 pixels a side");
+  static void check(const config& v, clipx::issue_list& issues) {
+    if (v.image_size > 64) issues.add("flat image: at most 64 pixels a side");
   }
   static clipx::key_source source_of(std::string_view name, clipx::layout) { return {{clipx::cat("visual.", name)}}; }
   static clipx::initial_values initial(std::string_view name, const clipx::shape& s, const config&) {

@@ -84,6 +84,9 @@ lines=$(cat include/clipx/model/*.hpp include/clipx/ops/*.hpp | wc -l)
 grep -rnE '\b(std::(cout|cerr|abort|exit|terminate)|printf|fprintf|puts|abort|exit)\b *[(<;]' include backends | grep -vE ':[0-9]+: *//' |
   say "the library never prints, exits or aborts"
 
+# Messages of the library name its own options; tools/flags.hpp has the program's flags for them.
+grep -rnoE '"([^"\\]|\\.)*"' include backends | grep -E ':"[^"]*--[a-z]' | say "a flag of the program in a message of the library"
+
 # bench/ and tools/ stand on the library, and not on each other, but for the door to CLI11, which no other unit includes.
 grep -nE '# *include.*(\.\./|bench/|tools/)' bench/*.[ch]pp tools/*.[ch]pp | say "bench/ and tools/ include the library and their own files"
 grep -hoE '^ *# *include *"[^"]*"' bench/*.[ch]pp | sed 's/.*"\(.*\)"/\1/' | sort -u | while read -r own; do

@@ -135,7 +135,8 @@ TEST_CASE("encode_images: files, bytes, images and frames mixed, in batches, wit
       REQUIRE(got.failed.size() == 3);
       CHECK(got.failed[0].index == 2);
       CHECK(got.failed[1].name == "no image");
-      CHECK_THAT(got.failed[2].reason, Contains("none.png") && Contains("No such file"));
+      CHECK_THAT(std::string(got.failed[2].reason.what()), Contains("none.png") && Contains("No such file"));
+      CHECK(got.failed[2].reason.kind() == error_kind::not_found);
       CHECK(watch.told.front() == recorder::call{"images", 0, 8});
       CHECK(watch.told.back() == recorder::call{"images", 8, 8});
     }

@@ -101,9 +101,10 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     CHECK(open.pixels().size == 32);
     CHECK(open.config().name == "bare");
     CHECK(tiny::read(open) == tiny::weights(c.model));
-    CHECK_THAT(unclear(), Contains("--activation") && Contains("--head-width") && Contains(file));
+    CHECK_THAT(unclear(),
+               Contains("checkpoint_options::activation") && Contains("checkpoint_options::head_width") && Contains(file));
     CHECK_THAT(refusal(file, {"", "tanh_gelu", 32, -1}), Contains("tanh_gelu") && Contains("quick_gelu and gelu"));
-    CHECK_THAT(message([&] { open.text(); }), Contains("--tokenizer"));
+    CHECK_THAT(message([&] { open.text(); }), Contains("checkpoint_options::tokenizer"));
     write_file(dir / "merges", tiny::merges);
     checkpoint_options with = said;
     with.tokenizer = dir / "merges";
@@ -121,7 +122,7 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     const auto c = tiny::resnet();
     tiny::write_weights(file, c.model);
     CHECK(same_sizes(checkpoint::open(file, {"", "quick_gelu", 0, -1}).config(), c.model));
-    CHECK_THAT(unclear(), Contains("--activation") && !Contains("--head-width"));
+    CHECK_THAT(unclear(), Contains("checkpoint_options::activation") && !Contains("checkpoint_options::head_width"));
   }
   SECTION("a text tower whose heads no rule gives") {
     auto c = tiny::vit();
@@ -269,11 +270,11 @@ TEST_CASE("checkpoint: questions that an option settles") {
   const auto m = dir / "m";
   SECTION("the activation, in Hugging Face's config") {
     copy_with("hf_eos", m, "config.json", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"gelu_new\"");
-    CHECK_THAT(refusal(m), Contains("gelu_new") && Contains("--activation"));
+    CHECK_THAT(refusal(m), Contains("gelu_new") && Contains("checkpoint_options::activation"));
     CHECK(checkpoint::open(m, {"", "gelu", 0, -1}).config().act == activation::gelu);
-    CHECK_THAT(refusal(m, {"", "swish", 0, -1}), Contains("--activation: activation swish is not supported"));
+    CHECK_THAT(refusal(m, {"", "swish", 0, -1}), Contains("checkpoint_options::activation: activation swish is not supported"));
     copy_with("hf_eos", m, "config.json", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"quick_gelu\"");
-    CHECK_THAT(refusal(m), Contains("disagree on hidden_act") && Contains("--activation"));
+    CHECK_THAT(refusal(m), Contains("disagree on hidden_act") && Contains("checkpoint_options::activation"));
     CHECK(checkpoint::open(m, {"", "quick_gelu", 0, -1}).config().act == activation::quick_gelu);
   }
   SECTION("the activation, in open_clip's") {
@@ -284,19 +285,21 @@ TEST_CASE("checkpoint: questions that an option settles") {
   }
   SECTION("the head width") {
     copy_with("vit_quick_gelu", m, "open_clip_config.json", "\"head_width\": 16", "\"head_width\": 64");
-    CHECK_THAT(refusal(m), Contains("width 32 does not divide into 0 heads") && Contains("--head-width"));
+    CHECK_THAT(refusal(m), Contains("width 32 does not divide into 0 heads") && Contains("checkpoint_options::head_width"));
     CHECK(checkpoint::open(m, {"", "", 8, -1}).config().vision.as<vit_config>().heads == 4);
-    CHECK_THAT(refusal(m, {"", "", 24, -1}), Contains("--head-width") && Contains("24"));  // 32 / 24 would be one head
-    CHECK_THAT(refusal(m, {"", "", -8, -1}), Contains("--head-width"));
-    CHECK_THAT(refusal(golden + "models/hf_eos", {"", "", 24, -1}), Contains("--head-width"));
-    CHECK_THAT(refusal(golden + "models/resnet", {"", "", 24, -1}), Contains("--head-width"));
+    CHECK_THAT(refusal(m, {"", "", 24, -1}),
+               Contains("checkpoint_options::head_width") && Contains("24"));  // 32 / 24 would be one head
+    CHECK_THAT(refusal(m, {"", "", -8, -1}), Contains("checkpoint_options::head_width"));
+    CHECK_THAT(refusal(golden + "models/hf_eos", {"", "", 24, -1}), Contains("checkpoint_options::head_width"));
+    CHECK_THAT(refusal(golden + "models/resnet", {"", "", 24, -1}), Contains("checkpoint_options::head_width"));
   }
   SECTION("the rule for the end of a text") {
     auto c = tiny::vit();
     c.model.text.pool = text_pool::eos;
     c.model.text.eos_id = 7;
     tiny::write_folder(m, c);
-    CHECK_THAT(message([&] { checkpoint::open(m).text(); }), Contains("token 7") && Contains("521") && Contains("--eos-id"));
+    CHECK_THAT(message([&] { checkpoint::open(m).text(); }),
+               Contains("token 7") && Contains("521") && Contains("checkpoint_options::eos_id"));
     const auto settled = checkpoint::open(m, {"", "", 0, 521});
     CHECK(settled.text().eot() == 521);
     CHECK(settled.config().text.eos_id == 521);
@@ -307,14 +310,15 @@ TEST_CASE("checkpoint: questions that an option settles") {
     tiny::write_folder(m, c);
     write_file(m + "/vocab.json", R"({"a":0,"a</w>":1,"b":2,"b</w>":3,"<start_of_text>":4,"<end_of_text>":5,"c":6})");
     write_file(m + "/merges.txt", "#version: 0.2\n");
-    CHECK_THAT(message([&] { checkpoint::open(m).text(); }), Contains("largest id") && Contains("--eos-id"));
+    CHECK_THAT(message([&] { checkpoint::open(m).text(); }), Contains("largest id") && Contains("checkpoint_options::eos_id"));
     CHECK(checkpoint::open(m, {"", "", 0, 5}).text().eot() == 5);
   }
   SECTION("a tokenizer larger than the model") {
     auto c = tiny::vit();
     c.model.text.vocab_size = 100;
     tiny::write_folder(m, c);
-    CHECK_THAT(message([&] { checkpoint::open(m).text(); }), Contains("522 tokens") && Contains("100") && Contains("--tokenizer"));
+    CHECK_THAT(message([&] { checkpoint::open(m).text(); }),
+               Contains("522 tokens") && Contains("100") && Contains("checkpoint_options::tokenizer"));
   }
   SECTION("what clipx does not compute is named, all of it at once") {
     copy_with("vit_quick_gelu", m, "open_clip_config.json", "\"head_width\": 16",
@@ -429,10 +433,12 @@ TEST_CASE("checkpoint: what is written reads back") {
     resnet.write(dir / "r", layout::open_clip, "f32");
     CHECK(tiny::read(checkpoint::open(dir / "r")) == tiny::read(resnet));
     tiny::write_folder(dir / "tr", tiny::resnet());
-    CHECK_THAT(message([&] { checkpoint::open(dir / "tr").write(dir / "rh", layout::hf, "f32"); }), Contains("--layout open_clip"));
+    CHECK_THAT(message([&] { checkpoint::open(dir / "tr").write(dir / "rh", layout::hf, "f32"); }),
+               Contains("write layout::open_clip"));
     CHECK_FALSE(fs::exists(dir / "rh"));
     CHECK_THAT(message([&] { m.write(dir / "x", layout::hf, "f8"); }), Contains("f32, f16 or bf16, got f8"));
-    CHECK_THAT(message([&] { m.write(dir / "m", layout::open_clip, "f16"); }), Contains("--out names another folder"));
+    CHECK_THAT(message([&] { m.write(dir / "m", layout::open_clip, "f16"); }),
+               Contains("checkpoint::write(folder) names another folder"));
     write_file(dir / "file", "x");
     CHECK_THAT(message([&] { m.write(dir / "file", layout::open_clip, "f32"); }), Contains("cannot be made a folder"));
   }

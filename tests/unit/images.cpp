@@ -44,8 +44,8 @@ struct record {
     };
   }
   auto failed() {
-    return [this](std::size_t index, const std::string& name, const std::string& why) {
-      CHECK(why.find(name) != std::string::npos);
+    return [this](std::size_t index, const std::string& name, const error& why) {
+      CHECK_THAT(why.what(), Contains(name));
       events.push_back(cat("failed ", index, ":", name));
     };
   }
@@ -121,7 +121,7 @@ TEST_CASE("image batches: errors of the caller's functions go on; a batch has at
               files, small(1), [](const image_batch&) { fail("full"); }, ignore);
         }) == "full");
   CHECK(message([&] {
-          for_each_image_batch(files, small(), ignore, [](std::size_t, const std::string&, const std::string&) { fail("strict"); });
+          for_each_image_batch(files, small(), ignore, [](std::size_t, const std::string&, const error&) { fail("strict"); });
         }) == "strict");
   CHECK_THAT(message([&] { for_each_image_batch(files, small(0), ignore, ignore); }), Contains("at least 1"));
 }

@@ -33,7 +33,7 @@ class eigen_verbs : public eigen_transfer<T>,
 inline void* zeroed(dim bytes) {
   const std::size_t n = (static_cast<std::size_t>(bytes > 0 ? bytes : 1) + 255) / 256 * 256;
   void* p = std::aligned_alloc(256, n);
-  expect(p != nullptr, [&] { return cat("eigen: out of memory for ", bytes, " bytes"); });
+  expect(p != nullptr, error_kind::out_of_memory, [&] { return cat("eigen: out of memory for ", bytes, " bytes"); });
   return std::memset(p, 0, n);
 }
 

@@ -51,7 +51,7 @@ struct tower_reader {
   shared_choices shared = {};  // Hugging Face's layout: received from the tower
 };
 
-/// Shapes of a bare file, from which sizes are inferred (spec 7.3). Problems go to the list of issues.
+/// Shapes of a bare file, from which sizes are inferred (spec 7.3).
 class shape_reader {
  public:
   virtual ~shape_reader() = default;
@@ -62,7 +62,8 @@ class shape_reader {
   dim count(const std::string& prefix, const std::string& suffix) const;
   /// The side of a square grid with one more row than it has cells.
   static dim side(dim rows);
-  virtual void issue(const std::string& what) = 0;
+  /// Where problems go.
+  virtual issue_list& issues() = 0;
   config_answers answers;
 };
 
@@ -104,7 +105,7 @@ class architecture {
   virtual std::string_view telltale() const = 0;
   virtual void infer(shape_reader& r, clip_config& c) const = 0;
   /// Sizes that no model can have.
-  virtual void check(const clip_config& c, std::vector<std::string>& issues) const = 0;
+  virtual void check(const clip_config& c, issue_list& issues) const = 0;
 
   // Parameters, by our names (open_clip's).
   virtual named_shapes shapes(const clip_config& c) const = 0;
@@ -144,7 +145,7 @@ class architecture_of final : public architecture {
     text::infer(r, c);
     c.vision = Arch::infer(r);
   }
-  void check(const clip_config& c, std::vector<std::string>& issues) const override {
+  void check(const clip_config& c, issue_list& issues) const override {
     Arch::check(part(c), issues);
     text::check(c, issues);
   }

@@ -72,14 +72,15 @@ CLIPX_INLINE void causal_text::infer(shape_reader& r, clip_config& c) {
   t.heads = t.width / 64;
   t.mlp_width = 4 * t.width;
   t.layers = r.count("transformer.resblocks.", ".attn.in_proj_weight");
-  if (t.width % 64) r.issue(cat("the text tower's width, ", t.width, ", is no multiple of 64: its heads need a config file"));
+  if (t.width % 64)
+    r.issues().add(cat("the text tower's width, ", t.width, ", is no multiple of 64: its heads need a config file"));
 }
 
-CLIPX_INLINE void causal_text::check(const clip_config& c, std::vector<std::string>& issues) {
+CLIPX_INLINE void causal_text::check(const clip_config& c, issue_list& issues) {
   const auto& t = c.text;
   if (t.heads < 1 || t.width % t.heads != 0)
-    issues.push_back(cat("text tower: width ", t.width, " does not divide into ", t.heads, " heads"));
-  if (t.mlp_width < 1) issues.push_back("text tower: the MLP has no columns");
+    issues.add(cat("text tower: width ", t.width, " does not divide into ", t.heads, " heads"));
+  if (t.mlp_width < 1) issues.add("text tower: the MLP has no columns");
 }
 
 CLIPX_INLINE key_source causal_text::source_of(std::string_view name, layout keys) {
@@ -94,7 +95,7 @@ CLIPX_INLINE key_source causal_text::source_of(std::string_view name, layout key
   auto found = name.starts_with(detail::text_blocks)
                    ? hf_block_source(name.substr(detail::text_blocks.size()), "text_model.encoder.layers.")
                    : hf_row_source(name, rows);
-  expect(found.has_value(), [&] { return cat("Hugging Face's layout has no place for ", name); });
+  expect(found.has_value(), error_kind::unsupported, [&] { return cat("Hugging Face's layout has no place for ", name); });
   return *found;
 }
 

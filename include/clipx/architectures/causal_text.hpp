@@ -14,7 +14,7 @@ struct causal_text {
   static void write(const clip_config& c, layout keys, field_writer& to);
   /// Sets embed_dim too, which is the width of the text projection.
   static void infer(shape_reader& r, clip_config& c);
-  static void check(const clip_config& c, std::vector<std::string>& issues);
+  static void check(const clip_config& c, issue_list& issues);
   static key_source source_of(std::string_view name, layout keys);
   static initial_values initial(std::string_view name, const shape& s, const clip_config& c);
   static double flops(const clip_config& c, dim tokens);

@@ -32,7 +32,7 @@ CLIPX_INLINE clip_config with_ngrams(clip_config c, const ngrams::config& loss) 
   const bool taken = [&]<class... A>(type_list<A...>) {
     return (detail::take_ngrams(std::type_identity<A>(), c) || ...);
   }(architectures{});
-  expect(taken, [&] {
+  expect(taken, error_kind::unsupported, [&] {
     return cat("no architecture has the image tower of a ", c.vision.policy().name(), " and a dictionary of n-grams");
   });
   c.text = ngram_table::config_of(loss.size());
@@ -55,7 +55,7 @@ CLIPX_INLINE const clip_config& presets::find(std::string_view name) {
     if (c.name == name) return c;
     names += " " + c.name;
   }
-  fail(cat("unknown model '", name, "'; there are:", names));
+  fail(error_kind::not_found, cat("unknown model '", name, "'; there are:", names));
 }
 
 }  // namespace clipx

@@ -45,7 +45,8 @@ CLIPX_INLINE modified_resnet_config modified_resnet::read(tower_reader& r) {
 }
 
 CLIPX_INLINE void modified_resnet::write(const config& v, const clip_config&, layout keys, field_writer& to) {
-  expect(keys == layout::open_clip, "Hugging Face's layout has no ModifiedResNet: write --layout open_clip");
+  expect(keys == layout::open_clip, error_kind::unsupported,
+         "Hugging Face's layout has no ModifiedResNet: write layout::open_clip");
   to.put("image_size", v.image_size);
   to.put("layers", detail::stages_of(v));
   to.put("width", v.width);
@@ -58,18 +59,16 @@ CLIPX_INLINE modified_resnet_config modified_resnet::infer(shape_reader& r) {
   v.width = stem[0];
   v.image_size = 32 * shape_reader::side(grid[0]);
   for (std::size_t s = 0; s < 4; ++s) v.stages[s] = std::max<dim>(1, r.count(cat("visual.layer", s + 1, "."), ".conv1.weight"));
-  std::vector<std::string> issues;
-  v.heads = heads_of(v.channels(), 64, r.answers.head_width, issues);
-  for (auto& issue : issues) r.issue(issue);
+  v.heads = heads_of(v.channels(), 64, r.answers.head_width, r.issues());
   return v;
 }
 
-CLIPX_INLINE void modified_resnet::check(const config& v, std::vector<std::string>& issues) {
+CLIPX_INLINE void modified_resnet::check(const config& v, issue_list& issues) {
   const auto need = [&](bool ok, const std::string& what) {
-    if (!ok) issues.push_back(what);
+    if (!ok) issues.add(what);
   };
   need(v.heads >= 1 && v.channels() % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; --head-width settles it"));
+       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; checkpoint_options::head_width settles it"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
@@ -79,7 +78,8 @@ CLIPX_INLINE void modified_resnet::check(const config& v, std::vector<std::strin
 }
 
 CLIPX_INLINE key_source modified_resnet::source_of(std::string_view name, layout keys) {
-  expect(keys == layout::open_clip, [&] { return cat("Hugging Face's layout has no place for visual.", name); });
+  expect(keys == layout::open_clip, error_kind::unsupported,
+         [&] { return cat("Hugging Face's layout has no place for visual.", name); });
   return {{cat("visual.", name)}};
 }
 

@@ -20,7 +20,7 @@ struct modified_resnet {
   static void write(const config& v, const clip_config& c, layout keys, field_writer& to);
   static constexpr std::string_view telltale = "visual.layer1.0.conv1.weight";
   static config infer(shape_reader& r);
-  static void check(const config& v, std::vector<std::string>& issues);
+  static void check(const config& v, issue_list& issues);
   static key_source source_of(std::string_view name, layout keys);
   static initial_values initial(std::string_view name, const shape& s, const config& v);
   static std::vector<model_fact> facts(const config& v);

@@ -17,11 +17,12 @@ CLIPX_INLINE text_config ngram_table::config_of(dim ngrams) {
 
 CLIPX_INLINE void ngram_table::read(tower_reader& r, text_config& t) {
   t = config_of(r.tower.size("ngrams", 1, (dim{1} << 31) - 2));
-  if (!r.tower.has("ngrams")) r.tower.issue("ngrams is missing: how many there are in the dictionary");
+  if (!r.tower.has("ngrams")) r.tower.issue(error_kind::damaged, "ngrams is missing: how many there are in the dictionary");
 }
 
 CLIPX_INLINE void ngram_table::write(const clip_config& c, layout keys, field_writer& to) {
-  expect(keys == layout::open_clip, "Hugging Face's layout has no Visual N-Grams: write --layout open_clip");
+  expect(keys == layout::open_clip, error_kind::unsupported,
+         "Hugging Face's layout has no Visual N-Grams: write layout::open_clip");
   to.put("ngrams", c.text.vocab_size - 1);
 }
 
@@ -29,23 +30,23 @@ CLIPX_INLINE void ngram_table::infer(shape_reader& r, clip_config& c) {
   const auto table = r.sizes("ngram_embedding", 2);
   c.text = config_of(table[0]);
   c.embed_dim = table[1];
-  r.issue("a Visual N-Grams model needs its folder: open_clip_config.json says how its loss smooths");
+  r.issues().add("a Visual N-Grams model needs its folder: open_clip_config.json says how its loss smooths");
 }
 
-CLIPX_INLINE void ngram_table::check(const clip_config& c, std::vector<std::string>& issues) {
+CLIPX_INLINE void ngram_table::check(const clip_config& c, issue_list& issues) {
   if (c.text.vocab_size < 2 || c.text.pool != text_pool::none)
-    issues.push_back("n-gram embeddings: expected the text side of a dictionary, as ngram_table::config_of() gives it");
+    issues.add("n-gram embeddings: expected the text side of a dictionary, as ngram_table::config_of() gives it");
   if (!c.loss || !c.loss.is<ngrams::config>()) {
-    issues.push_back("n-gram embeddings: expected the n-gram loss");
+    issues.add("n-gram embeddings: expected the n-gram loss");
     return;
   }
   const dim known = c.loss.as<ngrams::config>().size();
   if (known != c.text.vocab_size - 1)
-    issues.push_back(cat("n-gram embeddings: the loss has a dictionary of ", known, " n-grams, the table ", c.text.vocab_size - 1));
+    issues.add(cat("n-gram embeddings: the loss has a dictionary of ", known, " n-grams, the table ", c.text.vocab_size - 1));
 }
 
 CLIPX_INLINE key_source ngram_table::source_of(std::string_view name, layout keys) {
-  expect(keys == layout::open_clip, [&] { return cat("Hugging Face's layout has no place for ", name); });
+  expect(keys == layout::open_clip, error_kind::unsupported, [&] { return cat("Hugging Face's layout has no place for ", name); });
   return {{std::string(name)}};
 }
 

@@ -37,7 +37,7 @@ struct ngram_table {
   /// Errors: Hugging Face's layout has no such model.
   static void write(const clip_config& c, layout keys, field_writer& to);
   static void infer(shape_reader& r, clip_config& c);
-  static void check(const clip_config& c, std::vector<std::string>& issues);
+  static void check(const clip_config& c, issue_list& issues);
   static key_source source_of(std::string_view name, layout keys);
   static initial_values initial(std::string_view name, const shape& s, const clip_config& c);
   static double flops(const clip_config&, dim) { return 0; }

@@ -13,7 +13,7 @@ CLIPX_INLINE void read_hf_transformer(tower_reader& r, const char* where, transf
   s.mlp_width = f.size("intermediate_size", s.mlp_width);
   s.layers = f.size("num_hidden_layers", s.layers, 10000);
   s.heads = f.size("num_attention_heads", s.heads);
-  std::vector<std::string> settled;  // what the file says of its activation does not matter where the caller names one
+  issue_list settled(error_kind::unsupported);  // what the file says of its activation does not matter where the caller names one
   r.shared.act = activation_named(f.text("hidden_act", "quick_gelu"), where, r.answers.activation.empty() ? f.issues() : settled);
   r.shared.norm_eps = f.number("layer_norm_eps", 1e-5);
 }
@@ -55,10 +55,20 @@ CLIPX_INLINE std::optional<key_source> hf_row_source(std::string_view name, std:
   return {};
 }
 
-CLIPX_INLINE activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues) {
+CLIPX_INLINE activation activation_named(const std::string& name, const char* where, issue_list& issues) {
   if (name == "quick_gelu") return activation::quick_gelu;
   if (name != "gelu")
-    issues.push_back(cat(where, ": activation ", name, " is not supported, only quick_gelu and gelu; --activation settles it"));
+    issues.add(error_kind::unsupported,
+               cat(where, ": activation ", name,
+                   " is not supported, only quick_gelu and gelu; checkpoint_options::activation settles it"));
+  return activation::gelu;
+}
+CLIPX_INLINE activation answered_activation(const config_answers& answers, issue_list& issues) {
+  const auto& name = answers.activation;
+  if (name == "quick_gelu") return activation::quick_gelu;
+  if (name != "gelu")
+    issues.add(error_kind::invalid_argument,
+               cat("checkpoint_options::activation: activation ", name, " is not supported, only quick_gelu and gelu"));
   return activation::gelu;
 }
 CLIPX_INLINE const char* name_of(activation f) {
@@ -75,10 +85,11 @@ CLIPX_INLINE void refuse_vision_variants(fields& f) {
           "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
 }
 
-CLIPX_INLINE dim heads_of(dim width, dim stored, dim given, std::vector<std::string>& issues) {
+CLIPX_INLINE dim heads_of(dim width, dim stored, dim given, issue_list& issues) {
   if (given == 0) return width / stored;
   if (given > 0 && width % given == 0) return width / given;
-  issues.push_back(cat("--head-width: ", given, " does not divide the image tower's width, ", width));
+  issues.add(error_kind::mismatch,
+             cat("checkpoint_options::head_width: ", given, " does not divide the image tower's width, ", width));
   return 1;
 }
 

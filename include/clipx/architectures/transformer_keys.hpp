@@ -25,14 +25,16 @@ struct key_row {
 std::optional<key_source> hf_row_source(std::string_view name, std::span<const key_row> rows);
 
 /// The activation of that name; an issue where clipx has none.
-activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues);
+activation activation_named(const std::string& name, const char* where, issue_list& issues);
+/// The activation that the caller names; an issue likewise.
+activation answered_activation(const config_answers& answers, issue_list& issues);
 const char* name_of(activation f);
 
 /// Fields of open_clip's vision_cfg that change what a tower computes in ways that clipx does not know; the rest change nothing.
 void refuse_vision_variants(fields& f);
 
 /// Heads of an image tower: by the caller's head width, which must divide the width, else by the stored one, rounded down.
-dim heads_of(dim width, dim stored, dim given, std::vector<std::string>& issues);
+dim heads_of(dim width, dim stored, dim given, issue_list& issues);
 
 /// PyTorch's default for linear and convolution: uniform within 1 / sqrt(fan in).
 initial_values fan_in(dim n);

@@ -92,25 +92,24 @@ CLIPX_INLINE vit_config vit::infer(shape_reader& r) {
                     : 4 * v.width;
   v.heads = 0;
   if (r.answers.head_width) {
-    std::vector<std::string> issues;
-    v.heads = heads_of(v.width, 0, r.answers.head_width, issues);
-    for (auto& issue : issues) r.issue(issue);
+    v.heads = heads_of(v.width, 0, r.answers.head_width, r.issues());
     return v;
   }
   for (auto& p : presets())
     if (const auto& known = p.vision.as<vit_config>(); known.width == v.width && known.layers == v.layers) v.heads = known.heads;
   if (v.heads > 0) return v;
-  r.issue(cat("the heads of an image tower of width ", v.width, " cannot be seen from shapes: give --head-width"));
+  r.issues().add(error_kind::invalid_argument, cat("the heads of an image tower of width ", v.width,
+                                                   " cannot be seen from shapes: give checkpoint_options::head_width"));
   v.heads = 1;
   return v;
 }
 
-CLIPX_INLINE void vit::check(const config& v, std::vector<std::string>& issues) {
+CLIPX_INLINE void vit::check(const config& v, issue_list& issues) {
   const auto need = [&](bool ok, const std::string& what) {
-    if (!ok) issues.push_back(what);
+    if (!ok) issues.add(what);
   };
   need(v.heads >= 1 && v.width % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; --head-width settles it"));
+       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; checkpoint_options::head_width settles it"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
@@ -131,7 +130,7 @@ CLIPX_INLINE key_source vit::source_of(std::string_view name, layout keys) {
   auto found = name.starts_with(detail::vision_blocks)
                    ? hf_block_source(name.substr(detail::vision_blocks.size()), "vision_model.encoder.layers.")
                    : hf_row_source(name, rows);
-  expect(found.has_value(), [&] { return cat("Hugging Face's layout has no place for visual.", name); });
+  expect(found.has_value(), error_kind::unsupported, [&] { return cat("Hugging Face's layout has no place for visual.", name); });
   return *found;
 }
 

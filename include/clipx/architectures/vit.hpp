@@ -20,7 +20,7 @@ struct vit {
   /// Sizes from the shapes of a bare file that has a tensor named `telltale`, which no other architecture has.
   static constexpr std::string_view telltale = "visual.proj";
   static config infer(shape_reader& r);
-  static void check(const config& v, std::vector<std::string>& issues);
+  static void check(const config& v, issue_list& issues);
   /// Where a layout holds a parameter; names are without "visual.".
   static key_source source_of(std::string_view name, layout keys);
   static initial_values initial(std::string_view name, const shape& s, const config& v);

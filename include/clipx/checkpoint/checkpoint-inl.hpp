@@ -74,7 +74,7 @@ CLIPX_INLINE void weight_source::read(std::span<float> out) const {
 
 CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::pair<std::string, shape>> wanted) const {
   std::vector<weight_source> out;
-  std::vector<std::string> issues;
+  issue_list issues(error_kind::mismatch);
   std::set<const tensor_info*> used;
   for (auto& [name, want] : wanted) {
     const auto source = source_of(config(), name, config_.keys);
@@ -87,7 +87,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
       const auto* t = file_->find(part);
       if (!t && !source.other_prefix.empty()) t = file_->find(cat(source.other_prefix, part));
       if (!t) {
-        issues.push_back(cat("missing: ", part, " ", want.text()));
+        issues.add(cat("missing: ", part, " ", want.text()));
         continue;
       }
       used.insert(t);
@@ -97,21 +97,16 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
       const bool scalar = want.sizes.empty() && t->count() == 1;
       const bool resized = detail::can_resize(source.positions, t->shape, expected);
       if (t->shape != expected && !scalar && !resized)
-        issues.push_back(cat("shape: ", part, ": expected ", detail::text_of(expected), ", got ", detail::text_of(t->shape)));
+        issues.add(cat("shape: ", part, ": expected ", detail::text_of(expected), ", got ", detail::text_of(t->shape)));
       if (t->type != dtype::f32 && t->type != dtype::f16 && t->type != dtype::bf16 && t->type != dtype::f64)
-        issues.push_back(cat("type: ", part, ": expected F32, F16, BF16 or F64, got ", name_of(t->type)));
+        issues.add(cat("type: ", part, ": expected F32, F16, BF16 or F64, got ", name_of(t->type)));
       w.parts_.push_back(t);
     }
     out.push_back(std::move(w));
   }
   for (auto& t : file_->tensors())
-    if (!used.contains(&t) && !is_ignored_key(t.name)) issues.push_back(cat("extra: ", t.name, " ", detail::text_of(t.shape)));
-  if (issues.size() > 24) {
-    issues.resize(24);
-    issues.push_back("... and more");
-  }
-  if (!issues.empty()) issues.push_back("the tensors do not fit the configuration");
-  throw_issues(file_->path(), issues);
+    if (!used.contains(&t) && !is_ignored_key(t.name)) issues.add(cat("extra: ", t.name, " ", detail::text_of(t.shape)));
+  issues.raise(cat(file_->path(), ": the tensors do not fit the configuration"), 24);
   return out;
 }
 
@@ -126,24 +121,23 @@ struct checkpoint::lazy_tokenizer {
 CLIPX_INLINE const tokenizer& checkpoint::text() const {
   std::call_once(tokenizer_->once, [&] {
     auto t = tokenizer_->make();
-    std::vector<std::string> issues;
+    issue_list issues(error_kind::mismatch);
     const auto& c = config_.model.text;
     if ((c.pool == text_pool::none) != (t.ngrams() != nullptr))
-      issues.push_back(t.ngrams()
-                           ? "the tokenizer is a dictionary of n-grams, the model has a text tower"
-                           : "the model is Visual N-Grams, whose folder holds its dictionary, ngrams.tsv; the tokenizer is none");
+      issues.add(t.ngrams() ? "the tokenizer is a dictionary of n-grams, the model has a text tower"
+                            : "the model is Visual N-Grams, whose folder holds its dictionary, ngrams.tsv; the tokenizer is none");
     else if (t.ngrams() && t.vocab_size() != c.vocab_size)
-      issues.push_back(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
+      issues.add(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
     if (t.vocab_size() > c.vocab_size)
-      issues.push_back(
-          cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size, "; --tokenizer names another"));
+      issues.add(cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size,
+                     "; checkpoint_options::tokenizer names another"));
     if (c.pool == text_pool::eos && c.eos_id != t.eot())
-      issues.push_back(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),
-                           ": every text would have the same embedding; --eos-id settles it"));
+      issues.add(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),
+                     ": every text would have the same embedding; checkpoint_options::eos_id settles it"));
     if (c.pool == text_pool::argmax && t.eot() != t.vocab_size() - 1)
-      issues.push_back(cat("the config pools the largest id, and the tokenizer's end token ", t.eot(),
-                           " is not the largest of its ", t.vocab_size(), "; --eos-id settles it"));
-    throw_issues(path_, issues);
+      issues.add(cat("the config pools the largest id, and the tokenizer's end token ", t.eot(), " is not the largest of its ",
+                     t.vocab_size(), "; checkpoint_options::eos_id settles it"));
+    issues.raise(path_);
     tokenizer_->value = std::move(t);
   });
   return *tokenizer_->value;
@@ -153,20 +147,20 @@ namespace detail {
 /// Shapes of a bare file, for architectures to infer sizes from.
 class file_shapes final : public shape_reader {
  public:
-  file_shapes(const safetensors& file, std::vector<std::string>& issues) : file_(file), issues_(issues) {}
+  file_shapes(const safetensors& file, issue_list& issues) : file_(file), issues_(issues) {}
   bool has(const std::string& name) const override { return file_.find(name) != nullptr; }
   std::vector<dim> sizes(const std::string& name, std::size_t rank) override {
     const auto* t = file_.find(name);
     const auto sensible = [](dim d) { return d > 0 && d < (dim{1} << 24); };
     if (t && t->shape.size() == rank && std::all_of(t->shape.begin(), t->shape.end(), sensible)) return t->shape;
-    issue(t ? cat(name, ": has the shape ", text_of(t->shape)) : cat(name, " is missing"));
+    issues_.add(t ? cat(name, ": has the shape ", text_of(t->shape)) : cat(name, " is missing"));
     return std::vector<dim>(rank, 1);
   }
-  void issue(const std::string& what) override { issues_.push_back(what); }
+  issue_list& issues() override { return issues_; }
 
  private:
   const safetensors& file_;
-  std::vector<std::string>& issues_;
+  issue_list& issues_;
 };
 }  // namespace detail
 
@@ -174,8 +168,9 @@ class file_shapes final : public shape_reader {
 CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   auto& c = config_.model;
   const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");
-  expect(!hf, [&] { return cat(path_, ": these are Hugging Face's names; open the folder with config.json, not the file alone"); });
-  std::vector<std::string> issues;
+  expect(!hf, error_kind::unsupported,
+         [&] { return cat(path_, ": these are Hugging Face's names; open the folder with config.json, not the file alone"); });
+  issue_list issues(error_kind::unsupported);
   detail::file_shapes shapes(*file_, issues);
   shapes.answers = {o.activation, o.head_width};
   const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
@@ -187,15 +182,16 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     std::string names;
     for (auto* known : known_architectures())
       names += cat(names.empty() ? "" : " or ", known->telltale(), " (", known->name(), ")");
-    issues.push_back(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
+    issues.add(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
   }
   if (o.activation.empty())
-    issues.push_back(
-        "the activation cannot be seen from shapes: give --activation quick_gelu (OpenAI's weights) or gelu (most of open_clip's)");
-  else c.act = activation_named(o.activation, "--activation", issues);
+    issues.add(error_kind::invalid_argument,
+               "the activation cannot be seen from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights) or "
+               "gelu (most of open_clip's)");
+  else c.act = answered_activation(shapes.answers, issues);
   config_.keys = layout::open_clip;
   config_.text = tokenizer_options::open_clip();
-  throw_issues(path_, issues);
+  issues.raise(path_);
   detail::finish_config(config_, path_, issues);
 }
 
@@ -209,7 +205,8 @@ inline std::shared_ptr<safetensors> open_weights(const file_set& files, const st
     list += cat(list.empty() ? "" : ", ", n);
   }
   const bool pickle = files.has("pytorch_model.bin") || files.has("open_clip_pytorch_model.bin") || files.has("open_clip_model.pt");
-  fail(cat(path, ": no weights: expected one of ", list,
+  fail(pickle ? error_kind::unsupported : error_kind::not_found,
+       cat(path, ": no weights: expected one of ", list,
            pickle ? "; its PyTorch file can hold code and is not read: save it again as safetensors" : ""));
 }
 
@@ -229,7 +226,7 @@ inline std::pair<checkpoint_config, std::shared_ptr<safetensors>> open_model(con
     auto config = read_hf_config(files.text(hf), pixels, files.path(hf), answers, o.policies);
     return {std::move(config), open_weights(files, path, {"model.safetensors", "model.safetensors.index.json"})};
   }
-  fail(cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"));
+  fail(error_kind::not_found, cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"));
 }
 
 /// What a folder is called, however its path is written.
@@ -257,8 +254,8 @@ inline tokenizer open_tokenizer(const std::string& given, const file_set* files,
     if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
     return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
   }
-  expect(files != nullptr,
-         [&] { return cat(path, ": came without a tokenizer; --tokenizer names a merges file, tokenizer.json or folder"); });
+  expect(files != nullptr, error_kind::not_found,
+         [&] { return cat(path, ": came without a tokenizer; checkpoint_options::tokenizer names a merges file, tokenizer.json or folder"); });
   return tokenizer::from_files(*files, options);
 }
 }  // namespace detail
@@ -266,12 +263,13 @@ inline tokenizer open_tokenizer(const std::string& given, const file_set* files,
 CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoint_options& o) {
   namespace fs = std::filesystem;
   std::error_code none;
-  expect(fs::exists(path, none), [&] { return cat(path, ": no such file or folder"); });
+  const bool there = fs::exists(path, none);
+  expect(there, system_error_kind(none.value()), [&] { return cat(path, ": ", none ? none.message() : "no such file or folder"); });
   checkpoint out;
   out.path_ = path;
   if (!fs::is_directory(path, none)) {
     if (path.ends_with(".json") && !path.ends_with(".index.json"))
-      fail(cat(path, ": expected a model's folder or a .safetensors file, got a JSON file"));
+      fail(error_kind::unsupported, cat(path, ": expected a model's folder or a .safetensors file, got a JSON file"));
     out.file_ = std::make_shared<safetensors>(safetensors::open(path));
     out.infer(o);
     out.name_ = fs::path(path).stem().string();
@@ -304,7 +302,7 @@ CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const c
 /// What the options settle, once the configuration and the weights are there.
 CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
   if (o.eos_id >= 0) {
-    expect(config().text.pool != text_pool::none, [&] { return cat(path_, ": --eos-id: the model has no text tower"); });
+    expect(config().text.pool != text_pool::none, error_kind::mismatch, [&] { return cat(path_, ": checkpoint_options::eos_id: the model has no text tower"); });
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;
   }
@@ -427,7 +425,8 @@ inline bool copy_texts(const file_set& from, const std::filesystem::path& to) {
 CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type, observer& watch) const {
   namespace fs = std::filesystem;
   const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
-  expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
+  expect(type == "f16" || type == "bf16" || type == "f32",
+         [&] { return cat("checkpoint::write(type): expected f32, f16 or bf16, got ", type); });
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
   // What a layout cannot hold is refused before anything is written.
   std::vector<std::pair<std::string, std::string>> texts;
@@ -441,10 +440,10 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   if (config().text.pool == text_pool::none) (void)text();  // errors: a dictionary that is not there
   std::error_code none;
   fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none),
+  expect(fs::is_directory(folder, none), error_kind::io,
          [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   expect(!files_ || !files_->folder_path() || !fs::equivalent(folder, *files_->folder_path(), none),
-         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
+         [&] { return cat(folder, ": is the model that is read; checkpoint::write(folder) names another folder"); });
   const auto shapes = parameter_shapes(config());
   const auto sources = match(shapes);
   const auto plan = detail::plan_tensors(config(), shapes, keys, element);

@@ -52,7 +52,7 @@ inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
     f.issue(cat("resize_mode: ", mode, " is not supported, only shortest, squash and longest"));
   p.resize = mode == "squash" ? resize_mode::squash : mode == "longest" ? resize_mode::longest : resize_mode::shortest;
   const double fill = f.number("fill_color", 0);
-  if (fill < 0 || fill > 255) f.issue("fill_color: expected 0 to 255");
+  if (fill < 0 || fill > 255) f.issue(error_kind::damaged, "fill_color: expected 0 to 255");
   else p.fill = static_cast<std::uint8_t>(fill);
   f.only("mode", "RGB");
   f.skip({"size"});  // open_clip takes the tower's
@@ -60,13 +60,13 @@ inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
 }
 
 /// What follows from the sizes of the model.
-inline void finish_config(checkpoint_config& c, const std::string& name, std::vector<std::string>& issues) {
+inline void finish_config(checkpoint_config& c, const std::string& name, issue_list& issues) {
   if (c.model.vision) {
     c.pixels.size = image_size(c.model);
     c.model.vision.policy().check(c.model, issues);
   }
   c.text.context_length = c.model.text.context_length;
-  throw_issues(name, issues);
+  issues.raise(name);
 }
 }  // namespace detail
 
@@ -79,34 +79,34 @@ CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
 }
 
 CLIPX_INLINE void check_config(const checkpoint_config& c) {
-  std::vector<std::string> issues;
+  issue_list issues(error_kind::mismatch);
   const dim n = image_size(c.model), length = c.model.text.context_length;
-  if (c.pixels.size != n) issues.push_back(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
+  if (c.pixels.size != n) issues.add(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
   if (c.text.context_length != length)
-    issues.push_back(cat("texts are cut to ", c.text.context_length, " tokens, the text tower takes ", length));
+    issues.add(cat("texts are cut to ", c.text.context_length, " tokens, the text tower takes ", length));
   c.model.vision.policy().check(c.model, issues);
-  throw_issues("the configuration does not agree with itself", issues);
+  issues.raise("the configuration does not agree with itself");
 }
 
 CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, const std::string& name, const config_answers& answers,
                                                      const extra_policies& extra) {
   const auto file = detail::parse_config(text, name);
-  std::vector<std::string> issues;
+  issue_list issues(error_kind::unsupported);
   checkpoint_config c;
   const bool wrapped = file.is_object() && file.contains("model_cfg");
   auto f = detail::fields_of(wrapped ? file["model_cfg"] : file, wrapped ? "model_cfg" : "config", issues);
   c.model.embed_dim = f.size("embed_dim", 0);
-  if (!f.has("embed_dim")) f.issue("embed_dim is missing");
+  if (!f.has("embed_dim")) f.issue(error_kind::damaged, "embed_dim is missing");
   c.model.act = f.flag("quick_gelu", false) ? activation::quick_gelu : activation::gelu;
-  if (!answers.activation.empty()) c.model.act = activation_named(answers.activation, "--activation", issues);
+  if (!answers.activation.empty()) c.model.act = answered_activation(answers, issues);
   c.model.loss = detail::read_loss(f, extra);
   f.refuse_true({"nonscalar_logit_scale"});
   f.refuse({"multimodal_cfg"});
   f.skip({"custom_text", "init_logit_scale", "cast_dtype", "output_dict"});
-  if (!f.has("vision_cfg")) f.issue("vision_cfg is missing");
+  if (!f.has("vision_cfg")) f.issue(error_kind::damaged, "vision_cfg is missing");
   auto vision = f.object("vision_cfg", "vision_cfg"), words = f.object("text_cfg", "text_cfg");
   if (const auto* a = detail::find_architecture(layout::open_clip, f, vision, extra)) {
-    if (a->has_text() && !f.has("text_cfg")) f.issue("text_cfg is missing");
+    if (a->has_text() && !f.has("text_cfg")) f.issue(error_kind::damaged, "text_cfg is missing");
     tower_reader of_vision{layout::open_clip, vision, answers}, of_text{layout::open_clip, words, answers};
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
@@ -137,14 +137,14 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
       out = number((*v)["height"]);
       if (std::string_view(key) == "size") p.resize = resize_mode::squash;
     }
-    if (out == 0) f.issue(cat(key, ": expected a side in pixels, got ", v->dump().substr(0, 60)));
+    if (out == 0) f.issue(error_kind::damaged, cat(key, ": expected a side in pixels, got ", v->dump().substr(0, 60)));
     return out;
   };
   p.resize_to = side("size", image_size);
   const dim crop = side("crop_size", image_size);
-  if (crop != image_size) f.issue(cat("crop_size: ", crop, " is not the model's image size, ", image_size));
+  if (crop != image_size) f.issue(error_kind::mismatch, cat("crop_size: ", crop, " is not the model's image size, ", image_size));
   if (p.resize == resize_mode::squash ? p.resize_to != image_size : p.resize_to < image_size)
-    f.issue(cat("size: ", p.resize_to, " does not suit the model's image size, ", image_size));
+    f.issue(error_kind::mismatch, cat("size: ", p.resize_to, " does not suit the model's image size, ", image_size));
   p.mean = f.three("image_mean", p.mean, false);
   p.std = f.three("image_std", p.std, true);
   const auto resample = f.number("resample", 3);
@@ -160,7 +160,7 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
 CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string_view preprocessor, const std::string& name,
                                               const config_answers& answers, const extra_policies& extra) {
   const auto file = detail::parse_config(text, name);
-  std::vector<std::string> issues;
+  issue_list issues(error_kind::unsupported);
   checkpoint_config c;
   c.keys = layout::hf;
   c.pixels.order = pipeline::hf;
@@ -181,10 +181,10 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   const auto &image = of_vision.shared, &text_side = of_text.shared;
   c.model.act = image.act;
   c.model.norm_eps = image.norm_eps;
-  if (!answers.activation.empty()) c.model.act = activation_named(answers.activation, "--activation", issues);
+  if (!answers.activation.empty()) c.model.act = answered_activation(answers, issues);
   else if (image.act != text_side.act)
-    issues.push_back("vision_config and text_config disagree on hidden_act; --activation settles it");
-  if (image.norm_eps != text_side.norm_eps) issues.push_back("vision_config and text_config disagree on layer_norm_eps");
+    issues.add("vision_config and text_config disagree on hidden_act; checkpoint_options::activation settles it");
+  if (image.norm_eps != text_side.norm_eps) issues.add("vision_config and text_config disagree on layer_norm_eps");
   auto pixels = detail::fields_of(
       preprocessor.empty() ? detail::json::object() : detail::parse_config(preprocessor, name + " (preprocessor_config.json)"),
       "preprocessor_config", issues);
@@ -196,7 +196,8 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
 CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
   using detail::json;
   if (c.model.norm_eps != 1e-5)
-    fail(cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
+    fail(error_kind::unsupported,
+         cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
   field_writer model, vision, text;
   const auto& a = c.model.vision.policy();
   a.write_vision(c.model, layout::open_clip, vision);
@@ -222,9 +223,9 @@ CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::s
   a.write_vision(c.model, layout::hf, vision);
   a.write_text(c.model, layout::hf, text);
   if (c.model.loss) c.model.loss.policy().write(c.model, loss);
-  expect(loss.get().object.empty(), [&] {
+  expect(loss.get().object.empty(), error_kind::unsupported, [&] {
     return cat("Hugging Face's layout of CLIP has no place for the ", c.model.loss.policy().name(),
-               " loss: write --layout open_clip");
+               " loss: write layout::open_clip");
   });
   text.put("bos_token_id", dim{sot});
   text.put("pad_token_id", dim{pad});
@@ -243,7 +244,8 @@ CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::s
 
 CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
   using detail::json;
-  expect(c.pixels.resize != resize_mode::longest, "Hugging Face's layout has no resize_mode longest: write --layout open_clip");
+  expect(c.pixels.resize != resize_mode::longest, error_kind::unsupported,
+         "Hugging Face's layout has no resize_mode longest: write layout::open_clip");
   const dim n = c.pixels.size;
   const bool squash = c.pixels.resize == resize_mode::squash;
   json size = squash ? json{{"height", n}, {"width", n}} : json{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};

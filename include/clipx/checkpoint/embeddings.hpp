@@ -35,10 +35,9 @@ void append_unit_rows(step<B>& s, mat<const scalar_t<B>> features, embeddings<ac
 /// Error: the model has no text tower.
 template <class Architecture, backend B>
 void expect_text_tower() {
-  expect(!has_table<typename clip<Architecture, B>::text_type>, [] {
+  expect(!has_table<typename clip<Architecture, B>::text_type>, error_kind::unsupported, [] {
     return cat("a ", Architecture::config::name,
-               " has no embeddings of texts, only probabilities of their n-grams: classify, eval "
-               "zeroshot, eval tagging and eval retrieval take it");
+               " has no embeddings of texts, only probabilities of their n-grams: any_model scores images and labels by them");
   });
 }
 }  // namespace detail

@@ -37,7 +37,8 @@ class chosen {
   template <class C>
   const C& as(where at = where::here()) const {
     expect(
-        is<C>(), [&] { return cat(Policy::kind, ": expected ", C::name, ", the configuration describes ", policy().name()); }, at);
+        is<C>(), error_kind::mismatch,
+        [&] { return cat(Policy::kind, ": expected ", C::name, ", the configuration describes ", policy().name()); }, at);
     return *static_cast<const C*>(config_.get());
   }
   friend bool operator==(const chosen& a, const chosen& b) {
@@ -58,7 +59,7 @@ decltype(auto) visit_chosen(type_list<First, Rest...>, const chosen<Policy>& cho
   if constexpr (sizeof...(Rest) > 0) {
     if (!choice.template is<typename First::config>()) return visit_chosen(type_list<Rest...>{}, choice, f);
   } else {
-    expect(choice.template is<typename First::config>(),
+    expect(choice.template is<typename First::config>(), error_kind::unsupported,
            [&] { return cat(choice.policy().name(), " is not in the list of types for this ", Policy::kind); });
   }
   return f(std::type_identity<First>{});

@@ -1,5 +1,6 @@
 // clipx::error, the one exception type, and the few helpers that every reader and op uses to raise it.
 #pragma once
+#include <cerrno>
 #include <charconv>
 #include <stdexcept>
 #include <string>
@@ -71,6 +72,12 @@ std::string cat(const Parts&... parts) {
   std::string out;
   (detail::append(out, parts), ...);
   return out;
+}
+
+/// The kind of a call to the system that failed with this errno: not_found where there is no such file or folder (0: nothing
+/// failed, and what was looked for is not there), else io.
+inline error_kind system_error_kind(int code) {
+  return code == 0 || code == ENOENT || code == ENOTDIR ? error_kind::not_found : error_kind::io;
 }
 
 [[noreturn]] inline void fail(error_kind kind, const std::string& message, where at = where::here()) {

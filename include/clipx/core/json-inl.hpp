@@ -18,8 +18,8 @@ CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int
   std::size_t values = 0;
   std::vector<std::vector<std::string>> seen;  // keys of the objects that are open
   const auto check = [&](int level, json::parse_event_t event, json& value) {
-    expect(level <= depth, [&] { return cat(name, ": JSON nested deeper than ", depth, " levels"); });
-    expect(++values <= 2'000'000, [&] { return cat(name, ": JSON of more than 2,000,000 values"); });
+    expect(level <= depth, error_kind::unsupported, [&] { return cat(name, ": JSON nested deeper than ", depth, " levels"); });
+    expect(++values <= 2'000'000, error_kind::unsupported, [&] { return cat(name, ": JSON of more than 2,000,000 values"); });
     if (event == json::parse_event_t::object_start) seen.emplace_back();
     if (event == json::parse_event_t::key) seen.back().push_back(value.get<std::string>());
     if (event == json::parse_event_t::object_end) {
@@ -27,7 +27,7 @@ CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int
       if (keys && seen.size() == 1 && level == 0) *keys = names;
       if (names.size() != value.size()) {
         std::sort(names.begin(), names.end());
-        fail(cat(name, ": key \"", *std::adjacent_find(names.begin(), names.end()), "\" appears twice"));
+        fail(error_kind::damaged, cat(name, ": key \"", *std::adjacent_find(names.begin(), names.end()), "\" appears twice"));
       }
       seen.pop_back();
     }
@@ -35,7 +35,7 @@ CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int
   };
   try {
     return json::parse(text.data(), text.data() + text.size(), check);
-  } catch (const json::exception& e) { fail(cat(name, ": not valid JSON: ", e.what())); }
+  } catch (const json::exception& e) { fail(error_kind::damaged, cat(name, ": not valid JSON: ", e.what())); }
 }
 
 }  // namespace clipx::detail

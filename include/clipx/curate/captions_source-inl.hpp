@@ -43,8 +43,8 @@ CLIPX_INLINE void list_parts_of(const std::string& path, std::uint64_t part_byte
     std::vector<std::string> tars;
     for (fs::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
       if (lower_ascii(at->path().extension().string()) == ".tar") tars.push_back(at->path().string());
-    expect(!problem, [&] { return cat(path, ": cannot be listed: ", problem.message()); });
-    expect(!tars.empty(), [&] { return cat(path, ": expected shards (.tar) in this folder, found none"); });
+    expect(!problem, system_error_kind(problem.value()), [&] { return cat(path, ": cannot be listed: ", problem.message()); });
+    expect(!tars.empty(), error_kind::not_found, [&] { return cat(path, ": expected shards (.tar) in this folder, found none"); });
     std::sort(tars.begin(), tars.end());
     for (auto& tar : tars) list_parts_of(tar, part_bytes, out);
   } else if (lower_ascii(fs::path(path).extension().string()) == ".tar") {
@@ -156,7 +156,7 @@ CLIPX_INLINE void for_each_captioned(const caption_part& part, const std::string
   if (part.lines) {
     const auto file = mapped_file::open(part.path);
     const auto text = detail::mapped_text(file);
-    expect(part.end <= text.size(),
+    expect(part.end <= text.size(), error_kind::mismatch,
            [&] { return cat(part.path, ": expected at least ", part.end, " bytes, as when it was listed, got ", text.size()); });
     return detail::captioned_lines(part, text.substr(part.begin, part.end - part.begin), file, filter, f);
   }

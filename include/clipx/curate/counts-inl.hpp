@@ -39,14 +39,15 @@ CLIPX_INLINE entry_counts read_counts(const std::string& path) {
     const auto digits = line.substr(std::min(tab + 1, line.size()));
     std::uint64_t count = 0;
     const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), count);
-    expect(tab > 0 && !digits.empty() && end.ec == std::errc{} && end.ptr == digits.data() + digits.size(), [&] {
-      return cat(path, ": line ", out.entries.size() + 1, ": expected an entry, a tab and a count, got \"", line.substr(0, 80),
-                 "\"");
-    });
+    expect(tab > 0 && !digits.empty() && end.ec == std::errc{} && end.ptr == digits.data() + digits.size(), error_kind::damaged,
+           [&] {
+             return cat(path, ": line ", out.entries.size() + 1, ": expected an entry, a tab and a count, got \"",
+                        line.substr(0, 80), "\"");
+           });
     out.entries.emplace_back(line.substr(0, tab));
     out.counts.push_back(count);
   });
-  expect(!out.entries.empty(),
+  expect(!out.entries.empty(), error_kind::damaged,
          [&] { return cat(path, ": expected counts, as clipx curate match writes them, got an empty file"); });
   return out;
 }

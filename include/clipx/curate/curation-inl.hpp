@@ -178,12 +178,12 @@ CLIPX_INLINE void curation::walk(std::size_t shard, function_ref<void(const capt
   std::size_t at = 0;
   for_each_captioned(part, state_->config.caption_field, again, [&](const captioned_sample& s) {
     // On disk a key that is no UTF-8 has U+FFFD for its bytes.
-    expect(at < before.size() && (before[at].key == s.key || !detail::valid_utf8(s.key)),
+    expect(at < before.size() && (before[at].key == s.key || !detail::valid_utf8(s.key)), error_kind::mismatch,
            [&] { return cat(part.path, ": sample ", at, ", \"", s.key, "\": the shard has changed since curation began"); });
     before[at].key = s.key;
     f(s, std::move(before[at++]));
   });
-  expect(at == before.size(),
+  expect(at == before.size(), error_kind::mismatch,
          [&] { return cat(part.path, ": expected ", before.size(), " samples, as when curation began, got ", at); });
 }
 

@@ -35,7 +35,9 @@ template <class Read>
 auto from_line(std::string_view line, const std::string& name, std::size_t number, Read&& read) {
   try {
     return read(json::parse(line.begin(), line.end()));
-  } catch (const json::exception& e) { fail(cat(name, ": line ", number, ": not what curation writes: ", e.what())); }
+  } catch (const json::exception& e) {
+    fail(error_kind::damaged, cat(name, ": line ", number, ": not what curation writes: ", e.what()));
+  }
 }
 
 }  // namespace detail
@@ -118,7 +120,8 @@ CLIPX_INLINE shard_summary read_summary(std::span<const std::byte> file, const s
 
 CLIPX_INLINE std::string merge_facts(std::string_view json_text, const decision& d, const std::string& name) {
   auto all = json_text.empty() ? detail::json::object() : detail::parse_json(json_text, name, 64);
-  expect(all.is_object(), [&] { return cat(name, ": expected a JSON object beside the image, got ", all.dump().substr(0, 40)); });
+  expect(all.is_object(), error_kind::damaged,
+         [&] { return cat(name, ": expected a JSON object beside the image, got ", all.dump().substr(0, 40)); });
   auto& facts = all["curate"];
   if (!facts.is_object()) facts = detail::json::object();
   facts.update(detail::parse_json(d.facts, name, 64));

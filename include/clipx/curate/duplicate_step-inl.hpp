@@ -41,7 +41,7 @@ class hash_lines {
     why.clear();
     if (line.starts_with("! ")) why = line.substr(2);
     else {
-      expect(line.size() == 82, [&] { return cat(name_, ": expected a line of hashes, got \"", line, "\""); });
+      expect(line.size() == 82, error_kind::damaged, [&] { return cat(name_, ": expected a line of hashes, got \"", line, "\""); });
       hashes = {{number(line, 0), number(line, 16)}, {number(line, 33), number(line, 49)}, number(line, 66)};
     }
     return true;
@@ -51,7 +51,8 @@ class hash_lines {
   std::uint64_t number(std::string_view line, std::size_t at) const {
     std::uint64_t out = 0;
     const auto end = std::from_chars(line.data() + at, line.data() + at + 16, out, 16);
-    expect(end.ptr == line.data() + at + 16, [&] { return cat(name_, ": expected hexadecimal digits, got \"", line, "\""); });
+    expect(end.ptr == line.data() + at + 16, error_kind::damaged,
+           [&] { return cat(name_, ": expected hexadecimal digits, got \"", line, "\""); });
     return out;
   }
   std::string_view text_;
@@ -60,7 +61,8 @@ class hash_lines {
 
 /// The next line of a file that has one for each sample that is still there.
 inline void next_hashes(hash_lines& lines, const std::string& name, image_hashes& hashes, std::string& why) {
-  expect(lines.next(hashes, why), [&] { return cat(name, ": expected a line for each sample, got fewer; remove it"); });
+  expect(lines.next(hashes, why), error_kind::damaged,
+         [&] { return cat(name, ": expected a line for each sample, got fewer; remove it"); });
 }
 
 /// The hashes of a shard's samples that are still there.
@@ -182,7 +184,7 @@ CLIPX_INLINE void read_evaluation_shard(const mapped_file& file, const std::stri
   std::size_t bytes = 0;
   const auto first = text.find('\n');
   const auto end = std::from_chars(text.data(), text.data() + std::min(first, text.size()), bytes);
-  expect(end.ec == std::errc{} && first != std::string_view::npos && bytes <= text.size() - first - 1,
+  expect(end.ec == std::errc{} && first != std::string_view::npos && bytes <= text.size() - first - 1, error_kind::damaged,
          [&] { return cat(file.path(), ": not a whole result; remove it"); });
   auto lines = text.substr(first + 1, bytes);
   while (!lines.empty()) {
@@ -265,7 +267,7 @@ CLIPX_INLINE void decontaminate(curation& here, const std::string& step, const d
   if (!hashed) return;
   detail::evaluation_images theirs{{}, duplicate_finder(config.rules, 1 << 16), {}};
   for (std::size_t i = 0; i < parts.size(); ++i) detail::read_evaluation_shard(hashed->result(i), parts[i].path, theirs);
-  expect(!theirs.names.empty(),
+  expect(!theirs.names.empty(), error_kind::not_found,
          [&] { return cat(step, ": expected evaluation shards with images, got none in ", config.against[0]); });
   std::optional<device_rows> kept;
   if (config.cosine) kept.emplace(model->keep(theirs.embeddings));

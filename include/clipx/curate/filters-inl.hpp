@@ -115,11 +115,12 @@ CLIPX_INLINE word_list word_list::read(const std::string& path) {
   std::size_t number = 0;
   detail::for_each_line(path, [&](std::string_view line) {
     ++number;
-    expect(detail::valid_utf8(line), [&] { return cat(path, ": line ", number, ": expected UTF-8, got other bytes"); });
+    expect(detail::valid_utf8(line), error_kind::damaged,
+           [&] { return cat(path, ": line ", number, ": expected UTF-8, got other bytes"); });
     const auto entry = detail::caption_of(line);
     if (!entry.empty() && entry != "#" && !entry.starts_with("# ")) entries.emplace_back(entry);
   });
-  expect(!entries.empty(), [&] { return cat(path, ": expected an entry a line, got none"); });
+  expect(!entries.empty(), error_kind::damaged, [&] { return cat(path, ": expected an entry a line, got none"); });
   return word_list(entries);
 }
 

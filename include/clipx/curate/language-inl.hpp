@@ -40,7 +40,8 @@ CLIPX_INLINE std::string_view language_detector() {
 #else
 
 CLIPX_INLINE detected_language detect_language(std::string_view) {
-  fail("the language of captions cannot be identified: clipx was built without cld2 (Debian: libcld2-dev)");
+  fail(error_kind::unsupported,
+       "the language of captions cannot be identified: clipx was built without cld2 (Debian: libcld2-dev)");
 }
 
 CLIPX_INLINE std::string_view language_detector() { return "none"; }

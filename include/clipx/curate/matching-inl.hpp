@@ -90,14 +90,15 @@ CLIPX_INLINE std::vector<std::string> read_queries(const std::string& path) {
   detail::for_each_line(path, [&](std::string_view line) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     const auto need = [&](bool ok, const char* what) {
-      expect(ok, [&] { return cat(path, ": line ", out.size() + 1, ": expected an entry, got ", what); });
+      expect(ok, error_kind::damaged, [&] { return cat(path, ": line ", out.size() + 1, ": expected an entry, got ", what); });
     };
     need(!line.empty(), "an empty line");
     need(line.find('\t') == std::string_view::npos, "a tab");
     need(detail::valid_utf8(line), "bytes that are no UTF-8");
     out.emplace_back(line);
   });
-  expect(!out.empty(), [&] { return cat(path, ": expected a query list, an entry a line, got an empty file"); });
+  expect(!out.empty(), error_kind::damaged,
+         [&] { return cat(path, ": expected a query list, an entry a line, got an empty file"); });
   return out;
 }
 

@@ -15,15 +15,16 @@ namespace detail {
 /// The captions of a path, which may be a folder.
 CLIPX_INLINE void for_each_caption_below(const std::string& path, const caption_config& c, function_ref<void(std::string_view)> f) {
   namespace fs = std::filesystem;
-  std::error_code none;
+  std::error_code none, problem;
   if (!fs::is_directory(path, none)) return for_each_caption(path, c, f);
   std::vector<std::string> files;
-  for (auto& entry : fs::directory_iterator(path))
-    if (entry.path().extension() == ".tar") files.push_back(entry.path().string());
+  for (fs::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
+    if (at->path().extension() == ".tar") files.push_back(at->path().string());
+  expect(!problem, system_error_kind(problem.value()), [&] { return cat(path, ": cannot be listed: ", problem.message()); });
   if (files.empty())
     for (auto& image : list_images(path))
       if (auto text = fs::path(image).replace_extension(".txt"); fs::exists(text, none)) files.push_back(text.string());
-  expect(!files.empty(),
+  expect(!files.empty(), error_kind::not_found,
          [&] { return cat(path, ": expected shards, or images with a .txt beside them, in this folder, found none"); });
   std::sort(files.begin(), files.end());
   for (auto& file : files) for_each_caption(file, c, f);

@@ -71,7 +71,7 @@ class final_lock {
  public:
   explicit final_lock(const curation& here)
       : file_(::open((here.config().state + "/lock.final").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666)) {
-    expect(file_.fd >= 0 && ::flock(file_.fd, LOCK_EX) == 0,
+    expect(file_.fd >= 0 && ::flock(file_.fd, LOCK_EX) == 0, error_kind::io,
            [&] { return cat(here.config().state, "/lock.final: cannot be locked: ", reason()); });
   }
 
@@ -162,21 +162,24 @@ CLIPX_INLINE std::optional<curation_output> write_curated(curation& here) {
     for (const auto& problem : here.total().read.first) why += cat("\n  ", problem);
     return why;
   });
-  std::filesystem::create_directories(c.out);
+  std::error_code problem;
+  std::filesystem::create_directories(c.out, problem);
+  expect(!problem, error_kind::io, [&] { return cat(c.out, ": cannot be made a folder: ", problem.message()); });
   const auto path = [&](std::size_t i) { return cat(c.out, "/", shard_name(i)); };
   detail::remove_earlier(c.out, plan.shards());
   const std::vector<stage_item> items(plan.shards(), {here.hash_of_all()});
   const auto options = cat(c.out, " ", c.samples_per_shard, " ", c.number_keys ? 1 : 0);
   const auto done = here.prepare("write", options, items, [&](std::size_t i, file_writer put) {
     detail::write_one_shard(here, plan, i, path(i));
-    detail::put_record(put, cat(std::filesystem::file_size(path(i)), "\n"));
+    std::error_code none;
+    detail::put_record(put, cat(std::filesystem::file_size(path(i), none), "\n"));
   });
   if (!done) return {};
   curation_output out;
   for (std::size_t i = 0; i < plan.shards(); ++i) {
     const auto size = done->result(i);
     std::error_code none;
-    expect(detail::chars_of(size.bytes()) == cat(std::filesystem::file_size(path(i), none), "\n"), [&] {
+    expect(detail::chars_of(size.bytes()) == cat(std::filesystem::file_size(path(i), none), "\n"), error_kind::mismatch, [&] {
       return cat(path(i), ": is not as it was written; remove ", std::filesystem::path(size.path()).parent_path().string(),
                  " to write the shards again");
     });

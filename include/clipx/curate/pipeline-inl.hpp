@@ -4,7 +4,7 @@
 #include <cmath>
 #include <initializer_list>
 
-#include "../core/error.hpp"
+#include "../core/issues.hpp"
 #include "../core/json-inl.hpp"
 #include "balance_step-inl.hpp"
 #include "duplicate_step-inl.hpp"
@@ -20,7 +20,7 @@ namespace detail {
 /// The options of one object of a pipeline, asked for by name; end() refuses the others.
 class pipeline_options {
  public:
-  pipeline_options(const json& object, std::string where, std::vector<std::string>& issues)
+  pipeline_options(const json& object, std::string where, issue_list& issues)
       : object_(object), where_(std::move(where)), issues_(issues) {
     if (!object.is_object()) issue(cat("expected an object, got ", short_text(object)));
   }
@@ -80,7 +80,9 @@ class pipeline_options {
   void require(const char* key) {
     if (!has(key)) issue(cat("expected \"", key, "\", it is missing"));
   }
-  void issue(const std::string& what) { issues_.push_back(cat(where_, ": ", what)); }
+  void issue(const std::string& what) { issues_.add(cat(where_, ": ", what)); }
+  /// Of a file that the options name.
+  void issue(const char* key, const error& e) { issues_.add(e.kind(), cat(where_, ": \"", key, "\": ", e.what())); }
   void end() {
     if (!object_.is_object()) return;
     std::string list;
@@ -101,7 +103,7 @@ class pipeline_options {
 
   const json& object_;
   std::string where_;
-  std::vector<std::string>& issues_;
+  issue_list& issues_;
   std::vector<std::string> known_;
 };
 
@@ -113,8 +115,8 @@ inline void read_rules(pipeline_options& o, duplicate_rules& rules) {
 
 /// A filter's options are an object, or true for those that it has by itself.
 template <class Rule, class Read>
-void read_rule(pipeline_options& o, const std::string& where, const char* key, std::optional<Rule>& rule,
-               std::vector<std::string>& issues, Read&& read) {
+void read_rule(pipeline_options& o, const std::string& where, const char* key, std::optional<Rule>& rule, issue_list& issues,
+               Read&& read) {
   const auto* v = o.find(key);
   if (!v || *v == json(false)) return;
   rule.emplace();
@@ -124,7 +126,7 @@ void read_rule(pipeline_options& o, const std::string& where, const char* key, s
   own.end();
 }
 
-CLIPX_INLINE filter_config read_filter(pipeline_options& o, const std::string& where, std::vector<std::string>& issues) {
+CLIPX_INLINE filter_config read_filter(pipeline_options& o, const std::string& where, issue_list& issues) {
   filter_config c;
   read_rule(o, where, "size", c.rules.size, issues, [](auto& own, auto& r) {
     own.whole("min_bytes", r.min_bytes, 0, 1 << 30);
@@ -147,7 +149,7 @@ CLIPX_INLINE filter_config read_filter(pipeline_options& o, const std::string& w
   o.text("offensive", words);
   try {
     if (!words.empty()) c.rules.offensive = word_list::read(words);
-  } catch (const error& e) { o.issue(cat("\"offensive\": ", e.what())); }
+  } catch (const error& e) { o.issue("offensive", e); }
   if (o.has("min_cosine")) o.number("min_cosine", c.min_cosine.emplace(0), -1, 1);
   o.flag("score", c.score);
   if (!c.rules.texts() && !c.scores()) o.issue("expected a rule (size, basic, language, offensive, min_cosine or score), got none");
@@ -183,7 +185,7 @@ CLIPX_INLINE std::shared_ptr<const query_matcher> read_matcher(pipeline_options&
   const auto rule = o.choice("padding", {"spaces", "script"}) == 0 ? padding::spaces : padding::by_script;
   try {
     if (!path.empty()) return std::make_shared<const query_matcher>(read_queries(path), rule);
-  } catch (const error& e) { o.issue(cat("\"queries\": ", e.what())); }
+  } catch (const error& e) { o.issue("queries", e); }
   return nullptr;
 }
 
@@ -198,7 +200,7 @@ CLIPX_INLINE balance_config read_balance(pipeline_options& o) {
 }
 
 CLIPX_INLINE void read_step(const json& value, const std::string& name, std::size_t number, curation_pipeline& to,
-                            std::vector<std::string>& issues) {
+                            issue_list& issues) {
   const auto where = cat(name, ": step ", number);
   pipeline_options o(value, where, issues);
   o.require("step");
@@ -239,7 +241,7 @@ CLIPX_INLINE bool curation_pipeline::needs_model() const {
 
 CLIPX_INLINE curation_pipeline parse_pipeline(std::string_view text, const std::string& name) {
   const auto value = detail::parse_json(text, name, 16);
-  std::vector<std::string> issues;
+  issue_list issues(error_kind::damaged);
   curation_pipeline out;
   detail::pipeline_options o(value, name, issues);
   for (auto* key : {"data", "out", "steps"}) o.require(key);
@@ -256,7 +258,7 @@ CLIPX_INLINE curation_pipeline parse_pipeline(std::string_view text, const std::
       for (std::size_t i = 0; i < steps->size(); ++i) detail::read_step((*steps)[i], name, i + 1, out, issues);
   }
   o.end();
-  throw_issues(name, issues);
+  issues.raise(name);
   return out;
 }
 

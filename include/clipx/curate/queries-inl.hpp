@@ -63,7 +63,8 @@ CLIPX_INLINE std::string find_wordnet(const std::string& given) {
   std::error_code none;
   for (auto& place : places)
     if (fs::exists(fs::path(place) / "data.noun", none)) return place;
-  fail(cat("wordnet: expected data.noun, data.verb, data.adj and data.adv in ", given.empty() ? "one of the usual folders" : given,
+  fail(error_kind::not_found,
+       cat("wordnet: expected data.noun, data.verb, data.adj and data.adv in ", given.empty() ? "one of the usual folders" : given,
            "; install Debian's wordnet-base, or name the folder that has them"));
 }
 
@@ -95,7 +96,7 @@ CLIPX_INLINE void add_titles(const std::string& path, std::uint64_t least, query
     const auto digits = line.substr(std::min(tab + 1, line.size()));
     std::uint64_t count = 0;
     const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), count);
-    expect(!digits.empty() && end.ec == std::errc{} && end.ptr == digits.data() + digits.size(),
+    expect(!digits.empty() && end.ec == std::errc{} && end.ptr == digits.data() + digits.size(), error_kind::damaged,
            [&] { return cat(path, ": line ", number, ": expected a title, a tab and a count, got \"", line.substr(0, 80), "\""); });
     std::string title(line.substr(0, tab));
     if (title.find(':') != std::string::npos) return;

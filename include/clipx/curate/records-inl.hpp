@@ -71,14 +71,14 @@ class record_reader {
   void add_counts(std::span<std::uint64_t> to) {
     for (auto n = number(); n > 0; --n) {
       const auto place = number();
-      expect(place < to.size(), [&] { return cat(name_, ": not a result of this version; remove it"); });
+      expect(place < to.size(), error_kind::damaged, [&] { return cat(name_, ": not a result of this version; remove it"); });
       to[static_cast<std::size_t>(place)] += number();
     }
   }
 
  private:
   std::string_view take(std::uint64_t n) {
-    expect(n <= bytes_.size(), [&] { return cat(name_, ": not a whole result; remove it"); });
+    expect(n <= bytes_.size(), error_kind::damaged, [&] { return cat(name_, ": not a whole result; remove it"); });
     const auto out = bytes_.substr(0, static_cast<std::size_t>(n));
     bytes_.remove_prefix(static_cast<std::size_t>(n));
     return out;

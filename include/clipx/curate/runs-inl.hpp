@@ -36,7 +36,8 @@ class run_cursor {
     if (rest_.empty()) return false;
     count = varint();
     const auto length = varint();
-    expect(length <= rest_.size(), "curate: a run of counted words ends in the middle; remove the state folder");
+    expect(length <= rest_.size(), error_kind::damaged,
+           "curate: a run of counted words ends in the middle; remove the state folder");
     text = rest_.substr(0, static_cast<std::size_t>(length));
     rest_.remove_prefix(static_cast<std::size_t>(length));
     return true;

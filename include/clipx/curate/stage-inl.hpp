@@ -42,8 +42,9 @@ CLIPX_INLINE std::optional<std::uint64_t> item_of(const std::string& name) {
 
 CLIPX_INLINE std::string file_facts(const std::string& path) {
   struct stat facts {};
-  expect(::stat(path.c_str(), &facts) == 0, [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
-  expect(!S_ISDIR(facts.st_mode), [&] { return cat(path, ": expected a file, got a folder"); });
+  const bool there = ::stat(path.c_str(), &facts) == 0;
+  expect(there, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
+  expect(!S_ISDIR(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a file, got a folder"); });
   return cat(path, " ", facts.st_size, " ", facts.st_mtim.tv_sec, ".", facts.st_mtim.tv_nsec);
 }
 
@@ -71,9 +72,9 @@ struct stage::state {
     expect(config.threads >= 0 && config.threads <= 4096,
            [&] { return cat("stage: expected 0 to 4096 threads, got ", config.threads); });
     if (config.threads == 0) config.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 4096u));
-    std::error_code problem;
+    std::error_code problem, none;
     fs::create_directories(config.folder, problem);
-    expect(fs::is_directory(config.folder), [&] {
+    expect(fs::is_directory(config.folder, none), error_kind::io, [&] {
       return cat(config.folder, ": cannot be made a folder: ", problem ? problem.message() : std::string("a file is there"));
     });
     const std::size_t width = std::to_string(items.size()).size();
@@ -98,13 +99,13 @@ struct stage::state {
   int locked(const std::string& name) const {
     const std::string path = cat(config.folder, "/lock.", name);
     detail::descriptor file(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
-    expect(file.fd >= 0, [&] { return cat(path, ": cannot be written: ", detail::reason()); });
+    expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", detail::reason()); });
     if (::flock(file.fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return -1;
     return std::exchange(file.fd, -1);
   }
   void take_lock() {
     lock.fd = locked(cat(config.part, "-of-", config.parts));
-    expect(lock.fd >= 0, [&] {
+    expect(lock.fd >= 0, error_kind::io, [&] {
       return cat(config.folder, ": another process is at part ", config.part, "/", config.parts,
                  " of this work; wait for its end, or take another part");
     });
@@ -119,7 +120,8 @@ struct stage::state {
       const auto item = detail::item_of(name);
       if (item && mine(*item) && (*item >= names.size() || names[*item] != name)) others.push_back(at->path());
     }
-    expect(!problem, [&] { return cat(config.folder, ": cannot be listed: ", problem.message()); });
+    expect(!problem, system_error_kind(problem.value()),
+           [&] { return cat(config.folder, ": cannot be listed: ", problem.message()); });
     for (auto& path : others) fs::remove(path, none);
   }
 };

@@ -142,7 +142,8 @@ std::uint64_t for_each_bigram(const word_pairs& counted, double least, const std
       const auto cut = pairs.text.find(' ');
       const auto first = pairs.text.substr(0, cut);
       while (more && words.text < first) more = words.next();
-      expect(more && words.text == first, "curate: a pair of words that were not counted; remove the state folder");
+      expect(more && words.text == first, error_kind::damaged,
+             "curate: a pair of words that were not counted; remove the state folder");
       // its second word occurs at least as often as the pair
       if (pointwise_information(pairs.count, words.count, pairs.count, counted.words) < least) continue;
       std::string record = cat(pairs.text.substr(cut + 1), ' ', first, ' ');
@@ -160,7 +161,8 @@ std::uint64_t for_each_bigram(const word_pairs& counted, double least, const std
     run_cursor numbers(records.text.substr(two + 1));
     const auto both = numbers.varint(), of_first = numbers.varint();
     while (more && words.text < second) more = words.next();
-    expect(more && words.text == second, "curate: a pair of words that were not counted; remove the state folder");
+    expect(more && words.text == second, error_kind::damaged,
+           "curate: a pair of words that were not counted; remove the state folder");
     const double pmi = pointwise_information(both, of_first, words.count, counted.words);
     if (pmi < least) continue;
     text = cat(first, ' ', second);

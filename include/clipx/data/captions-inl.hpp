@@ -29,10 +29,12 @@ void json_texts(std::string_view text, const std::string& name, const std::strin
   const auto value = parse_json(text, name, 64);
   const auto found = value.is_object() ? value.find(field) : value.end();
   const auto add = [&](const json& one) {
-    expect(one.is_string(), [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
+    expect(one.is_string(), error_kind::damaged,
+           [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
     f(one.get_ref<const std::string&>());
   };
-  expect(value.is_object() && found != value.end(), [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
+  expect(value.is_object() && found != value.end(), error_kind::damaged,
+         [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
   if (found->is_array()) std::for_each(found->begin(), found->end(), add);
   else add(*found);
 }
@@ -50,18 +52,18 @@ inline constexpr std::size_t longest_line = std::size_t(1) << 20;
 CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::string_view)> f) {
   const auto close = [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path == "-" ? stdin : std::fopen(path.c_str(), "rb"), close);
-  expect(file != nullptr, [&] { return cat(path, ": cannot be opened: ", std::strerror(errno)); });
+  expect(file != nullptr, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", std::strerror(errno)); });
   std::vector<char> block(1 << 16);
   std::string rest;  // of a line that began in blocks before
   std::size_t line = 1;
   const auto hold = [&](std::string_view part) {
     rest += part;
-    expect(rest.size() <= longest_line,
+    expect(rest.size() <= longest_line, error_kind::unsupported,
            [&] { return cat(path, ": line ", line, ": expected a caption of at most ", longest_line, " bytes, got more"); });
   };
   for (bool first = true;; first = false) {
     const std::size_t n = std::fread(block.data(), 1, block.size(), file.get());
-    expect(std::ferror(file.get()) == 0, [&] { return cat(path, ": cannot be read: ", std::strerror(errno)); });
+    expect(std::ferror(file.get()) == 0, error_kind::io, [&] { return cat(path, ": cannot be read: ", std::strerror(errno)); });
     if (n == 0) break;
     std::string_view text(block.data(), n);
     if (first && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <iterator>
 #include <new>
+#include <optional>
 #include <thread>
 
 #include "../core/error.hpp"
@@ -72,8 +73,8 @@ class image_batcher {
     batch_.names.clear();
     batch_.rgb.clear();
     for (std::size_t i = 0; i < waiting_.size(); ++i) {
-      if (!errors_[i].empty()) {
-        failed_(first_ + i, waiting_[i].name, errors_[i]);
+      if (errors_[i]) {
+        failed_(first_ + i, waiting_[i].name, *errors_[i]);
         continue;
       }
       batch_.indices.push_back(first_ + i);
@@ -108,9 +109,9 @@ class image_batcher {
   void decode(std::size_t i) {
     try {
       pixels_[i] = read_pixels(waiting_[i], config_.preprocess, config_.loops);
-    } catch (const std::bad_alloc&) { errors_[i] = waiting_[i].name + ": out of memory"; } catch (const std::exception& e) {
-      errors_[i] = e.what();
-    }
+    } catch (const error& e) { errors_[i] = e; } catch (const std::bad_alloc&) {
+      errors_[i].emplace(error_kind::out_of_memory, waiting_[i].name + ": out of memory");
+    } catch (const std::exception& e) { errors_[i].emplace(error_kind::unsupported, cat(waiting_[i].name, ": ", e.what())); }
   }
 
   const image_batch_config& config_;
@@ -119,7 +120,7 @@ class image_batcher {
   std::size_t threads_, first_ = 0;  // first_: the place in the stream of waiting_[0]
   std::vector<image_source> waiting_;
   std::vector<std::vector<std::uint8_t>> pixels_;  // of each that waits
-  std::vector<std::string> errors_;                // of each that waits; empty: it was decoded
+  std::vector<std::optional<error>> errors_;       // of each that waits; none: it was decoded
   image_batch batch_;
 };
 

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "../core/error.hpp"
 #include "../core/function_ref.hpp"
 #include "../image/preprocess.hpp"
 
@@ -45,8 +46,8 @@ struct image_batch {
 /// Calls its argument with each image in turn.
 using image_stream = function_ref<void(function_ref<void(image_source)>)>;
 using image_batch_sink = function_ref<void(const image_batch&)>;
-/// Takes the place in the stream of an image that could not be decoded, its name, and why.
-using image_failure_sink = function_ref<void(std::size_t index, const std::string& name, const std::string& message)>;
+/// Takes the place in the stream of an image that could not be decoded, its name, and why; why.what() begins with the name.
+using image_failure_sink = function_ref<void(std::size_t index, const std::string& name, const error& why)>;
 
 /// Decodes every image of the stream and brings it to the size of config.preprocess. Both sinks are called on the caller's thread:
 /// for each batch first failed(), image by image, then consume(), unless no image of it could be decoded. Memory: one batch, its

@@ -30,7 +30,8 @@ struct pair_slot {
   std::uint64_t epoch = 0, place = 0;
   std::vector<std::uint8_t> pixels;  // (n n, 3)
   std::string key, caption, problem;
-  std::vector<std::int32_t> ids;  // of the caption
+  error_kind kind = error_kind::damaged;  // of the problem
+  std::vector<std::int32_t> ids;          // of the caption
 };
 
 /// What a thread keeps from image to image.
@@ -44,7 +45,7 @@ struct pair_worker {
 /// A slot's sample to pixels and a caption. Errors: whatever makes it a bad one.
 inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   const raw_pair& raw = s.raw;
-  if (!raw.problem.empty()) fail(cat(raw.name(), ": ", raw.problem));
+  if (!raw.problem.empty()) fail(raw.kind, cat(raw.name(), ": ", raw.problem));
   const std::string name = raw.name();
   const draws draw(c.seed, s.epoch, s.place, 'a');
   double at = seconds_now();
@@ -61,7 +62,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   w.captions.clear();
   if (raw.json) json_captions(text, name, c.caption_field, w.captions);
   else if (const auto one = caption_of(text); !one.empty()) w.captions.emplace_back(one);
-  expect(!w.captions.empty(), [&] { return cat(name, ": expected a caption, got an empty text"); });
+  expect(!w.captions.empty(), error_kind::damaged, [&] { return cat(name, ": expected a caption, got an empty text"); });
   s.key = raw.key;
   s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);
   lap(w.caption);
@@ -81,7 +82,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
     try {
       const image out = to_pixels(w.img, c.preprocess, c.loops);
       std::copy(out.data.begin(), out.data.end(), s.pixels.begin());
-    } catch (const error& e) { fail(cat(name, ": ", e.what()), e.at()); }
+    } catch (const error& e) { throw e.in(name); }
   }
   lap(w.augment);
 }
@@ -115,7 +116,7 @@ class pair_pipeline {
       if (failure_) std::rethrow_exception(failure_);
       return false;
     }
-    auto [batch, skipped, problems] = std::move(ready_.front());
+    auto [batch, skipped, problems, kind] = std::move(ready_.front());
     ready_.pop_front();
     report_.skipped += skipped;
     for (auto& p : problems)
@@ -140,6 +141,7 @@ class pair_pipeline {
     pair_batch batch;
     std::uint64_t skipped = 0;
     std::vector<std::string> problems;
+    error_kind kind = error_kind::invalid_argument;  // of the first problem
   };
   static constexpr std::size_t most_problems = 8;
 
@@ -208,7 +210,10 @@ class pair_pipeline {
     s.problem.clear();
     try {
       prepare_pair(config_, s, mine);
-    } catch (const error& e) { s.problem = e.what(); }
+    } catch (const error& e) {
+      s.problem = e.what();
+      s.kind = e.kind();
+    }
     s.raw = {};  // and with the last sample of a shard its mapping
     lock.lock();
     s.now = s.problem.empty() ? pair_slot::good : pair_slot::bad;
@@ -222,7 +227,7 @@ class pair_pipeline {
     stream_.emplace(sources_, taking_at_.epoch);
     raw_pair skipped;
     for (std::uint64_t i = 0; i < taking_at_.place && !stopping_; ++i)
-      expect(stream_->next(skipped), [&] {
+      expect(stream_->next(skipped), error_kind::mismatch, [&] {
         return cat("loader: expected to go on after ", taking_at_.place, " samples of epoch ", taking_at_.epoch, ", it has ", i);
       });
   }
@@ -252,7 +257,7 @@ class pair_pipeline {
       putting_ = false;
       if (++filled_ == rows) batch_done();
     } else if (s.now == pair_slot::bad) {
-      ++filling_.skipped;
+      if (filling_.skipped++ == 0) filling_.kind = s.kind;
       if (filling_.problems.size() < most_problems) filling_.problems.push_back(s.problem);
     } else {
       epoch_done(s.epoch);
@@ -283,7 +288,7 @@ class pair_pipeline {
       std::string why = cat("loader: expected ", config_.keep_last ? dim{1} : config_.batch,
                             " or more samples that can be used, got ", usable, " and ", filling_.skipped, " others");
       for (auto& p : filling_.problems) why += cat("\n  ", p);
-      fail(why);
+      fail(filling_.kind, why);
     }
     filling_.batch.next = {epoch + 1, 0, 0};
     filling_.batch.captions.clear();

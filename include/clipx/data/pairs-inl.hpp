@@ -23,6 +23,7 @@ struct raw_pair {
   bool json = false;                           // that text is JSON
   const std::string* origin = nullptr;         // the shard, table or folder, for messages
   std::string problem;                         // why it is none
+  error_kind kind = error_kind::damaged;       // of the problem
 
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
 };
@@ -91,7 +92,9 @@ class pair_sources {
   void add(const std::string& path) {
     namespace fs = std::filesystem;
     std::error_code problem;
-    expect(fs::exists(path, problem), [&] { return cat(path, ": expected a shard, a table or a folder, there is none"); });
+    const bool there = fs::exists(path, problem);
+    expect(there, system_error_kind(problem.value()),
+           [&] { return cat(path, ": expected a shard, a table or a folder, there is none"); });
     if (fs::is_directory(path, problem)) return add_folder(path);
     const auto ending = lower_ascii(fs::path(path).extension().string());
     if (ending == ".csv" || ending == ".tsv") {
@@ -107,7 +110,7 @@ class pair_sources {
     std::error_code problem;
     for (std::filesystem::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
       if (lower_ascii(at->path().extension().string()) == ".tar") tars.push_back(at->path().string());
-    expect(!problem, [&] { return cat(path, ": cannot be listed: ", problem.message()); });
+    expect(!problem, system_error_kind(problem.value()), [&] { return cat(path, ": cannot be listed: ", problem.message()); });
     std::sort(tars.begin(), tars.end());
     for (auto& tar : tars) add(tar);
     if (tars.empty())
@@ -188,6 +191,7 @@ class pair_stream {
     reader_.reset();
     out = {};
     out.origin = &sources_.shard(*part_);
+    out.kind = e.kind();
     out.problem = cat(e.what(), "; the rest of the shard is left out");
     return true;
   }

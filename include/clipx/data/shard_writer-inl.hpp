@@ -155,7 +155,8 @@ CLIPX_INLINE shard_writer::shard_writer(std::string folder, std::uint64_t sample
   expect(samples_per_shard > 0, [&] { return cat(folder_, ": expected at least 1 sample a shard, got 0"); });
   std::error_code problem;
   std::filesystem::create_directories(folder_, problem);
-  expect(!problem && std::filesystem::is_directory(folder_),
+  std::error_code none;
+  expect(!problem && std::filesystem::is_directory(folder_, none), error_kind::io,
          [&] { return cat(folder_, ": cannot be made: ", problem ? problem.message() : "a file has that name"); });
 }
 

@@ -137,13 +137,14 @@ class tar_reader {
       const std::uint64_t size = !has_data ? 0 : long_size && !meta ? *long_size : number(124, 12, "size");
       const std::size_t room = bytes_.size() - at_ - tar_block;
       need(size <= room, [&] { return cat("expected ", size, " bytes of member, got ", room); });
-      need(type != 'S', [] { return "a sparse file, which is not read"; });
+      need(type != 'S', error_kind::unsupported, [] { return "a sparse file, which is not read"; });
       const auto body = bytes_.subspan(at_ + tar_block, static_cast<std::size_t>(size));
       if (type == 'L') {
-        need(size <= max_tar_name, [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", size); });
+        need(size <= max_tar_name, error_kind::unsupported,
+             [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", size); });
         long_path = until_zero({reinterpret_cast<const char*>(body.data()), body.size()});
       } else if (type == 'x') {
-        need(size <= 16 * max_tar_name,
+        need(size <= 16 * max_tar_name, error_kind::unsupported,
              [&] { return cat("expected a pax header of at most ", 16 * max_tar_name, " bytes, got ", size); });
         read_pax({reinterpret_cast<const char*>(body.data()), body.size()}, long_path, long_size);
       }
@@ -160,7 +161,11 @@ class tar_reader {
  private:
   template <class Message>
   void need(bool ok, Message&& message) const {
-    expect(ok, [&] { return cat(name_, ": byte ", at_, ": ", message()); });
+    need(ok, error_kind::damaged, message);
+  }
+  template <class Message>
+  void need(bool ok, error_kind kind, Message&& message) const {
+    expect(ok, kind, [&] { return cat(name_, ": byte ", at_, ": ", message()); });
   }
   /// Bytes of the header at at_.
   std::string_view text(std::size_t from, std::size_t n) const {
@@ -198,7 +203,8 @@ class tar_reader {
     return out;
   }
   void check_sum() const {
-    need(at_ != 0 || text(0, 2) != "\x1f\x8b", [] { return "expected a tar file, got a gzip one: unpack it first"; });
+    need(at_ != 0 || text(0, 2) != "\x1f\x8b", error_kind::unsupported,
+         [] { return "expected a tar file, got a gzip one: unpack it first"; });
     const std::uint64_t expected = number(148, 8, at_ ? "checksum" : "not a tar file: checksum");
     std::uint64_t sum = 0;
     std::int64_t signed_sum = 0;  // of some old writers
@@ -229,7 +235,7 @@ class tar_reader {
       const auto record = body.substr(digits + 1, length - digits - 2);
       body.remove_prefix(length);
       if (record.starts_with("path=")) {
-        need(record.size() - 5 <= max_tar_name,
+        need(record.size() - 5 <= max_tar_name, error_kind::unsupported,
              [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", record.size() - 5); });
         path = record.substr(5);
       } else if (record.starts_with("size=")) {
@@ -239,7 +245,7 @@ class tar_reader {
              [&] { return cat("expected pax size= with a number, got \"", printable(record.substr(0, 40)), "\""); });
         size = n;
       } else {
-        need(!record.starts_with("GNU.sparse."), [] { return "a sparse file, which is not read"; });
+        need(!record.starts_with("GNU.sparse."), error_kind::unsupported, [] { return "a sparse file, which is not read"; });
       }
     }
   }
@@ -266,7 +272,7 @@ CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::s
 class sample_reader {
  public:
   sample_reader(std::span<const std::byte> tar, const std::string& name) : tar_(tar), name_(name), reader_(tar, name) {
-    expect(!tar.empty(), [&] { return cat(name, ": expected a tar file, got an empty one"); });
+    expect(!tar.empty(), error_kind::damaged, [&] { return cat(name, ": expected a tar file, got an empty one"); });
   }
   /// False at the end.
   bool next(sample& out) {
@@ -279,7 +285,7 @@ class sample_reader {
       std::string suffix = lower_ascii(rest);
       const bool another = !out.members.empty() && (out.key != key || out.find(suffix));
       sample& to = another ? ahead_ : out;
-      expect(to.members.size() < max_sample_members, [&] {
+      expect(to.members.size() < max_sample_members, error_kind::unsupported, [&] {
         return cat(name_, ": byte ", data.data() - tar_.data(), ": expected at most ", max_sample_members,
                    " members with the key \"", key, "\"");
       });
@@ -348,7 +354,8 @@ CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(co
 CLIPX_INLINE std::vector<std::string> list_images(const std::string& folder) {
   namespace fs = std::filesystem;
   std::error_code problem;
-  expect(fs::is_directory(folder, problem), [&] { return cat(folder, ": expected a folder of images, there is none"); });
+  const bool there = fs::is_directory(folder, problem);
+  expect(there, system_error_kind(problem.value()), [&] { return cat(folder, ": expected a folder of images, there is none"); });
   constexpr std::array<std::string_view, 7> endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"};
   std::vector<std::string> out;
   fs::recursive_directory_iterator at(folder, problem), end;
@@ -358,8 +365,9 @@ CLIPX_INLINE std::vector<std::string> list_images(const std::string& folder) {
     std::error_code gone;
     if (at->is_regular_file(gone)) out.push_back(at->path().string());
   }
-  expect(!problem, [&] { return cat(folder, ": cannot be listed: ", problem.message()); });
-  expect(!out.empty(), [&] { return cat(folder, ": expected images (.jpg .jpeg .png .bmp .gif .ppm .pgm), got none"); });
+  expect(!problem, system_error_kind(problem.value()), [&] { return cat(folder, ": cannot be listed: ", problem.message()); });
+  expect(!out.empty(), error_kind::not_found,
+         [&] { return cat(folder, ": expected images (.jpg .jpeg .png .bmp .gif .ppm .pgm), got none"); });
   std::sort(out.begin(), out.end());
   return out;
 }

@@ -55,14 +55,14 @@ class table {
     std::size_t row = 0;
     const auto read = [&] {
       ++row;
-      expect(read_record(text(), at, separator_, fields),
+      expect(read_record(text(), at, separator_, fields), error_kind::damaged,
              [&] { return cat(path, ": row ", row, ": expected a closing quote, got the end of the file"); });
     };
-    expect(at < text().size(), [&] { return cat(path, ": expected a table, got an empty file"); });
+    expect(at < text().size(), error_kind::damaged, [&] { return cat(path, ": expected a table, got an empty file"); });
     read();
     const auto column = [&](const std::string& name) {
       const auto found = std::find(fields.begin(), fields.end(), name);
-      expect(found != fields.end(), [&] {
+      expect(found != fields.end(), error_kind::mismatch, [&] {
         std::string there;
         for (auto& f : fields) there += cat(there.empty() ? "" : ", ", "\"", f, "\"");
         return cat(path, ": expected a column \"", name, "\", got ", there, " (separated by ",

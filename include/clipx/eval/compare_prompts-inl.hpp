@@ -121,7 +121,7 @@ class prompt_classifiers {
 CLIPX_INLINE void check_arms(const any_model& model, std::span<const prompt_arm> arms) {
   expect(!arms.empty(), "compare_prompts: expected at least one arm, got none");
   expect(
-      model.source().text().ngrams() == nullptr,
+      model.source().text().ngrams() == nullptr, error_kind::unsupported,
       "compare_prompts: expected a model with a text tower, got a Visual N-Grams model, which scores class names without prompts");
   for (auto& arm : arms) {
     const auto C = arms[0].prompts.classes.size();

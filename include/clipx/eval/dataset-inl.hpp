@@ -24,7 +24,8 @@ CLIPX_INLINE json sample_facts(const sample& s, const std::string& shard) {
   const auto bytes = s.find("json");
   if (!bytes) return {};
   auto facts = json::parse(text_of(*bytes), nullptr, false);
-  expect(!facts.is_discarded(), [&] { return cat(shard, ": sample ", s.key, ": its .json member is not JSON"); });
+  expect(!facts.is_discarded(), error_kind::damaged,
+         [&] { return cat(shard, ": sample ", s.key, ": its .json member is not JSON"); });
   return facts;
 }
 
@@ -34,7 +35,7 @@ CLIPX_INLINE dim sample_label(const sample& s, const json& facts, const std::str
     const auto text = trimmed(std::string(text_of(*cls)));
     dim label = -1;
     const auto end = std::from_chars(text.data(), text.data() + text.size(), label);
-    expect(end.ec == std::errc{} && end.ptr == text.data() + text.size(),
+    expect(end.ec == std::errc{} && end.ptr == text.data() + text.size(), error_kind::damaged,
            [&] { return cat(shard, ": sample ", s.key, ": expected a whole number in .cls, got \"", text.substr(0, 40), "\""); });
     return label;
   }
@@ -61,7 +62,7 @@ CLIPX_INLINE image_dataset::image_dataset(const std::string& path, std::span<con
   in_shards_ = !std::filesystem::is_directory(path, none);
   if (in_shards_) read_shards(path, captioned);
   else read_folder(path, classes, captioned);
-  expect(!labels_.empty(), [&] {
+  expect(!labels_.empty(), error_kind::not_found, [&] {
     const bool by_class = !in_shards_ && !classes.empty();
     return cat(path, ": expected images", by_class ? " in subfolders named like the classes" : "", ", found none");
   });
@@ -80,7 +81,7 @@ CLIPX_INLINE void image_dataset::read_shards(const std::string& pattern, bool ca
           image_of_.push_back(size());
         }
       } else {
-        expect(label >= 0, [&] {
+        expect(label >= 0, error_kind::damaged, [&] {
           return cat(detail::sample_name(shard, s), ": expected a label (.cls member, or \"cls\" in .json), got none");
         });
       }
@@ -90,8 +91,9 @@ CLIPX_INLINE void image_dataset::read_shards(const std::string& pattern, bool ca
 
 CLIPX_INLINE void image_dataset::read_folder(const std::string& folder, std::span<const std::string> classes, bool captioned) {
   namespace fs = std::filesystem;
+  std::error_code none;
   const auto add = [&](std::string path, dim label) {
-    if (const auto text = fs::path(path).replace_extension(".txt"); captioned && fs::exists(text))
+    if (const auto text = fs::path(path).replace_extension(".txt"); captioned && fs::exists(text, none))
       for (auto& caption : read_lines(text.string())) {
         captions_.push_back(std::move(caption));
         image_of_.push_back(size());
@@ -102,7 +104,7 @@ CLIPX_INLINE void image_dataset::read_folder(const std::string& folder, std::spa
   if (classes.empty())
     for (auto& path : list_images(folder)) add(std::move(path), -1);
   for (std::size_t c = 0; c < classes.size(); ++c)
-    if (const auto sub = fs::path(folder) / classes[c]; fs::is_directory(sub))
+    if (const auto sub = fs::path(folder) / classes[c]; fs::is_directory(sub, none))
       for (auto& path : list_images(sub.string())) add(std::move(path), static_cast<dim>(c));
 }
 
@@ -115,7 +117,8 @@ CLIPX_INLINE image_dataset image_dataset::labelled(const std::string& path, std:
 
 CLIPX_INLINE image_dataset image_dataset::captioned(const std::string& path) {
   image_dataset out(path, {}, true);
-  expect(!out.captions_.empty(), [&] { return cat(path, ": expected captions (\"captions\" in .json, or .txt), found none"); });
+  expect(!out.captions_.empty(), error_kind::not_found,
+         [&] { return cat(path, ": expected captions (\"captions\" in .json, or .txt), found none"); });
   return out;
 }
 
@@ -126,7 +129,8 @@ CLIPX_INLINE void image_dataset::for_each_image(function_ref<void(image_source)>
   }
   dim count = 0;
   const auto counted = [&](const std::string& shard, bool ok) {
-    expect(ok, [&] { return cat(shard, ": expected ", size(), " images in all, as when it was opened; it has changed"); });
+    expect(ok, error_kind::mismatch,
+           [&] { return cat(shard, ": expected ", size(), " images in all, as when it was opened; it has changed"); });
   };
   for (auto& shard : files_)
     for_each_sample(shard, [&](const sample& s) {

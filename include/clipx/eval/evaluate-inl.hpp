@@ -17,7 +17,7 @@ CLIPX_INLINE void for_each_encoded(const any_model& model, const image_dataset& 
     f(batch, rows);
     report(watch, "images", batch.indices.back() + 1, static_cast<std::size_t>(data.size()));
   };
-  const auto failed = [](std::size_t, const std::string& name, const std::string& message) { fail(cat(name, ": ", message)); };
+  const auto failed = [](std::size_t, const std::string&, const error& why) { throw why; };
   clipx::for_each_encoded(model, image_stream(images), options, count, failed);
 }
 
@@ -119,7 +119,8 @@ class tagging_counter {
 CLIPX_INLINE tagging_metrics evaluate_tagging(const any_model& model, const image_dataset& data, const encode_options& options,
                                               observer& watch) {
   const auto* dictionary = model.source().text().ngrams();
-  expect(dictionary != nullptr, "tagging: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
+  expect(dictionary != nullptr, error_kind::unsupported,
+         "tagging: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
   tagging_metrics out;
   detail::tagging_counter counter(*dictionary, out);
   std::size_t next = 0;  // caption

@@ -5,6 +5,7 @@
 
 #include "../core/error.hpp"
 #include "augment.hpp"
+#include "expect_pixels.hpp"
 
 namespace clipx {
 namespace detail {
@@ -189,7 +190,7 @@ CLIPX_INLINE void check_augmentation(const augmentation& o) {
 }
 
 CLIPX_INLINE augment_plan plan_augment(const augmentation& o, dim width, dim height, const draws& draw) {
-  expect(width > 0 && height > 0 && width <= longest_side && height <= longest_side,
+  expect(width > 0 && height > 0 && width <= longest_side && height <= longest_side, detail::side_kind(width, height),
          [&] { return cat("plan_augment: expected an image with sides of 1 to ", longest_side, ", got ", width, " x ", height); });
   augment_plan plan;
   plan.crop = detail::draw_crop(o, width, height, draw);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../core/error.hpp"
+#include "expect_pixels.hpp"
 #include "image.hpp"
 
 namespace clipx::detail {
@@ -33,8 +34,7 @@ class bmp {
     choose_format();
     if (bits_ <= 8) read_palette(colors);
     if (pixels_at_ == 0) pixels_at_ = palette_at_ + (bits_ <= 8 ? std::min(entry_ * colors, left(palette_at_)) : 0);
-    expect(width_ > 0 && height_ > 0 && width_ <= most_pixels / height_,
-           [&] { return cat(name_, ": ", width_, " x ", height_, " pixels; expected 1 to ", most_pixels); });
+    expect_pixels(width_, height_, most_pixels, name_);
     return run_length() ? decode_runs(std::move(memory)) : decode_rows(std::move(memory));
   }
 
@@ -44,8 +44,10 @@ class bmp {
     for (std::size_t i = 0; i < n; ++i) v |= static_cast<std::size_t>(bytes[at + i]) << (8 * i);
     return v;
   }
-  [[noreturn]] void bad(const std::string& what) const { fail(cat(name_, ": damaged BMP: ", what)); }
-  [[noreturn]] void unsupported(const std::string& what) const { fail(cat(name_, ": BMP with ", what, ", which is not read")); }
+  [[noreturn]] void bad(const std::string& what) const { fail(error_kind::damaged, cat(name_, ": damaged BMP: ", what)); }
+  [[noreturn]] void unsupported(const std::string& what) const {
+    fail(error_kind::unsupported, cat(name_, ": BMP with ", what, ", which is not read"));
+  }
   std::size_t left(std::size_t at) const { return at < file_.size() ? file_.size() - at : 0; }
   std::size_t number(std::size_t at, std::size_t n) const {
     if (left(at) < n) bad(cat("its header is cut short: ", file_.size(), " bytes"));

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
 #include "bmp-inl.hpp"
 #include "decode.hpp"
+#include "expect_pixels.hpp"
 #include "gif-inl.hpp"
 #include "jpeg-inl.hpp"
 #include "png-inl.hpp"
@@ -49,14 +51,17 @@ inline image decode_jpeg_by_stb(std::span<const std::byte> file, const std::stri
   const int size = static_cast<int>(std::min<std::size_t>(file.size(), 0x7fffffff));
   int w = 0, h = 0, bands = 0;
   const auto bad = [&] {
-    const char* why = stbi_failure_reason();
-    fail(cat(name, ": damaged JPEG: ", why ? why : "unknown"));
+    const std::string why = stbi_failure_reason() ? stbi_failure_reason() : "unknown";
+    if (why == "outofmem") throw std::bad_alloc();
+    if (why == "only 8-bit" || why == "no header height" || why == "too large")
+      fail(error_kind::unsupported, cat(name, ": JPEG that is not read: ", why));
+    fail(error_kind::damaged, cat(name, ": damaged JPEG: ", why));
   };
-  expect(!long_jpeg_table(file), [&] { return cat(name, ": damaged JPEG: a Huffman table of more than 256 symbols"); });
+  expect(!long_jpeg_table(file), error_kind::damaged,
+         [&] { return cat(name, ": damaged JPEG: a Huffman table of more than 256 symbols"); });
   if (!stbi_info_from_memory(data, size, &w, &h, &bands)) bad();
-  expect(w > 0 && h > 0 && w <= most_pixels / h,
-         [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
-  expect(static_cast<dim>(w) * h <= static_cast<dim>(file.size()) * 1024 + 65536,
+  expect_pixels(w, h, most_pixels, name);
+  expect(static_cast<dim>(w) * h <= static_cast<dim>(file.size()) * 1024 + 65536, error_kind::damaged,
          [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
   const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stbi_load_from_memory(data, size, &w, &h, &bands, 0),
                                                                stbi_image_free);
@@ -74,7 +79,7 @@ inline bool starts_with(std::span<const std::byte> file, std::string_view magic)
 
 CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name, image memory) {
   constexpr dim most_pixels = 178'956'970;
-  expect(!file.empty(), [&] { return cat(name, ": expected an image, got an empty file"); });
+  expect(!file.empty(), error_kind::damaged, [&] { return cat(name, ": expected an image, got an empty file"); });
   if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels, std::move(memory));
   if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
   if (detail::starts_with(file, "\xff\xd8"))
@@ -87,12 +92,12 @@ CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::stri
 #ifdef CLIPX_HAS_GIF
     return detail::gif_reader(file, name).decode(most_pixels, std::move(memory));
 #else
-    fail(cat(name, ": GIF images are not read: clipx was built without giflib (Debian: libgif-dev)"));
+    fail(error_kind::unsupported, cat(name, ": GIF images are not read: clipx was built without giflib (Debian: libgif-dev)"));
 #endif
   if (detail::bmp::is_bmp(file)) return detail::bmp(file, name).decode(most_pixels, std::move(memory));
   if (detail::starts_with(file, "RIFF") && file.size() > 12 && std::memcmp(file.data() + 8, "WEBP", 4) == 0)
-    fail(cat(name, ": WebP images are not read; convert it to PNG or JPEG"));
-  fail(cat(name, ": not an image, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM)"));
+    fail(error_kind::unsupported, cat(name, ": WebP images are not read; convert it to PNG or JPEG"));
+  fail(error_kind::unsupported, cat(name, ": not an image, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM)"));
 }
 
 CLIPX_INLINE image read_image(const std::string& path) {

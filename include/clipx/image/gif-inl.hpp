@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,6 +14,7 @@
 #include <gif_lib.h>
 
 #include "../core/error.hpp"
+#include "expect_pixels.hpp"
 #include "image.hpp"
 
 namespace clipx::detail {
@@ -30,9 +32,9 @@ class gif_reader {
     const GifImageDesc& frame = gif->Image;
     if (frame.Width < 1 || frame.Height < 1) bad(cat("a frame of ", frame.Width, " x ", frame.Height, " pixels"));
     const dim w = std::max<dim>(gif->SWidth, frame.Left + frame.Width), h = std::max<dim>(gif->SHeight, frame.Top + frame.Height);
-    expect(w <= most_pixels / h, [&] { return cat(name_, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
+    expect_pixels(w, h, most_pixels, name_);
     // A code of 12 bits stands for 4,094 pixels at most.
-    expect(static_cast<dim>(frame.Width) * frame.Height <= static_cast<dim>(file_.size()) * 2730, [&] {
+    expect(static_cast<dim>(frame.Width) * frame.Height <= static_cast<dim>(file_.size()) * 2730, error_kind::damaged, [&] {
       return cat(name_, ": damaged GIF: ", file_.size(), " bytes cannot hold ", frame.Width, " x ", frame.Height, " pixels");
     });
     const ColorMapObject* colors = frame.ColorMap ? frame.ColorMap : gif->SColorMap;
@@ -49,8 +51,9 @@ class gif_reader {
   }
 
  private:
-  [[noreturn]] void bad(const std::string& what) const { fail(cat(name_, ": damaged GIF: ", what)); }
+  [[noreturn]] void bad(const std::string& what) const { fail(error_kind::damaged, cat(name_, ": damaged GIF: ", what)); }
   [[noreturn]] void bad(int why) const {
+    if (why == D_GIF_ERR_NOT_ENOUGH_MEM) throw std::bad_alloc();
     const char* text = GifErrorString(why);
     bad(text ? std::string(text) : cat("error ", why, " of giflib"));
   }

@@ -4,6 +4,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <span>
 // jpeglib.h needs the two above
 #include <jpeglib.h>
@@ -11,6 +12,7 @@
 #include <jerror.h>
 
 #include "../core/error.hpp"
+#include "expect_pixels.hpp"
 #include "image.hpp"
 
 namespace clipx::detail {
@@ -22,6 +24,7 @@ struct jpeg_reader {
   jpeg_progress_mgr progress{};
   std::jmp_buf failed;
   char message[JMSG_LENGTH_MAX] = "";
+  int code = 0;  // of jerror.h; 0: none
 
   explicit jpeg_reader(std::span<const std::byte> file) : bytes(file) {
     info.err = jpeg_std_error(&errors);
@@ -29,6 +32,7 @@ struct jpeg_reader {
     errors.error_exit = [](j_common_ptr c) {
       auto* self = static_cast<jpeg_reader*>(c->client_data);
       self->errors.format_message(c, self->message);
+      self->code = c->err->msg_code;
       std::longjmp(self->failed, 1);
     };
     errors.emit_message = [](j_common_ptr c, int level) {  // a file cut short is an error, other warnings are not (as in Pillow)
@@ -70,15 +74,26 @@ struct jpeg_reader {
   std::span<const std::byte> bytes;
 };
 
+/// Whether libjpeg's error is about a valid file.
+inline bool is_jpeg_limit(int code) {
+  for (int limit : {JERR_ARITH_NOTIMPL, JERR_BAD_PRECISION, JERR_CCIR601_NOTIMPL, JERR_COMPONENT_COUNT, JERR_CONVERSION_NOTIMPL,
+                    JERR_FRACT_SAMPLE_NOTIMPL, JERR_IMAGE_TOO_BIG, JERR_NOTIMPL, JERR_NOT_COMPILED, JERR_SOF_UNSUPPORTED})
+    if (code == limit) return true;
+  return code == 0;  // more than 500 scans
+}
+
 inline image decode_jpeg(std::span<const std::byte> file, const std::string& name, dim most_pixels, image memory) {
   jpeg_reader reader(file);
-  const auto bad = [&] { fail(cat(name, ": damaged JPEG: ", reader.message)); };
+  const auto bad = [&] {
+    if (reader.code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
+    if (is_jpeg_limit(reader.code)) fail(error_kind::unsupported, cat(name, ": JPEG that is not read: ", reader.message));
+    fail(error_kind::damaged, cat(name, ": damaged JPEG: ", reader.message));
+  };
   if (!reader.start()) bad();
   const dim w = reader.info.image_width, h = reader.info.image_height;
-  expect(w > 0 && h > 0 && w <= most_pixels / h,
-         [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
+  expect_pixels(w, h, most_pixels, name);
   // Every 8 x 8 block takes a bit at least, but for arithmetic coding, which is allowed twice that.
-  expect(w * h <= static_cast<dim>(file.size()) * 1024 + 65536,
+  expect(w * h <= static_cast<dim>(file.size()) * 1024 + 65536, error_kind::damaged,
          [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
   const auto space = reader.info.out_color_space;
   const auto mode = space == JCS_GRAYSCALE ? pixel_mode::gray : space == JCS_CMYK ? pixel_mode::cmyk : pixel_mode::rgb;

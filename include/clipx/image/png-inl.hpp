@@ -33,7 +33,7 @@ struct png {
   bool has_transparency = false, has_palette = false;
   std::vector<char> packed;  // IDAT
 
-  [[noreturn]] void bad(const std::string& what) const { fail(cat(name, ": damaged PNG: ", what)); }
+  [[noreturn]] void bad(const std::string& what) const { fail(error_kind::damaged, cat(name, ": damaged PNG: ", what)); }
   int samples() const { return color == 0 || color == 3 ? 1 : color == 2 ? 3 : color == 4 ? 2 : 4; }
   dim row_bytes(dim w) const { return (w * samples() * depth + 7) / 8; }
 
@@ -189,7 +189,7 @@ struct png {
 
   image decode(std::span<const std::byte> file, dim most_pixels, image memory) {
     read_chunks(file);
-    expect(width <= most_pixels / height,
+    expect(width <= most_pixels / height, error_kind::unsupported,
            [&] { return cat(name, ": ", width, " x ", height, " pixels are more than ", most_pixels); });
     struct pass {
       dim x0, y0, dx, dy;
@@ -205,7 +205,8 @@ struct png {
     // Deflate cannot shrink by more than 1032 to 1: a size that lies is refused before memory is taken for it.
     if (total > static_cast<dim>(packed.size()) * 1032 + 1032)
       bad(cat(packed.size(), " bytes of data cannot hold ", width, " x ", height, " pixels"));
-    expect(total < (dim{1} << 31), [&] { return cat(name, ": ", total, " bytes of pixels are more than 2 GiB"); });
+    expect(total < (dim{1} << 31), error_kind::unsupported,
+           [&] { return cat(name, ": ", total, " bytes of pixels are more than 2 GiB"); });
     std::vector<std::uint8_t> raw(static_cast<std::size_t>(total));
     inflate(raw, interlace ? 0 : row_bytes(width) + 1);
     image out = make_image(mode(), width, height, std::move(memory));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "../core/error.hpp"
+#include "expect_pixels.hpp"
 #include "image.hpp"
 
 namespace clipx::detail {
@@ -17,7 +18,7 @@ inline bool is_pnm(std::span<const std::byte> file) {
 }
 
 inline image decode_pnm(std::span<const std::byte> file, const std::string& name, dim most_pixels) {
-  const auto bad = [&](const std::string& what) { fail(cat(name, ": damaged PNM: ", what)); };
+  const auto bad = [&](const std::string& what) { fail(error_kind::damaged, cat(name, ": damaged PNM: ", what)); };
   std::size_t at = 2;
   // A number and the one white space after it.
   const auto number = [&] {
@@ -39,9 +40,10 @@ inline image decode_pnm(std::span<const std::byte> file, const std::string& name
     return value;
   };
   const dim w = number(), h = number(), most = number();
-  expect(w > 0 && h > 0 && w <= most_pixels / h,
-         [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most_pixels); });
-  expect(most > 0 && most < 256, [&] { return cat(name, ": PNM with levels to ", most, "; expected 1 to 255"); });
+  expect_pixels(w, h, most_pixels, name);
+  const bool of_two_bytes = most >= 256 && most < 65536;
+  expect(most > 0 && most < 256, of_two_bytes ? error_kind::unsupported : error_kind::damaged,
+         [&] { return cat(name, ": PNM with levels to ", most, "; expected 1 to 255"); });
   const auto mode = file[1] == std::byte{'5'} ? pixel_mode::gray : pixel_mode::rgb;
   const std::size_t size = static_cast<std::size_t>(w * h) * (mode == pixel_mode::gray ? 1 : 3);
   if (file.size() - at < size) bad(cat(file.size() - at, " bytes of pixels; expected ", size));

@@ -31,7 +31,7 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
   const double n = static_cast<double>(c.size);
   const double ratio = std::max(static_cast<double>(p.height) / n, static_cast<double>(p.width) / n);
   const dim w = round_half_even(static_cast<double>(p.width) / ratio), h = round_half_even(static_cast<double>(p.height) / ratio);
-  expect(w > 0 && h > 0,
+  expect(w > 0 && h > 0, error_kind::unsupported,
          [&] { return cat("an image of ", p.width, " x ", p.height, " has no pixels left in ", c.size, " x ", c.size); });
   const image small = resize(p, w, h, c.interpolation, {0, 0, w, h}, loops);
   image out = make_image(small.mode, c.size, c.size);

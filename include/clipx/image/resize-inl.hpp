@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "../core/error.hpp"
+#include "expect_pixels.hpp"
 #include "image-inl.hpp"
 #include "resize.hpp"
 
@@ -61,7 +62,7 @@ inline std::vector<dim> nearest_indices(dim in, dim out, dim first, dim count) {
 
 inline void check_resize(dim in_width, dim in_height, dim width, dim height, const window_of& w) {
   expect(width > 0 && height > 0, [&] { return cat("resize: expected a size of at least 1 x 1, got ", width, " x ", height); });
-  expect(in_width > 0 && in_height > 0 && in_width <= longest_side && in_height <= longest_side,
+  expect(in_width > 0 && in_height > 0 && in_width <= longest_side && in_height <= longest_side, side_kind(in_width, in_height),
          [&] { return cat("resize: ", in_width, " x ", in_height, " pixels; expected sides of 1 to ", longest_side); });
   expect(w.x >= 0 && w.y >= 0 && w.w > 0 && w.h > 0 && w.x <= width - w.w && w.y <= height - w.h, [&] {
     return cat("resize: a window of ", w.w, " x ", w.h, " at ", w.x, ", ", w.y, " does not lie in a result of ", width, " x ",

@@ -13,7 +13,7 @@ namespace clipx {
 struct fields::state {
   detail::json object = detail::json::object();
   std::string where;
-  std::vector<std::string>* issues;
+  issue_list* issues;
   std::vector<std::string> seen;
   /// The field's value, which counts as known from now on; null where it is missing or null.
   const detail::json* find(const char* key) {
@@ -31,9 +31,9 @@ struct field_writer::state {
 };
 
 namespace detail {
-inline fields fields_of(const json& object, std::string where, std::vector<std::string>& issues) {
+inline fields fields_of(const json& object, std::string where, issue_list& issues) {
   fields f(std::make_unique<fields::state>(fields::state{object, std::move(where), &issues, {}}));
-  if (!object.is_object()) f.issue("expected an object");
+  if (!object.is_object()) f.issue(error_kind::damaged, "expected an object");
   return f;
 }
 inline json short_numbers(const std::array<float, 3>& v) {  // floats with the digits that float needs, not double's
@@ -46,14 +46,17 @@ inline bool is_whole(const json& v, dim most) {
 }
 }  // namespace detail
 
-CLIPX_INLINE fields::fields(std::string name, std::vector<std::string>& issues)
+CLIPX_INLINE fields::fields(std::string name, issue_list& issues)
     : state_(new state{detail::json::object(), std::move(name), &issues, {}}) {}
 CLIPX_INLINE fields::fields(std::unique_ptr<state> s) : state_(std::move(s)) {}
 CLIPX_INLINE fields::~fields() = default;
 CLIPX_INLINE fields::fields(fields&&) noexcept = default;
 
-CLIPX_INLINE void fields::issue(const std::string& what) const { state_->issues->push_back(cat(state_->where, ": ", what)); }
-CLIPX_INLINE std::vector<std::string>& fields::issues() const { return *state_->issues; }
+CLIPX_INLINE void fields::issue(const std::string& what) const { state_->issues->add(cat(state_->where, ": ", what)); }
+CLIPX_INLINE void fields::issue(error_kind kind, const std::string& what) const {
+  state_->issues->add(kind, cat(state_->where, ": ", what));
+}
+CLIPX_INLINE issue_list& fields::issues() const { return *state_->issues; }
 CLIPX_INLINE bool fields::has(const char* key) const { return state_->peek(key) != nullptr; }
 CLIPX_INLINE bool fields::is_list(const char* key) const { return has(key) && state_->peek(key)->is_array(); }
 CLIPX_INLINE std::string fields::dump(const char* key) const { return has(key) ? state_->peek(key)->dump().substr(0, 60) : "null"; }
@@ -69,7 +72,7 @@ CLIPX_INLINE dim fields::size(const char* key, dim otherwise, dim most) {
   const auto* v = state_->find(key);
   if (!v) return otherwise;
   if (detail::is_whole(*v, most)) return v->get<dim>();
-  issue(cat(key, ": expected a whole number from 1 to ", most, ", got ", v->dump().substr(0, 40)));
+  issue(error_kind::damaged, cat(key, ": expected a whole number from 1 to ", most, ", got ", v->dump().substr(0, 40)));
   return otherwise;
 }
 CLIPX_INLINE std::vector<dim> fields::sizes(const char* key, std::size_t count, dim most) {
@@ -81,7 +84,8 @@ CLIPX_INLINE std::vector<dim> fields::sizes(const char* key, std::size_t count, 
     if (good) out[i] = (*v)[i].get<dim>();
   }
   if (good) return out;
-  issue(cat(key, ": expected ", count, " whole numbers from 1 to ", most, ", got ", v ? v->dump().substr(0, 40) : "nothing"));
+  issue(error_kind::damaged,
+        cat(key, ": expected ", count, " whole numbers from 1 to ", most, ", got ", v ? v->dump().substr(0, 40) : "nothing"));
   return std::vector<dim>(count, 1);
 }
 CLIPX_INLINE dim fields::square(const char* key, dim otherwise) {
@@ -96,21 +100,21 @@ CLIPX_INLINE double fields::number(const char* key, double otherwise) {
   const auto* v = state_->find(key);
   if (!v) return otherwise;
   if (v->is_number() && std::isfinite(v->get<double>())) return v->get<double>();
-  issue(cat(key, ": expected a number, got ", v->dump().substr(0, 40)));
+  issue(error_kind::damaged, cat(key, ": expected a number, got ", v->dump().substr(0, 40)));
   return otherwise;
 }
 CLIPX_INLINE std::string fields::text(const char* key, const std::string& otherwise) {
   const auto* v = state_->find(key);
   if (!v) return otherwise;
   if (v->is_string()) return v->get<std::string>();
-  issue(cat(key, ": expected a string, got ", v->dump().substr(0, 40)));
+  issue(error_kind::damaged, cat(key, ": expected a string, got ", v->dump().substr(0, 40)));
   return otherwise;
 }
 CLIPX_INLINE bool fields::flag(const char* key, bool otherwise) {
   const auto* v = state_->find(key);
   if (!v) return otherwise;
   if (v->is_boolean()) return v->get<bool>();
-  issue(cat(key, ": expected true or false, got ", v->dump().substr(0, 40)));
+  issue(error_kind::damaged, cat(key, ": expected true or false, got ", v->dump().substr(0, 40)));
   return otherwise;
 }
 CLIPX_INLINE std::array<float, 3> fields::three(const char* key, std::array<float, 3> otherwise, bool positive) {
@@ -125,13 +129,13 @@ CLIPX_INLINE std::array<float, 3> fields::three(const char* key, std::array<floa
     good = std::isfinite(out[i]) && (!positive || out[i] > 0);
   }
   if (good) return out;
-  issue(cat(key, ": expected three ", positive ? "positive " : "", "numbers, got ", v->dump().substr(0, 60)));
+  issue(error_kind::damaged, cat(key, ": expected three ", positive ? "positive " : "", "numbers, got ", v->dump().substr(0, 60)));
   return otherwise;
 }
 CLIPX_INLINE dim fields::times(dim width, const char* key, double otherwise) {
   const double ratio = number(key, otherwise);
   if (ratio > 0 && ratio <= 1024) return static_cast<dim>(static_cast<double>(width) * ratio);
-  issue(cat(key, ": expected a number above 0, at most 1024, got ", ratio));
+  issue(error_kind::damaged, cat(key, ": expected a number above 0, at most 1024, got ", ratio));
   return width;
 }
 CLIPX_INLINE std::int32_t fields::token(const char* key, double otherwise) {
@@ -162,13 +166,6 @@ CLIPX_INLINE void fields::refuse_others() {
   for (auto& [key, value] : state_->object.items())
     if (std::find(state_->seen.begin(), state_->seen.end(), key) == state_->seen.end() && !value.is_null())
       issue(cat(key, ": ", value.dump().substr(0, 60), " is not known"));
-}
-
-CLIPX_INLINE void throw_issues(const std::string& name, const std::vector<std::string>& issues) {
-  if (issues.empty()) return;
-  std::string text = cat(name, ":");
-  for (auto& i : issues) text += "\n  " + i;
-  fail(text);
 }
 
 CLIPX_INLINE field_writer::field_writer() : state_(new state) {}

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../core/issues.hpp"
 #include "../core/mat.hpp"
 
 namespace clipx {
@@ -17,12 +18,14 @@ namespace clipx {
 class fields {
  public:
   /// An empty object.
-  fields(std::string where, std::vector<std::string>& issues);
+  fields(std::string where, issue_list& issues);
   ~fields();
   fields(fields&&) noexcept;
 
+  /// An issue of the list's usual kind; those of values that a field cannot have are error_kind::damaged.
   void issue(const std::string& what) const;
-  std::vector<std::string>& issues() const;
+  void issue(error_kind kind, const std::string& what) const;
+  issue_list& issues() const;
   /// Whether the field is there and not null.
   bool has(const char* key) const;
   bool is_list(const char* key) const;
@@ -67,9 +70,6 @@ class fields {
  private:
   std::unique_ptr<state> state_;
 };
-
-/// Throws one error that lists the issues under a name; nothing where there are none.
-void throw_issues(const std::string& name, const std::vector<std::string>& issues);
 
 /// Builds the fields of a JSON object.
 class field_writer {

@@ -33,7 +33,8 @@ CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std:
   while (!bytes.empty()) {
     const auto n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
-    expect(n > 0, [&] { return cat(path, ": cannot be written: ", n < 0 ? reason() : std::string("no progress")); });
+    expect(n > 0, error_kind::io,
+           [&] { return cat(path, ": cannot be written: ", n < 0 ? reason() : std::string("no progress")); });
     bytes = bytes.subspan(static_cast<std::size_t>(n));
   }
 }
@@ -41,18 +42,18 @@ CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std:
 
 CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
   detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not wait
-  expect(file.fd >= 0, [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
+  expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
   struct stat facts {};
-  expect(::fstat(file.fd, &facts) == 0, [&] { return cat(path, ": ", detail::reason()); });
-  expect(!S_ISDIR(facts.st_mode), [&] { return cat(path, ": expected a file, got a directory"); });
-  expect(S_ISREG(facts.st_mode), [&] { return cat(path, ": expected a regular file"); });
+  expect(::fstat(file.fd, &facts) == 0, error_kind::io, [&] { return cat(path, ": ", detail::reason()); });
+  expect(!S_ISDIR(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a file, got a directory"); });
+  expect(S_ISREG(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a regular file"); });
   return mapped_file(file.fd, static_cast<std::size_t>(facts.st_size), path);
 }
 
 CLIPX_INLINE mapped_file mapped_file::spilled(const std::string& path, std::span<const std::byte> bytes) {
   std::string name = path + ".XXXXXX";
   detail::descriptor file(::mkostemp(name.data(), O_CLOEXEC));
-  expect(file.fd >= 0, [&] { return cat(path, ": cannot be written: ", detail::reason()); });
+  expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", detail::reason()); });
   ::unlink(name.c_str());
   detail::write_all(file.fd, bytes, path);
   return mapped_file(file.fd, bytes.size(), path);
@@ -61,7 +62,7 @@ CLIPX_INLINE mapped_file mapped_file::spilled(const std::string& path, std::span
 CLIPX_INLINE mapped_file::mapped_file(int fd, std::size_t size, const std::string& path) : size_(size), path_(path) {
   if (size == 0) return;
   void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-  expect(p != MAP_FAILED, [&] { return cat(path, ": cannot be mapped: ", detail::reason()); });
+  expect(p != MAP_FAILED, error_kind::io, [&] { return cat(path, ": cannot be mapped: ", detail::reason()); });
   data_ = static_cast<std::byte*>(p);
 }
 
@@ -85,7 +86,7 @@ CLIPX_INLINE new_file::new_file(const std::string& path) : given_(path) {
   std::free(resolved);
   temporary_ = in_place_ ? path_ : cat(path_, ".tmp.", ::getpid());
   fd_ = ::open(temporary_.c_str(), O_WRONLY | (in_place_ ? 0 : O_CREAT | O_TRUNC) | O_CLOEXEC, 0666);
-  expect(fd_ >= 0, [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
+  expect(fd_ >= 0, system_error_kind(errno), [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
 }
 
 CLIPX_INLINE new_file::~new_file() {
@@ -98,8 +99,8 @@ CLIPX_INLINE void new_file::write(std::span<const std::byte> bytes) { detail::wr
 
 CLIPX_INLINE void new_file::commit() {
   if (!in_place_) {
-    expect(::fsync(fd_) == 0, [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
-    expect(::rename(temporary_.c_str(), path_.c_str()) == 0,
+    expect(::fsync(fd_) == 0, error_kind::io, [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
+    expect(::rename(temporary_.c_str(), path_.c_str()) == 0, error_kind::io,
            [&] { return cat(given_, ": cannot be replaced: ", detail::reason()); });
   }
   ::close(std::exchange(fd_, -1));
@@ -124,10 +125,11 @@ CLIPX_INLINE void write_file(const std::string& path, std::string_view text) {
 
 CLIPX_INLINE void expect_writable(const std::string& path) {
   std::error_code none;
-  expect(!std::filesystem::is_directory(path, none), [&] { return cat(path, ": expected a file to write, got a folder"); });
+  expect(!std::filesystem::is_directory(path, none), error_kind::io,
+         [&] { return cat(path, ": expected a file to write, got a folder"); });
   const auto folder = std::filesystem::path(path).parent_path();
-  expect(::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0,
-         [&] { return cat(path, ": its folder is missing or cannot be written to"); });
+  const bool open = ::access(folder.empty() ? "." : folder.c_str(), W_OK) == 0;
+  expect(open, system_error_kind(errno), [&] { return cat(path, ": its folder is missing or cannot be written to"); });
 }
 
 }  // namespace clipx

@@ -42,14 +42,15 @@ namespace detail {
 /// The description of the array, right behind which its data begin.
 inline std::string_view npy_header(std::span<const std::byte> bytes, const std::string& name) {
   const auto* text = reinterpret_cast<const char*>(bytes.data());
-  expect(bytes.size() >= 10 && std::memcmp(text, "\x93NUMPY", 6) == 0, [&] { return cat(name, ": not an .npy file"); });
+  expect(bytes.size() >= 10 && std::memcmp(text, "\x93NUMPY", 6) == 0, error_kind::damaged,
+         [&] { return cat(name, ": not an .npy file"); });
   const int version = text[6];
-  expect(version >= 1 && version <= 3, [&] { return cat(name, ": unknown .npy version ", version); });
+  expect(version >= 1 && version <= 3, error_kind::unsupported, [&] { return cat(name, ": unknown .npy version ", version); });
   const std::size_t prefix = version == 1 ? 10 : 12;
-  expect(bytes.size() >= prefix, [&] { return cat(name, ": the file ends inside its header"); });
+  expect(bytes.size() >= prefix, error_kind::damaged, [&] { return cat(name, ": the file ends inside its header"); });
   std::size_t length = 0;
   for (std::size_t i = prefix; i-- > 8;) length = length << 8 | static_cast<std::uint8_t>(text[i]);
-  expect(length <= bytes.size() - prefix && length <= 65536,
+  expect(length <= bytes.size() - prefix && length <= 65536, error_kind::damaged,
          [&] { return cat(name, ": the file ends inside its header of ", length, " bytes"); });
   return {text + prefix, length};
 }
@@ -57,7 +58,7 @@ inline std::string_view npy_header(std::span<const std::byte> bytes, const std::
 /// What follows a key of the header.
 inline std::string_view npy_value(std::string_view header, std::string_view key, const std::string& name) {
   const auto at = header.find(key);
-  expect(at != std::string_view::npos, [&] { return cat(name, ": header without ", key); });
+  expect(at != std::string_view::npos, error_kind::damaged, [&] { return cat(name, ": header without ", key); });
   auto rest = header.substr(at + key.size());
   while (!rest.empty() && (rest[0] == ' ' || rest[0] == ':')) rest.remove_prefix(1);
   return rest;
@@ -66,7 +67,7 @@ inline std::string_view npy_value(std::string_view header, std::string_view key,
 /// Reads "(2, 3)" into `shape` and returns how many values that makes, in a file of `bytes`.
 inline std::uint64_t read_npy_shape(std::string_view list, std::vector<dim>& shape, std::size_t bytes, const std::string& name) {
   const auto misfit = [&] { return cat(name, ": the shape does not fit the file's ", bytes, " bytes"); };
-  expect(list.starts_with("("), [&] { return cat(name, ": header without a shape"); });
+  expect(list.starts_with("("), error_kind::damaged, [&] { return cat(name, ": header without a shape"); });
   list.remove_prefix(1);
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
   std::uint64_t count = 1;  // of the sizes that are not 0
@@ -78,22 +79,22 @@ inline std::uint64_t read_npy_shape(std::string_view list, std::vector<dim>& sha
     }
     std::uint64_t d = 0;
     const auto end = std::from_chars(list.data(), list.data() + list.size(), d);
-    expect(end.ec == std::errc{} && shape.size() < 32 && (d == 0 || count <= most / d), misfit);
+    expect(end.ec == std::errc{} && shape.size() < 32 && (d == 0 || count <= most / d), error_kind::damaged, misfit);
     if (d) count *= d;
     else none = true;
     shape.push_back(static_cast<dim>(d));
     list.remove_prefix(static_cast<std::size_t>(end.ptr - list.data()));
   }
-  expect(!list.empty(), [&] { return cat(name, ": header with a shape that does not end"); });
+  expect(!list.empty(), error_kind::damaged, [&] { return cat(name, ": header with a shape that does not end"); });
   if (none) count = 0;
-  expect(count <= bytes, misfit);
+  expect(count <= bytes, error_kind::damaged, misfit);
   return count;
 }
 
 /// `count` elements of type E as float.
 template <class E>
 std::vector<float> npy_values(std::span<const std::byte> data, std::uint64_t count, const std::string& name) {
-  expect(count * sizeof(E) == data.size(),
+  expect(count * sizeof(E) == data.size(), error_kind::damaged,
          [&] { return cat(name, ": expected ", count * sizeof(E), " bytes of data, got ", data.size()); });
   std::vector<float> out(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -108,7 +109,7 @@ std::vector<float> npy_values(std::span<const std::byte> data, std::uint64_t cou
 CLIPX_INLINE npy_array parse_npy(std::span<const std::byte> bytes, const std::string& name) {
   const auto header = detail::npy_header(bytes, name);
   const auto after = [&](std::string_view key) { return detail::npy_value(header, key, name); };
-  expect(after("'fortran_order'").starts_with("False"), [&] { return cat(name, ": expected C order"); });
+  expect(after("'fortran_order'").starts_with("False"), error_kind::unsupported, [&] { return cat(name, ": expected C order"); });
   const auto type = after("'descr'").substr(0, 5);
   npy_array out;
   const auto count = detail::read_npy_shape(after("'shape'"), out.shape, bytes.size(), name);
@@ -119,7 +120,7 @@ CLIPX_INLINE npy_array parse_npy(std::span<const std::byte> bytes, const std::st
   else if (type == "'<i4'") out.values = detail::npy_values<std::int32_t>(data, count, name);
   else if (type == "'<i8'") out.values = detail::npy_values<std::int64_t>(data, count, name);
   else if (type == "'|u1'") out.values = detail::npy_values<std::uint8_t>(data, count, name);
-  else fail(cat(name, ": expected <f4, <f8, <i4, <i8 or |u1, got ", type));
+  else fail(error_kind::unsupported, cat(name, ": expected <f4, <f8, <i4, <i8 or |u1, got ", type));
   return out;
 }
 

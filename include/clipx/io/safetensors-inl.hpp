@@ -62,28 +62,30 @@ CLIPX_INLINE void safetensors::release(const void* begin, std::size_t bytes) con
 CLIPX_INLINE void safetensors::sort() {
   std::sort(tensors_.begin(), tensors_.end(), [](auto& a, auto& b) { return a.name < b.name; });
   for (std::size_t i = 1; i < tensors_.size(); ++i)
-    expect(tensors_[i].name != tensors_[i - 1].name,
+    expect(tensors_[i].name != tensors_[i - 1].name, error_kind::damaged,
            [&] { return cat(path_, ": tensor \"", tensors_[i].name, "\" is in two shards"); });
 }
 
 namespace detail {
 /// The JSON of a file, whose tensors' data begin right behind it.
 inline std::string_view safetensors_header(std::span<const std::byte> bytes, const std::string& name) {
-  expect(bytes.size() >= 8, [&] { return cat(name, ": not a safetensors file: expected at least 8 bytes, got ", bytes.size()); });
+  expect(bytes.size() >= 8, error_kind::damaged,
+         [&] { return cat(name, ": not a safetensors file: expected at least 8 bytes, got ", bytes.size()); });
   std::uint64_t n = 0;
   std::memcpy(&n, bytes.data(), 8);
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-  expect(std::memcmp(bytes.data(), "PK\3\4", 4) != 0, [&] {
+  expect(std::memcmp(bytes.data(), "PK\3\4", 4) != 0, error_kind::unsupported, [&] {
     return cat(name,
                ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
                "from safetensors.torch import save_file; m = open_clip.create_model(ARCHITECTURE, pretrained=FILE); "
                "save_file(m.state_dict(), 'open_clip_model.safetensors')");
   });
-  expect(n <= 100'000'000 && n <= bytes.size() - 8, [&] {
+  expect(n <= 100'000'000 && n <= bytes.size() - 8, error_kind::damaged, [&] {
     return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(),
                " bytes (at most 100,000,000 of header)");
   });
-  expect(n > 0 && *text == '{', [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
+  expect(n > 0 && *text == '{', error_kind::damaged,
+         [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
   return {text, n};
 }
 
@@ -104,8 +106,7 @@ inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<
 }
 
 /// One tensor of the header. `bad` throws what is wrong with it.
-inline tensor_info read_tensor(const std::string& key, const json& value, std::span<std::byte> data,
-                               function_ref<void(const std::string&)> bad) {
+inline tensor_info read_tensor(const std::string& key, const json& value, std::span<std::byte> data, const auto& bad) {
   if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
       !value.contains("data_offsets"))
     bad("expected dtype, shape and data_offsets");
@@ -116,7 +117,7 @@ inline tensor_info read_tensor(const std::string& key, const json& value, std::s
   t.name = key;
   for (auto& row : dtype_table)
     if (type.get<std::string>() == row.name) t.type = row.type;
-  if (t.type == dtype::other) bad(cat("unknown dtype ", type.get<std::string>()));
+  if (t.type == dtype::other) bad(cat("unknown dtype ", type.get<std::string>()), error_kind::unsupported);
   const auto total = read_sizes(shape, t, bad);
   if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
   const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
@@ -136,12 +137,12 @@ inline void check_tiling(std::span<const tensor_info> tensors, std::span<const s
             [](auto* a, auto* b) { return a->data != b->data ? a->data < b->data : a->bytes < b->bytes; });
   const std::byte* at = data.data();
   for (auto* t : order) {
-    expect(t->data == at, [&] {
+    expect(t->data == at, error_kind::damaged, [&] {
       return cat(name, ": tensor \"", t->name, "\": ", t->data > at ? "a hole" : "an overlap", " before it in the data");
     });
     at += t->bytes;
   }
-  expect(at == data.data() + data.size(),
+  expect(at == data.data() + data.size(), error_kind::damaged,
          [&] { return cat(name, ": ", data.data() + data.size() - at, " bytes after the last tensor"); });
 }
 }  // namespace detail
@@ -152,7 +153,9 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
   const std::span<std::byte> data = bytes.subspan(8 + text.size());
   const std::size_t first = tensors_.size();
   for (auto& [key, value] : header.items()) {
-    const auto bad = [&, &key = key](const std::string& what) { fail(cat(name, ": tensor \"", key, "\": ", what)); };
+    const auto bad = [&, &key = key](const std::string& what, error_kind kind = error_kind::damaged) {
+      fail(kind, cat(name, ": tensor \"", key, "\": ", what));
+    };
     if (key != "__metadata__") {
       tensors_.push_back(detail::read_tensor(key, value, data, bad));
       continue;
@@ -232,7 +235,7 @@ CLIPX_INLINE void to_float(dtype type, const std::byte* from, std::span<float> t
     case dtype::bf16:
       return each(std::uint16_t{}, [](std::uint16_t v) { return std::bit_cast<float>(static_cast<std::uint32_t>(v) << 16); });
     default:
-      fail(cat("expected weights in F64, F32, F16 or BF16, got ", name_of(type)));
+      fail(error_kind::unsupported, cat("expected weights in F64, F32, F16 or BF16, got ", name_of(type)));
   }
 }
 

@@ -19,7 +19,8 @@ CLIPX_INLINE ngrams::config ngrams::read(fields& model) {
   c.orders = model.sizes("ngram_orders", static_cast<std::size_t>(n), (dim{1} << 31) - 2);
   c.lambda = model.number("ngram_lambda", c.lambda);
   c.batch_only = model.flag("ngram_batch_only", false);
-  if (!(c.lambda > 0 && c.lambda < 1)) model.issue(cat("ngram_lambda: expected a number between 0 and 1, got ", c.lambda));
+  if (!(c.lambda > 0 && c.lambda < 1))
+    model.issue(error_kind::damaged, cat("ngram_lambda: expected a number between 0 and 1, got ", c.lambda));
   return c;
 }
 

@@ -232,7 +232,7 @@ struct residual_network {
   /// Pixels (N H W, 3), normalized, to embeddings (N, D), not normalized. training: BatchNorm uses the batch's statistics.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool training = false,
                  std::span<const std::int32_t> chosen = {}) const {
-    expect(chosen.empty(), "patch dropout: a ModifiedResNet has no patches to leave out");
+    expect(chosen.empty(), error_kind::mismatch, "patch dropout: a ModifiedResNet has no patches to leave out");
     const dim n = config.image_size;
     expect(pixels.cols == 3 && pixels.rows > 0 && pixels.rows % (n * n) == 0, [&] {
       return cat("modified_resnet: expected pixels (N x ", n, " x ", n, ", 3), got (", pixels.rows, ", ", pixels.cols, ")");

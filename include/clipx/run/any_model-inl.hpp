@@ -13,7 +13,7 @@ CLIPX_INLINE void any_rows::append(const any_rows& more) {
     *this = more;
     return;
   }
-  expect(values.index() == more.values.index() && cols == more.cols, [&] {
+  expect(values.index() == more.values.index() && cols == more.cols, error_kind::mismatch, [&] {
     const auto type = [](const any_rows& r) { return r.values.index() == 0 ? "float" : "double"; };
     return cat("any_rows: expected rows of ", cols, " ", type(*this), ", got ", more.cols, " ", type(more));
   });

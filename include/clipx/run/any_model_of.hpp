@@ -52,7 +52,7 @@ class any_model_over : public any_model::implementation {
   }
 
   any_rows scores(const any_rows& rows, const device_rows& kept) const override {
-    expect(kept.get().owner == this, "scores: expected rows that this model keeps, got those of another");
+    expect(kept.get().owner == this, error_kind::mismatch, "scores: expected rows that this model keeps, got those of another");
     const auto& y = static_cast<const rows_on<B>&>(kept.get());
     step<B> s(device_);
     if constexpr (over_table)
@@ -67,7 +67,7 @@ class any_model_over : public any_model::implementation {
   }
   any_rows caption_log_probabilities(std::span<const std::string> captions, const device_rows& kept) const override {
     if constexpr (over_table) return caption_scores(captions, kept, false);
-    else fail("caption_log_probabilities: expected a Visual N-Grams model, got one with a text tower");
+    else fail(error_kind::unsupported, "caption_log_probabilities: expected a Visual N-Grams model, got one with a text tower");
   }
   std::vector<ngram_tags> tags(const any_rows& images, dim k, bool calibrated) const override {
     if constexpr (over_table) {
@@ -80,7 +80,7 @@ class any_model_over : public any_model::implementation {
       }
       return image_tags<B>(s, table(), on_device(s, images), subtract, k);
     } else {
-      fail("tags: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
+      fail(error_kind::unsupported, "tags: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
     }
   }
   std::vector<std::pair<dim, double>> rank(const any_rows& scores, dim row) const override {
@@ -127,8 +127,9 @@ class any_model_over : public any_model::implementation {
   const ngram_loss_config& loss() const { return source_.config().loss.template as<ngrams::config>(); }
   const ngram_dictionary& dictionary() const {
     const auto* d = source_.text().ngrams();
-    expect(d != nullptr, "a Visual N-Grams model: expected its dictionary, ngrams.tsv, got another tokenizer");
-    expect(d->orders() == loss().orders,
+    expect(d != nullptr, error_kind::mismatch,
+           "a Visual N-Grams model: expected its dictionary, ngrams.tsv, got another tokenizer");
+    expect(d->orders() == loss().orders, error_kind::mismatch,
            "a Visual N-Grams model: ngram_orders of its configuration are not how many n-grams of each length its dictionary has");
     return *d;
   }
@@ -157,7 +158,8 @@ class any_model_over : public any_model::implementation {
     return device_rows(std::move(out));
   }
   any_rows caption_scores(std::span<const std::string> texts, const device_rows& kept, bool calibrated) const {
-    expect(kept.get().owner == this, "text_scores: expected images that this model keeps, got those of another");
+    expect(kept.get().owner == this, error_kind::mismatch,
+           "text_scores: expected images that this model keeps, got those of another");
     const auto& y = static_cast<const rows_on<B>&>(kept.get());
     step<B> s(device_);
     const auto captions = caption_texts(texts, dictionary(), loss());
@@ -178,7 +180,8 @@ class any_model_over : public any_model::implementation {
   static any_rows any(embeddings<A> rows) { return {std::move(rows.values), rows.cols}; }
   static const std::vector<A>& own(const any_rows& rows) {
     const auto* values = std::get_if<std::vector<A>>(&rows.values);
-    expect(values != nullptr, "any_model: expected rows in its own precision, float or double, got those of a model in the other");
+    expect(values != nullptr, error_kind::mismatch,
+           "any_model: expected rows in its own precision, float or double, got those of a model in the other");
     return *values;
   }
   device_rows upload(const std::vector<A>& values, dim cols) const {

@@ -40,7 +40,7 @@ CLIPX_INLINE encoded_images encode_images(const any_model& model, std::span<cons
     out.indices.insert(out.indices.end(), batch.indices.begin(), batch.indices.end());
     report(watch, "images", done = batch.indices.back() + 1, images.size());
   };
-  const auto failed = [&](std::size_t index, const std::string& name, const std::string& why) {
+  const auto failed = [&](std::size_t index, const std::string& name, const error& why) {
     out.failed.push_back({index, name, why});
   };
   for_each_encoded(model, image_stream(stream), o, consume, failed);

@@ -28,8 +28,9 @@ void for_each_encoded(const any_model& model, image_stream images, const encode_
 
 struct encoded_images {
   struct failure {
-    std::size_t index = 0;     // in the input
-    std::string name, reason;  // of the source; the message, which begins with the name
+    std::size_t index = 0;  // in the input
+    std::string name;       // of the source
+    error reason;           // whose message begins with the name
   };
   any_rows rows;                     // (M, D): L2-normalized embeddings of the images that could be read, in order
   std::vector<std::size_t> indices;  // M: the index in the input of each row

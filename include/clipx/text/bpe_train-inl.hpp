@@ -342,7 +342,7 @@ CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& l
   namespace fs = std::filesystem;
   std::error_code none;
   fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none),
+  expect(fs::is_directory(folder, none), error_kind::io,
          [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   const auto in = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
   expect(!fs::exists(in("tokenizer.json"), none),

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "gunzip.hpp"
 
@@ -16,15 +17,15 @@ inline constexpr int gzip_window = 15 + 16;  // of 32 KiB; 16 asks zlib for gzip
 CLIPX_INLINE std::string read_file(const std::string& path, std::size_t limit) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              [](std::FILE* f) { return std::fclose(f); });
-  expect(file != nullptr, [&] { return cat(path, ": cannot open: ", std::strerror(errno)); });
+  expect(file != nullptr, system_error_kind(errno), [&] { return cat(path, ": cannot open: ", std::strerror(errno)); });
   std::string out;
   for (std::size_t step = std::size_t(1) << 16;;) {
     const std::size_t had = out.size();
     out.resize(had + step);
     const std::size_t got = std::fread(out.data() + had, 1, step, file.get());
     out.resize(had + got);
-    expect(std::ferror(file.get()) == 0, [&] { return cat(path, ": cannot read: ", std::strerror(errno)); });
-    expect(out.size() <= limit, [&] { return cat(path, ": larger than ", limit, " bytes"); });
+    expect(std::ferror(file.get()) == 0, error_kind::io, [&] { return cat(path, ": cannot read: ", std::strerror(errno)); });
+    expect(out.size() <= limit, error_kind::unsupported, [&] { return cat(path, ": larger than ", limit, " bytes"); });
     if (got < step) return out;
     step = out.size();
   }
@@ -32,16 +33,25 @@ CLIPX_INLINE std::string read_file(const std::string& path, std::size_t limit) {
 
 CLIPX_INLINE bool file_exists(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file) std::fclose(file);
-  return file != nullptr;
+  if (!file) return system_error_kind(errno) != error_kind::not_found;  // read_file says why it cannot be read
+  std::fclose(file);
+  return true;
+}
+
+/// For zlib's code of having begun.
+inline void expect_begun(int code) {
+  if (code == Z_MEM_ERROR) throw std::bad_alloc();
+  expect(code == Z_OK, error_kind::unsupported, "zlib: another version than clipx was compiled with");
 }
 
 CLIPX_INLINE std::string gunzip(std::string_view bytes, const std::string& name, std::size_t limit) {
   if (!bytes.starts_with("\x1F\x8B")) return std::string(bytes);
-  const auto bad = [&](std::string_view what) { fail(cat(name, ": not a readable gzip file: ", what)); };
+  const auto bad = [&](std::string_view what, error_kind kind = error_kind::damaged) {
+    fail(kind, cat(name, ": not a readable gzip file: ", what));
+  };
   struct inflater {
     z_stream z{};
-    inflater() { expect(::inflateInit2(&z, gzip_window) == Z_OK, "zlib: cannot decompress here"); }
+    inflater() { expect_begun(::inflateInit2(&z, gzip_window)); }
     ~inflater() { ::inflateEnd(&z); }
     inflater(const inflater&) = delete;
     inflater& operator=(const inflater&) = delete;
@@ -59,7 +69,7 @@ CLIPX_INLINE std::string gunzip(std::string_view bytes, const std::string& name,
     const int code = ::inflate(&z, Z_NO_FLUSH);
     rest.remove_prefix(given - z.avail_in);
     out.resize(had + step - z.avail_out);
-    if (out.size() > limit) bad(cat("holds more than ", limit, " bytes"));
+    if (out.size() > limit) bad(cat("holds more than ", limit, " bytes"), error_kind::unsupported);
     if (code == Z_STREAM_END) {  // of a member: another may follow, or zeros that fill a block
       const auto next = rest.find_first_not_of('\0');
       if (next == std::string_view::npos) return out;
@@ -68,6 +78,8 @@ CLIPX_INLINE std::string gunzip(std::string_view bytes, const std::string& name,
       ::inflateReset(&z);
     } else if (code == Z_BUF_ERROR || (code == Z_OK && rest.empty() && z.avail_out > 0)) {
       bad("truncated");
+    } else if (code == Z_MEM_ERROR) {
+      throw std::bad_alloc();
     } else if (code != Z_OK) {
       bad(z.msg ? z.msg : "damaged data");
     }
@@ -76,8 +88,7 @@ CLIPX_INLINE std::string gunzip(std::string_view bytes, const std::string& name,
 
 CLIPX_INLINE std::string gzip(std::string_view text) {
   z_stream z{};
-  expect(::deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, gzip_window, 8, Z_DEFAULT_STRATEGY) == Z_OK,
-         "zlib: cannot compress here");
+  expect_begun(::deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, gzip_window, 8, Z_DEFAULT_STRATEGY));
   std::string out(::deflateBound(&z, static_cast<uLong>(text.size())), '\0');
   z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(text.data()));
   z.avail_in = static_cast<uInt>(text.size());

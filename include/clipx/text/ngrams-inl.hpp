@@ -55,14 +55,16 @@ struct ngram_dictionary::tables {
     counts.push_back(count);
     total += static_cast<double>(count);
   }
-  std::shared_ptr<const tables> finish(const std::string& name) && {
-    expect(!words.empty(), [&] { return cat(name, ": expected a line for each n-gram, count, tab, words; got none"); });
-    expect(words.size() < (std::size_t(1) << 31) - 1, [&] { return cat(name, ": expected fewer than 2^31 n-grams"); });
+  /// `kind`: of an empty or repetitive list.
+  std::shared_ptr<const tables> finish(const std::string& name, error_kind kind) && {
+    expect(!words.empty(), kind, [&] { return cat(name, ": expected a line for each n-gram, count, tab, words; got none"); });
+    expect(words.size() < (std::size_t(1) << 31) - 1, error_kind::unsupported,
+           [&] { return cat(name, ": expected fewer than 2^31 n-grams"); });
     auto out = std::make_shared<tables>(std::move(*this));
     out->ids.reserve(out->words.size());
     for (std::size_t i = 0; i < out->words.size(); ++i) {
       const bool is_new = out->ids.emplace(out->words[i], static_cast<std::int32_t>(i)).second;
-      expect(is_new, [&] { return cat(name, ": \"", out->words[i], "\" is there twice"); });
+      expect(is_new, kind, [&] { return cat(name, ": \"", out->words[i], "\" is there twice"); });
     }
     return out;
   }
@@ -76,7 +78,7 @@ CLIPX_INLINE ngram_dictionary ngram_dictionary::from_bytes(std::string_view text
     if (row.ends_with('\r')) row.remove_suffix(1);
     text.remove_prefix(std::min(end + 1, text.size()));
     const auto bad = [&](const std::string& why) {
-      fail(cat(name, ", line ", line, ": ", why, ", got \"", row.substr(0, 60), "\""));
+      fail(error_kind::damaged, cat(name, ", line ", line, ": ", why, ", got \"", row.substr(0, 60), "\""));
     };
     const auto tab = row.find('\t');
     std::uint64_t count = 0;
@@ -85,7 +87,7 @@ CLIPX_INLINE ngram_dictionary ngram_dictionary::from_bytes(std::string_view text
       bad("expected a count, a tab and words");
     t.add(row.substr(tab + 1), count, bad);
   }
-  return ngram_dictionary(std::move(t).finish(name));
+  return ngram_dictionary(std::move(t).finish(name, error_kind::damaged));
 }
 
 CLIPX_INLINE ngram_dictionary ngram_dictionary::open(const std::string& path) {
@@ -101,7 +103,7 @@ CLIPX_INLINE ngram_dictionary ngram_dictionary::from_counts(std::vector<std::pai
   tables t;
   for (auto& [words, count] : counts)
     t.add(words, count, [&, &w = words](const std::string& why) { fail(cat("n-grams: ", why, ", got \"", w, "\"")); });
-  return ngram_dictionary(std::move(t).finish("n-grams"));
+  return ngram_dictionary(std::move(t).finish("n-grams", error_kind::invalid_argument));
 }
 
 CLIPX_INLINE dim ngram_dictionary::size() const { return static_cast<dim>(tables_->words.size()); }

@@ -87,7 +87,7 @@ CLIPX_INLINE void rank_merges(vocabulary& v, function_ref<std::int32_t(std::stri
     const merge_table::entry e{id(left), id(right), static_cast<std::int32_t>(rank), id(joined)};
     if (e.left >= 0 && e.right >= 0 && e.id >= 0) v.merges.insert(e);
     else  // a pair of symbols that cannot come up is harmless in a merges file, which makes its own vocabulary
-      expect(v.options.follows != tokenizer_options::library::hf,
+      expect(v.options.follows != tokenizer_options::library::hf, error_kind::damaged,
              [&] { return cat(name, ": merge ", rank, " (", left, " ", right, "): a symbol of it is not in the vocabulary"); });
   }
 }
@@ -151,7 +151,7 @@ CLIPX_INLINE std::vector<symbol_pair> split_merges(std::string_view text, const 
     const auto gap = row.find(' ');
     const bool good =
         gap != std::string_view::npos && gap > 0 && gap + 1 < row.size() && row.find(' ', gap + 1) == std::string_view::npos;
-    expect(good, [&] {
+    expect(good, error_kind::damaged, [&] {
       return cat(name, ": line ", line + 1, ": expected two symbols and a space between them, got \"", row.substr(0, 80), "\"");
     });
     out.emplace_back(row.substr(0, gap), row.substr(gap + 1));
@@ -186,7 +186,8 @@ CLIPX_INLINE vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merg
 CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o) {
   const std::string text = gunzip(bytes, name);
   const auto merges = split_merges(text, name, 1, most_merges);
-  expect(!merges.empty(), [&] { return cat(name, ": no merges: expected a header line, then two symbols a line"); });
+  expect(!merges.empty(), error_kind::damaged,
+         [&] { return cat(name, ": no merges: expected a header line, then two symbols a line"); });
   return make_vocabulary(merges, name, std::move(o));
 }
 
@@ -218,7 +219,7 @@ CLIPX_INLINE token_spec read_token(const json* token, const std::string& name) {
   if (content && content->is_string()) out.text = content->get<std::string>();
   out.is_object = true;
   out.normalized = flag(*token, "normalized");
-  expect(!flag(*token, "lstrip") && !flag(*token, "rstrip") && !flag(*token, "single_word"),
+  expect(!flag(*token, "lstrip") && !flag(*token, "rstrip") && !flag(*token, "single_word"), error_kind::unsupported,
          [&] { return cat(name, ": added token \"", out.text, "\": lstrip, rstrip and single_word are not supported"); });
   return out;
 }
@@ -226,9 +227,9 @@ CLIPX_INLINE token_spec read_token(const json* token, const std::string& name) {
 // Puts a token in the list of special ones, or replaces what the list says of it; id < 0 asks for the next free one.
 CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, const token_spec& t, std::int64_t id,
                               const std::string& name) {
-  expect(!t.text.empty(), [&] { return cat(name, ": an added token has no text"); });
+  expect(!t.text.empty(), error_kind::damaged, [&] { return cat(name, ": an added token has no text"); });
   if (id < 0) id = static_cast<std::int64_t>(v.symbols.size());
-  expect(id < most_ids,
+  expect(id < most_ids, error_kind::damaged,
          [&] { return cat(name, ": added token \"", t.text, "\" has the id ", id, ", expected less than ", most_ids); });
   const auto at = static_cast<std::size_t>(id);
   if (v.symbols.size() <= at) v.symbols.resize(at + 1);
@@ -239,7 +240,8 @@ CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, c
       known = std::move(s);
       return;
     }
-  expect(list.size() < 10'000, [&] { return cat(name, ": expected at most 10,000 added tokens"); });  // real ones have a few
+  expect(list.size() < 10'000, error_kind::unsupported,
+         [&] { return cat(name, ": expected at most 10,000 added tokens"); });  // real ones have a few
   list.push_back(std::move(s));
 }
 
@@ -264,7 +266,7 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
     for (auto it = decoder->begin(); it != decoder->end(); ++it) {
       std::int64_t id = 0;
       const auto end = it.key().data() + it.key().size();
-      expect(std::from_chars(it.key().data(), end, id).ptr == end && id >= 0,
+      expect(std::from_chars(it.key().data(), end, id).ptr == end && id >= 0, error_kind::damaged,
              [&] { return cat(where, ": \"", it.key(), "\" is no id"); });
       add_special(v, tokens, read_token(&*it, where), id, where);
     }
@@ -296,18 +298,19 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
 
 // The symbols of a vocabulary and their ids.
 CLIPX_INLINE symbol_ids read_symbols(vocabulary& v, const json& vocab, const std::string& name) {
-  expect(vocab.is_object() && !vocab.empty(),
+  expect(vocab.is_object() && !vocab.empty(), error_kind::damaged,
          [&] { return cat(name, ": expected an object of symbols and ids as the vocabulary"); });
   symbol_ids ids;
   ids.reserve(vocab.size());
   std::vector<bool> taken;
   for (auto it = vocab.begin(); it != vocab.end(); ++it) {
     const std::int64_t id = it->is_number_integer() ? it->get<std::int64_t>() : -1;
-    expect(id >= 0 && id < (1 << 20),
+    expect(id >= 0 && id < (1 << 20), error_kind::damaged,
            [&] { return cat(name, ": symbol \"", it.key(), "\": expected an id below ", most_ids, ", got ", it->dump()); });
     const auto at = static_cast<std::size_t>(id);
     if (at >= taken.size()) taken.resize(at + 1);
-    expect(!taken[at], [&] { return cat(name, ": symbol \"", it.key(), "\": its id ", id, " is another symbol's too"); });
+    expect(!taken[at], error_kind::damaged,
+           [&] { return cat(name, ": symbol \"", it.key(), "\": its id ", id, " is another symbol's too"); });
     taken[at] = true;
     if (at >= v.symbols.size()) v.symbols.resize(at + 1);
     v.symbols[at] = it.key();
@@ -327,7 +330,7 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
     for (const json& token : *added) {
       const json* id = member(token, "id");
       const std::int64_t value = id && id->is_number_integer() ? id->get<std::int64_t>() : -1;
-      expect(value >= 0, [&] { return cat(name, ": an added token has no id"); });
+      expect(value >= 0, error_kind::damaged, [&] { return cat(name, ": an added token has no id"); });
       add_special(*v, tokens, read_token(&token, name), value, name);
     }
   v->pad = -1;
@@ -336,7 +339,7 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
   const auto resolve = [&](const std::string& text, const char* one, const char* other) {
     std::int32_t id = id_in(tokens, ids, text);
     if (id < 0 && !hf) id = std::max(id_in(tokens, ids, one), id_in(tokens, ids, other));
-    expect(id >= 0, [&] { return cat(name, ": no symbol \"", text, "\" in the vocabulary"); });
+    expect(id >= 0, error_kind::mismatch, [&] { return cat(name, ": no symbol \"", text, "\" in the vocabulary"); });
     const auto same = [&](const special_token& s) { return s.text == text; };
     if (std::none_of(v->specials.begin(), v->specials.end(), same)) v->specials.push_back({text, id, false});
     return id;
@@ -361,11 +364,13 @@ CLIPX_INLINE vocabulary_ptr read_tokenizer_json(std::string_view text, const std
   const json* model = member(root, "model");
   const json* vocab = model ? member(*model, "vocab") : nullptr;
   const json* list = model ? member(*model, "merges") : nullptr;
-  expect(vocab && list && list->is_array(), [&] { return cat(name, ": expected model.vocab and model.merges (a BPE tokenizer)"); });
-  const json* type = member(*model, "type");
-  expect(!type || *type == "BPE", [&] { return cat(name, ": expected model.type BPE, got ", type->dump()); });
+  const json* type = model ? member(*model, "type") : nullptr;
+  expect(!type || *type == "BPE", error_kind::unsupported,
+         [&] { return cat(name, ": expected model.type BPE, got ", type->dump().substr(0, 80)); });
+  expect(vocab && list && list->is_array(), error_kind::damaged,
+         [&] { return cat(name, ": expected model.vocab and model.merges (a BPE tokenizer)"); });
   const json* suffix = member(*model, "end_of_word_suffix");
-  expect(suffix && *suffix == "</w>",
+  expect(suffix && *suffix == "</w>", error_kind::unsupported,
          [&] { return cat(name, ": expected model.end_of_word_suffix \"</w>\", CLIP's: another tokenizer"); });
   std::vector<symbol_pair> merges;
   merges.reserve(list->size());
@@ -381,7 +386,8 @@ CLIPX_INLINE vocabulary_ptr read_tokenizer_json(std::string_view text, const std
       good = !view(m[0]).empty() && !view(m[1]).empty();
       merges.emplace_back(view(m[0]), view(m[1]));
     }
-    expect(good, [&] { return cat(name, ": merge ", merges.size(), ": expected two symbols, got ", m.dump().substr(0, 80)); });
+    expect(good, error_kind::damaged,
+           [&] { return cat(name, ": merge ", merges.size(), ": expected two symbols, got ", m.dump().substr(0, 80)); });
   }
   return from_symbols(*vocab, merges, member(root, "added_tokens"), name, std::move(o), config);
 }

@@ -74,7 +74,8 @@ std::unique_ptr<any_trainer> make_any_trainer(checkpoint_config config, const tr
     return visit_loss(config.model, [&]<class Loss>(std::type_identity<Loss>) -> std::unique_ptr<any_trainer> {
       if constexpr (suits<Loss, Architecture, B>)
         return std::make_unique<detail::any_trainer_of<Architecture, B, Loss>>(config, o, options...);
-      else fail(cat("a ", Architecture::config::name, " is not trained with the loss ", Loss::config::name));
+      else
+        fail(error_kind::unsupported, cat("a ", Architecture::config::name, " is not trained with the loss ", Loss::config::name));
     });
   });
 }

@@ -33,7 +33,7 @@ CLIPX_INLINE void growing_file::append(std::string_view bytes) {
     if (n <= 0) {
       const std::string why = n < 0 ? std::strerror(errno) : "no progress";
       const bool whole = before >= 0 && ::ftruncate(fd_, before) == 0;
-      fail(cat(path_, ": cannot be written: ", why, whole ? "" : "; its end may be torn"));
+      fail(error_kind::io, cat(path_, ": cannot be written: ", why, whole ? "" : "; its end may be torn"));
     }
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -61,17 +61,18 @@ CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(con
   for (int number = 1; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++number) {
     const auto place = cat(path, ": line ", number);
     const json object = parse_json(text.substr(0, end), place, 8, &names);
-    expect(object.is_object(), [&] { return cat(place, ": expected an object, got ", object.dump().substr(0, 40)); });
+    expect(object.is_object(), error_kind::damaged,
+           [&] { return cat(place, ": expected an object, got ", object.dump().substr(0, 40)); });
     metrics_record record;
     const auto step = object.find("step");
     expect(step != object.end() && step->is_number_unsigned() && step->get<std::uint64_t>() <= std::uint64_t(1) << 62,
-           [&] { return cat(place, ": expected a whole number \"step\""); });
+           error_kind::damaged, [&] { return cat(place, ": expected a whole number \"step\""); });
     record.step = step->get<dim>();
     record.line = text.substr(0, end + 1);
     for (const auto& name : names) {
       if (name == "step") continue;
       const auto& value = object[name];
-      expect(value.is_number() || value.is_null(),
+      expect(value.is_number() || value.is_null(), error_kind::damaged,
              [&] { return cat(place, ": \"", name, "\": expected a number or null, got ", value.dump().substr(0, 40)); });
       record.values.emplace_back(name, value.is_null() ? std::nan("") : value.get<double>());
     }
@@ -141,7 +142,7 @@ CLIPX_INLINE growing_file open_events(const std::string& folder, dim step) {
     const auto path = cat(folder, "/events.out.tfevents.", now, ".", std::string_view(host), ".", ::getpid(), ".", number);
     const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0 && errno == EEXIST) continue;
-    expect(fd >= 0, [&] { return cat(path, ": cannot be written: ", std::strerror(errno)); });
+    expect(fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", std::strerror(errno)); });
     growing_file out(fd, path);
     std::string started;  // SessionLog {status = 1: START}
     put_varint(started, 1, 1);
@@ -162,7 +163,7 @@ CLIPX_INLINE metrics_log::metrics_log(const std::string& folder, dim resumed, bo
     });
   write_file(path, kept);
   const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  expect(fd >= 0, [&] { return cat(path, ": cannot be written: ", std::strerror(errno)); });
+  expect(fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", std::strerror(errno)); });
   lines_ = detail::growing_file(fd, path);
   if (tensorboard) events_ = detail::open_events(folder, resumed > 0 ? resumed + 1 : 0);
 }

@@ -17,12 +17,12 @@ namespace detail {
 CLIPX_INLINE std::vector<std::pair<dim, std::string>> checkpoints_in(const std::string& folder) {
   std::vector<std::pair<dim, std::string>> out;
   std::error_code none;
-  for (auto& entry : std::filesystem::directory_iterator(folder, none)) {
-    const auto name = entry.path().filename().string();
+  for (std::filesystem::directory_iterator at(folder, none), end; !none && at != end; at.increment(none)) {
+    const auto name = at->path().filename().string();
     dim step = 0;
     if (!name.starts_with("step_") || !name.ends_with(".safetensors")) continue;
     const auto end = std::from_chars(name.data() + 5, name.data() + name.size(), step);
-    if (end.ec == std::errc{}) out.emplace_back(step, entry.path().string());
+    if (end.ec == std::errc{}) out.emplace_back(step, at->path().string());
   }
   std::sort(out.begin(), out.end());
   return out;
@@ -32,7 +32,7 @@ CLIPX_INLINE json checkpoint_fact(const std::vector<std::pair<std::string, std::
                                   const std::string& file) {
   for (auto& [key, value] : facts)
     if (key == name) return parse_json(value, cat(file, ": ", name), 32);
-  fail(cat(file, ": expected a checkpoint of a training run, got one without \"", name, "\""));
+  fail(error_kind::damaged, cat(file, ": expected a checkpoint of a training run, got one without \"", name, "\""));
 }
 
 /// {"a": 1, "b": [2]}: JSON texts by name, in their order.
@@ -60,7 +60,7 @@ class loss_record {
       const dim step = trainer_->count() - --waiting_;
       expect(std::isfinite(loss), [&] {
         return cat("the loss is no longer a number at step ", step,
-                   "; the last checkpoint stays. A smaller --lr, or --grad-clip-norm 1, helps");
+                   "; the last checkpoint stays. A smaller cosine_schedule::peak, or optimizer_options::max_norm 1, helps");
       });
       sum_ += loss;
       count_ += 1;
@@ -130,17 +130,18 @@ class run_in_folder final : public run_progress {
     const auto there = checkpoints_in(checkpoints());
     expect(there.empty(), [&] {
       return cat(o_.folder, " holds a run of ", there.back().first,
-                 " steps: --resume latest goes on with it, --name begins another");
+                 " steps: run_options::resume latest goes on with it, run_options::folder begins another");
     });
   }
   void resume() {
     const auto there = checkpoints_in(checkpoints());
-    expect(o_.resume != "latest" || !there.empty(), [&] { return cat("--resume latest: no checkpoint in ", checkpoints()); });
+    expect(o_.resume != "latest" || !there.empty(), error_kind::not_found,
+           [&] { return cat("run_options::resume latest: no checkpoint in ", checkpoints()); });
     const auto path = o_.resume == "latest" ? there.back().second : o_.resume;
     const auto facts = trainer_.restore(path);
-    expect(there.empty() || there.back().first <= trainer_.count(), [&] {
-      return cat("--resume: ", path, " is of step ", trainer_.count(), ", and ", there.back().second,
-                 " is there already: move later ones away, or begin another run with --name");
+    expect(there.empty() || there.back().first <= trainer_.count(), error_kind::mismatch, [&] {
+      return cat("run_options::resume: ", path, " is of step ", trainer_.count(), ", and ", there.back().second,
+                 " is there already: move later ones away, or begin another run with run_options::folder");
     });
     const auto before = checkpoint_fact(facts, "settings", path);
     for (auto& [name, value] : settings_) {
@@ -152,7 +153,7 @@ class run_in_folder final : public run_progress {
     }
     const auto at = checkpoint_fact(facts, "position", path);
     expect(at.is_array() && at.size() == 3 && std::all_of(at.begin(), at.end(), [](auto& n) { return n.is_number_unsigned(); }),
-           [&] { return cat(path, ": expected a position of three numbers, got ", at.dump()); });
+           error_kind::damaged, [&] { return cat(path, ": expected a position of three numbers, got ", at.dump()); });
     position_ = {at[0].get<std::uint64_t>(), at[1].get<std::uint64_t>(), at[2].get<std::uint64_t>()};
     loader_.seek(position_);
   }
@@ -160,11 +161,13 @@ class run_in_folder final : public run_progress {
     std::error_code failed;
     for (auto& f : {checkpoints(), model_folder()}) {
       std::filesystem::create_directories(f, failed);
-      expect(std::filesystem::is_directory(f), [&] { return cat(f, ": cannot be made a folder: ", failed.message()); });
+      const std::string why = failed ? failed.message() : "a file has this name";
+      expect(std::filesystem::is_directory(f, failed), error_kind::io, [&] { return cat(f, ": cannot be made a folder: ", why); });
     }
-    for (auto& entry : std::filesystem::directory_iterator(checkpoints()))  // what a kill left of a checkpoint
-      if (entry.path().filename().string().find(".safetensors.tmp.") != std::string::npos)
-        std::filesystem::remove(entry.path(), failed);
+    std::error_code none;
+    for (std::filesystem::directory_iterator at(checkpoints(), failed), end; !failed && at != end; at.increment(failed))
+      if (at->path().filename().string().find(".safetensors.tmp.") != std::string::npos)  // what a kill left of a checkpoint
+        std::filesystem::remove(at->path(), none);
   }
 
   /// Whether the observer said stop before the end.
@@ -277,7 +280,8 @@ struct training_run::state {
     const auto& d = options.data;
     expect(d.batch > 0, [&] { return cat("training_run: expected a batch of 1 pair or more, got ", d.batch); });
     steps_an_epoch = static_cast<dim>(pairs) / d.batch;
-    expect(steps_an_epoch > 0, [&] { return cat("--train-data: expected at least a batch of ", d.batch, " pairs, got ", pairs); });
+    expect(steps_an_epoch > 0,
+           [&] { return cat("loader_config::data: expected at least a batch of ", d.batch, " pairs, got ", pairs); });
     expect(d.text.has_value(), "training_run: expected data with a tokenizer, got none");
     if (options.held_out) options.held_out->text = d.text;
     expect(d.epochs > 0 && options.log_every > 0, [&] {

@@ -52,23 +52,18 @@ template <class Model>
 void check_described(Model& model, const checkpoint_config& config, const tokenizer& text) {
   check_config(config);
   const auto expected = parameter_shapes(config.model);
-  std::vector<std::string> issues;
+  issue_list issues(error_kind::mismatch);
   std::size_t i = 0;
   walk(model, [&](const std::string& name, auto&, const shape& s, role) {
-    if (i >= expected.size()) issues.push_back(cat("not described: ", name, " ", s.text()));
+    if (i >= expected.size()) issues.add(cat("not described: ", name, " ", s.text()));
     else if (expected[i].first != name || expected[i].second != s)
-      issues.push_back(
-          cat("described: ", expected[i].first, " ", expected[i].second.text(), ", the model has ", name, " ", s.text()));
+      issues.add(cat("described: ", expected[i].first, " ", expected[i].second.text(), ", the model has ", name, " ", s.text()));
     ++i;
   });
-  for (; i < expected.size(); ++i) issues.push_back(cat("described: ", expected[i].first, ", the model has no such parameter"));
+  for (; i < expected.size(); ++i) issues.add(cat("described: ", expected[i].first, ", the model has no such parameter"));
   if (config.model.vision.policy().has_text() && text.vocab_size() != config.model.text.vocab_size)
-    issues.push_back(cat("the text tower has ", config.model.text.vocab_size, " tokens, the tokenizer ", text.vocab_size()));
-  if (issues.size() > 24) {
-    issues.resize(24);
-    issues.push_back("... and more");
-  }
-  throw_issues("the model is not what its configuration describes", issues);
+    issues.add(cat("the text tower has ", config.model.text.vocab_size, " tokens, the tokenizer ", text.vocab_size()));
+  issues.raise("the model is not what its configuration describes", 24);
 }
 
 /// Weights (masters), moments, average and statistics, exactly as they are; the file appears whole or not at all. Errors: a disk
@@ -90,12 +85,12 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   const auto find = [&](std::string_view key) {
     for (auto& [name, value] : file.metadata())
       if (name == key) return value;
-    fail(cat(path, ": expected the state of a training run, got a file without \"", key, "\""));
+    fail(error_kind::damaged, cat(path, ": expected the state of a training run, got a file without \"", key, "\""));
   };
   const auto steps = find("steps");
   dim count = -1;
   std::from_chars(steps.data(), steps.data() + steps.size(), count);
-  expect(count >= 0, [&] { return cat(path, ": expected a number of steps, got \"", steps, "\""); });
+  expect(count >= 0, error_kind::damaged, [&] { return cat(path, ": expected a number of steps, got \"", steps, "\""); });
   std::string wrong;
   t.optimizer().each_state([&](const std::string& name, const shape& s, mat<A>) {
     const auto* found = file.find(name);
@@ -104,7 +99,8 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
       wrong += cat("\n  ", name, ": expected ", name_of(detail::dtype_of<A>), " ", s.text(), ", got ", name_of(found->type), " of ",
                    found->count(), " values");
   });
-  expect(wrong.empty(), [&] { return cat(path, " is the state of another model or of other options:", wrong); });
+  expect(wrong.empty(), error_kind::mismatch,
+         [&] { return cat(path, " is the state of another model or of other options:", wrong); });
   t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {
     std::vector<A> values(static_cast<std::size_t>(m.rows * m.cols));
     std::memcpy(values.data(), file.find(name)->data, values.size() * sizeof(A));

@@ -39,7 +39,7 @@ class trainer {
         gradients_(model_, config_.pixels, o.gradients) {
     expect(o.patch_dropout >= 0 && o.patch_dropout < 1,
            [&] { return cat("patch dropout: expected a fraction from 0 to below 1, got ", o.patch_dropout); });
-    expect(o.patch_dropout == 0 || has_tokens<visual_type>,
+    expect(o.patch_dropout == 0 || has_tokens<visual_type>, error_kind::mismatch,
            [] { return cat("patch dropout: a ", Architecture::config::name, " has no patches"); });
   }
   trainer(const trainer&) = delete;

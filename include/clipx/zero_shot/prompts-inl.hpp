@@ -1,4 +1,5 @@
 #pragma once
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -60,12 +61,13 @@ CLIPX_INLINE std::string read_text(const std::string& path) {
   if (path == "-") {
     drain(std::cin);
   } else {
+    errno = 0;
     std::ifstream in(path, std::ios::binary);
-    expect(in.good(), [&] { return cat(path, ": cannot be opened for reading"); });
+    expect(in.good(), system_error_kind(errno), [&] { return cat(path, ": cannot be opened for reading"); });
     try {
       in.exceptions(std::ios::badbit);  // a directory opens, and fails here
       drain(in);
-    } catch (const std::ios_base::failure&) { fail(cat(path, ": cannot be read (is it a directory?)")); }
+    } catch (const std::ios_base::failure&) { fail(error_kind::io, cat(path, ": cannot be read (is it a directory?)")); }
   }
   return without_mark(std::move(out));
 }
@@ -90,7 +92,7 @@ CLIPX_INLINE std::vector<std::string> read_texts(const std::string& path) {
     if (line.ends_with('\r')) line.pop_back();
     lines.push_back(std::move(line));
   }
-  expect(!lines.empty(), [&] { return cat(path, ": expected a text a line, got an empty file"); });
+  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a text a line, got an empty file"); });
   return lines;
 }
 
@@ -102,6 +104,7 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
     for (auto& name : out.classes) {
       const auto& texts = object[name];
       expect(texts.is_array() && std::all_of(texts.begin(), texts.end(), [](auto& t) { return t.is_string(); }),
+             error_kind::damaged,
              [&] { return cat(path, ": class \"", name, "\": expected a list of texts, as in {\"class\": [\"text\", ...]}"); });
       out.prompts.push_back(texts.get<std::vector<std::string>>());
     }
@@ -109,12 +112,13 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
     const auto lines = detail::split_lines(text);
     const bool own = !lines.empty() && lines[0].find('\t') != std::string::npos;
     if (!own) {
-      expect(!lines.empty(), [&] { return cat(path, ": expected a class a line, got an empty file"); });
+      expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a class a line, got an empty file"); });
       return make_prompts(lines, templates);
     }
     for (auto& line : lines) {
       const auto tab = line.find('\t');
-      expect(tab != std::string::npos, [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line, "\""); });
+      expect(tab != std::string::npos, error_kind::damaged,
+             [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line, "\""); });
       const auto name = trimmed(line.substr(0, tab));
       if (out.classes.empty() || out.classes.back() != name) {
         out.classes.push_back(name);
@@ -123,18 +127,19 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
       out.prompts.back().push_back(trimmed(line.substr(tab + 1)));
     }
   }
-  expect(!out.classes.empty(), [&] { return cat(path, ": expected at least one class, got none"); });
+  expect(!out.classes.empty(), error_kind::damaged, [&] { return cat(path, ": expected at least one class, got none"); });
   for (std::size_t c = 0; c < out.classes.size(); ++c)
-    expect(!out.prompts[c].empty(), [&] { return cat(path, ": class \"", out.classes[c], "\" has no texts"); });
+    expect(!out.prompts[c].empty(), error_kind::damaged,
+           [&] { return cat(path, ": class \"", out.classes[c], "\" has no texts"); });
   return out;
 }
 
 namespace detail {
 inline std::vector<std::string> parse_templates(const std::string& text, const std::string& path) {
   auto lines = split_lines(text);
-  expect(!lines.empty(), [&] { return cat(path, ": expected a template a line, got an empty file"); });
+  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a template a line, got an empty file"); });
   for (auto& line : lines)
-    expect(line.find("{}") != std::string::npos,
+    expect(line.find("{}") != std::string::npos, error_kind::damaged,
            [&] { return cat(path, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\""); });
   return lines;
 }

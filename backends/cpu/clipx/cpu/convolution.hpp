@@ -118,7 +118,7 @@ CLIPX_INLINE cpu_state::plan inference_plan(cpu_state& s, const conv_sizes& c, d
     const onednn::md bias({c.out}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a);
     const auto forms = c.forms(images, c.weight(data_type(c.is_bf16), dnnl::memory::format_tag::any));
     const auto pd = onednn::conv(s.engine, dnnl::prop_kind::forward_inference, forms, bias, attr);
-    expect(static_cast<bool>(pd), [&] { return c.missing(); });
+    expect(static_cast<bool>(pd), error_kind::device, [&] { return c.missing(); });
     return {.run = dnnl::convolution_forward(pd), .weights = pd.weights_desc(), .scratch = pd.scratchpad_desc()};
   });
 }
@@ -203,17 +203,17 @@ CLIPX_INLINE cpu_state::plan training_plan(cpu_state& s, cpu_state::plan_kind ki
     const auto missing = [&] { return c.missing(); };
     auto forms = c.forms(images, c.weight(data_type(c.is_bf16), any));
     const auto forward = onednn::conv(s.engine, dnnl::prop_kind::forward_training, forms, onednn::md(), attr);
-    expect(static_cast<bool>(forward), missing);
+    expect(static_cast<bool>(forward), error_kind::device, missing);
     if (kind == cpu_state::plan_kind::conv_forward)
       return {.run = dnnl::convolution_forward(forward), .weights = forward.weights_desc(), .scratch = forward.scratchpad_desc()};
     if (kind == cpu_state::plan_kind::conv_data) {
       const auto pd = onednn::conv_data(s.engine, forms, forward, attr);
-      expect(static_cast<bool>(pd), missing);
+      expect(static_cast<bool>(pd), error_kind::device, missing);
       return {.run = dnnl::convolution_backward_data(pd), .weights = pd.weights_desc(), .scratch = pd.scratchpad_desc()};
     }
     forms.weight = c.weight(dnnl::memory::data_type::f32, any);  // summed in float, whatever x is
     const auto pd = onednn::conv_weights(s.engine, forms, forward, attr);
-    expect(static_cast<bool>(pd), missing);
+    expect(static_cast<bool>(pd), error_kind::device, missing);
     return {.run = dnnl::convolution_backward_weights(pd), .weights = pd.diff_weights_desc(), .scratch = pd.scratchpad_desc()};
   });
 }
@@ -265,7 +265,7 @@ CLIPX_INLINE mat<const float> weights_gradient(cpu_state& s, const conv_sizes& c
     const thread_limit limit(threads_each);
     const dim from = first(part), n = first(part + 1) - from;
     const auto plan = training_plan(s, kind, c, n);
-    expect(plan.weights == form, "oneDNN: weights are laid out by the number of images");
+    expect(plan.weights == form, error_kind::device, "oneDNN: weights are laid out by the number of images");
     cpu_state::arguments args{{DNNL_ARG_SRC, s.at(c.x(n), rows_of(x, from * c.in_pixels(), n).data)},
                               {DNNL_ARG_DIFF_DST, s.at(c.y(n), rows_of(dy, from * c.out_pixels(), n).data)},
                               {DNNL_ARG_DIFF_WEIGHTS, s.at(form, sums.row(part))}};

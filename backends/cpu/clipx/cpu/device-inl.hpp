@@ -60,7 +60,8 @@ inline buffer<std::byte> pages(dim bytes) {
   constexpr std::size_t huge = std::size_t{2} << 20;
   const auto n = static_cast<std::size_t>(std::max<dim>(bytes, 1));
   void* p = nullptr;
-  expect(::posix_memalign(&p, n >= huge ? huge : 256, n) == 0, [&] { return cat("cpu: out of memory for ", bytes, " bytes"); });
+  expect(::posix_memalign(&p, n >= huge ? huge : 256, n) == 0, error_kind::out_of_memory,
+         [&] { return cat("cpu: out of memory for ", bytes, " bytes"); });
   if (n >= huge) ::madvise(p, n / huge * huge, MADV_HUGEPAGE);  // advice: refused, it changes nothing
   return {static_cast<std::byte*>(p), bytes, std::free};
 }
@@ -169,7 +170,7 @@ struct cpu_state {
       body();
     } catch (const dnnl::error& e) {
       if (e.status == dnnl_out_of_memory) throw std::bad_alloc();
-      fail(cat("oneDNN: ", e.what()));
+      fail(error_kind::device, cat("oneDNN: ", e.what()));
     }
   }
 };

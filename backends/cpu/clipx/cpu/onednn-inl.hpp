@@ -27,7 +27,7 @@ inline void limit_isa() {
     const auto limit = most == isa::avx512 ? dnnl::cpu_isa::avx512_core
                        : most == isa::avx2 ? dnnl::cpu_isa::avx2
                                            : dnnl::cpu_isa::sse41;
-    expect(dnnl::set_max_cpu_isa(limit) == dnnl::status::success,
+    expect(dnnl::set_max_cpu_isa(limit) == dnnl::status::success, error_kind::device,
            [] { return std::string("CLIPX_MAX_ISA: oneDNN was in use before clipx and has chosen"); });
     return true;
   }();

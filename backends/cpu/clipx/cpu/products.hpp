@@ -131,7 +131,8 @@ CLIPX_INLINE void run_product(cpu_state& s, const product& p, const product_data
     pack = nullptr;
     plan = product_plan(s, p, weights::strided);
   }
-  expect(static_cast<bool>(plan.run), [&] { return cat("oneDNN has no product for ", p.m, " x ", p.k, " x ", p.n); });
+  expect(static_cast<bool>(plan.run), error_kind::device,
+         [&] { return cat("oneDNN has no product for ", p.m, " x ", p.k, " x ", p.n); });
   cpu_state::arguments args{{DNNL_ARG_SRC, s.at(p.form_a(), data.a)},
                             {DNNL_ARG_WEIGHTS, pack ? pack->weights : s.at(p.form_b(), b.data)},
                             {DNNL_ARG_DST, s.at(p.form_c(), data.c)}};

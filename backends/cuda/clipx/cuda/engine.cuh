@@ -165,7 +165,8 @@ void* cuda_engine::lane::allocate(dim bytes) {
     (void)cudaGetLastError();
     std::size_t free = 0, total = 0;
     gpu::check(cudaMemGetInfo(&free, &total), "asking for free memory");
-    fail(cat("cuda: out of memory: wanted ", n, " bytes, device ", shared.options.device, " has ", free, " of ", total, " free"));
+    fail(error_kind::out_of_memory,
+         cat("cuda: out of memory: wanted ", n, " bytes, device ", shared.options.device, " has ", free, " of ", total, " free"));
   }
   gpu::check(code, "allocating memory");
   gpu::check(cudaMemsetAsync(p, 0, n, stream), "clearing memory");
@@ -188,10 +189,10 @@ cuda_engine::lane& cuda_engine::get() const {
 }
 cuda_engine::cuda_engine(const cuda_options& o) {
   const auto missing = cuda_missing();
-  expect(missing.empty(), [&] { return cat("cuda: ", missing); });
+  expect(missing.empty(), error_kind::device, [&] { return cat("cuda: ", missing); });
   int count = 0;
   gpu::check(cudaGetDeviceCount(&count), "counting devices");
-  expect(o.device >= 0 && o.device < count, [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
+  expect(o.device >= 0 && o.device < count, error_kind::device, [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
   gpu::check(cudaSetDevice(o.device), "choosing the device");
   cudaMemPool_t pool;
   std::uint64_t keep = ~std::uint64_t{0};  // freed memory stays in the pool

@@ -14,7 +14,8 @@ namespace clipx::gpu {
 
 inline void check(cublasStatus_t code, const char* what, where at = where::here()) {
   if (code != CUBLAS_STATUS_SUCCESS)
-    fail(cat("cuBLASLt: ", what, ": ", cublasLtGetStatusString(code), " (", at.file, ":", at.line, ")"), at);
+    fail(code == CUBLAS_STATUS_ALLOC_FAILED ? error_kind::out_of_memory : error_kind::device,
+         cat("cuBLASLt: ", what, ": ", cublasLtGetStatusString(code), " (", at.file, ":", at.line, ")"), at);
 }
 
 class lt {
@@ -131,7 +132,7 @@ class lt {
                                                      autotune_ ? static_cast<int>(found.size()) : 1, found.data(), &count);
     cublasLtMatmulPreferenceDestroy(preference);
     check(code, "asking for algorithms");
-    expect(count > 0, [&] { return cat("cuBLASLt has no product for ", p.m, " x ", p.k, " x ", p.n); });
+    expect(count > 0, error_kind::device, [&] { return cat("cuBLASLt has no product for ", p.m, " x ", p.k, " x ", p.n); });
     made.algorithm = found[0].algo;
     if (count > 1 && p.beta == 0)
       made.algorithm = fastest(made, p, std::span(found).first(static_cast<std::size_t>(count)), stream);

@@ -20,9 +20,11 @@ inline constexpr bool emulated = true;
 inline constexpr bool emulated = false;
 #endif
 
-/// Throws clipx::error with what was called, what came back and where.
+/// Throws clipx::error with what was called, what came back and where; kind out_of_memory or device.
 inline void check(cudaError_t code, const char* what, where at = where::here()) {
-  if (code != cudaSuccess) fail(cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
+  if (code != cudaSuccess)
+    fail(code == cudaErrorMemoryAllocation ? error_kind::out_of_memory : error_kind::device,
+         cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
 }
 
 /// A matrix product as gpu::lt takes it: c (m, n) = alpha op(a) op(b) + beta c, + bias (1, n) where given. a and b are of one

@@ -1,0 +1,32 @@
+// The program's flags for the library's options. A message of the library names its own options (checkpoint_options::tokenizer);
+// where it leaves the program, it names the flags that set them (--tokenizer).
+#pragma once
+#include <array>
+#include <string>
+#include <string_view>
+
+namespace cli {
+
+struct flag_of {
+  std::string_view option, flag;
+};
+/// What messages of the library name, and how the program sets it.
+inline constexpr std::array<flag_of, 12> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
+                                                {"checkpoint_options::activation", "--activation"},
+                                                {"checkpoint_options::head_width", "--head-width"},
+                                                {"checkpoint_options::eos_id", "--eos-id"},
+                                                {"checkpoint::write(type)", "--dtype"},
+                                                {"checkpoint::write(folder)", "--out"},
+                                                {"layout::open_clip", "--layout open_clip"},
+                                                {"run_options::resume", "--resume"},
+                                                {"run_options::folder", "--name"},
+                                                {"loader_config::data", "--train-data"},
+                                                {"cosine_schedule::peak", "--lr"},
+                                                {"optimizer_options::max_norm", "--grad-clip-norm"}}};
+
+/// The message with flags in place of the options' names.
+std::string with_flags(std::string message);
+/// How every message leaves the program: "clipx: MESSAGE" on standard error, with flags.
+void complain(const std::string& message);
+
+}  // namespace cli
