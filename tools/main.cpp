@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
     std::fputs(app.help().c_str(), stderr);
     return 2;
   } catch (const clipx::error& e) {
-    std::fprintf(stderr, "clipx: %s\n", e.what());
+    cli::complain(e.what());
     return e.kind() == clipx::error_kind::cancelled ? 130 : 1;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size takes less\n");

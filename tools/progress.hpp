@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "flags.hpp"
 #include "stop.hpp"
 
 namespace cli {
@@ -69,7 +70,7 @@ class terminal final : public clipx::observer {
     done_ = done;
   }
   bool cancelled() override { return told_to_stop() != 0; }
-  void warning(const std::string& message) override { std::fprintf(stderr, "clipx: warning: %s\n", message.c_str()); }
+  void warning(const std::string& message) override { complain("warning: " + message); }
 
  private:
   std::string stage_;

@@ -21,8 +21,8 @@ CLIPX_INLINE std::vector<std::pair<dim, std::string>> checkpoints_in(const std::
     const auto name = at->path().filename().string();
     dim step = 0;
     if (!name.starts_with("step_") || !name.ends_with(".safetensors")) continue;
-    const auto end = std::from_chars(name.data() + 5, name.data() + name.size(), step);
-    if (end.ec == std::errc{}) out.emplace_back(step, at->path().string());
+    const auto read = std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (read.ec == std::errc{}) out.emplace_back(step, at->path().string());
   }
   std::sort(out.begin(), out.end());
   return out;
