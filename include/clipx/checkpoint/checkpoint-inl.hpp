@@ -254,8 +254,9 @@ inline tokenizer open_tokenizer(const std::string& given, const file_set* files,
     if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
     return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
   }
-  expect(files != nullptr, error_kind::not_found,
-         [&] { return cat(path, ": came without a tokenizer; checkpoint_options::tokenizer names a merges file, tokenizer.json or folder"); });
+  expect(files != nullptr, error_kind::not_found, [&] {
+    return cat(path, ": came without a tokenizer; checkpoint_options::tokenizer names a merges file, tokenizer.json or folder");
+  });
   return tokenizer::from_files(*files, options);
 }
 }  // namespace detail
@@ -302,7 +303,8 @@ CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const c
 /// What the options settle, once the configuration and the weights are there.
 CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
   if (o.eos_id >= 0) {
-    expect(config().text.pool != text_pool::none, error_kind::mismatch, [&] { return cat(path_, ": checkpoint_options::eos_id: the model has no text tower"); });
+    expect(config().text.pool != text_pool::none, error_kind::mismatch,
+           [&] { return cat(path_, ": checkpoint_options::eos_id: the model has no text tower"); });
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;
   }

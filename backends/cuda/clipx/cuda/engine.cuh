@@ -192,7 +192,8 @@ cuda_engine::cuda_engine(const cuda_options& o) {
   expect(missing.empty(), error_kind::device, [&] { return cat("cuda: ", missing); });
   int count = 0;
   gpu::check(cudaGetDeviceCount(&count), "counting devices");
-  expect(o.device >= 0 && o.device < count, error_kind::device, [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
+  expect(o.device >= 0 && o.device < count, error_kind::device,
+         [&] { return cat("cuda: device ", o.device, ": this machine has 0 to ", count - 1); });
   gpu::check(cudaSetDevice(o.device), "choosing the device");
   cudaMemPool_t pool;
   std::uint64_t keep = ~std::uint64_t{0};  // freed memory stays in the pool
