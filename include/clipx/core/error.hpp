@@ -1,4 +1,4 @@
-// clipx::error, the one exception type, and the few helpers that every reader and op uses to raise it.
+// clipx::error, the only exception type, and the helpers that raise it.
 #pragma once
 #include <charconv>
 #include <stdexcept>
@@ -6,8 +6,8 @@
 #include <string_view>
 #include <type_traits>
 
-// Definitions in *-inl.hpp files carry this: `inline` when clipx is used header-only, nothing when it is compiled once
-// (target clipx::clipx-compiled, which defines CLIPX_COMPILED for its users and itself).
+// Marks definitions in *-inl.hpp files: `inline` when clipx is used header-only, empty when it is compiled once (target
+// clipx::clipx-compiled, which defines CLIPX_COMPILED for itself and its users).
 #ifdef CLIPX_COMPILED
 #define CLIPX_INLINE
 #else
@@ -16,14 +16,14 @@
 
 namespace clipx {
 
-/// The caller's place in the source, filled in by default arguments (clang 14 has no std::source_location).
+/// The caller's position in the source, filled in by default arguments (clang 14 has no std::source_location).
 struct where {
   const char* file = "";
   int line = 0;
   static where here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
-/// What a caller can get wrong: files, shapes, devices. what() says what, expected, got and in which file or tensor.
+/// What a caller can get wrong: files, shapes, devices. what() names the file or tensor, what was expected and what was found.
 class error : public std::runtime_error {
  public:
   explicit error(const std::string& message, where at = where::here()) : std::runtime_error(message), at_(at) {}

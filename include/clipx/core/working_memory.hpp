@@ -1,4 +1,4 @@
-// working_memory: an arena for each thread that has a step on the device.
+// working_memory: one arena for each thread that has a step on the device.
 #pragma once
 #include <algorithm>
 #include <memory>
@@ -9,13 +9,13 @@
 
 namespace clipx {
 
-/// A thread holds an arena from its first enter() to its last leave(); then another thread may have it. So there are as many arenas
-/// as threads had steps at the same time. All functions may be called from any thread.
+/// A thread holds an arena from its first enter() to its last leave(); afterwards another thread may use it. So there are as
+/// many arenas as threads that had steps at the same time. All functions may be called from any thread.
 class working_memory {
  public:
   working_memory(void* device, arena::source allocate, arena::poison fill) : device_(device), allocate_(allocate), fill_(fill) {}
 
-  /// A step begins or ends on the calling thread. Those of one thread nest.
+  /// A step begins or ends on the calling thread; steps of one thread nest.
   void enter() {
     const std::lock_guard lock(guard_);
     auto* own = find(this_thread());
@@ -29,7 +29,7 @@ class working_memory {
     auto* own = find(this_thread());
     if (own && --own->steps == 0) own->thread = nullptr;
   }
-  /// The calling thread's; outside its steps the one that its next step would take.
+  /// The calling thread's arena; outside its steps, the one that its next step would take.
   arena& mine() {
     const std::lock_guard lock(guard_);
     if (auto* own = find(this_thread())) return *own->memory;
@@ -40,7 +40,7 @@ class working_memory {
  private:
   struct place {
     std::unique_ptr<arena> memory = {};
-    const void* thread = nullptr;  // that holds it
+    const void* thread = nullptr;  // the thread that holds it
     int steps = 0;
   };
   static const void* this_thread() {
@@ -60,7 +60,7 @@ class working_memory {
   std::vector<place> places_;
 };
 
-/// While it lives, the calling thread uses the device.
+/// While this object lives, the calling thread uses the device.
 template <class B>
 class device_use {
  public:
