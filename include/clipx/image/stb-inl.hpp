@@ -1,5 +1,5 @@
-// The one place where stb_image is instantiated: JPEG from memory (without libjpeg), and its zlib decoder (of png).
-// Functions are static, so a program that has a stb_image of its own keeps it.
+// The only place where stb_image is instantiated: JPEG from memory (without libjpeg), and its zlib decoder (for PNG). Its
+// functions are static, so a program may contain another stb_image.
 #pragma once
 #include <cstdlib>
 
