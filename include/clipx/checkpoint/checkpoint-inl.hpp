@@ -28,7 +28,7 @@ inline std::string file_text(const std::string& path) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-/// Position tables of another length are resampled when the width agrees.
+/// A position table of another length can be resampled if the width agrees.
 inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want) {
   if (how == key_source::resizing::none) return false;
   if (have.size() != 2 || want.size() != 2 || have[1] != want[1] || have[0] < 2) return false;
@@ -120,10 +120,10 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
   return out;
 }
 
-/// The tokenizer, read when it is asked for: image-only users never pay for it.
+/// The tokenizer, read on first use: users who need only images do not pay for it.
 struct checkpoint::lazy_tokenizer {
   std::function<tokenizer()> make;
-  bool named = false;  // by an option, not found in the model's folder
+  bool named = false;  // given by an option rather than found in the model's folder
   std::once_flag once;
   std::optional<tokenizer> value;
 };
@@ -155,7 +155,7 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
 }
 
 namespace detail {
-/// Shapes of a bare file, for architectures to infer sizes from.
+/// The shapes in a bare file, from which architectures infer sizes.
 class file_shapes final : public shape_reader {
  public:
   file_shapes(const safetensors& file, std::vector<std::string>& issues) : file_(file), issues_(issues) {}
@@ -175,7 +175,8 @@ class file_shapes final : public shape_reader {
 };
 }  // namespace detail
 
-/// Sizes from the shapes of a bare file, as openai/CLIP does (spec section 7.3). What shapes cannot say must be said by the caller.
+/// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3). The caller must supply what shapes
+/// cannot tell.
 CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   auto& c = config_.model;
   const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");
@@ -185,7 +186,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   shapes.answers = {o.activation, o.head_width};
   const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
   if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
-  else c.loss = contrastive::config{};  // whose logit_scale will be missing
+  else c.loss = contrastive::config{};  // its logit_scale will be reported as missing
   if (const auto* a = detail::find_policy<architecture>(o.policies.architectures, known_architectures(), there)) {
     a->infer(shapes, c);
   } else {
@@ -205,7 +206,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
 }
 
 namespace detail {
-/// A model's folder, and what is in it.
+/// A model's folder and the files in it.
 struct model_folder {
   std::filesystem::path path;
   bool has(const char* name) const {
@@ -222,7 +223,7 @@ struct model_folder {
   }
 };
 
-/// The first of the named files that is there.
+/// The first of the named files that exists.
 inline std::shared_ptr<safetensors> open_weights(const model_folder& folder, std::initializer_list<const char*> names) {
   std::string list;
   for (auto* n : names) {
@@ -253,7 +254,7 @@ inline std::pair<checkpoint_config, std::shared_ptr<safetensors>> open_folder(co
   fail(cat(folder.path.string(), ": expected open_clip_config.json or config.json in the folder, found neither"));
 }
 
-/// The preset that has these sizes, else `name`.
+/// The name of the preset that has these sizes, else `name`.
 inline std::string preset_name(const clip_config& c, const std::string& name) {
   std::string out = name;
   for (auto& p : presets::all())
@@ -262,7 +263,7 @@ inline std::string preset_name(const clip_config& c, const std::string& name) {
   return out;
 }
 
-/// The tokenizer that an option names, else the one in the model's folder.
+/// The tokenizer given by an option, else the one in the model's folder.
 inline tokenizer open_tokenizer(const std::string& given, const std::string& folder, const std::string& path,
                                 const tokenizer_options& options) {
   if (!given.empty()) {
@@ -360,14 +361,14 @@ CLIPX_INLINE std::string checkpoint::summary() const {
 }
 
 namespace detail {
-/// A tensor of a file: a part of one of our parameters, or all of it.
+/// How a tensor of a file is contained in one of our parameters: a part of it, or all of it.
 struct parameter_part {
-  std::size_t of;  // place in the parameters
-  dim offset;      // of the first value
+  std::size_t of;  // index of the parameter
+  dim offset;      // of the part's first value
   bool transposed;
 };
 
-/// What a file in this layout holds, and where its values come from.
+/// What a file in this layout contains, and where the values come from.
 struct tensor_plan {
   std::vector<parameter_part> parts;
   std::vector<tensor_to_write> tensors;
@@ -384,7 +385,7 @@ inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std
       auto sizes = s.sizes;
       if (parts > 1) sizes[0] /= parts;
       if (place.transposed) std::swap(sizes[0], sizes[1]);
-      const bool wide = s.sizes.empty();  // the log-scale keeps its digits
+      const bool wide = s.sizes.empty();  // the log scale keeps its full precision
       out.tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
       out.parts.push_back({i, p * n, place.transposed});
     }
@@ -392,7 +393,7 @@ inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std
   return out;
 }
 
-/// The values of one tensor, out of those of the parameter that it belongs to.
+/// The values of one tensor, taken from those of its parameter.
 inline void read_part(const parameter_part& part, const shape& s, std::span<const float> values, std::span<double> out) {
   const dim rows = s.rows(), cols = s.cols();
   for (dim k = 0; k < static_cast<dim>(out.size()); ++k) {
@@ -401,7 +402,7 @@ inline void read_part(const parameter_part& part, const shape& s, std::span<cons
   }
 }
 
-/// Copies the tokenizer's files and the templates as they are. Returns whether a whole vocabulary was among them.
+/// Copies the tokenizer's files and the templates unchanged. Returns whether they include a complete vocabulary.
 inline bool copy_texts(const std::string& from, const std::filesystem::path& to) {
   bool whole = false;
   for (auto& entry : std::filesystem::directory_iterator(from)) {
@@ -422,7 +423,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
   expect(type == "f16" || type == "bf16" || type == "f32", [&] { return cat("--dtype: expected f32, f16 or bf16, got ", type); });
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
-  // What a layout cannot hold is refused before anything is written.
+  // What a layout cannot represent is refused before anything is written.
   std::vector<std::pair<std::string, std::string>> texts;
   if (keys == layout::open_clip) {
     texts.emplace_back("open_clip_config.json", open_clip_config_text(config_));
@@ -431,7 +432,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
     texts.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
     texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
   }
-  if (config().text.pool == text_pool::none) (void)text();  // errors: a dictionary that is not there
+  if (config().text.pool == text_pool::none) (void)text();  // errors: a missing dictionary
   std::error_code none;
   fs::create_directories(folder, none);
   expect(fs::is_directory(folder, none),
@@ -450,11 +451,11 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                       sources[part.of].read(values);
                       detail::read_part(part, s, values, out);
                     });
-  // What --tokenizer named, or transformers could not read, is written as tokenizer::files() has it.
+  // A tokenizer given by --tokenizer, or one that transformers could not read, is written as tokenizer::files() has it.
   const bool whole = !folder_.empty() && !tokenizer_->named && detail::copy_texts(folder_, folder);
   if (tokenizer_->named || (keys == layout::hf && !whole))
     for (auto& file : text().files()) texts.push_back(file);
-  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model
+  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is not a model
 }
 
 }  // namespace clipx

@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <cstring>
 #include <span>
-// jpeglib.h needs the two headers above
+// jpeglib.h needs the standard headers above
 #include <jpeglib.h>
-// and then this
+// jerror.h needs jpeglib.h
 #include <jerror.h>
 
 #include "../core/error.hpp"
