@@ -1,11 +1,11 @@
-// clip<Architecture, Backend>: an image tower and a text tower. Weights, gradients, moments and averages are all this one type.
+// clip<Architecture, Backend>: an image tower and a text tower. Weights, gradients, moments and averages all have this type.
 #pragma once
 #include "tower.hpp"
 
 namespace clipx {
 
-/// Architecture is a policy such as vit or modified_resnet (architectures/): it names the image tower and the text tower that goes
-/// with it. The temperature belongs to the loss (loss/).
+/// Architecture is a policy such as vit or modified_resnet (architectures/): it names the image tower and the text tower. The
+/// temperature belongs to the loss (loss/).
 template <class Architecture, backend_types B>
 class clip {
  public:
@@ -19,9 +19,9 @@ class clip {
   visual_type visual;
   text_type text;
 
-  /// Zeroed parameters on the device. Errors: a configuration of another architecture, or with sizes that cannot be.
+  /// Zeroed parameters on the device. Errors: a configuration of another architecture, or with invalid sizes.
   clip(B& d, const clip_config& c) : clip(d, c, unbound{}) { memory_ = bind(d, *this); }
-  /// Parameters without memory: the caller points the views somewhere (a checkpoint's mapping).
+  /// Parameters without memory: the caller points the views somewhere (for example into a mapped checkpoint).
   struct unbound {};
   clip(B& d, const clip_config& c, unbound) : visual(c), text(c), config_(c), device_(&d) {}
 
@@ -32,9 +32,9 @@ class clip {
 
   B& device() const { return *device_; }
   const clip_config& config() const { return config_; }
-  /// The parameters as flat spans, where this model owns them.
+  /// The parameters as flat spans, if this model owns them.
   flat<B>& memory() { return memory_; }
-  /// The same model over zeroed memory: a gradient, a moment.
+  /// The same model in zeroed memory, for a gradient or a moment.
   clip zeros_like() const { return clip(*device_, config_); }
 
   struct saved {
@@ -54,7 +54,7 @@ class clip {
     return text.forward(s, texts, k.text);
   }
 
-  /// Gradients of the features to gradients of the parameters, added to grad.
+  /// Computes the gradients of the parameters from those of the features and adds them to grad.
   void backward(step<B>& s, const saved& k, mat<const T> d_image, mat<const T> d_text, clip& grad) const {
     visual.backward(s, k.visual, d_image, grad.visual);
     text.backward(s, k.text, d_text, grad.text);
