@@ -1,4 +1,4 @@
-// Work of any size for an any_model, in parts.
+// Tasks of any size for an any_model, done in parts.
 #pragma once
 #include "any_model.hpp"
 

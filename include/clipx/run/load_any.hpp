@@ -5,11 +5,11 @@
 
 namespace clipx {
 
-/// A checkpoint's weights on a new device B(options...), whichever architecture the checkpoint has. Errors: those of the device's
-/// constructor and of load().
+/// Loads a checkpoint on a new device B(options...), for whichever architecture it has. Errors: those of the device's constructor
+/// and of load().
 ///
-/// clipx::eigen-compiled holds load_any of eigen<float> and eigen<double>, clipx::cpu-compiled that of cpu<float> and cpu<bf16>,
-/// with and without cpu_options. With those targets, and another device or other options, include any_model_of.hpp.
+/// clipx::eigen-compiled contains load_any for eigen<float> and eigen<double>, clipx::cpu-compiled for cpu<float> and cpu<bf16>,
+/// with and without cpu_options. To use another device or other options with those targets, include any_model_of.hpp.
 template <backend B, class... DeviceOptions>
 any_model load_any(checkpoint source, const DeviceOptions&... options);
 
