@@ -1,6 +1,6 @@
-// What every family of verbs of cuda<T> stands on, without a CUDA header: the engine (device, stream, memory) and the arena.
-// A family is one file: a class template with its verbs as members, which any C++ compiler takes, and where definitions are
-// compiled (CLIPX_CUDA_DEFINITIONS: units/cuda.cu) its kernels and what launches them.
+// What every family of verbs of cuda<T> needs, without a CUDA header: the engine (device, stream, memory) and the arena. A family
+// is one file: a class template with its verbs as members, which any C++ compiler reads, and, where definitions are compiled
+// (CLIPX_CUDA_DEFINITIONS: units/cuda.cu), its kernels and the code that launches them.
 #pragma once
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
@@ -14,24 +14,24 @@
 namespace clipx {
 
 struct cuda_options {
-  int device = 0;         // which GPU, as the driver counts
-  bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, and no longer within the float bars
-  bool autotune = false;  // time cuBLASLt's best heuristics once for each shape
+  int device = 0;         // index of the GPU, as counted by the driver
+  bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, but outside the tolerances for float
+  bool autotune = false;  // times cuBLASLt's best heuristics once for each shape
 };
 
-/// Why no GPU can be used here, in one sentence; empty where one can.
+/// Why no GPU can be used here, in one sentence; empty if one can.
 std::string cuda_missing();
 
 namespace detail {
 
-/// A device, its stream, its pool of memory and its cuBLASLt handle. Errors say what was called and where.
+/// A device, its stream, its memory pool and its cuBLASLt handle. Errors name the failed call and its place in the source.
 class cuda_engine {
  public:
   explicit cuda_engine(const cuda_options& o);
   ~cuda_engine();
   cuda_engine(const cuda_engine&) = delete;
   struct state;
-  state& get() const;  // with its device chosen for the calling thread
+  state& get() const;  // also makes its device current for the calling thread
   std::string describe() const;
   void sync();
   /// Zeroed device memory, in stream order.
@@ -39,10 +39,10 @@ class cuda_engine {
   static void release(void* p);
   void poison(std::byte* p, dim bytes);
   arena make_arena();
-  /// What body calls goes into a CUDA graph and is not run.
+  /// Records the calls of body in a CUDA graph; they are not run.
   std::shared_ptr<void> record(function_ref<void()> body);
   void replay(void* graph);
-  /// Device memory that no verb may write until thaw(data).
+  /// Marks device memory that no verb may write until thaw(data).
   void freeze(const void* data, dim bytes);
   void thaw(const void* data);
 
@@ -54,7 +54,7 @@ class cuda_engine {
 struct cuda_context {
   cuda_engine engine;
   arena memory;
-  std::recursive_mutex turn;  // of the thread that has a step
+  std::recursive_mutex turn;  // held by the thread that has a step
   explicit cuda_context(const cuda_options& o) : engine(o), memory(engine.make_arena()) {}
 };
 /// The base of a family.
@@ -66,15 +66,15 @@ class cuda_family {
   cuda_engine& engine_;
   arena& memory_;
 };
-/// All of them.
+/// All families.
 template <class T, template <class> class... Family>
 class cuda_families : public Family<T>... {
  protected:
   explicit cuda_families(cuda_context& c) : Family<T>(c)... {}
 };
 
-/// A is float and T is narrower: a verb that takes either type has an overload for A. It is a template, so that nothing of it
-/// exists where T is float too; its explicit instantiation stands at the foot of the family.
+/// A is float and T is narrower: a verb that takes either type has an overload for A. It is a template, so it does not exist if T
+/// is float; its explicit instantiation is at the end of the family.
 template <class A, class T>
 concept wider_float = std::is_same_v<A, float> && !std::is_same_v<T, float>;
 
