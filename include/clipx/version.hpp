@@ -1,4 +1,4 @@
-// The version of clipx, which is read from here by CMakeLists.txt too.
+// The version of clipx; CMakeLists.txt reads it from here, too.
 #pragma once
 
 #define CLIPX_VERSION_MAJOR 0

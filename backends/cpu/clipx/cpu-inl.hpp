@@ -1,4 +1,4 @@
-// Definitions of cpu.hpp. Compiled, the kernels are a unit of their own.
+// Definitions of cpu.hpp. In the compiled library, the kernels are a separate unit.
 #pragma once
 #include "cpu.hpp"
 #ifndef CLIPX_COMPILED

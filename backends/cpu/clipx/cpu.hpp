@@ -1,8 +1,8 @@
-// cpu<T>: processors with AVX2 or AVX-512, T = float or bf16 storage, sums in float. Matrix products and convolutions by oneDNN,
-// with frozen weights packed once; everything else by kernels written with Highway, of which the best that the processor has are
-// picked at run time. Threads by OpenMP. Verbs are declared and defined in the families below: cpu/family.hpp says how.
+// cpu<T>: processors with AVX2 or AVX-512; T = float or bf16 storage, sums in float. Matrix products and convolutions use oneDNN,
+// with frozen weights packed once; everything else uses kernels written with Highway, of which the best supported variant is chosen
+// at run time. Threads are OpenMP's. Verbs are declared and defined in the families below; see cpu/family.hpp.
 //
-// Several threads may use one device, each with working memory of its own; each call runs on `threads` OpenMP threads.
+// Several threads may use one device, each with its own working memory; each call runs on `threads` OpenMP threads.
 #pragma once
 #include "cpu/convolution.hpp"
 #include "cpu/device.hpp"
@@ -34,7 +34,7 @@ class cpu : public detail::cpu_device,
 #ifdef CLIPX_COMPILED
   using compiled_models = cpu;  // clipx::cpu-compiled holds the towers of clipx's own architectures, for this very type
 #endif
-  static constexpr bool host_memory = true;  // weights may be used where a file is mapped
+  static constexpr bool host_memory = true;  // weights may be read in place from a mapped file
 
   explicit cpu(const cpu_options& o = {})
       : cpu_device(o),

@@ -1,6 +1,6 @@
-// cuda<T>: NVIDIA GPUs, T = float or bf16 storage, sums in float. Matrix products by cuBLASLt, everything else by our own kernels.
-// This header names nothing of CUDA: g++ compiles models for it, and nvcc compiles the definitions, once, in units/. The verbs are
-// in cuda/, a family of them a file.
+// cuda<T>: NVIDIA GPUs; T = float or bf16 storage, sums in float. Matrix products use cuBLASLt, everything else our own kernels.
+// This header uses nothing of CUDA: g++ compiles models with it, and nvcc compiles the definitions, once, in units/. The verbs are
+// in cuda/, one file per family.
 #pragma once
 #include <utility>
 
@@ -54,7 +54,7 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   }
 
   /// A frozen weight must not be written until thaw(): in debug builds a verb that would write to it throws. Every weight is read
-  /// where it is, so that `release` is never called.
+  /// in place, so `release` is never called.
   template <class E>
   void freeze(mat<const E> weight, frozen_role, release_callback = {}) {
     engine.freeze(weight.data, detail::byte_extent(weight));
@@ -70,14 +70,14 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   recording record(function_ref<void()> body) {
     recording r{engine.make_arena(), nullptr};
     arena& own = memory();
-    struct exchange {  // body finds the recording's memory, also where it throws
+    struct exchange {  // while body runs, memory() is the recording's, even if body throws
       arena &a, &b;
       exchange(arena& x, arena& y) : a(x), b(y) { std::swap(a, b); }
       ~exchange() { std::swap(a, b); }
     };
     {
       const exchange lent(own, r.memory);
-      body();  // makes plans, sizes the memory
+      body();  // makes plans and grows the memory to its size
       r.graph = engine.record(body);
       const auto left = own.here();
       expect(left.block == 0 && left.used == 0, "cuda: what a recording takes from memory() it must give back");

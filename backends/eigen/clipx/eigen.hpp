@@ -1,6 +1,6 @@
-// eigen<T>: the reference backend, T = float, double or std::complex<double> (for the complex-step derivative). Plain loops,
-// Eigen only for the matrix product; never optimized. A call runs on the thread that makes it; several threads
-// may use one device. The verbs are in eigen/, a family of them a file.
+// eigen<T>: the reference backend, T = float, double or std::complex<double> (for the complex-step derivative). Plain loops, Eigen
+// only for the matrix product; never optimized. A call runs on the calling thread; several threads may use one device. The verbs
+// are in eigen/, one file per family.
 #pragma once
 #include <clipx/core/working_memory.hpp>
 #include <cstdlib>
@@ -49,7 +49,7 @@ class eigen : public detail::reference::eigen_verbs<T> {
   /// clipx::eigen-compiled holds the towers of clipx's own architectures, for these types.
   using compiled_models = std::conditional_t<std::is_floating_point_v<T>, eigen, void>;
 #endif
-  static constexpr bool host_memory = false;  // weights are converted, never used where a file is mapped
+  static constexpr bool host_memory = false;  // weights are converted, never read in place
 
   eigen()
       : memory_(
@@ -67,7 +67,7 @@ class eigen : public detail::reference::eigen_verbs<T> {
     return {static_cast<E*>(detail::reference::zeroed(n * static_cast<dim>(sizeof(E)))), n, std::free};
   }
 
-  /// Does nothing: the reference reads every weight where it is, so that `release` is never called.
+  /// Does nothing: the reference backend reads every weight in place, so `release` is never called.
   template <class E>
   void freeze(mat<const E>, frozen_role, release_callback = {}) {}
   void thaw(const void*) {}

@@ -1,7 +1,7 @@
-// architecture: all that is particular to a kind of model, as readers, writers and trainers of checkpoints ask it at run time.
+// architecture: everything specific to a kind of model that readers, writers and trainers of checkpoints need at run time.
 //
-// A new architecture is a struct with the static members that `vit` has (architectures/vit.hpp, the one to copy) and one entry in
-// architectures/list.hpp, or none: load<mine>() and trainer<mine, ..> work without it.
+// A new architecture is a struct with the static members of `vit` (architectures/vit.hpp, the template to copy) and an entry in
+// architectures/list.hpp; load<mine>() and trainer<mine, ..> work without the entry.
 #pragma once
 #include <optional>
 #include <string>
@@ -18,26 +18,26 @@
 
 namespace clipx {
 
-/// The layouts of checkpoint folders, whose names and configuration files differ.
+/// The layouts of checkpoint folders, which differ in tensor names and configuration files.
 enum class layout { open_clip, hf };
 
 /// The tensors of a file that make up one parameter.
 struct key_source {
-  /// How a position table of another length is brought to the model's (open_clip's layout alone; transformers refuses).
+  /// How a position table of another length is resampled (open_clip's layout only; transformers refuses).
   enum class resizing { none, image_grid, sequence };
   std::vector<std::string> parts;  // stacked by rows: in_proj is q, k and v in Hugging Face's layout
-  bool transposed = false;         // stored (out, in) where we hold (in, out)
+  bool transposed = false;         // stored as (out, in); we hold (in, out)
   resizing positions = resizing::none;
-  std::string_view other_prefix = {};  // the parts may stand under this prefix instead
+  std::string_view other_prefix = {};  // alternative prefix under which the parts may be stored
 };
 
-/// What settles a question that a configuration leaves open; empty or 0: the file is asked.
+/// Answers to what a configuration leaves open; empty or 0: as in the file.
 struct config_answers {
   std::string activation;  // "quick_gelu" or "gelu"
   dim head_width = 0;      // of the image tower
 };
 
-/// What one tower's configuration says of choices that both towers share.
+/// What one tower's configuration says about options that both towers share.
 struct shared_choices {
   activation act = activation::quick_gelu;
   double norm_eps = 1e-5;
@@ -48,39 +48,39 @@ struct tower_reader {
   layout keys;
   fields& tower;  // vision_cfg or vision_config, text_cfg or text_config
   const config_answers& answers;
-  shared_choices shared = {};  // Hugging Face's layout: received from the tower
+  shared_choices shared = {};  // Hugging Face's layout: filled in by the tower
 };
 
-/// Shapes of a bare file, from which sizes are inferred (spec 7.3).
+/// Shapes of a bare file, from which sizes are inferred (docs/clip.md section 7.3).
 class shape_reader {
  public:
   virtual ~shape_reader() = default;
   virtual bool has(const std::string& name) const = 0;
-  /// The shape of a tensor of so many sizes; ones, and an issue, where it is missing or has another rank.
+  /// The shape of a tensor of this rank; ones, and an issue, if it is missing or has another rank.
   virtual std::vector<dim> sizes(const std::string& name, std::size_t rank) = 0;
-  /// How many of prefix0suffix, prefix1suffix, ... there are.
+  /// Number of tensors named prefix0suffix, prefix1suffix, ...
   dim count(const std::string& prefix, const std::string& suffix) const;
-  /// The side of a square grid with one more row than it has cells.
+  /// The side of a square grid, from the number of its cells plus one.
   static dim side(dim rows);
   /// Where problems go.
   virtual issue_list& issues() = 0;
   config_answers answers;
 };
 
-/// Facts of a model as `clipx inspect` shows them, in order.
+/// A fact about a model, as `clipx inspect` prints it.
 struct model_fact {
   std::string name;
   std::variant<dim, std::string, std::vector<dim>> value;
 };
 
-/// AdamW's defaults for an architecture (paper, appendix F).
+/// AdamW's defaults for an architecture (paper appendix F).
 struct adam_defaults {
   double beta2, eps;
 };
 
 using named_shapes = std::vector<std::pair<std::string, shape>>;
 
-/// One architecture at run time; the objects are constant and live as long as the program. Thread-safe.
+/// One architecture at run time. The objects are constant and live as long as the program. Thread-safe.
 class architecture {
  public:
   static constexpr std::string_view kind = "architecture";
@@ -94,27 +94,27 @@ class architecture {
   virtual bool has_patches() const = 0;
   virtual bool has_text() const = 0;
 
-  // Configuration files. `model` holds both towers' parts.
+  // Configuration files. `model` contains both towers' parts.
   virtual bool claims(layout keys, const fields& model, const fields& vision) const = 0;
   virtual void read_vision(tower_reader& r, clip_config& c) const = 0;
   virtual void read_text(tower_reader& r, text_config& c) const = 0;
-  /// Errors: the layout has no place for such a model.
+  /// Errors: the layout cannot represent such a model.
   virtual void write_vision(const clip_config& c, layout keys, field_writer& to) const = 0;
   virtual void write_text(const clip_config& c, layout keys, field_writer& to) const = 0;
-  /// The name of a tensor that only this architecture's bare files have, and sizes from the shapes of such a file.
+  /// The name of a tensor that only this architecture's bare files have; sizes from the shapes of such a file.
   virtual std::string_view telltale() const = 0;
   virtual void infer(shape_reader& r, clip_config& c) const = 0;
-  /// Sizes that no model can have.
+  /// Reports sizes that no model can have.
   virtual void check(const clip_config& c, issue_list& issues) const = 0;
 
-  // Parameters, by our names (open_clip's).
+  // Parameters, under our names (open_clip's).
   virtual named_shapes shapes(const clip_config& c) const = 0;
   virtual key_source source_of(std::string_view name, layout keys) const = 0;
   virtual initial_values initial(const std::string& name, const shape& s, const clip_config& c) const = 0;
 
   virtual std::vector<model_fact> facts(const clip_config& c) const = 0;
   virtual std::span<const clip_config> presets() const = 0;
-  /// Floating-point operations of one image's, and of one text's, forward pass; of matrix products alone.
+  /// Floating-point operations of the forward pass of one image and of one text, counting matrix products only.
   virtual double image_flops(const clip_config& c) const = 0;
   virtual double text_flops(const clip_config& c, dim tokens) const = 0;
 };
@@ -175,7 +175,7 @@ const architecture& architecture::of() {
   return object;
 }
 
-/// Pixels a side of the images that a model takes. Errors: the configuration names no architecture.
+/// Side in pixels of the images that a model takes. Errors: the configuration names no architecture.
 inline dim image_size(const clip_config& c) { return c.vision.policy().image_size(c); }
 
 }  // namespace clipx

@@ -84,7 +84,7 @@ CLIPX_INLINE void causal_text::check(const clip_config& c, issue_list& issues) {
 }
 
 CLIPX_INLINE key_source causal_text::source_of(std::string_view name, layout keys) {
-  if (keys == layout::open_clip) {  // or under text., where open_clip builds a CustomTextCLIP
+  if (keys == layout::open_clip) {  // or under text., if open_clip built a CustomTextCLIP
     const bool table = name == "positional_embedding";
     return {{std::string(name)}, false, table ? key_source::resizing::sequence : key_source::resizing::none, "text."};
   }

@@ -1,10 +1,10 @@
-// causal_text: CLIP's text side, the policy that architectures with it name (spec sections 1.2 and 4).
+// causal_text: CLIP's text side, which architectures name as their `text` (docs/clip.md sections 1.1 and 4).
 #pragma once
 #include "transformer_keys.hpp"
 
 namespace clipx {
 
-/// What architecture_of asks of a text side; an architecture's member `text` names one.
+/// What architecture_of requires of a text side.
 struct causal_text {
   static constexpr bool is_tower = true;
   template <backend_types B>
@@ -12,7 +12,7 @@ struct causal_text {
 
   static void read(tower_reader& r, text_config& c);
   static void write(const clip_config& c, layout keys, field_writer& to);
-  /// Sets embed_dim too, which is the width of the text projection.
+  /// Also sets embed_dim, the width of the text projection.
   static void infer(shape_reader& r, clip_config& c);
   static void check(const clip_config& c, issue_list& issues);
   static key_source source_of(std::string_view name, layout keys);
@@ -20,7 +20,7 @@ struct causal_text {
   static double flops(const clip_config& c, dim tokens);
 };
 
-/// The text side of an architecture that has none, such as Visual N-Grams.
+/// The text side of an architecture without a text tower, such as Visual N-Grams.
 template <backend_types B>
 struct no_text_tower {
   struct saved {};

@@ -15,7 +15,7 @@ CLIPX_INLINE std::span<const architecture* const> known_architectures() {
 }
 
 namespace detail {
-/// Whether A is with_text<Image, ngram_table> for the image tower of c; then c becomes A's.
+/// Whether A is with_text<Image, ngram_table> for the image tower of c; if so, changes c to A.
 template <class Image>
 bool take_ngrams(std::type_identity<with_text<Image, ngram_table>>, clip_config& c) {
   if (!c.vision.is<typename Image::config>()) return false;

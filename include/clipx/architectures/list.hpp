@@ -1,4 +1,4 @@
-// The architectures that clipx knows: readers of checkpoints try them in this order.
+// The architectures that clipx knows. Readers of checkpoints try them in this order.
 #pragma once
 #include <span>
 #include <string_view>
@@ -14,24 +14,24 @@ namespace clipx {
 
 using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, modified_resnet, vit>;
 
-/// The same, at run time.
+/// The same at run time.
 std::span<const architecture* const> known_architectures();
 
-/// Calls f(std::type_identity<Arch>()) with the architecture in the list that the configuration describes; f's result must be of
-/// one type. Errors: it is none of the list's.
+/// Calls f(std::type_identity<Arch>()) with the architecture of the list that the configuration describes; f must return the same
+/// type for all of them. Errors: it is not in the list.
 template <class List = architectures, class F>
 decltype(auto) visit_architecture(const clip_config& config, F&& f) {
   return visit_chosen(List{}, config.vision, std::forward<F>(f));
 }
 
-/// The same image tower, trained by the n-grams of a dictionary: Visual N-Grams. Errors: no architecture in the list has that image
-/// tower and an n-gram table.
+/// The same image tower with a dictionary of n-grams as the text side: Visual N-Grams. Errors: the list has no architecture with
+/// that image tower and an n-gram table.
 clip_config with_ngrams(clip_config c, const ngrams::config& loss);
 
 namespace presets {
-/// Every preset, in the order of the paper's table.
+/// All presets, in the order of docs/clip.md section 1.
 std::span<const clip_config> all();
-/// By name, for example "ViT-B-32". Errors: lists the names there are.
+/// A preset by name, for example "ViT-B-32". Errors: an unknown name; the message lists all names.
 const clip_config& find(std::string_view name);
 }  // namespace presets
 

@@ -83,13 +83,13 @@ CLIPX_INLINE key_source modified_resnet::source_of(std::string_view name, layout
   return {{cat("visual.", name)}};
 }
 
-/// openai/CLIP's initialize_parameters (spec section 9.3).
+/// openai/CLIP's initialize_parameters (docs/clip.md section 9.3).
 CLIPX_INLINE initial_values modified_resnet::initial(std::string_view name, const shape& s, const config& v) {
   const auto ends = [&](std::string_view e) { return name.ends_with(e); };
   if (ends("running_var")) return initial_values::constant(1);
   if (ends("running_mean")) return {};
   if (name.starts_with("bn") || name.find(".bn") != std::string_view::npos || name.find("downsample.1") != std::string_view::npos) {
-    const bool zero_branch = name.starts_with("layer") && ends("bn3.weight");  // a fresh bottleneck is its shortcut
+    const bool zero_branch = name.starts_with("layer") && ends("bn3.weight");  // a new bottleneck starts as its shortcut
     return initial_values::constant(ends(".weight") && !zero_branch ? 1 : 0);
   }
   if (name.starts_with("attnpool.")) return ends(".bias") ? fan_in(v.channels()) : normal_of(v.channels());

@@ -1,4 +1,4 @@
-// modified_resnet: CLIP's ResNets, RN50 to RN50x64 (spec section 2).
+// modified_resnet: CLIP's ResNets, RN50 to RN50x64 (docs/clip.md section 2).
 #pragma once
 #include "../model/modified_resnet.hpp"
 #include "causal_text.hpp"
@@ -24,7 +24,7 @@ struct modified_resnet {
   static key_source source_of(std::string_view name, layout keys);
   static initial_values initial(std::string_view name, const shape& s, const config& v);
   static std::vector<model_fact> facts(const config& v);
-  /// Sizes of the model zoo (spec section 1.1); all use quick_gelu.
+  /// Sizes of the published models (docs/clip.md section 1.1); all use quick_gelu.
   static std::span<const clip_config> presets();
   static double flops(const config& v, const clip_config& c);
 };

@@ -13,7 +13,7 @@ CLIPX_INLINE void read_hf_transformer(tower_reader& r, const char* where, transf
   s.mlp_width = f.size("intermediate_size", s.mlp_width);
   s.layers = f.size("num_hidden_layers", s.layers, 10000);
   s.heads = f.size("num_attention_heads", s.heads);
-  issue_list settled(error_kind::unsupported);  // what the file says of its activation does not matter where the caller names one
+  issue_list settled(error_kind::unsupported);  // if the caller names an activation, the file's does not matter
   r.shared.act = activation_named(f.text("hidden_act", "quick_gelu"), where, r.answers.activation.empty() ? f.issues() : settled);
   r.shared.norm_eps = f.number("layer_norm_eps", 1e-5);
 }
@@ -98,7 +98,7 @@ CLIPX_INLINE initial_values normal_of(dim n) { return initial_values::normal(1 /
 
 CLIPX_INLINE double transformer_flops(const transformer_sizes& s, dim rows, bool causal) {
   const auto W = static_cast<double>(s.width), M = static_cast<double>(s.mlp_width), L = static_cast<double>(rows);
-  const double pairs = causal ? L * (L + 1) / 2 : L * L;  // rows that see each other
+  const double pairs = causal ? L * (L + 1) / 2 : L * L;  // number of (query, key) pairs
   const double block = 2 * L * (4 * W * W + 2 * W * M) + 4 * pairs * W;
   const double last = 2 * (2 * L * W * W + 2 * W * W + 2 * W * M) + 4 * L * W;
   return static_cast<double>(s.layers - 1) * block + last;

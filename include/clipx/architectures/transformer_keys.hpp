@@ -1,48 +1,50 @@
-// What the towers made of transformer blocks share: the names of a block's tensors, its fields and its initialization.
+// What towers made of transformer blocks share: names of a block's tensors, configuration fields and initialization.
 #pragma once
 #include "architecture.hpp"
 
 namespace clipx {
 
-/// Sizes of a stack of blocks as both layouts' configurations have them.
+/// Sizes of a stack of blocks, as in both layouts' configurations.
 struct transformer_sizes {
   dim width, heads, layers, mlp_width;
 };
 
-/// Hugging Face's fields of a tower, whose defaults are those of `sizes`; r.shared receives activation and norm epsilon.
+/// Reads Hugging Face's fields of a tower, with the defaults in `sizes`; r.shared receives the activation and the norms' epsilon.
 void read_hf_transformer(tower_reader& r, const char* where, transformer_sizes& sizes);
-/// The same fields.
+/// Writes the same fields.
 void write_hf_transformer(const char* type, const transformer_sizes& sizes, const clip_config& c, field_writer& to);
 
-/// Where Hugging Face's layout holds a tensor of block `name` = "0.attn.in_proj_weight", ... ; nothing for other names.
+/// Where Hugging Face's layout holds a tensor of a block, e.g. `name` = "0.attn.in_proj_weight"; nothing for other names.
 std::optional<key_source> hf_block_source(std::string_view name, std::string_view prefix);
 
-/// A tensor outside the blocks: names that end in a dot are beginnings.
+/// A tensor outside the blocks; names that end in a dot are prefixes.
 struct key_row {
   std::string_view ours, hf;
   bool transposed = false;
 };
 std::optional<key_source> hf_row_source(std::string_view name, std::span<const key_row> rows);
 
-/// The activation of that name; an issue where clipx has none.
+/// The activation of that name; an issue if clipx does not have it.
 activation activation_named(const std::string& name, const char* where, issue_list& issues);
 /// The activation that the caller names; an issue likewise.
 activation answered_activation(const config_answers& answers, issue_list& issues);
 const char* name_of(activation f);
 
-/// Fields of open_clip's vision_cfg that change what a tower computes in ways that clipx does not know; the rest change nothing.
+/// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support; skips those that
+/// change nothing.
 void refuse_vision_variants(fields& f);
 
-/// Heads of an image tower: by the caller's head width, which must divide the width, else by the stored one, rounded down.
+/// Number of heads of an image tower: from the caller's head width, which must divide the width, else from the stored one, rounded
+/// down.
 dim heads_of(dim width, dim stored, dim given, issue_list& issues);
 
-/// PyTorch's default for linear and convolution: uniform within 1 / sqrt(fan in).
+/// PyTorch's default for linear and convolution: uniform on +- 1 / sqrt(n), for a fan-in of n.
 initial_values fan_in(dim n);
 /// Normal with standard deviation 1 / sqrt(n).
 initial_values normal_of(dim n);
 
-/// Floating-point operations of the matrix products of a stack of blocks over a sequence of `rows`, of which one leaves the last
-/// block.
+/// Floating-point operations of the matrix products of a stack of blocks over a sequence of `rows` rows, of which one leaves the
+/// last block.
 double transformer_flops(const transformer_sizes& s, dim rows, bool causal);
 
 }  // namespace clipx

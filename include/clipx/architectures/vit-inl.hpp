@@ -124,7 +124,7 @@ CLIPX_INLINE key_source vit::source_of(std::string_view name, layout keys) {
   static constexpr std::array<key_row, 6> rows{{{"class_embedding", "vision_model.embeddings.class_embedding"},
                                                 {"positional_embedding", "vision_model.embeddings.position_embedding.weight"},
                                                 {"conv1.weight", "vision_model.embeddings.patch_embedding.weight"},
-                                                {"ln_pre.", "vision_model.pre_layrnorm."},  // as transformers spells it
+                                                {"ln_pre.", "vision_model.pre_layrnorm."},  // transformers' spelling
                                                 {"ln_post.", "vision_model.post_layernorm."},
                                                 {"proj", "visual_projection.weight", true}}};
   auto found = name.starts_with(detail::vision_blocks)
@@ -134,7 +134,7 @@ CLIPX_INLINE key_source vit::source_of(std::string_view name, layout keys) {
   return *found;
 }
 
-/// openai/CLIP's initialize_parameters and PyTorch's defaults (spec section 9.3).
+/// openai/CLIP's initialize_parameters and PyTorch's defaults (docs/clip.md section 9.3).
 CLIPX_INLINE initial_values vit::initial(std::string_view name, const shape& s, const config& v) {
   const auto ends = [&](std::string_view e) { return name.ends_with(e); };
   if (name.starts_with("ln_") || name.find(".ln_") != std::string_view::npos)

@@ -7,7 +7,7 @@
 namespace clipx {
 
 namespace detail {
-/// "a+b", in memory of the program.
+/// "a+b", a constant of the program.
 template <const std::string_view& A, const std::string_view& B>
 struct joined_names {
   static constexpr auto characters = [] {
@@ -43,11 +43,11 @@ struct with_text : Image {
   }
   static config read(tower_reader& r) { return {Image::read(r)}; }
   static constexpr std::string_view telltale = Text::telltale;
-  static config infer(shape_reader&) { return {}; }  // of a text side that needs its configuration; its infer() says so
+  static config infer(shape_reader&) { return {}; }  // the text side needs its configuration; its own infer() reports that
   static std::span<const clip_config> presets() { return {}; }
 
  private:
-  /// The configuration as the image's own architecture has it.
+  /// The configuration in terms of the image tower's own architecture.
   static clip_config image_part(clip_config c) {
     c.vision = static_cast<const typename Image::config&>(c.vision.template as<config>());
     return c;

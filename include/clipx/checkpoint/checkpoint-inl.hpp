@@ -23,7 +23,7 @@ inline std::string text_of(const std::vector<dim>& sizes) {
   return out + "]";
 }
 
-/// Position tables of another length are resampled when the width agrees.
+/// A position table of another length can be resampled if the width agrees.
 inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want) {
   if (how == key_source::resizing::none) return false;
   if (have.size() != 2 || want.size() != 2 || have[1] != want[1] || have[0] < 2) return false;
@@ -110,10 +110,10 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
   return out;
 }
 
-/// The tokenizer, read when it is asked for: image-only users never pay for it.
+/// The tokenizer, read on first use: users who need only images do not pay for it.
 struct checkpoint::lazy_tokenizer {
   std::function<tokenizer()> make;
-  bool named = false;  // by an option, not found in the model's folder
+  bool named = false;  // given by an option rather than found in the model's folder
   std::once_flag once;
   std::optional<tokenizer> value;
 };
@@ -144,7 +144,7 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
 }
 
 namespace detail {
-/// Shapes of a bare file, for architectures to infer sizes from.
+/// The shapes in a bare file, from which architectures infer sizes.
 class file_shapes final : public shape_reader {
  public:
   file_shapes(const safetensors& file, issue_list& issues) : file_(file), issues_(issues) {}
@@ -164,7 +164,8 @@ class file_shapes final : public shape_reader {
 };
 }  // namespace detail
 
-/// Sizes from the shapes of a bare file, as openai/CLIP does (spec section 7.3). What shapes cannot say must be said by the caller.
+/// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3). The caller must supply what shapes
+/// cannot tell.
 CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   auto& c = config_.model;
   const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");
@@ -175,7 +176,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   shapes.answers = {o.activation, o.head_width};
   const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
   if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
-  else c.loss = contrastive::config{};  // whose logit_scale will be missing
+  else c.loss = contrastive::config{};  // its logit_scale will be reported as missing
   if (const auto* a = detail::find_policy<architecture>(o.policies.architectures, known_architectures(), there)) {
     a->infer(shapes, c);
   } else {
@@ -196,7 +197,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
 }
 
 namespace detail {
-/// The first of the named files that is there.
+/// The first of the named files that exists.
 inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path,
                                                  std::initializer_list<const char*> names) {
   std::string list;
@@ -237,7 +238,7 @@ inline std::string folder_name(const std::string& path) {
   return whole.filename().string();
 }
 
-/// The preset that has these sizes, else `name`.
+/// The name of the preset that has these sizes, else `name`.
 inline std::string preset_name(const clip_config& c, const std::string& name) {
   std::string out = name;
   for (auto& p : presets::all())
@@ -368,14 +369,14 @@ CLIPX_INLINE std::string checkpoint::summary() const {
 }
 
 namespace detail {
-/// A tensor of a file: a part of one of our parameters, or all of it.
+/// How a tensor of a file is contained in one of our parameters: a part of it, or all of it.
 struct parameter_part {
-  std::size_t of;  // place in the parameters
-  dim offset;      // of the first value
+  std::size_t of;  // index of the parameter
+  dim offset;      // of the part's first value
   bool transposed;
 };
 
-/// What a file in this layout holds, and where its values come from.
+/// What a file in this layout contains, and where the values come from.
 struct tensor_plan {
   std::vector<parameter_part> parts;
   std::vector<tensor_to_write> tensors;
@@ -392,7 +393,7 @@ inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std
       auto sizes = s.sizes;
       if (parts > 1) sizes[0] /= parts;
       if (place.transposed) std::swap(sizes[0], sizes[1]);
-      const bool wide = s.sizes.empty();  // the log-scale keeps its digits
+      const bool wide = s.sizes.empty();  // the log scale keeps its full precision
       out.tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
       out.parts.push_back({i, p * n, place.transposed});
     }
@@ -400,7 +401,7 @@ inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std
   return out;
 }
 
-/// The values of one tensor, out of those of the parameter that it belongs to.
+/// The values of one tensor, taken from those of its parameter.
 inline void read_part(const parameter_part& part, const shape& s, std::span<const float> values, std::span<double> out) {
   const dim rows = s.rows(), cols = s.cols();
   for (dim k = 0; k < static_cast<dim>(out.size()); ++k) {
@@ -409,7 +410,7 @@ inline void read_part(const parameter_part& part, const shape& s, std::span<cons
   }
 }
 
-/// Copies the tokenizer's files and the templates as they are. Returns whether a whole vocabulary was among them.
+/// Copies the tokenizer's files and the templates unchanged. Returns whether they include a complete vocabulary.
 inline bool copy_texts(const file_set& from, const std::filesystem::path& to) {
   bool whole = false;
   for (auto& name : from.names()) {
@@ -430,7 +431,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   expect(type == "f16" || type == "bf16" || type == "f32",
          [&] { return cat("checkpoint::write(type): expected f32, f16 or bf16, got ", type); });
   const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
-  // What a layout cannot hold is refused before anything is written.
+  // What a layout cannot represent is refused before anything is written.
   std::vector<std::pair<std::string, std::string>> texts;
   if (keys == layout::open_clip) {
     texts.emplace_back("open_clip_config.json", open_clip_config_text(config_));
@@ -439,7 +440,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
     texts.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
     texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
   }
-  if (config().text.pool == text_pool::none) (void)text();  // errors: a dictionary that is not there
+  if (config().text.pool == text_pool::none) (void)text();  // errors: a missing dictionary
   std::error_code none;
   fs::create_directories(folder, none);
   expect(fs::is_directory(folder, none), error_kind::io,
@@ -461,11 +462,11 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
                       detail::read_part(part, s, values, out);
                       report(watch, "tensors", ++done, plan.tensors.size());
                     });
-  // What --tokenizer named, or transformers could not read, is written as tokenizer::files() has it.
+  // A tokenizer given by --tokenizer, or one that transformers could not read, is written as tokenizer::files() has it.
   const bool whole = files_ && !tokenizer_->named && detail::copy_texts(*files_, folder);
   if (tokenizer_->named || (keys == layout::hf && !whole))
     for (auto& file : text().files()) texts.push_back(file);
-  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is no model
+  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is not a model
 }
 
 }  // namespace clipx

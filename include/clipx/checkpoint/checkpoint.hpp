@@ -1,4 +1,4 @@
-// checkpoint: everything that a folder or file says of a trained model, opened and checked but not yet on a device.
+// checkpoint: everything that a folder or file says about a trained model, opened and checked but not yet on a device.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -18,23 +18,23 @@
 
 namespace clipx {
 
-/// What settles a question that a file leaves open.
+/// Answers to what a file leaves open.
 struct checkpoint_options {
-  std::string tokenizer;         // merges file, tokenizer.json or a folder; empty: the model's folder
+  std::string tokenizer;         // a merges file, tokenizer.json or a folder; empty: the model's folder
   std::string activation;        // "quick_gelu" or "gelu"; empty: the config's
-  dim head_width = 0;            // image tower; 0: the config's
-  std::int32_t eos_id = -1;      // whose first place is pooled; 2: the largest id is pooled; -1: as the config says
+  dim head_width = 0;            // of the image tower; 0: the config's
+  std::int32_t eos_id = -1;      // its first occurrence is pooled; 2: the largest id is pooled; -1: as in the config
   extra_policies policies = {};  // architectures and losses that are not in clipx's own lists
 };
 
-/// One parameter of our naming as a file holds it, in either layout.
+/// One parameter under our name, as a file in either layout holds it.
 class weight_source {
  public:
-  /// The mapped values if the file holds them in this type, this order and aligned; else null. Writes stay private.
+  /// The mapped values if the file has them in this type and order, and aligned; else null. Writes do not reach the file.
   void* in_place(dtype type) const;
-  /// All values, converted, in our order. The file's pages are given back afterwards.
+  /// All values, converted, in our order. Returns the file's pages to the system afterwards.
   void read(std::span<float> out) const;
-  /// Gives the pages of mapped bytes back until they are read again. Valid as long as the checkpoint that it came from.
+  /// Returns the pages of mapped bytes to the system until they are read again. Valid for the lifetime of the checkpoint.
   release_callback on_release() const {
     return {file_, [](const void* file, const void* data, std::size_t bytes) {
               static_cast<const safetensors*>(file)->release(data, bytes);
@@ -47,13 +47,14 @@ class weight_source {
   std::vector<const tensor_info*> parts_;
   bool transposed_ = false;
   key_source::resizing positions_ = key_source::resizing::none;
-  std::vector<dim> sizes_;  // ours
+  std::vector<dim> sizes_;  // in our layout
 };
 
 class checkpoint {
  public:
-  /// A folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
-  /// One error lists all that is wrong or unclear, in the configuration or in the tensors, and names the option that settles it.
+  /// Opens a folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
+  /// One error lists everything that is wrong or unclear in the configuration or in the tensors, and names the option that
+  /// resolves it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
   /// The same for files in memory: those that the folder would hold, or one .safetensors file. `name` stands in messages and for
   /// the model. Borrowed bytes must outlive the checkpoint and every model made from it; weights are used in place where type and
@@ -64,14 +65,14 @@ class checkpoint {
   /// The whole configuration: model, preprocessing, tokenization.
   const checkpoint_config& settings() const { return config_; }
   const preprocess_config& pixels() const { return config_.pixels; }
-  /// Read at first use. Errors: the checkpoint came without a tokenizer, or with one that does not suit its config.
+  /// Read on first use. Errors: the checkpoint has no tokenizer, or one that does not match its config.
   const tokenizer& text() const;
   /// The files beside the weights: the folder that was opened, or the memory; null where it was a single file.
   const file_set* files() const { return files_.get(); }
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
 
-  /// Sources of the wanted tensors, in order. One error lists what is missing, extra or misshapen.
+  /// Sources of the wanted tensors, in order. One error lists what is missing, unexpected or of a wrong shape.
   std::vector<weight_source> match(std::span<const std::pair<std::string, shape>> wanted) const;
 
   /// Writes weights, configs, tokenizer files and templates; type "f32", "f16" or "bf16". Every file is written whole or not at

@@ -1,4 +1,5 @@
-// Definitions of config.hpp (spec section 7.6; open_clip 3.3's CLIPVisionCfg and CLIPTextCfg; transformers 5's CLIPConfig).
+// Definitions of config.hpp (docs/clip.md section 7.6; open_clip 3.3's CLIPVisionCfg and CLIPTextCfg; transformers 5's
+// CLIPConfig).
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -13,7 +14,7 @@ namespace detail {
 
 inline json parse_config(std::string_view text, const std::string& name) { return parse_json(text, name, 12); }
 
-/// The first policy, of the caller's and then of the list, that claims a configuration; null: none does.
+/// The first policy, of the caller's and then of the list, that claims a configuration; null if none does.
 template <class Policy, class Claims>
 const Policy* find_policy(std::span<const Policy* const> first, std::span<const Policy* const> known, Claims&& claims) {
   for (auto list : {first, known})
@@ -27,7 +28,7 @@ inline const architecture* find_architecture(layout keys, const fields& model, c
 }
 inline chosen<loss_policy> read_loss(fields& model, const extra_policies& extra) {
   const auto* loss = find_policy<loss_policy>(extra.losses, known_losses(), [&](const loss_policy& l) { return l.claims(model); });
-  return loss->read(model);  // the contrastive loss claims what no other does
+  return loss->read(model);  // the contrastive loss claims what no other loss does
 }
 inline std::string names_of(std::span<const architecture* const> list) {
   std::string out;
@@ -55,11 +56,11 @@ inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
   if (fill < 0 || fill > 255) f.issue(error_kind::damaged, "fill_color: expected 0 to 255");
   else p.fill = static_cast<std::uint8_t>(fill);
   f.only("mode", "RGB");
-  f.skip({"size"});  // open_clip takes the tower's
+  f.skip({"size"});  // open_clip uses the tower's size
   f.refuse_others();
 }
 
-/// What follows from the sizes of the model.
+/// Sets what follows from the sizes of the model.
 inline void finish_config(checkpoint_config& c, const std::string& name, issue_list& issues) {
   if (c.model.vision) {
     c.pixels.size = image_size(c.model);
@@ -168,7 +169,7 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   auto top = detail::fields_of(file, "config", issues);
   c.model.embed_dim = top.size("projection_dim", 512);
   auto vision = top.object("vision_config", "vision_config"), words = top.object("text_config", "text_config");
-  vision.override_by("vision_config_dict", top);  // the legacy member, where present, overrides
+  vision.override_by("vision_config_dict", top);  // the legacy member overrides, if present
   words.override_by("text_config_dict", top);
   c.model.loss = detail::read_loss(top, extra);
   tower_reader of_vision{layout::hf, vision, answers}, of_text{layout::hf, words, answers};

@@ -1,5 +1,5 @@
 // Configuration files of checkpoints: open_clip_config.json, Hugging Face's config.json and preprocessor_config.json, read and
-// written. What clipx does not compute is refused by name; nothing that changes answers is guessed.
+// written. What clipx does not support is refused by name; nothing that affects results is guessed.
 #pragma once
 #include <string>
 #include <string_view>
@@ -12,13 +12,13 @@
 
 namespace clipx {
 
-/// The policies that readers try before those in the lists of architectures/list.hpp and loss/list.hpp.
+/// Policies that readers try before those in architectures/list.hpp and loss/list.hpp.
 struct extra_policies {
   std::vector<const architecture*> architectures;
   std::vector<const loss_policy*> losses;
 };
 
-/// Everything that a checkpoint's configuration says: the one source of sizes, preprocessing and tokenization.
+/// Everything that a checkpoint's configuration says: the only source of sizes, preprocessing and tokenization.
 struct checkpoint_config {
   clip_config model;
   preprocess_config pixels;
@@ -26,19 +26,19 @@ struct checkpoint_config {
   layout keys = layout::open_clip;
 };
 
-/// A configuration with CLIP's own preprocessing and tokenization at the model's sizes.
+/// A configuration with CLIP's own preprocessing and tokenization, for the model's sizes.
 checkpoint_config default_config(const clip_config& model);
-/// Errors: preprocessing or tokenization of other sizes than the model's, no architecture; each is named.
+/// Errors: preprocessing or tokenization whose sizes differ from the model's, no architecture; each is named.
 void check_config(const checkpoint_config& c);
 
-/// Each throws one clipx::error that lists all it finds wrong in the text; `name` stands for the file.
+/// These throw one clipx::error that lists everything wrong in the text; `name` is used for the file.
 checkpoint_config read_open_clip_config(std::string_view json, const std::string& name, const config_answers& answers = {},
                                         const extra_policies& extra = {});
-/// preprocessor: the text of preprocessor_config.json; empty: CLIP's own preprocessing at the config's image size.
+/// preprocessor: the contents of preprocessor_config.json; empty: CLIP's own preprocessing at the config's image size.
 checkpoint_config read_hf_config(std::string_view json, std::string_view preprocessor, const std::string& name,
                                  const config_answers& answers = {}, const extra_policies& extra = {});
 
-/// The texts of the same files.
+/// The contents of the same files.
 std::string open_clip_config_text(const checkpoint_config& c);
 std::string hf_config_text(const checkpoint_config& c, const std::string& dtype, std::int32_t sot, std::int32_t eot,
                            std::int32_t pad);

@@ -1,4 +1,4 @@
-// Unit feature rows on the host, and how texts and images become them.
+// L2-normalized embeddings on the host, and how texts and images become embeddings.
 #pragma once
 #include <span>
 #include <vector>
@@ -20,7 +20,7 @@ struct embeddings {
 };
 
 namespace detail {
-/// Normalizes features on the device and appends them to the host rows.
+/// L2-normalizes features on the device and appends them to the rows on the host.
 template <backend B>
 void append_unit_rows(step<B>& s, mat<const scalar_t<B>> features, embeddings<accum_t<B>>& out) {
   using A = accum_t<B>;
@@ -32,7 +32,7 @@ void append_unit_rows(step<B>& s, mat<const scalar_t<B>> features, embeddings<ac
   s.device.download(mat<const A>(unit), mat<A>(out.values.data() + at, features.rows, features.cols));
   s.device.sync();
 }
-/// Error: the model has no text tower.
+/// Throws if the model has no text tower.
 template <class Architecture, backend B>
 void expect_text_tower() {
   expect(!has_table<typename clip<Architecture, B>::text_type>, error_kind::unsupported, [] {
@@ -42,7 +42,8 @@ void expect_text_tower() {
 }
 }  // namespace detail
 
-/// Token rows (start to end token, padded or not) to L2-normalized embeddings, in order, about tokens_per_step tokens at a time.
+/// Rows of tokens (from start to end token, padded or not) to L2-normalized embeddings, in order, about tokens_per_step tokens
+/// at a time.
 template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_tokens(const clip<Architecture, B>& model, std::span<const std::vector<std::int32_t>> rows,
                                     dim tokens_per_step = 4096) {
@@ -79,7 +80,7 @@ embeddings<accum_t<B>> embed_packed(const clip<Architecture, B>& model, const pa
 }
 
 namespace detail {
-/// How many images of n x n RGB values there are. Error: a part of an image is left over.
+/// The number of images of n x n RGB values. Errors: an incomplete image.
 inline dim image_count(std::size_t values, dim n, const char* who) {
   const std::size_t one = static_cast<std::size_t>(3 * n * n);
   expect(values % one == 0,
@@ -87,7 +88,7 @@ inline dim image_count(std::size_t values, dim n, const char* who) {
   return static_cast<dim>(values / one);
 }
 
-/// `fill(step, pixels)` puts (N n n, 3) normalized pixels on the device; their features become L2-normalized embeddings.
+/// `fill(step, pixels)` writes (N n n, 3) normalized pixels to the device; the result is their L2-normalized embeddings.
 template <class Architecture, backend B, class Fill>
 embeddings<accum_t<B>> embed_images(const clip<Architecture, B>& model, dim rows, Fill&& fill) {
   embeddings<accum_t<B>> out;
@@ -106,8 +107,8 @@ embeddings<accum_t<B>> embed_images(const clip<Architecture, B>& model, dim rows
 }
 }  // namespace detail
 
-/// Images (N, n n 3) of 8-bit RGB, already n x n, to L2-normalized embeddings (N, D). mean and std are the checkpoint's. Error: a
-/// part of an image.
+/// Images (N, n n 3) of 8-bit RGB, already n x n, to L2-normalized embeddings (N, D). mean and std are the checkpoint's.
+/// Errors: an incomplete image.
 template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_pixels(const clip<Architecture, B>& model, std::span<const std::uint8_t> rgb,
                                     const std::array<float, 3>& mean, const std::array<float, 3>& std) {
@@ -119,7 +120,7 @@ embeddings<accum_t<B>> embed_pixels(const clip<Architecture, B>& model, std::spa
   });
 }
 
-/// Pixels (N, n n 3) that are normalized already, to L2-normalized embeddings (N, D). Error: a part of an image.
+/// Pixels (N, n n 3) that are already normalized, to L2-normalized embeddings (N, D). Errors: an incomplete image.
 template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_normalized(const clip<Architecture, B>& model, std::span<const float> values) {
   const dim n = model.visual.config.image_size, rows = detail::image_count(values.size(), n, "embed_normalized") * n * n;
@@ -127,8 +128,8 @@ embeddings<accum_t<B>> embed_normalized(const clip<Architecture, B>& model, std:
       model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) { s.device.upload(mat<const float>(values.data(), rows, 3), pixels); });
 }
 
-/// embed_pixels for one number of images, again and again, on a device with fast::replay: the verbs are recorded once, and from
-/// then on a call is an upload, one launch and a download. Not to outlive the device; the model's weights stay where they are.
+/// embed_pixels repeated for a fixed number of images, on a device with fast::replay: the verbs are recorded once, and each
+/// call is then an upload, one launch and a download. Must not outlive the device; the model's weights must stay in place.
 template <class Architecture, backend B>
 class replayed_pixels {
  public:
@@ -150,7 +151,7 @@ class replayed_pixels {
         })) {}
 
   dim images() const { return images_; }
-  /// rgb (N, n n 3) -> L2-normalized embeddings (N, D). Error: not the number of images that was recorded.
+  /// rgb (N, n n 3) -> L2-normalized embeddings (N, D). Errors: a number of images other than the recorded one.
   embeddings<A> operator()(std::span<const std::uint8_t> rgb) const {
     expect(static_cast<dim>(rgb.size()) == 3 * rows_,
            [&] { return cat("replayed_pixels: expected ", 3 * rows_, " bytes, got ", rgb.size()); });
@@ -172,7 +173,7 @@ class replayed_pixels {
 };
 
 namespace detail {
-/// Cosines of every row of x, in host memory, with every row of y, in the device's, to host memory, (x.rows, y.rows).
+/// Cosines of every row of x, in host memory, with every row of y, in device memory, returned in host memory, (x.rows, y.rows).
 template <backend B>
 std::vector<accum_t<B>> cosines(step<B>& s, mat<const accum_t<B>> x, mat<const accum_t<B>> y) {
   using A = accum_t<B>;

@@ -1,4 +1,4 @@
-// Where a file holds a parameter: our names are open_clip's; other layouts are the architecture's to say (spec section 7.1).
+// Where a file holds a parameter: our names are open_clip's; architectures define the other layouts (docs/clip.md section 7.1).
 #pragma once
 #include <string_view>
 
@@ -7,14 +7,14 @@
 
 namespace clipx {
 
-/// Names and shapes of all parameters of a model, the loss's first, then those of the towers in the order of walk(); without a
-/// device.
+/// Names and shapes of all parameters of a model, computed without a device: first those of the loss, then those of the towers
+/// in the order of walk().
 named_shapes parameter_shapes(const clip_config& config);
 
-/// The place of a parameter of our naming in a layout. Errors: the layout has none.
+/// Where a layout holds a parameter of ours. Errors: the layout has no place for it.
 key_source source_of(const clip_config& config, std::string_view name, layout keys);
 
-/// Tensors that files carry and no computation reads (position_ids, num_batches_tracked, the sizes in OpenAI's archives).
+/// Tensors that files contain and no computation reads (position_ids, num_batches_tracked, the sizes in OpenAI's archives).
 bool is_ignored_key(std::string_view name);
 
 }  // namespace clipx

@@ -1,5 +1,5 @@
-// Rows of images of a model whose text side is a table (has_table): [features, -log Z], whose product with [e_w, 1] is the
-// log-probability of w by the softmax over the table (spec section 12).
+// Image rows for a model whose text side is a table (has_table): [features, -log Z], whose product with [e_w, 1] is the
+// log-probability of w under the softmax over the table (docs/clip.md section 12).
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace clipx::detail {
 
-/// log Z of each row of features (N, D), by tiles of the dictionary, in host memory.
+/// log Z of each row of features (N, D), computed in tiles of the dictionary, in host memory.
 template <backend_types B>
 std::vector<double> log_normalizers(step<B>& s, mat<const scalar_t<B>> features, mat<const scalar_t<B>> table) {
   using A = accum_t<B>;

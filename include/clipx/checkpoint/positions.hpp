@@ -1,4 +1,4 @@
-// Position tables brought to another size, as open_clip does when it loads weights at another resolution (spec 3.1).
+// Resampling of position tables, as open_clip does when it loads weights at another resolution (docs/clip.md section 3.2).
 #pragma once
 #include <span>
 #include <vector>
@@ -7,11 +7,11 @@
 
 namespace clipx {
 
-/// An image tower's table (1 + from^2, width) to (1 + to^2, width): row 0 is kept, the grid is resampled bicubically (a = -0.5)
-/// with antialiasing, in double.
+/// Resamples an image tower's table (1 + from^2, width) to (1 + to^2, width): row 0 is kept, the grid is resampled bicubically
+/// (a = -0.5) with antialiasing, in double.
 std::vector<float> resize_image_positions(std::span<const float> table, dim from, dim to, dim width);
 
-/// A text tower's table (from, width) to (to, width): linear, half-pixel centers, no antialiasing.
+/// Resamples a text tower's table (from, width) to (to, width): linear, half-pixel centers, no antialiasing.
 std::vector<float> resize_text_positions(std::span<const float> table, dim from, dim to, dim width);
 
 }  // namespace clipx

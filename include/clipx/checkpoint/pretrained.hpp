@@ -1,5 +1,5 @@
-// load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing: strings and images in, unit
-// rows out.
+// load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing. Input: strings and images;
+// output: L2-normalized embeddings.
 #pragma once
 #include <initializer_list>
 #include <memory>
@@ -17,7 +17,7 @@
 namespace clipx {
 
 namespace detail {
-/// Memory that a backend was told will not change; told otherwise in the end.
+/// Frozen memory, thawed by the destructor.
 template <class B>
 class frozen_memory {
  public:
@@ -38,7 +38,7 @@ class frozen_memory {
   std::vector<const void*> places_;
 };
 
-/// A parameter's role, by its name and its shape in a checkpoint.
+/// The role of a parameter, from its name and its shape in the checkpoint.
 inline frozen_role frozen_role_of(std::string_view name, const shape& s) {
   if (s.sizes.size() < 2) return frozen_role::vector;
   if (s.sizes.size() == 4) return frozen_role::convolution;
@@ -46,8 +46,8 @@ inline frozen_role frozen_role_of(std::string_view name, const shape& s) {
   return frozen_role::linear;
 }
 
-/// What encode_pixels has recorded, where the device can: a number of images when it comes the second time, the first four of
-/// them, because each has working memory of its own.
+/// Recordings of encode_pixels, if the device supports them: a batch size is recorded when it occurs for the second time; at
+/// most four, because each recording has its own working memory.
 template <class Architecture, backend B>
 struct replays {};
 template <class Architecture, backend B>
@@ -70,15 +70,15 @@ requires(B::fast::replay) class replays<Architecture, B> {
   dim last_ = 0;
 };
 
-/// The model's parameters from a checkpoint: mapped in place where file and device agree on type and order, else converted into
-/// one buffer. Everything missing, extra or misshapen is one error.
+/// The model's parameters from a checkpoint: used in place in the mapped file where type and order agree with the device's,
+/// else converted into one buffer. One error lists everything missing, unexpected or of a wrong shape.
 template <class Architecture, backend B>
 flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, frozen_memory<B>& frozen) {
   using T = scalar_t<B>;
   B& device = model.device();
   constexpr dim align = 64;
   const auto wanted = parameter_shapes(source.config());
-  auto weights = source.match(wanted);  // in the order of `wanted`: the loss's, then the towers' in that of walk()
+  auto weights = source.match(wanted);  // in the order of `wanted`: the loss's, then the towers' in the order of walk()
   weights.erase(weights.begin(), weights.begin() + static_cast<dim>(source.config().loss.policy().shapes().size()));
   dim low = 0, high = 0;
   std::size_t i = 0;
@@ -108,7 +108,7 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
   device.sync();
   return memory;
 }
-/// The loss's parameters as the file has them.
+/// The loss's parameters, from the file.
 inline scoring scoring_of(const checkpoint& source) {
   const auto& loss = source.config().loss.policy();
   const auto weights = source.match(parameter_shapes(source.config()));
@@ -143,9 +143,9 @@ class pretrained {
 
   const clip<Architecture, B>& model() const { return model_; }
   const checkpoint& source() const { return source_; }
-  /// How the model scores: by the loss that it was trained with, and that loss's parameters.
+  /// How the model scores: given by the loss that it was trained with, and that loss's parameters.
   const scoring& score() const { return score_; }
-  /// Of the weights in the device's memory, or where the file is mapped.
+  /// Bytes of the weights, in device memory or in the mapped file.
   dim bytes() const { return bytes_; }
 
   /// Texts to L2-normalized embeddings (N, D).
@@ -163,7 +163,7 @@ class pretrained {
     return encode_pixels(to_pixels(img, source_.pixels(), resampler_of<B>()).data);
   }
   embeddings<A> encode_image(const frame& f) const { return encode_pixels(to_pixels(f, source_.pixels(), resampler_of<B>()).data); }
-  /// Images already brought to the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Error: a part of an
+  /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
@@ -185,8 +185,8 @@ class pretrained {
   mutable detail::replays<Architecture, B> replays_;
 };
 
-/// A folder in open_clip's or Hugging Face's layout, or one safetensors file. The architecture may be one that is not in clipx's
-/// own list.
+/// Loads a folder in open_clip's or Hugging Face's layout, or one safetensors file. The architecture may be one that is not in
+/// clipx's own list.
 template <class Architecture, backend B>
 pretrained<Architecture, B> load(B& device, const std::string& path, checkpoint_options options = {}) {
   options.policies.architectures.push_back(&architecture::of<Architecture>());
@@ -197,7 +197,7 @@ pretrained<Architecture, B> load(B& device, checkpoint source) {
   return pretrained<Architecture, B>(device, std::move(source));
 }
 
-/// Where the file is to say which architecture there is: calls f with a pretrained<vit, B>, or another of the list.
+/// For an architecture that the file determines: calls f with a pretrained<vit, B>, or with another architecture of the list.
 template <class List = architectures, backend B, class F>
 auto with_model(B& device, const std::string& path, F&& f, checkpoint_options options = {}) {
   [&]<class... Architecture>(type_list<Architecture...>) {

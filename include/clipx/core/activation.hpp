@@ -1,4 +1,4 @@
-// The activations that towers have.
+// Activation functions of the towers.
 #pragma once
 
 namespace clipx {

@@ -1,4 +1,4 @@
-// Memory: buffer (owned), arena (a stack of views that a step takes and gives back).
+// Memory: buffer (owning) and arena (a stack from which a step takes views).
 #pragma once
 #include <cstdint>
 #include <utility>
@@ -9,7 +9,7 @@
 
 namespace clipx {
 
-/// Owned, aligned memory of a backend; move-only. Who made it says how it is freed.
+/// Owning, aligned memory of a backend; move-only. Whoever makes it supplies the function that frees it.
 template <class E>
 class buffer {
  public:
@@ -27,7 +27,7 @@ class buffer {
     if (data_) free_(data_);
   }
   E* data() const { return data_; }
-  /// The caller frees it from now on.
+  /// Gives up ownership: the caller must free the memory.
   E* release() { return std::exchange(data_, nullptr); }
   dim size() const { return size_; }
   mat<E> as_mat(dim rows, dim cols) const { return {data_, rows, cols}; }
@@ -38,9 +38,9 @@ class buffer {
   deleter free_ = nullptr;
 };
 
-/// A stack of device memory. take() moves up, release(mark) moves back; after the first step of a kind nothing is allocated:
-/// the blocks that the first one needed are merged into one when the stack is empty. Debug builds poison what is released
-/// (all bits set: NaN in every float format), so a view kept too long shows at once.
+/// A stack of device memory: take() pushes, release(mark) pops back to a mark. After the first step of a kind nothing is
+/// allocated: once the stack is empty, the blocks that the first step needed are merged into one. Debug builds poison released
+/// memory (all bits set: NaN in every float format), so a view that is kept too long shows at once.
 class arena {
  public:
   struct mark {
@@ -66,14 +66,14 @@ class arena {
     at_ = to;
     if (at_.block == 0 && at_.used == 0 && blocks_.size() > 1) merge();
   }
-  /// Bytes held from the device, and the most that was in use at once.
+  /// Bytes allocated from the device, and the most that was in use at once.
   dim capacity() const {
     dim sum = 0;
     for (auto& b : blocks_) sum += b.size();
     return sum;
   }
   dim peak() const { return peak_; }
-  /// Gives everything back to the device; only while nothing is taken.
+  /// Returns all memory to the device. Nothing may be in use.
   void clear() {
     expect(at_.block == 0 && at_.used == 0, "arena: clear() while a step is alive");
     blocks_.clear();

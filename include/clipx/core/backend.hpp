@@ -1,9 +1,9 @@
-// What a backend is, on one page: its types (backend_types), every verb that it must know and those that it may have (backend); and
-// plain<B>, the same device with nothing fused.
+// What a backend is, on one page: its types (backend_types), the verbs that it must have and those that it may have (backend),
+// and plain<B>, the same device with every fast path declined.
 //
-// T = B::scalar is how activations and weights are stored, A = B::accum how sums, norms, statistics and the loss are held
-// (float for bf16, else T). Contract everywhere: a gradient with respect to an input (dx) is written, one with respect to a
-// parameter (dw) accumulates. Ops check shapes; verbs trust them. Calls may be asynchronous until sync() or download().
+// T = B::scalar is the type of activations and weights; A = B::accum is the type of sums, norms, statistics and the loss (float
+// for bf16, else T). Contract of every verb: the gradient of an input (dx) is overwritten, the gradient of a parameter (dw)
+// accumulates. Ops check shapes; verbs trust them. Calls may be asynchronous until sync() or download().
 #pragma once
 #include <array>
 #include <concepts>
@@ -17,21 +17,21 @@
 
 namespace clipx {
 
-/// What a backend has beyond the verbs. Each member that is true asks for the verb of its name, whose signature and contract stand
-/// in the concept below; a fused verb accepts every shape that the op does. B::fast derives from this struct, so what a backend
-/// does not name it does not have, and the op composes verbs instead.
+/// What a backend offers beyond the required verbs. Each member that is true requires the verb of that name, whose signature
+/// and contract are in the concept below; a fused verb accepts every shape that the op does. B::fast derives from this struct,
+/// so a backend lacks what it does not name, and the op composes other verbs instead.
 struct nothing_fast {
   static constexpr bool linear = false;            // bias, activation and residual inside the matrix product
-  static constexpr bool attention = false;         // no (L, L) matrix of scores kept
-  static constexpr bool add_layernorm = false;     // residual sum and LayerNorm in one pass, and in one their gradients
+  static constexpr bool attention = false;         // no (L, L) matrix of scores is stored
+  static constexpr bool add_layernorm = false;     // residual sum and LayerNorm in one pass, and likewise their gradients
   static constexpr bool batchnorm_relu = false;    // BatchNorm, residual and ReLU in one pass, and their gradients
   static constexpr bool conv_batchnorm = false;    // convolution, folded BatchNorm, residual and ReLU in one pass (inference)
-  static constexpr bool conv = false;              // convolution, and its gradients, without a matrix of patches (training)
+  static constexpr bool conv = false;              // convolution and its gradients without a matrix of patches (training)
   static constexpr bool replay = false;            // a recorded sequence of verbs as one call
-  static constexpr bool pixels_resampler = false;  // loops of its own for resizing images on the host
+  static constexpr bool pixels_resampler = false;  // its own loops for resizing images on the host
 };
 
-/// The types of a backend: all that parameters, ops and models are made of. A device that runs them is a `backend`.
+/// The types of a backend, which is all that parameters, ops and models are built from. A device that runs them is a `backend`.
 template <class B>
 concept backend_types = requires {
   typename B::scalar;
@@ -46,7 +46,7 @@ template <class B>
 using accum_t = typename B::accum;
 
 namespace detail {
-/// The arguments of the verbs below, by type. x, y: activations and weights as T, read and written; c, m: the same in A.
+/// The types of the verbs' arguments. x is read and y written, both in T; c is read and m written, both in A.
 template <class B>
 struct verb_arguments {
   mat<const scalar_t<B>> x;
@@ -67,11 +67,11 @@ struct verb_arguments {
 };
 }  // namespace detail
 
-// The verbs that a backend has only if its `fast` says so. An optional matrix is one that may be empty.
+// The verbs that a backend has only if its `fast` declares them. An optional matrix may be empty.
 // clang-format off
 
-/// x (R, in), weight (out, in), bias (1, out) optional, epilogue, y (R, out): y = f(x weight^T + bias) + residual; the epilogue's
-/// pre receives x weight^T + bias. residual may be y.
+/// x (R, in), weight (out, in), bias (1, out) optional, epilogue, y (R, out): y = f(x weight^T + bias) + residual. The
+/// epilogue's `pre` receives x weight^T + bias; its residual may be y.
 template <class B>
 concept fused_linear = requires(B b, detail::verb_arguments<B> v) { b.linear(v.x, v.x, v.x, v.after, v.y); };
 
@@ -83,16 +83,17 @@ concept fused_attention = requires(B b, detail::verb_arguments<B> v) {
   b.attention_backward(v.qkv, v.n, v.x, v.c, v.x, v.dqkv);
 };
 
-/// residual_sum, weight, bias, eps, y, statistics (R, 2) optional: sum = x + branch, which may be x; y = LayerNorm(sum).
-/// Backward: layernorm_backward's input, residual -> dx, dweight, dbias: dx = residual + LayerNorm's dx; residual may be dx or dy.
+/// residual_sum, weight, bias, eps, y, statistics (R, 2) optional: sum = x + branch; y = LayerNorm(sum). sum may be x.
+/// Backward: layernorm_backward's input, residual -> dx, dweight, dbias: dx = residual + LayerNorm's dx. residual may be dx or
+/// dy.
 template <class B>
 concept fused_add_layernorm = requires(B b, detail::verb_arguments<B> v) {
   b.add_layernorm(v.sum, v.c, v.c, v.eps, v.y, v.m);
   b.add_layernorm_backward(v.ln_dy, v.x, v.y, v.m, v.m);
 };
 
-/// x, batchnorm's parameters, epilogue, y: y = relu?(BatchNorm(x) + residual). Backward: batchnorm_backward's input, y -> dz, dx,
-/// dweight, dbias: dz receives the gradient before the ReLU, whose slope is 1 where y > 0; it may be dy or dx.
+/// x, batchnorm's parameters, epilogue, y: y = relu?(BatchNorm(x) + residual). Backward: batchnorm_backward's input, y -> dz,
+/// dx, dweight, dbias: dz receives the gradient before the ReLU, dy where y > 0. dz may be dy or dx.
 template <class B>
 concept fused_batchnorm_relu = requires(B b, detail::verb_arguments<B> v) {
   b.batchnorm_relu(v.x, v.bn, v.after_bn, v.y);
@@ -113,26 +114,26 @@ concept direct_conv = requires(B b, detail::verb_arguments<B> v) {
   b.conv_backward(v.x, v.w, v.x, v.x, v.y, v.y);
 };
 
-/// record(body) runs body once, then records the verbs that it calls; replay(recording) does them again as one call. Memory that
-/// body takes from memory(), and gives back, is the recording's own; everything else that it names must stay where it is. It may
-/// upload (the values are recorded with it) but not download.
+/// record(body) runs body once, then records the verbs that it calls; replay(recording) repeats them as one call. Memory that
+/// body takes from memory() and gives back belongs to the recording; all other memory that it uses must stay in place. body may
+/// upload (the values are recorded) but not download.
 template <class B>
 concept replays_verbs = requires(B b, void (*body)(), const typename B::recording& r) {
   { b.record(body) } -> std::same_as<typename B::recording>;
   b.replay(r);
 };
 
-/// Loops with the results of plain_resampler() (image/resize.hpp), on any thread.
+/// Loops with the same results as plain_resampler() (image/resize.hpp), callable from any thread.
 template <class B>
 concept resamples_pixels = requires { { B::pixels_resampler() } -> std::same_as<resampler>; };
 
-/// What losses are made of, all in A.
+/// The verbs that losses are made of, all in A.
 template <class B>
 concept loss_verbs = requires(B b, dim n, mat<accum_t<B>> m, mat<const accum_t<B>> c, mat<const std::int32_t> ids,
                               xent_tile_input<accum_t<B>> xent, sigmoid_tile_input<accum_t<B>> tile,
                               sigmoid_tile_output<accum_t<B>> sums, mixture_input<accum_t<B>> mixture,
                               mixture_output<accum_t<B>> mixed) {
-  // The contrastive losses on a tile (I, J) of the N x N cosines; column i + shift is the pair of row i, where it is in the tile.
+  // The contrastive losses on a tile (I, J) of the N x N cosines; the pair of row i is column i + shift, if it is in the tile.
   b.xent_tile(c, c, n, m, m, m);                      // cosines, log scale, shift: joins largest logit and sum of exp(logit - largest) to rows (I, 2), columns (J, 2); pairs' cosines (I, 1)
   b.xent_loss(c, m, m, c, m);                         // log scale, rows and columns (N, 2), whose first becomes log-sum-exp, pairs' cosines -> loss (1, 1)
   b.xent_tile_backward(xent, m, m);                   // cosines, log scale, log-sum-exp of rows and columns, shift, N -> dcosines (may be the cosines), dlog-scale
@@ -144,7 +145,7 @@ concept loss_verbs = requires(B b, dim n, mat<accum_t<B>> m, mat<const accum_t<B
   b.mixture_loss(mixture, mixed);                     // mixture_input -> mixture_output
 };
 
-/// A device. Every verb, its arguments in order and what it does; then the optional ones.
+/// A device: every required verb with its arguments in order and what it does, then the optional verbs.
 template <class B>
 concept backend = backend_types<B> &&
     requires(B b, dim n, op o, activation f, scalar_t<B> t, accum_t<B> a, double eps, window w,
@@ -153,12 +154,12 @@ concept backend = backend_types<B> &&
              mat<const float> floats, mat<const double> doubles, mat<const std::uint8_t> rgb, mat<std::uint8_t> new_rgb,
              std::array<float, 3> rgb3, adamw_step adam, release_callback release, const void* data,
              detail::verb_arguments<B> v) {
-  // freeze: a weight that does not change until thaw(), and its role (core/freeze.hpp), so that the backend may hold it in another
-  // form; `release` is called once the original is no longer read.
+  // freeze announces a weight that will not change until thaw(), and its role (core/freeze.hpp), so that the backend may keep
+  // another form of it; `release` is called once the original is no longer read.
   b.freeze(x, frozen_role::linear, release); b.freeze(c, frozen_role::vector, release); b.thaw(data);
-  { B::host_memory } -> std::convertible_to<bool>;    // whether weights may be used where a file is mapped
-  b.enter(); b.leave();                               // a step begins or ends on the calling thread; those of a thread nest
-  { b.memory() } -> std::same_as<arena&>;             // the arena that the calling thread's steps take their memory from
+  { B::host_memory } -> std::convertible_to<bool>;    // whether weights may be read in place from a mapped file
+  b.enter(); b.leave();                               // a step begins or ends on the calling thread; steps nest
+  { b.memory() } -> std::same_as<arena&>;             // the arena of the calling thread's steps
   b.template alloc<scalar_t<B>>(n);                   // buffer<E>: move-only, aligned, zeroed
   b.sync();
   b.upload(floats, y); b.upload(floats, m); b.upload(doubles, y); b.upload(doubles, m);  // host -> device, converting
@@ -188,7 +189,7 @@ concept backend = backend_types<B> &&
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
   b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the image on each side); adjoint
-  // The optimiser, on (1, n).
+  // The optimizer, on (1, n).
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
   b.adamw(adam, c, c, m, m, m);                       // squared norm of all gradients (1, 1) or empty, gradient, parameters, m, v
   b.adamw(adam, c, x, m, m, m, y);                    // the gradient as T, parameters in A, and their copy in T
@@ -204,7 +205,7 @@ concept backend = backend_types<B> &&
   && (!B::fast::pixels_resampler || resamples_pixels<B>);
 // clang-format on
 
-/// The same device with every fast path declined: the oracle on that device, and the first move of any bug hunt.
+/// The same device with every fast path declined: the oracle on that device, and the first thing to try when hunting a bug.
 template <class B>
 struct plain : B {
   using B::B;

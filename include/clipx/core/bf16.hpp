@@ -1,4 +1,4 @@
-// bf16 storage and IEEE half conversions, round to nearest even, subnormals and NaN kept.
+// bf16 storage, and conversions from and to IEEE half; rounded to nearest even, subnormals and NaN preserved.
 #pragma once
 #include <bit>
 #include <cstdint>

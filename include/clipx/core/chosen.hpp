@@ -1,4 +1,4 @@
-// chosen<Policy>: one of several policies chosen at run time, with its own configuration, as a value.
+// chosen<Policy>: a policy chosen at run time, with its configuration, as a value.
 #pragma once
 #include <memory>
 #include <string_view>
@@ -9,8 +9,9 @@
 
 namespace clipx {
 
-/// Holds a configuration of any type C that names its policy: C::policy is the policy's type, and Policy::template of<C::policy>()
-/// the object that stands for it at run time, with name() and kind(). Copies share the configuration, which is immutable.
+/// Holds a configuration of any type C that names its policy: C::policy is the policy's type, and Policy::template
+/// of<C::policy>() returns the object that represents it at run time, with name() and kind(). Copies share the configuration,
+/// which is immutable.
 template <class Policy>
 class chosen {
  public:
@@ -33,7 +34,7 @@ class chosen {
   bool is() const {
     return policy_ && policy_->name() == C::name;
   }
-  /// The configuration. Errors: the choice is another policy.
+  /// The configuration. Errors: another policy was chosen.
   template <class C>
   const C& as(where at = where::here()) const {
     expect(
@@ -52,8 +53,8 @@ class chosen {
   bool (*equal_)(const void*, const void*) = nullptr;
 };
 
-/// Calls f(std::type_identity<P>()) with the type in the list that was chosen; f's result must be of one type. Errors: it is none
-/// of the list's.
+/// Calls f(std::type_identity<P>()) with the chosen type P of the list; f must return the same type for all of them. Errors:
+/// the choice is not in the list.
 template <class Policy, class First, class... Rest, class F>
 decltype(auto) visit_chosen(type_list<First, Rest...>, const chosen<Policy>& choice, F&& f) {
   if constexpr (sizeof...(Rest) > 0) {

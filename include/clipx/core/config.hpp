@@ -1,4 +1,4 @@
-// Sizes and choices of a CLIP model: what differs between checkpoints, as values.
+// Sizes and options of a CLIP model, as values: what differs between checkpoints.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,8 +12,8 @@ namespace clipx {
 class architecture;  // architectures/architecture.hpp
 class loss_policy;   // loss/policy.hpp
 
-/// The row of a text that is its embedding (spec section 4).
-enum class text_pool { argmax, eos, none };  // largest id, first occurrence; first position of eos_id; no row is, all are kept
+/// Which row of a text becomes its embedding (docs/clip.md section 4.1).
+enum class text_pool { argmax, eos, none };  // largest id, first occurrence; first position of eos_id; none: all rows are kept
 
 struct text_config {
   dim context_length = 77;
@@ -28,13 +28,13 @@ struct text_config {
 };
 
 struct clip_config {
-  std::string name;                         // of a preset or a file, for people
-  dim embed_dim = 512;                      // D, the width of the joint space
+  std::string name;                         // of the preset or the file, for display
+  dim embed_dim = 512;                      // D, the width of the joint embedding space
   activation act = activation::quick_gelu;  // of the MLPs in both towers
   double norm_eps = 1e-5;
-  chosen<architecture> vision = {};  // the image tower and its sizes, for example vit_config; the text tower goes with it
+  chosen<architecture> vision = {};  // the image tower and its sizes, for example vit_config; it also determines the text tower
   text_config text = {};
-  chosen<loss_policy> loss = {};  // how the model is trained and scores; none: the contrastive loss
+  chosen<loss_policy> loss = {};  // how the model is trained and how it scores; none: the contrastive loss
 };
 
 }  // namespace clipx

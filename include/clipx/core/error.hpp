@@ -1,4 +1,4 @@
-// clipx::error, the one exception type, and the few helpers that every reader and op uses to raise it.
+// clipx::error, the only exception type, and the helpers that raise it.
 #pragma once
 #include <cerrno>
 #include <charconv>
@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <utility>
 
-// Definitions in *-inl.hpp files carry this: `inline` when clipx is used header-only, nothing when it is compiled once
-// (target clipx::clipx-compiled, which defines CLIPX_COMPILED for its users and itself).
+// Marks definitions in *-inl.hpp files: `inline` when clipx is used header-only, empty when it is compiled once (target
+// clipx::clipx-compiled, which defines CLIPX_COMPILED for itself and its users).
 #ifdef CLIPX_COMPILED
 #define CLIPX_INLINE
 #else
@@ -18,7 +18,7 @@
 
 namespace clipx {
 
-/// The caller's place in the source, filled in by default arguments (clang 14 has no std::source_location).
+/// The caller's position in the source, filled in by default arguments (clang 14 has no std::source_location).
 struct where {
   const char* file = "";
   int line = 0;

@@ -1,7 +1,7 @@
-// Weights that will not change. A loader announces each of them by the backend's
+// Weights that will not change. A loader announces each of them by calling the backend's
 //   freeze(mat<const E> weight, frozen_role role, release_callback release = {})
-// so that the backend may keep a form of its own (packed, quantised) from the first use on. thaw(weight.data) takes it back: the
-// weight may then be changed or freed. A verb that writes to a frozen weight is a bug of the caller's.
+// so that the backend may keep its own form of it (packed, quantized) from the first use on. thaw(weight.data) takes it back:
+// the weight may then be changed or freed. A verb that writes to a frozen weight is a bug in the caller.
 #pragma once
 #include <cstddef>
 
@@ -9,7 +9,7 @@
 
 namespace clipx {
 
-/// How the verbs use a frozen weight.
+/// How verbs use a frozen weight.
 enum class frozen_role {
   linear,       // (out, in): an operand of matrix products
   convolution,  // (out, in k k), columns (channel, ky, kx): the filters of a convolution, or of patches as rows
@@ -17,8 +17,9 @@ enum class frozen_role {
   vector,       // (1, n): biases, the parameters and statistics of norms, class embeddings, scalars
 };
 
-/// How a backend says that it no longer reads the original bytes of a frozen weight, so that whoever mapped a file can give their
-/// pages back. A plain function and the owner that it is called with; the owner must live until thaw(). Any thread may call it.
+/// Called by a backend when it no longer reads the original bytes of a frozen weight, so that the owner of a mapped file can
+/// release their pages. It is a plain function and the owner that is passed to it; the owner must live until thaw(). Any thread
+/// may call it.
 struct release_callback {
   const void* owner = nullptr;
   void (*function)(const void* owner, const void* data, std::size_t bytes) = nullptr;
@@ -28,7 +29,7 @@ struct release_callback {
 };
 
 namespace detail {
-/// Bytes from the first element of a view to its last.
+/// Bytes from the first element of a view through its last.
 template <class E>
 constexpr dim byte_extent(const mat<E>& m) {
   return m.size() == 0 ? 0 : ((m.rows - 1) * m.ld + m.cols) * static_cast<dim>(sizeof(E));

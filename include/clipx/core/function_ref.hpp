@@ -1,4 +1,5 @@
-// function_ref: a function as a parameter that is called before the callee returns. <functional> alone costs every user 0.1 s.
+// function_ref: a callable parameter that is called before the callee returns. Including <functional> would cost every user 0.1
+// s.
 #pragma once
 #include <type_traits>
 
@@ -7,7 +8,7 @@ namespace clipx {
 template <class Signature>
 class function_ref;
 
-/// Refers to any callable and owns nothing: it must not outlive what it was made from.
+/// Refers to any callable without owning it: it must not outlive the callable.
 template <class R, class... A>
 class function_ref<R(A...)> {
  public:

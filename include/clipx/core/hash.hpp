@@ -1,4 +1,4 @@
-// One hash of bytes, the same on every machine: what is decided by a name or a key is decided by it.
+// One hash of bytes, the same on every machine, for decisions that depend on a name or a key.
 #pragma once
 #include <string_view>
 

@@ -1,9 +1,10 @@
-// How a parameter is initialized: what a policy says of each of its tensors.
+// How a parameter is initialized: what a policy returns for each of its tensors.
 #pragma once
 
 namespace clipx {
 
-/// A normal draw around `mean` with standard deviation `size`, or a uniform one within `size` of it; size 0: the mean itself.
+/// A normal distribution around `mean` with standard deviation `size`, or a uniform one on mean +- size; size 0: the mean
+/// itself.
 struct initial_values {
   double size = 0;
   bool uniform = false;

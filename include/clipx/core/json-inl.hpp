@@ -1,4 +1,4 @@
-// JSON for the readers: the one place where nlohmann-json is included and its parser instantiated (2 s of compile time).
+// JSON for the readers: the only file that includes nlohmann-json and instantiates its parser (2 s of compile time).
 #pragma once
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -12,8 +12,8 @@ namespace clipx::detail {
 
 using json = nlohmann::json;
 
-/// A file of at most `depth` levels and two million values, whose objects repeat no key. `keys` receives those of the outermost
-/// object in the order of the file.
+/// Parses a file of at most `depth` levels and two million values, in which no object repeats a key. `keys` receives the keys
+/// of the outermost object in file order.
 CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int depth, std::vector<std::string>* keys = nullptr) {
   std::size_t values = 0;
   std::vector<std::vector<std::string>> seen;  // keys of the objects that are open

@@ -1,4 +1,4 @@
-// mat: the one shape of data. A token, an NHWC pixel and a patch are each one row.
+// mat: the only tensor. A token, an NHWC pixel and a patch are each one row.
 #pragma once
 #include <cstddef>
 #include <type_traits>
@@ -7,7 +7,7 @@ namespace clipx {
 
 using dim = std::ptrdiff_t;
 
-/// A 2-D view, row-major: element (r, c) is data[r * ld + c]. Owns nothing; memory may be a device's.
+/// A 2-D row-major view: element (r, c) is data[r * ld + c]. It owns nothing; its memory may be on a device.
 template <class T>
 struct mat {
   T* data = nullptr;
@@ -16,7 +16,7 @@ struct mat {
   mat() = default;
   constexpr mat(T* d, dim r, dim c) : data(d), rows(r), cols(c), ld(c) {}
   constexpr mat(T* d, dim r, dim c, dim l) : data(d), rows(r), cols(c), ld(l) {}
-  /// A mutable view reads as a const one.
+  /// A mutable view converts to a const one.
   template <class U>
   requires std::is_same_v<const U, T>
   constexpr mat(const mat<U>& m) : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
@@ -32,7 +32,7 @@ struct mat {
   constexpr mat every(dim step, dim first = 0) const {
     return {data + first * ld, (rows - first + step - 1) / step, cols, ld * step};
   }
-  /// The same memory as (r, c); rows must be contiguous.
+  /// The same memory with shape (r, c); rows must be contiguous.
   constexpr mat reshape(dim r, dim c) const { return {data, r, c, c}; }
   constexpr bool contiguous() const { return ld == cols || rows <= 1; }
 };

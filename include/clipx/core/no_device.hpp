@@ -1,4 +1,4 @@
-// no_device: the types of a backend without a device, enough to walk a model's parameters.
+// no_device: the types of a backend without a device, which is enough to walk a model's parameters.
 #pragma once
 #include "backend.hpp"
 

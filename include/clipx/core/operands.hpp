@@ -1,9 +1,9 @@
-// What verbs take besides single matrices: shapes of the data (row_ranges, window), options, and inputs by name where a verb reads
-// many. Inputs come first and what a verb writes follows, as in
+// What verbs take besides single matrices: shapes of the data (row_ranges, window), options, and structs of named inputs where
+// a verb reads many. Inputs come first, outputs follow:
 //
 //   device.attention({.q = q, .k = k, .v = v, .queries = rows, .keys = rows, .causal = true}, heads, y, lse);
 //
-// A field without a default must be given. T is how activations are stored, A how statistics, norms and the loss are.
+// A field without a default must be set. T is the type of activations, A the type of statistics, norms and the loss.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -15,7 +15,7 @@ namespace clipx {
 
 enum class op : char { none, transpose };  // of a gemm operand
 
-/// Sequences as row ranges: sequence i is rows first[i] .. first[i + 1] - 1. No padding exists.
+/// Sequences as row ranges: sequence i is rows first[i] .. first[i + 1] - 1. There is no padding.
 struct row_ranges {
   const std::int32_t* first = nullptr;  // count + 1 offsets in the device's memory
   const std::int32_t* host = nullptr;   // the same on the host
@@ -23,13 +23,13 @@ struct row_ranges {
   dim rows() const { return count ? host[count] : 0; }
 };
 
-/// A window sliding over N images of height x width pixels, one row of `channels` each. Row order of the output:
-/// image, y, x, with `lead` rows left free before each image (the class token's place).
+/// A window that slides over N images of height x width pixels, each pixel a row of `channels` values. Order of the output
+/// rows: image, y, x, with `lead` rows left free before each image (for the class token).
 struct window {
   dim height, width, channels, kernel, stride, pad = 0, lead = 0;
   constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
   constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
-  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // an image
+  constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // per image
   constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
 };
 
@@ -41,8 +41,8 @@ struct epilogue {
   mat<T> pre = {};                             // (R, out), receives x W^T + b for the backward pass; empty: not kept
 };
 
-/// q has the rows of `queries`, k and v those of `keys`: the same ranges in a block; one query a sequence where only the pooled row
-/// is wanted. causal: row i of a sequence sees its rows <= i.
+/// q has the rows of `queries`, k and v those of `keys`: the same ranges inside a tower, one query per sequence where only the
+/// pooled row is needed. causal: row i of a sequence sees its rows <= i.
 template <class T>
 struct attention_input {
   mat<const T> q, k, v;  // (Rq, W), (Rk, W), (Rk, W)
@@ -91,8 +91,8 @@ struct batchnorm_backward_input {
   mat<const A> stats;   // (2, C), mean and biased variance of every column
   mat<const A> weight;  // (1, C)
   double eps;
-  bool training;    // whether the statistics are x's own, so that they depend on it
-  mat<const T> dy;  // (R, C), the gradient of what came last: of the ReLU's result, where there was one
+  bool training;    // whether the statistics are those of x, and so depend on it
+  mat<const T> dy;  // (R, C), gradient of the last result: of the ReLU's, if there was one
 };
 
 /// A tile (I, J) of the N x N cosines for the backward pass of the contrastive loss.
@@ -102,7 +102,7 @@ struct xent_tile_input {
   mat<const A> log_scale;  // (1, 1)
   mat<const A> rows;       // (I, 1), log-sum-exp of the logits in each row of all N x N
   mat<const A> columns;    // (J, 1), the same of each column
-  dim shift;               // column i + shift is the pair of row i, where it is in the tile
+  dim shift;               // the pair of row i is column i + shift, if it is in the tile
   dim N;
 };
 
@@ -111,11 +111,11 @@ template <class A>
 struct sigmoid_tile_input {
   mat<const A> cosines;          // (I, J)
   mat<const A> log_scale, bias;  // (1, 1)
-  dim shift;                     // column i + shift is the pair of row i, where it is in the tile
+  dim shift;                     // the pair of row i is column i + shift, if it is in the tile
   dim N;
 };
 
-/// What the sigmoid loss of a tile adds to, and the gradient of the cosines, which is written; the gradients empty: the loss alone.
+/// Outputs of the sigmoid loss of a tile: dcosines is overwritten, the others are added to. Empty gradients: the loss alone.
 template <class A>
 struct sigmoid_tile_output {
   mat<A> loss;                         // (1, 1)
@@ -123,34 +123,34 @@ struct sigmoid_tile_output {
   mat<A> dlog_scale = {}, dbias = {};  // (1, 1)
 };
 
-/// Terms of mixtures, log p(g) = log-sum-exp over its terms t of (log_weights[t] + logits[entries[t]]): some logits of a softmax,
-/// and what is made of them. Every term belongs to one mixture and one logit.
+/// Mixtures of probabilities of a softmax: log p(g) = log-sum-exp over the terms t of mixture g of (log_weights[t] +
+/// logits[entries[t]]). Every term belongs to one mixture and one logit.
 template <class A>
 struct mixture_input {
   mat<const A> logits;                                     // (1, E)
-  mat<const A> log_weights;                                // (1, P), of the terms, those of a mixture side by side
+  mat<const A> log_weights;                                // (1, P), of the terms; those of a mixture are adjacent
   mat<const std::int32_t> entries, mixtures;               // (1, P), the logit and the mixture of each term
-  mat<const std::int32_t> first_of_mixture;                // (1, G + 1), where the terms of each mixture begin
-  mat<const std::int32_t> terms_by_entry, first_of_entry;  // (1, P), (1, E + 1), the same terms by their logit
+  mat<const std::int32_t> first_of_mixture;                // (1, G + 1), the first term of each mixture
+  mat<const std::int32_t> terms_by_entry, first_of_entry;  // (1, P), (1, E + 1), the same terms grouped by logit
   mat<const A> sums;    // (N, 2), of each row's softmax: largest logit and sum of exp(logit - largest)
-  mat<const A> counts;  // (N, 1), mixtures that divide by each row's sum
+  mat<const A> counts;  // (N, 1), number of mixtures that are normalized by each row's sum
   double scale;         // of the loss
 };
 
-/// loss = scale (sum of counts log-sum-exp - sum of log p), written; log_p (1, G); dlogits (1, E), the part of the loss's gradient
-/// that comes through the mixtures, written; empty: none.
+/// loss = scale (sum of counts log-sum-exp - sum of log p), overwritten; log_p (1, G); dlogits (1, E), the part of the loss's
+/// gradient that comes through the mixtures, overwritten; empty: not computed.
 template <class A>
 struct mixture_output {
   mat<A> loss, log_p, dlogits = {};
 };
 
-/// One step of AdamW (PyTorch's rule; spec section 9.2): g = min(1, max_norm / (norm + 1e-6)) gradient,
+/// One step of AdamW as PyTorch computes it (docs/clip.md section 9.2): g = min(1, max_norm / (norm + 1e-6)) gradient,
 /// p *= 1 - lr decay, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
 /// p -= lr / (1 - beta1^count) m / (sqrt(v / (1 - beta2^count)) + eps).
 struct adamw_step {
   double lr, beta1 = 0.9, beta2 = 0.98, eps = 1e-6, decay = 0;
-  double max_norm = 0;  // of all gradients; 0: they are not clipped
-  dim count = 1;        // of this step, the first is 1
+  double max_norm = 0;  // of the gradient of all parameters; 0: no clipping
+  dim count = 1;        // number of this step, from 1
 };
 
 }  // namespace clipx

@@ -1,4 +1,4 @@
-// packed_texts: captions as a text tower takes them, without padding.
+// packed_texts: captions in the form that a text tower takes, without padding.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -8,7 +8,7 @@
 
 namespace clipx {
 
-/// Captions cut after the row that is pooled and put one after another; host memory.
+/// Captions, each cut after its pooled row, one after another in host memory.
 struct packed_texts {
   std::vector<std::int32_t> ids;        // all tokens
   std::vector<std::int32_t> positions;  // of each token in its caption
@@ -17,15 +17,15 @@ struct packed_texts {
   dim count() const { return static_cast<dim>(lengths.size()); }
   friend bool operator==(const packed_texts&, const packed_texts&) = default;
 
-  /// Rows of ids as a tokenizer gives them, padded or not. Errors: an empty row, more than context_length tokens, an id
+  /// Packs rows of ids as a tokenizer returns them, padded or not. Errors: an empty row, more than context_length tokens, an id
   /// outside the vocabulary.
   static packed_texts pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c);
-  /// One more row. Errors as above.
+  /// Appends one row. Errors as above.
   void append(std::span<const std::int32_t> row, const text_config& c);
   void clear();
-  /// Texts first .. first + n - 1 of these.
+  /// Texts first .. first + n - 1.
   packed_texts part(dim first, dim n) const;
-  /// Index of the row that is the caption's embedding; the last where no row is.
+  /// Index of the row that becomes the caption's embedding; the last row if the pool is `none`.
   static std::size_t pooled(std::span<const std::int32_t> row, const text_config& c);
 };
 

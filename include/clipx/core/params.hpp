@@ -1,4 +1,4 @@
-// Parameters are plain structs of views. A struct lists its members once, in visit(v); names are the checkpoint's keys.
+// Parameters are plain structs of views. A struct lists its members once, in visit(v), under the checkpoint's keys.
 #pragma once
 #include <string>
 #include <string_view>
@@ -27,7 +27,7 @@ struct shape {
   friend bool operator==(const shape&, const shape&) = default;
 };
 
-/// What a named tensor is for: weights are trained, buffers (running statistics) are stored but have no gradient.
+/// What a named tensor is: weights are trained; buffers (running statistics) are stored but have no gradient.
 enum class role { weight, buffer };
 
 namespace detail {
@@ -89,7 +89,7 @@ void walk(Model& model, F&& f) {
   }
 }
 
-/// Trained values in a model (running statistics are not counted).
+/// Number of trained values in a model (running statistics are not counted).
 template <class Model>
 dim parameter_count(Model& model) {
   dim n = 0;
@@ -97,16 +97,16 @@ dim parameter_count(Model& model) {
   return n;
 }
 
-/// The memory of one model: scalars and, where a backend holds norms and the log-scale wider, those apart.
-/// Weights, gradients, moments and averages are the same struct over other buffers; updates run over these two spans.
+/// The memory of one model: scalars and, where a backend stores norms and the log scale in a wider type, those separately.
+/// Weights, gradients, moments and averages are the same struct over different buffers; updates run over these two spans.
 template <class B>
 struct flat {
   buffer<scalar_t<B>> low;
   buffer<accum_t<B>> high;
 };
 
-/// Slices zeroed memory from the device for every tensor of the model and points its views there: matrices first, then vectors,
-/// then running statistics, so that what an optimiser treats alike lies together.
+/// Takes zeroed memory from the device for every tensor of the model and points the model's views there: matrices first, then
+/// vectors, then running statistics, so that tensors that the optimizer treats alike are adjacent.
 template <backend B, class Model>
 flat<B> bind(B& device, Model& model) {
   using T = scalar_t<B>;

@@ -1,38 +1,38 @@
-// Random numbers by place: each is a function of what it is for and of its number. So neither threads nor machines nor compilers
-// change them (integers alone are computed with), and any of them is had without those before it.
+// Random numbers by index: each is a function of its purpose and its index alone. They do not depend on threads, machines or
+// compilers (everything but normal() is integer arithmetic), and any of them can be computed without the ones before it.
 #pragma once
 #include <cmath>
 #include <cstdint>
 
 namespace clipx {
 
-/// The numbers of one purpose, say draws(seed, epoch, place): SplitMix64 from a state that the parts are mixed into.
+/// The random numbers of one purpose, say draws(seed, epoch, index): SplitMix64 from a state into which the parts are mixed.
 class draws {
  public:
   template <class... Parts>
   explicit constexpr draws(Parts... parts) {
     ((state_ = mix(state_ + step + static_cast<std::uint64_t>(parts))), ...);
   }
-  /// Number i, 64 bits.
+  /// Number i, as 64 bits.
   constexpr std::uint64_t operator()(std::uint64_t i) const { return mix(state_ + (i + 1) * step); }
-  /// Of 0 .. n - 1, for n from 1 to 2^32.
+  /// An integer in 0 .. n - 1, for n from 1 to 2^32.
   constexpr std::uint64_t below(std::uint64_t i, std::uint64_t n) const {
     const std::uint64_t x = (*this)(i);
     return ((x >> 32) * n + ((x & 0xffffffffu) * n >> 32)) >> 32;
   }
   /// True with probability p, to 2^-53.
   constexpr bool chance(std::uint64_t i, double p) const { return static_cast<double>((*this)(i) >> 11) * 0x1p-53 < p; }
-  /// From [from, to), in whole steps (fixed-point numbers): to - from is below 2^32.
+  /// A fixed-point number in [from, to); to - from must be below 2^32.
   constexpr std::int64_t between(std::uint64_t i, std::int64_t from, std::int64_t to) const {
     return from + static_cast<std::int64_t>(static_cast<std::uint64_t>(to - from) * ((*this)(i) >> 32) >> 32);
   }
 
-  /// From [-1, 1), in steps of 2^-52.
+  /// A multiple of 2^-52 in [-1, 1).
   constexpr double uniform(std::uint64_t i) const {
     return static_cast<double>(static_cast<std::int64_t>((*this)(i)) >> 11) * 0x1p-52;
   }
-  /// From the standard normal distribution, by Marsaglia's polar method. Integers, square roots, quotients and explicit fused
-  /// multiply-adds alone, so that every compiler, processor and standard library gives the same bits.
+  /// A number from the standard normal distribution, by Marsaglia's polar method. Only integers, square roots, quotients and
+  /// explicit fused multiply-adds are used, so every compiler, processor and standard library gives the same bits.
   double normal(std::uint64_t i) const {
     const draws own((*this)(i));
     for (std::uint64_t attempt = 0;; ++attempt) {

@@ -1,4 +1,4 @@
-// The inner loops of image resampling as a backend may bring them; image/resize.hpp has the plain ones and says what they
+// The inner loops of image resampling, which a backend may replace; image/resize.hpp has the plain ones and defines what they
 // compute.
 #pragma once
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace clipx {
 
-/// Weights of a range of outputs of one axis: output i reads inputs [lo[i], lo[i] + n[i]) with weights k[i width + j].
+/// Weights for a range of outputs along one axis: output i reads inputs [lo[i], lo[i] + n[i]) with weights k[i width + j].
 struct resample_taps {
   std::vector<std::int32_t> lo, n;
   std::vector<std::int32_t> k;  // 22-bit fixed point
   std::vector<double> w;        // the same before rounding, for 16-bit images
-  dim width = 0;                // most taps an output has
+  dim width = 0;                // the most taps of any output
   dim size() const { return static_cast<dim>(lo.size()); }
 };
 

@@ -7,15 +7,15 @@
 
 namespace clipx {
 
-/// The rows of a batch that enter a block and those that leave it: all of them, or in the last block the pooled one of each
-/// sequence, the only one that needs a query, a projection and an MLP there.
+/// The rows that enter a block and those that leave it: all of them or, in the last block, the pooled row of each sequence, the
+/// only one that needs a query, a projection and an MLP there.
 struct block_rows {
   row_ranges in;                   // R rows
   row_ranges out;                  // Q rows, R or N
   mat<const std::int32_t> pooled;  // (1, N), the rows that leave; empty: all
 };
 
-/// Which row of a sequence leaves a tower; none: every row.
+/// Which row of a sequence leaves a tower; none: all rows.
 enum class pooled_row { none, first, last };
 
 /// The sequences of a batch, one after another. The ranges point to the vectors, so an object of this type is moved, not copied.
@@ -37,7 +37,7 @@ struct sequences {
   }
 };
 
-/// The rows `ids` of x in new memory of the step; ids empty: x itself.
+/// The rows `ids` of x in new memory of the step; if ids is empty, x itself.
 template <backend_types B>
 mat<const scalar_t<B>> select_rows(step<B>& s, mat<const scalar_t<B>> x, mat<const std::int32_t> ids) {
   if (!ids) return x;

@@ -1,4 +1,4 @@
-// step: one forward (and backward) on a device: its arena scope and what is kept for the backward pass.
+// step: one forward pass (and backward pass) on a device: its arena scope and what is kept for the backward pass.
 #pragma once
 #include <algorithm>
 #include <span>
@@ -9,12 +9,12 @@
 
 namespace clipx {
 
-/// What a forward pass keeps for the backward one; results are bit-identical. `inputs`: each block's input, the rest is
-/// computed again; `selective`: all but the outputs of LayerNorm and activation; `nothing`: inference.
+/// What a forward pass keeps for the backward pass; results are bit-identical. `inputs`: the input of each block, the rest is
+/// recomputed; `selective`: everything but the outputs of LayerNorm and activations; `nothing`: inference.
 enum class keep { nothing, inputs, selective, everything };
 
-/// Everything taken from a step is given back when it ends. A step belongs to the thread that made it; steps of several threads on
-/// one device have memory of their own.
+/// Memory taken from a step is returned when the step ends. A step belongs to the thread that made it; steps of several threads
+/// on one device have separate memory.
 template <backend_types B>
 class step {
  public:
@@ -61,7 +61,7 @@ class step {
   arena::mark start_;
 };
 
-/// Gives back, at the end of a scope, what was taken in it.
+/// At the end of a scope, returns the memory that was taken in it.
 template <class B>
 class scratch {
  public:

@@ -1,4 +1,4 @@
-// type_list: a list of types that code may walk at compile time.
+// type_list: a list of types that code can walk at compile time.
 #pragma once
 #include <type_traits>
 

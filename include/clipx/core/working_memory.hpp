@@ -20,7 +20,7 @@ class per_thread {
   per_thread(void* owner, maker make) : owner_(owner), make_(make) {}
   per_thread(const per_thread&) = delete;
 
-  /// A step begins or ends on the calling thread. Those of one thread nest.
+  /// A step begins or ends on the calling thread; steps of one thread nest.
   void enter() {
     const std::lock_guard lock(guard_);
     auto* own = find(this_thread());
@@ -37,7 +37,7 @@ class per_thread {
     own->thread = nullptr;
     if (last().of == id_) last() = {};
   }
-  /// The calling thread's; outside its steps the one that its next step would take.
+  /// The calling thread's arena; outside its steps, the one that its next step would take.
   T& mine() {
     if (last().of == id_) return *static_cast<T*>(last().value);
     const std::lock_guard lock(guard_);
@@ -54,7 +54,7 @@ class per_thread {
  private:
   struct place {
     std::unique_ptr<T> value = {};
-    const void* thread = nullptr;  // that holds it
+    const void* thread = nullptr;  // the thread that holds it
     int steps = 0;
   };
   /// What the calling thread entered last, so that it need not be looked up.
@@ -103,7 +103,7 @@ class working_memory : public per_thread<arena> {
   arena::poison fill_;
 };
 
-/// While it lives, the calling thread uses the device.
+/// While this object lives, the calling thread uses the device.
 template <class B>
 class device_use {
  public:

@@ -16,19 +16,19 @@ namespace detail {
 
 /// A state's word: base << 33 | far << 32 | output << 9 | used << 8 | label.
 namespace state_word {
-inline constexpr std::uint64_t used = 256, far = std::uint64_t(1) << 32;  // far: its failure is not the root
+inline constexpr std::uint64_t used = 256, far = std::uint64_t(1) << 32;  // far: its failure link does not lead to the root
 inline constexpr std::uint32_t most_outputs = (1u << 23) - 1;
 constexpr std::uint32_t base(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 33); }
 constexpr std::uint32_t output(std::uint64_t word) { return static_cast<std::uint32_t>(word) >> 9; }  // 0: none
 constexpr bool is_child(std::uint64_t word, std::uint8_t c) { return (word & 511) == (used | c); }
 }  // namespace state_word
 
-/// Patterns sorted by bytes, in one row.
+/// Patterns sorted by bytes, concatenated.
 class sorted_patterns {
  public:
   explicit sorted_patterns(std::span<const std::string> patterns) {
     struct item {
-      std::uint64_t head;  // the first eight bytes, as a number that is compared as they are
+      std::uint64_t head;  // the first eight bytes as a number with the same order
       std::uint32_t id;
     };
     std::vector<item> items;
@@ -66,11 +66,11 @@ class sorted_patterns {
   std::vector<std::uint32_t> ids_;
 };
 
-/// The trie as it is built: nodes in the order of their depth, the children of one together, by label.
+/// The trie under construction: nodes in order of depth, the children of a node adjacent and sorted by label.
 struct pattern_trie {
   struct node {
     std::uint32_t first_child = 0, low = 0, high = 0;  // patterns [low, high) of the sorted ones begin with it
-    std::uint32_t ends = 0;                            // so many of them, the first, end at it
+    std::uint32_t ends = 0;                            // how many of them, the first ones, end at it
     std::uint16_t children = 0;
     std::uint8_t label = 0;
   };
@@ -106,12 +106,12 @@ struct pattern_trie {
   }
 };
 
-/// Places of the double array in blocks of 256. A block that has been tried in vain often is closed.
+/// Free places of the double array in blocks of 256. A block in which many searches have failed is closed.
 class place_finder {
  public:
   std::size_t places() const { return 256 * blocks_.size(); }
 
-  /// A base whose places for all of these labels are free, near `near`; they are taken.
+  /// Finds and reserves a base, near `near`, whose places for all of these labels are free.
   std::uint32_t take(std::span<const pattern_trie::node> children, std::uint32_t near) {
     if (!blocks_.empty())
       if (const auto base = fit(near >> 8, children, near & 255)) return *base;
@@ -148,7 +148,7 @@ class place_finder {
         for (auto& word : out) word = (word & low[k]) << (1u << k) | (word >> (1u << k) & low[k]);
     return out;
   }
-  /// The first bit at `from` or after it, going round; nothing where there is none.
+  /// The first set bit at `from` or later, wrapping around; nothing if there is none.
   static std::optional<std::uint32_t> first_from(const bits& b, std::uint32_t from) {
     for (std::uint32_t k = 0; k <= 4; ++k) {
       const std::uint32_t w = ((from >> 6) + k) & 3;
@@ -180,7 +180,7 @@ class place_finder {
   std::vector<std::uint32_t> open_;
 };
 
-/// Memory in large pages where the system has them: a text's states are all over it.
+/// Memory in large pages, if the system has them: a text visits states all over it.
 template <class T>
 class paged_array {
  public:
@@ -208,13 +208,13 @@ class paged_array {
   std::size_t size_ = 0;
 };
 
-/// Where each node of the trie is in the double array, and the base of its children there.
+/// The place of each trie node in the double array, and the base of its children.
 struct trie_places {
   std::vector<std::uint32_t> place, base;
   std::size_t size = 0;
 
   explicit trie_places(const pattern_trie& trie) : place(trie.nodes.size()), base(trie.nodes.size()) {
-    constexpr std::size_t shallow = 3;  // depths whose states are laid out by depth
+    constexpr std::size_t shallow = 3;  // number of depths that are laid out in order of depth
     const auto& levels = trie.level_from;
     const std::size_t deep = shallow < levels.size() ? levels[shallow] : trie.nodes.size();
     place_finder finder;
@@ -230,7 +230,7 @@ struct trie_places {
         for (std::uint32_t c = trie.nodes[now].children; c-- > 0;) stack.push_back(trie.nodes[now].first_child + c);
       }
     }
-    size = std::max<std::size_t>(finder.places(), 256);  // the root's steps, where there are none
+    size = std::max<std::size_t>(finder.places(), 256);  // the transitions of the root, even if there are none
   }
 
  private:
@@ -243,14 +243,14 @@ struct trie_places {
   }
 };
 
-/// Steps from state to state.
+/// Transitions between states.
 struct state_walker {
   const std::uint64_t* words;
   const std::uint32_t* failures;
-  const std::uint64_t* root;        // the word after a byte at the root: the root's own where there is no child
+  const std::uint64_t* root;        // for each byte, the root's successor; the root itself if there is none
   const std::uint32_t* root_place;  // and its place
 
-  /// From the state `word` at `place` by the byte c: the next state's word; its place replaces the other.
+  /// The transition from the state `word` at `place` by byte c: returns the next state's word and updates `place`.
   std::uint64_t step(std::uint64_t word, std::uint32_t& place, std::uint8_t c) const {
     for (;;) {
       const std::uint32_t next = state_word::base(word) ^ c;
@@ -277,7 +277,7 @@ struct automaton::tables {
   };
   detail::paged_array<std::uint64_t> words;
   detail::paged_array<std::uint32_t> failures;
-  std::vector<output> outputs;  // 1 and more; next: 0 at the end
+  std::vector<output> outputs;  // from index 1; next: 0 at the end
   std::array<std::uint64_t, 256> root;
   std::array<std::uint32_t, 256> root_place;
   std::uint64_t root_word = 0;
@@ -297,12 +297,12 @@ struct automaton::tables {
     }
   }
 
-  /// By the trie's order: all states of smaller depth are set, and this one's failure is one of them.
+  /// Called in trie order: all states of smaller depth, and so the target of the failure link, have been set.
   void set_state(const detail::pattern_trie& trie, const detail::trie_places& places, std::uint32_t n, std::uint32_t parent) {
     using namespace detail::state_word;
     const auto& node = trie.nodes[n];
     std::uint64_t failure_word = root_word;
-    std::uint32_t failure = 0;  // its place, which nobody asks for where it is the root
+    std::uint32_t failure = 0;  // its place, not used if it is the root
     if (parent != 0) {
       const auto at = places.place[parent];
       if (words[at] & far) {
@@ -325,7 +325,7 @@ struct automaton::tables {
     if (node.children > 0) {
       word |= static_cast<std::uint64_t>(places.base[n]) << 33 | (to_root ? 0 : far);
       failures[at] = failure;
-    } else {  // its steps are its failure's
+    } else {  // transitions are those of its failure link
       word |= failure_word >> 32 << 32;
       failures[at] = to_root ? 0 : failures[failure];
     }

@@ -1,4 +1,4 @@
-// Which of many strings occur in a text: an Aho-Corasick automaton over bytes, as a double array.
+// Finds which of many strings occur in a text: an Aho-Corasick automaton over bytes, stored as a double array.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,20 +10,21 @@
 
 namespace clipx {
 
-/// Finds all patterns that a text holds, overlapping ones and those inside others among them, in one pass over its bytes.
+/// Finds all patterns in a text, including overlapping and nested ones, in one pass over its bytes.
 ///
-/// The trie of the patterns lies in a double array (Aoe 1989): the child of a state by byte c is at base ^ c, where the label says
-/// whether it is one. A state is 12 bytes: base (31 bits), whether a failure leads anywhere but to the root (1), label (8), whether
-/// it is used (1) and its first output (23) in a word of 64 bits, so that a step reads one word; and, apart, its failure link (32),
-/// which is read only where a step fails. A failure that leads to the root costs no read: the root's steps are a table. A state
-/// without children takes its failure's base, so that what follows a match is one step too. The states near the root come first,
-/// those that a text enters most; below them, chains lie one after another in a cache line.
+/// The trie of the patterns is stored in a double array (Aoe 1989): the child of a state by byte c is at base ^ c; the label there
+/// tells whether it really is a child. A state takes 12 bytes: a 64-bit word with base (31 bits), whether the failure link leads
+/// anywhere but to the root (1), label (8), whether the place is used (1) and the first output (23), so that a transition reads one
+/// word; and, separately, its failure link (32), which is read only if a transition fails. A failure link to the root costs no
+/// read: the root's transitions are a table. A state without children takes the base of its failure link, so that the transition
+/// after a match is one step, too. States near the root, which are visited most, come first; below them, chains are adjacent in
+/// cache lines.
 ///
 /// Safe for use by several threads at once.
 class automaton {
  public:
-  /// Pattern i has the id i. Two patterns may be equal. Time and memory are linear in the patterns' bytes: about 30 bytes a state
-  /// while it is built. Errors: an empty pattern, more than 8,388,607 patterns, more than 2^31 states.
+  /// The id of pattern i is i. Patterns may repeat. Time and memory are linear in the patterns' bytes: about 30 bytes per state
+  /// during construction. Errors: an empty pattern, more than 8,388,607 patterns, more than 2^31 states.
   explicit automaton(std::span<const std::string> patterns);
   ~automaton();
   automaton(automaton&&) noexcept;
@@ -32,7 +33,7 @@ class automaton {
   /// The ids of all patterns in the text, each once, ascending. Overwrites `ids`.
   void match(std::string_view text, std::vector<std::uint32_t>& ids) const;
 
-  /// Places of the double array, unused ones among them, and their bytes.
+  /// Number of places of the double array, including unused ones, and their bytes.
   std::size_t states() const;
   std::size_t bytes() const;
 

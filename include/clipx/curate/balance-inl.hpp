@@ -33,7 +33,7 @@ CLIPX_INLINE balancer::decision balancer::operator()(std::string_view key, std::
 
 namespace detail {
 
-/// The work on one part.
+/// Processes one part.
 class balanced_part {
  public:
   balanced_part(const query_matcher& queries, const balancer& decide, const std::vector<std::string>& quoted, std::string shard)
@@ -46,7 +46,7 @@ class balanced_part {
 
   void operator()(const caption_part& part, const std::string& field, file_writer put) {
     std::error_code none;
-    if (!part.lines) std::filesystem::remove(shard_, none);  // of other options
+    if (!part.lines) std::filesystem::remove(shard_, none);  // from other options
     for_each_captioned(part, field, report_, [&](const captioned_sample& s) { add(part, s); });
     if (tar_) tar_->commit();
     std::string record;
@@ -71,7 +71,7 @@ class balanced_part {
       all_.insert(all_.end(), ids_.begin(), ids_.end());
     }
     if (all_.empty()) return;
-    each_.assign(all_.begin(), all_.end());  // once for each caption
+    each_.assign(all_.begin(), all_.end());  // once per caption
     std::sort(all_.begin(), all_.end());
     all_.erase(std::unique(all_.begin(), all_.end()), all_.end());
     ++matched_;
@@ -88,7 +88,7 @@ class balanced_part {
     lines_ += cat("{\"key\":", json_quoted(s.key), ",\"p\":", decided.p);
     append_entries(lines_, all_, quoted_);
   }
-  /// False for a sample that a shard cannot hold.
+  /// Returns false for a sample that a shard cannot hold.
   bool write(const caption_part& part, const sample& s) {
     if (tar_ && s.key == last_key_) {
       ++report_.unreadable;
@@ -114,7 +114,7 @@ class balanced_part {
   std::string scratch_, texts_, lines_;
 };
 
-/// Nothing that is read, and no shard of another run, may be where shards are written.
+/// Checks that writing shards would overwrite no input and no shard of another run.
 CLIPX_INLINE void check_balance_folder(const std::string& folder, const std::vector<caption_part>& parts) {
   namespace fs = std::filesystem;
   std::error_code none;
@@ -133,7 +133,7 @@ CLIPX_INLINE void check_balance_folder(const std::string& folder, const std::vec
   }
 }
 
-/// Adds up what the parts left, and writes what is one file.
+/// Sums the results of all parts, and writes the files that belong to no part.
 class balance_merge {
  public:
   balance_merge(const stage& work, const std::vector<caption_part>& parts, const std::string& folder, balance_result& out)

@@ -1,24 +1,24 @@
-// Flattens the distribution of captions over the entries of a query list, by MetaCLIP's rule: what matches an entry that few
-// captions hold is kept, what matches only entries that many hold is kept by chance.
+// Flattens the distribution of captions over the entries of a query list by MetaCLIP's rule: samples that match a rare entry are
+// kept, those that match only frequent entries are kept with some probability.
 #pragma once
 #include "counts.hpp"
 #include "match.hpp"
 
 namespace clipx {
 
-/// Decides which samples stay. Entry e of count c has the probability p = t / max(c, t); a sample stays if any of its entries wins
-/// its draw, so with probability 1 - prod(1 - p). A draw is a function of the seed, the sample's key and the entry's text, by
-/// integers alone: threads, shards and processes change no decision. Safe for use by several threads at once.
+/// Decides which samples are kept. Entry e with count c has probability p = t / max(c, t); a sample is kept if any of its entries
+/// is drawn, hence with probability 1 - prod(1 - p). A draw is a function of the seed, the sample's key and the entry's text, in
+/// integer arithmetic: threads, shards and processes do not affect it. Safe for use by several threads at once.
 class balancer {
  public:
-  /// Error: t is 0.
+  /// Errors: t is 0.
   balancer(const entry_counts& counts, std::uint64_t t, std::uint64_t seed);
 
   struct decision {
     bool kept = false;
-    double p = 0;  // with which it is kept
+    double p = 0;  // probability of being kept
   };
-  /// Of a sample with these entries (places in the list); without any it is not kept.
+  /// For a sample with these entries (indices into the list); one without entries is not kept.
   decision operator()(std::string_view key, std::span<const std::uint32_t> ids) const;
 
  private:
@@ -31,9 +31,9 @@ struct balance_result {
   bool whole = false;  // as in match_result
   std::size_t parts = 0, missing = 0;
   caption_report captions;
-  std::uint64_t matched = 0, kept = 0;       // samples with an entry; those that were kept
+  std::uint64_t matched = 0, kept = 0;       // samples with an entry; samples kept
   double expected = 0;                       // sum of the matched samples' probabilities
-  std::vector<std::uint64_t> before, after;  // captions that hold each entry: of all samples, and of those that were kept
+  std::vector<std::uint64_t> before, after;  // captions that contain each entry: of all samples, of those kept
 };
 
 struct balance_options {
@@ -42,12 +42,12 @@ struct balance_options {
   bool decisions = true;  // write kept.jsonl
 };
 
-/// Matches the captions again and writes the samples that stay to the folder: those of part i as the shard NNNNN.tar, i in at least
-/// 5 digits, where i is a shard and any of its samples stay (sizes.json says how many each shard has); those of texts as kept.txt,
-/// a caption a line. With `decisions` kept.jsonl, a line {"key":..,"p":..,"entries":[..]} for each of them. counts.tsv has the
-/// counts of what was kept, counts.svg draws them beside the counts of this data before. A sample of several captions is kept or
-/// left by the entries of all of them together. Restarts, processes and errors are those of match_captions; also: the folder has
-/// shards of another run.
+/// Matches the captions again and writes the samples that are kept to the folder: those of part i as the shard NNNNN.tar (i in at
+/// least 5 digits) if i is a shard and any of its samples are kept (sizes.json has the number of samples per shard); those of text
+/// files as kept.txt, one caption per line. With `decisions`, kept.jsonl has a line {"key":..,"p":..,"entries":[..]} for each of
+/// them. counts.tsv contains the counts of what was kept; counts.svg shows them beside the counts of this data before. A sample
+/// with several captions is kept or dropped by the entries of all of them. Restarts, processes and errors as for match_captions;
+/// another error: the folder contains shards of another run.
 balance_result balance_captions(const entry_counts& counts, const curate_data& data, const std::string& folder,
                                 const balance_options& options, stage_config config, observer& watch = no_observer());
 

@@ -11,11 +11,11 @@
 namespace clipx {
 namespace detail {
 
-/// The entries that a sample's captions hold, each once, ascending.
+/// The entries in a sample's captions, each once, ascending.
 class sample_entries {
  public:
   explicit sample_entries(const query_matcher& queries) : queries_(queries) {}
-  /// Calls f with those of each caption, too.
+  /// Also calls f with those of each caption.
   template <class F>
   std::span<const std::uint32_t> operator()(std::span<const std::string_view> captions, F&& f) {
     all_.clear();
@@ -40,7 +40,7 @@ class sample_entries {
 
 inline verdict no_entry() { return {"no entry", "expected a caption with an entry of the query list"}; }
 
-/// How many captions of a shard hold each entry.
+/// Counts the captions of a shard that contain each entry.
 CLIPX_INLINE std::string count_shard(const curation& here, std::size_t shard, const query_matcher& queries) {
   std::vector<std::uint64_t> counts(queries.entries().size());
   sample_entries entries(queries);

@@ -19,12 +19,12 @@ struct balance_config {
   std::optional<double> tail_share;  // instead of t (threshold_of_tail)
 };
 
-/// Drops samples whose captions hold no entry of the list. The entries that they hold are under `step` in the sample's facts.
+/// Drops samples whose captions contain no entry of the list. The entries found are stored under `step` in the sample's facts.
 void match_samples(curation& here, const std::string& step, const match_config& config);
 
-/// Counts the captions of the samples that are still there by the entries that they hold, and keeps each sample with the
-/// probability that its entries give it (balancer). Under `step` in the facts: that probability. Samples without an entry are
-/// dropped. Memory: the automaton, and for each thread a count for each entry.
+/// Counts captions by the entries that they contain, over the samples not yet dropped, and keeps each sample with the probability
+/// given by its entries (balancer), which is stored under `step` in the facts. Samples without an entry are dropped. Memory: the
+/// automaton, and per thread a count for each entry.
 void balance_samples(curation& here, const std::string& step, const balance_config& config);
 
 }  // namespace clipx

@@ -55,7 +55,7 @@ CLIPX_INLINE void list_parts_of(const std::string& path, std::uint64_t part_byte
   }
 }
 
-/// Takes captions in, and leaves out those that cannot be read.
+/// Collects captions, and leaves out those that cannot be read.
 class caption_filter {
  public:
   caption_filter(const std::string& path, caption_report& report) : path_(path), report_(report) {}
@@ -91,7 +91,7 @@ class caption_filter {
 
 CLIPX_INLINE void captioned_lines(const caption_part& part, std::string_view text, const mapped_file& file, caption_filter& filter,
                                   function_ref<void(const captioned_sample&)> f) {
-  constexpr std::size_t held = 4 << 20;  // bytes that were read and stay in memory
+  constexpr std::size_t held = 4 << 20;  // bytes already read that may stay in memory
   const char* released = text.data();
   char number[24];
   for (std::uint64_t line = part.first_line; !text.empty(); ++line) {
@@ -162,7 +162,7 @@ CLIPX_INLINE void for_each_captioned(const caption_part& part, const std::string
   }
   std::vector<std::string> texts;
   std::optional<error> broken;
-  bool calling = false;  // an error of f's is not the shard's
+  bool calling = false;  // an error thrown by f is not an error of the shard
   try {
     for_each_sample(part.path, [&](const sample& s) {
       filter.begin(s.key);

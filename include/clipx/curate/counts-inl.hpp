@@ -85,7 +85,7 @@ CLIPX_INLINE std::uint64_t threshold_of_tail(std::span<const std::uint64_t> coun
 }
 
 namespace detail {
-/// Points at ranks that are about evenly spaced on a logarithmic scale.
+/// Points at ranks that are roughly evenly spaced on a logarithmic scale.
 CLIPX_INLINE series counts_by_rank(std::span<const std::uint64_t> counts) {
   std::vector<std::uint64_t> sorted;
   std::copy_if(counts.begin(), counts.end(), std::back_inserter(sorted), [](std::uint64_t c) { return c > 0; });

@@ -19,21 +19,21 @@ struct curation::state {
   curation_config config;
   observer& watch;
   std::vector<caption_part> shards;
-  std::string options;        // of the steps so far
+  std::string options;        // of all steps so far
   std::optional<stage> last;  // whose results are decisions
-  std::size_t number = 0;     // of folders below the state's
+  std::size_t number = 0;     // of folders in the state folder
   bool whole = true;
   std::vector<step_total> steps;
 
   state(curation_config c, observer& w) : config(std::move(c)), watch(w) {}
 
-  /// The stage of a step in a folder of its own.
+  /// The stage of a step, in its own folder.
   stage make_stage(const std::string& step, const std::string& own_options, std::vector<stage_item> items) {
     const std::string digits = std::to_string(number++);
     return stage(std::move(items), {cat(config.state, "/", std::string(digits.size() < 2 ? 1 : 0, '0'), digits, "-", step),
                                     cat(options, step, "\n", own_options, "\n"), config.threads, config.part, config.parts});
   }
-  /// Whether all of it is done, by this process and the others.
+  /// Returns whether all of it is done, by this process and the others.
   bool run_stage(stage& work, const std::string& step, function_ref<void(std::size_t, file_writer)> f) {
     work.run(f, watch, step);
     whole = work.missing() == 0;
@@ -60,8 +60,8 @@ inline std::string decisions_file(const std::vector<decision>& all, caption_repo
   return lines;
 }
 
-/// The results' folder must be one of its own: no shard of the data would be written over, and its shards are of an earlier run,
-/// which left a state or sizes.json.
+/// Checks the folder of the results: no shard of the data may be overwritten, and shards in it must be from an earlier run, which
+/// left a state or sizes.json.
 CLIPX_INLINE void check_folder(const curation_config& c, std::span<const caption_part> shards) {
   namespace fs = std::filesystem;
   std::error_code none;
@@ -174,10 +174,10 @@ CLIPX_INLINE void curation::walk(std::size_t shard, function_ref<void(const capt
   std::vector<decision> before;
   walk(shard, [&](decision&& d) { before.push_back(std::move(d)); });
   const auto& part = state_->shards[shard];
-  caption_report again;  // counted when it was first read
+  caption_report again;  // these were counted when the shard was first read
   std::size_t at = 0;
   for_each_captioned(part, state_->config.caption_field, again, [&](const captioned_sample& s) {
-    // On disk a key that is no UTF-8 has U+FFFD for its bytes.
+    // In the file, the invalid bytes of a key that is not UTF-8 are replaced by U+FFFD.
     expect(at < before.size() && (before[at].key == s.key || !detail::valid_utf8(s.key)), error_kind::mismatch,
            [&] { return cat(part.path, ": sample ", at, ", \"", s.key, "\": the shard has changed since curation began"); });
     before[at].key = s.key;

@@ -1,4 +1,4 @@
-// A curation on its way: shards, and what the steps so far decided about their samples, on disk.
+// A curation in progress: shards, and what the steps so far have decided about their samples, on disk.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -16,16 +16,16 @@ struct curation_config {
   std::vector<std::string> data;             // shards and folders of shards (list_caption_parts)
   std::string caption_field;                 // for_each_captioned
   std::string out;                           // folder of the results
-  std::string state;                         // folder of what is done of the steps; "": out/state
+  std::string state;                         // folder for the state of the steps; "": out/state
   std::uint64_t samples_per_shard = 10'000;  // of the results
-  bool number_keys = false;                  // keys as img2dataset makes them (shard, place); false: they stay
-  int threads = 0;                           // 0: as many as the machine has
-  std::uint64_t part = 0, parts = 1;         // stage_config
+  bool number_keys = false;                  // keys as img2dataset makes them (shard, index); false: keys are kept
+  int threads = 0;                           // 0: one for each processor
+  std::uint64_t part = 0, parts = 1;         // see stage_config
 };
 
-/// Steps are done one after another; each gives every sample that is still there a decision, in a file for each shard below the
-/// state folder. What is done is kept (stage.hpp): the same steps again go on where a kill left them, and with the same bytes.
-/// Memory: the decisions of the shards that threads are at. For one thread.
+/// Steps run one after another; each makes a decision about every sample not yet dropped, in one file per shard in the state
+/// folder. Results are kept (stage.hpp): running the same steps again continues where a kill interrupted them, and produces the
+/// same bytes. Memory: the decisions about the shards in progress. Not thread-safe.
 class curation {
  public:
   /// The first step, "read": samples without an image, or with JSON that is no object, are dropped. Errors: those of
@@ -41,28 +41,28 @@ class curation {
   bool whole() const;
   const curation_config& config() const;
   std::span<const caption_part> shards() const;
-  /// Of all shards' facts: what steps that look at all of them at once have among their options.
+  /// A hash of the facts of all shards, for the options of steps that look at all shards at once.
   std::string hash_of_all() const;
 
-  /// A step over shards: decide(i, out) makes the decisions of shard i from those before (walk). `step` is a name of its own;
-  /// options: whatever decides, as any text. decide is called by several threads at once.
+  /// A step over shards: decide(i, out) makes the decisions about shard i from the previous ones (walk). `step` is a unique name;
+  /// `options` is any text that contains everything that affects the result. decide is called by several threads at once.
   void run(const std::string& step, const std::string& options,
            function_ref<void(std::size_t shard, std::vector<decision>& out)> decide);
-  /// Work for a step whose results are no decisions: `items` of it, by default one for each shard. Null where it is not whole.
+  /// A stage for a step whose results are not decisions: over `items`, by default one per shard. Null if it is incomplete.
   std::unique_ptr<stage> prepare(const std::string& what, const std::string& options,
                                  function_ref<void(std::size_t item, file_writer put)> work);
   std::unique_ptr<stage> prepare(const std::string& what, const std::string& options, std::vector<stage_item> items,
                                  function_ref<void(std::size_t item, file_writer put)> work);
 
-  /// Calls f with every sample of a shard and where it stands, in order; dropped ones too. Thread-safe. Error: the shard has other
-  /// samples than when it was first read.
+  /// Calls f with every sample of a shard, including dropped ones, and the decision about it, in order. Thread-safe. Errors: the
+  /// shard has changed since it was first read.
   void walk(std::size_t shard, function_ref<void(const captioned_sample&, decision&&)> f) const;
   /// The same without reading the shard.
   void walk(std::size_t shard, function_ref<void(decision&&)> f) const;
-  /// Of a shard, and of all.
+  /// For a shard, and for all of them.
   shard_summary summary(std::size_t shard) const;
   shard_summary total() const;
-  /// The steps so far, and the totals after each.
+  /// The steps so far, with the totals after each.
   struct step_total {
     std::string step;
     shard_summary after;

@@ -10,7 +10,7 @@
 namespace clipx {
 namespace detail {
 
-/// Facts hold captions' bytes nowhere, but keys and messages may be no UTF-8: those bytes become U+FFFD.
+/// Facts do not contain the bytes of captions, but keys and messages may be invalid UTF-8: those bytes become U+FFFD.
 inline std::string json_line(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
 
 inline json summary_json(const shard_summary& s) {
@@ -30,7 +30,7 @@ inline std::string_view chars_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// A line that we wrote ourselves, as whatever `read` makes of it.
+/// Parses a line that clipx has written with `read`.
 template <class Read>
 auto from_line(std::string_view line, const std::string& name, std::size_t number, Read&& read) {
   try {

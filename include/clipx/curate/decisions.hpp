@@ -1,4 +1,4 @@
-// What curation decided about each sample of a shard, and the files that hold it.
+// What curation has decided about each sample of a shard, and the files that store it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,46 +13,47 @@
 
 namespace clipx {
 
-/// Why a sample is dropped. `reason` is one of few, to be counted ("basic: words"); `detail` is about this sample ("2, expected 3
-/// or more"). Without a reason it is kept.
+/// Why a sample is dropped. `reason` is one of a few, for statistics ("basic: words"); `detail` is about this sample ("2, expected
+/// 3 or more"). Without a reason it is kept.
 struct verdict {
   std::string reason, detail;
   bool keep() const { return reason.empty(); }
 };
 
-/// Where a sample stands after the steps so far.
+/// The state of a sample after the steps so far.
 struct decision {
   std::string key;
   std::string step;  // that dropped it; empty: it is kept
   verdict why;
-  std::string facts = "{}";  // a JSON object: by step, what was measured and decided
+  std::string facts = "{}";  // a JSON object: for each step, what was measured and decided
   bool kept() const { return step.empty(); }
 };
 
-/// What was decided about a shard, in numbers.
+/// The decisions about a shard, in numbers.
 struct shard_summary {
   std::uint64_t samples = 0, kept = 0;
-  std::map<std::string, std::uint64_t> dropped;  // "step: reason" to samples
-  caption_report read;                           // of the first step, which meets what cannot be read
+  std::map<std::string, std::uint64_t> dropped;  // "step: reason" to number of samples
+  caption_report read;                           // of the first step, which finds what cannot be read
 
   void add(const shard_summary& next);
   void count(const decision& d);
 };
 
-/// Adds `facts`, the text of a JSON object, to a decision under a step's name. Error: no object.
+/// Adds `facts`, the text of a JSON object, to a decision under a step's name. Errors: not an object.
 void add_facts(decision& d, const std::string& step, std::string_view facts);
 
-/// Appends the line that holds a decision, and the line that ends a shard's file.
+/// Appends the line for a decision, and the line that ends a shard's file.
 void append_line(std::string& out, const decision& d);
 void append_line(std::string& out, const shard_summary& s);
 
-/// The decisions of a shard's file, in the shard's order. `name` stands for the file. Errors, by line: not what append_line writes.
+/// The decisions in a shard's file, in the shard's order. `name` is used for the file. Errors, by line: not what append_line
+/// writes.
 void for_each_decision(std::span<const std::byte> file, const std::string& name, function_ref<void(decision&&)> f);
-/// Its last line alone.
+/// Reads only the last line.
 shard_summary read_summary(std::span<const std::byte> file, const std::string& name);
 
-/// The members of a sample's JSON with the facts of its decision under "curate", beside what is there already: facts of a step of
-/// the same name are replaced. Without a JSON of its own the sample gets one. Error: JSON that is no object; `name` is the
+/// A sample's JSON with the facts of its decision added under "curate"; what is there already is kept, except facts of a step of
+/// the same name, which are replaced. If the sample has no JSON, it gets one. Errors: JSON that is not an object; `name` is the
 /// sample's.
 std::string merge_facts(std::string_view json_text, const decision& d, const std::string& name);
 

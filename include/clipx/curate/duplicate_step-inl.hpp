@@ -19,7 +19,7 @@ inline std::string describe(const duplicate_rules& r) {
   return cat("bytes ", r.bytes ? 1 : 0, ", pixels ", r.pixels ? 1 : 0, ", distance ", r.distance < 0 ? -1 : r.distance);
 }
 
-/// "BYTES PIXELS PERCEPTUAL\n" in hexadecimal digits, or "! why\n" of an image that does not decode.
+/// "BYTES PIXELS PERCEPTUAL\n" in hexadecimal digits, or "! reason\n" for an image that does not decode.
 inline void append_hashes(std::string& out, const image_hashes& h) {
   out += cat(h.bytes.hex(), " ", h.pixels.hex(), " ", hash128{0, h.perceptual}.hex().substr(16), "\n");
 }
@@ -29,11 +29,11 @@ inline void append_failure(std::string& out, std::string why) {
   out += cat("! ", why, "\n");
 }
 
-/// Lines of append_hashes, one after another.
+/// Reads the lines of append_hashes one by one.
 class hash_lines {
  public:
   hash_lines(std::span<const std::byte> file, const std::string& name) : text_(chars_of(file)), name_(name) {}
-  /// False at the end. `why` is empty where there are hashes.
+  /// Returns false at the end. `why` is empty if there are hashes.
   bool next(image_hashes& hashes, std::string& why) {
     if (text_.empty()) return false;
     const auto line = text_.substr(0, text_.find('\n'));
@@ -59,13 +59,13 @@ class hash_lines {
   const std::string& name_;
 };
 
-/// The next line of a file that has one for each sample that is still there.
+/// The next line of a file that has one for each sample not yet dropped.
 inline void next_hashes(hash_lines& lines, const std::string& name, image_hashes& hashes, std::string& why) {
   expect(lines.next(hashes, why), error_kind::damaged,
          [&] { return cat(name, ": expected a line for each sample, got fewer; remove it"); });
 }
 
-/// The hashes of a shard's samples that are still there.
+/// The hashes of a shard's samples that have not been dropped.
 CLIPX_INLINE std::string hash_shard(const curation& here, std::size_t shard, const duplicate_rules& rules) {
   std::string lines;
   here.walk(shard, [&](const captioned_sample& s, decision&& d) {
@@ -89,11 +89,11 @@ inline verdict why_dropped(const duplicate& d, const std::string& whose) {
   return {d.how, d.distance > 0 ? cat("of ", whose, ", ", d.distance, " bits apart") : cat("of ", whose)};
 }
 
-/// Which samples of each shard are duplicates of samples before them, by their places among those that are still there.
+/// The samples of each shard that are duplicates of earlier samples, by index among those not yet dropped.
 CLIPX_INLINE std::vector<std::unordered_map<std::size_t, verdict>> find_duplicates(const curation& here, const stage& hashed,
                                                                                    const duplicate_rules& rules) {
   duplicate_finder finder(rules, here.total().kept);
-  std::vector<std::string> names;  // of the images that stay
+  std::vector<std::string> names;  // of the images kept
   std::vector<std::unordered_map<std::size_t, verdict>> out(here.shards().size());
   for (std::size_t shard = 0; shard < out.size(); ++shard) {
     const auto file = hashed.result(shard);
@@ -152,10 +152,10 @@ namespace detail {
 struct evaluation_images {
   std::vector<std::string> names;
   duplicate_finder finder;
-  std::vector<float> embeddings;  // (N, D), where a cosine is asked for
+  std::vector<float> embeddings;  // (N, D), if a cosine is needed
 };
 
-/// Of one evaluation shard: lines of hashes, each followed by the sample's key and, with a model, its embedding.
+/// For one evaluation shard: lines of hashes, each followed by the sample's key and, with a model, its embedding.
 CLIPX_INLINE std::string hash_evaluation_shard(const caption_part& part, const decontaminate_config& config, shared_model* model) {
   std::string lines;
   std::vector<std::uint8_t> rgb;
@@ -199,7 +199,7 @@ CLIPX_INLINE void read_evaluation_shard(const mapped_file& file, const std::stri
   }
   const auto values = text.substr(first + 1 + bytes);
   const std::size_t at = to.embeddings.size(), count = values.size() / sizeof(float);
-  if (count == 0) return;  // no rule asked for them
+  if (count == 0) return;  // no rule needs the embeddings
   to.embeddings.resize(at + count);
   std::memcpy(to.embeddings.data() + at, values.data(), count * sizeof(float));
 }
@@ -241,7 +241,7 @@ class compared_batch {
   std::vector<std::size_t> places_;
 };
 
-/// Why a sample is dropped before its cosine is asked for. Errors: the image does not decode.
+/// Why a sample is dropped before its cosine is computed. Errors: the image does not decode.
 inline verdict judge_contamination(const captioned_sample& s, const duplicate_rules& rules, const evaluation_images& theirs) {
   const auto found = theirs.finder.find(hash_image(rules, *s.members->image(), std::string(s.key)));
   return found ? why_dropped(*found, theirs.names[found->number]) : verdict{};

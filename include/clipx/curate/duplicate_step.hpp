@@ -1,4 +1,4 @@
-// Duplicates within the data, and images of evaluation sets in it, as steps of curation.
+// Duplicates within the data, and images of evaluation sets in the data, as steps of curation.
 #pragma once
 #include <optional>
 #include <string>
@@ -10,19 +10,20 @@
 
 namespace clipx {
 
-/// Drops images that are duplicates of one before them that stays: the first in order of the shards stays. The hashes are under
-/// `step` in the sample's facts, and whose duplicate it is in the detail. An image that does not decode is dropped by "image",
-/// where a rule needs its pixels. Memory: duplicate_finder's, and the keys of what stays. Errors: those of duplicate_finder.
+/// Drops images that are duplicates of an earlier image that is kept; the first in the order of the shards is kept. The hashes are
+/// stored under `step` in the sample's facts, and the image that it duplicates in the detail. An image that does not decode is
+/// dropped by "image" if a rule needs its pixels. Memory: duplicate_finder's, and the keys of what is kept. Errors: those of
+/// duplicate_finder.
 void drop_duplicates(curation& here, const std::string& step, const duplicate_rules& rules);
 
 struct decontaminate_config {
   std::vector<std::string> against;  // shards of evaluation sets (list_caption_parts)
   duplicate_rules rules;
-  std::optional<double> cosine;  // of a model's embeddings, at which and above which an image is one of theirs
+  std::optional<double> cosine;  // of a model's embeddings; at or above it, an image counts as one of theirs
 };
 
-/// Drops images that are in evaluation shards too: by the rules of drop_duplicates, and by the cosine of their embeddings. Memory:
-/// the hashes, and the embeddings, of the evaluation sets. Errors: an evaluation image that does not decode (what is in it cannot
+/// Drops images that are also in evaluation shards: by the rules of drop_duplicates, and by the cosine of their embeddings. Memory:
+/// the hashes and the embeddings of the evaluation sets. Errors: an evaluation image that does not decode (what it shows could not
 /// be removed), evaluation shards without an image, a cosine without a model.
 void decontaminate(curation& here, const std::string& step, const decontaminate_config& config, shared_model* model);
 

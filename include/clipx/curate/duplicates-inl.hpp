@@ -15,7 +15,7 @@ namespace detail {
 struct hash_of_hash {
   std::size_t operator()(const hash128& h) const { return static_cast<std::size_t>(h.low); }
 };
-/// The number of the first image with a hash.
+/// The index of the first image with each hash.
 using first_numbers = std::unordered_map<hash128, std::uint32_t, hash_of_hash>;
 
 }  // namespace detail

@@ -1,4 +1,4 @@
-// Images that were met before: the same bytes, the same pixels, or nearly the same by their perceptual hash.
+// Finds repeated images: the same bytes, the same pixels, or nearly the same according to a perceptual hash.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,39 +13,39 @@ namespace clipx {
 /// What makes an image a duplicate of another.
 struct duplicate_rules {
   bool bytes = true, pixels = true;
-  int distance = 4;  // bits of the perceptual hash; below 0: not asked
+  int distance = 4;  // bits of the perceptual hash; negative: not used
   /// Whether images have to be decoded.
   bool decodes() const { return pixels || distance >= 0; }
 };
 
-/// The hashes that the rules ask for; the others are 0.
+/// The hashes that the rules need; the others are 0.
 struct image_hashes {
   hash128 bytes, pixels;
   std::uint64_t perceptual = 0;
 };
 
-/// Of an encoded image. Errors, with `name`: those of decode_image, where the rules ask for pixels.
+/// For an encoded image. Errors, with `name`: those of decode_image, if the rules need pixels.
 image_hashes hash_image(const duplicate_rules& rules, std::span<const std::byte> file, const std::string& name);
 
 /// The image that another is a duplicate of.
 struct duplicate {
-  std::uint32_t number = 0;  // of those that were added
+  std::uint32_t number = 0;  // index in the order of add()
   const char* how = "";      // "bytes", "pixels" or "similar"
-  int distance = 0;          // of "similar", in bits
+  int distance = 0;          // for "similar", in bits
 };
 
-/// Images by their hashes. About 70 bytes an image and exact rule, and 4 bytes a table of the index for similar ones. find() may be
-/// called by several threads at once, add() may not.
+/// Images by their hashes. Takes about 70 bytes per image and exact rule, and 4 bytes per image and table of the index for similar
+/// ones. find() may be called by several threads at once, add() may not.
 class duplicate_finder {
  public:
-  /// `expected`: about how many images will be added. Errors: a distance above hamming_index::most_distance.
+  /// `expected`: approximate number of images that will be added. Errors: a distance above hamming_index::most_distance.
   duplicate_finder(const duplicate_rules& rules, std::size_t expected);
   ~duplicate_finder();
   duplicate_finder(duplicate_finder&&) noexcept;
   duplicate_finder& operator=(duplicate_finder&&) noexcept;
-  /// The first image added that this one is a duplicate of, by the first rule that says so: bytes, pixels, similar.
+  /// The first added image that this one is a duplicate of, by the first rule that finds one: bytes, pixels, similar.
   std::optional<duplicate> find(const image_hashes& hashes) const;
-  /// Its number is how many were added before. Error: 2^32 - 1 of them.
+  /// The image's number is the count of those added before. Errors: 2^32 - 1 images.
   void add(const image_hashes& hashes);
 
  private:

@@ -20,7 +20,7 @@ class scored_batch {
   scored_batch(const filter_config& config, shared_model* model, const std::string& step)
       : config_(config), model_(model), step_(step) {}
 
-  /// `facts` is taken to the decision at `place` with the cosine.
+  /// `facts` is added, together with the cosine, to the decision at index `place`.
   void add(std::size_t place, const image& decoded, std::span<const std::string_view> captions, field_writer facts) {
     model_->append_pixels(decoded, rgb_);
     waiting_.push_back({place, captions.size(), std::move(facts)});
@@ -75,7 +75,7 @@ class scored_batch {
   std::vector<scored> waiting_;
 };
 
-/// The rules up to the cosine. The decoded image goes to `decoded` where one was needed.
+/// Applies the rules before the cosine. The decoded image is left in `decoded` if one was needed.
 CLIPX_INLINE verdict judge(const filter_config& config, const captioned_sample& s, image& decoded, field_writer& facts) {
   const auto file = *s.members->image();
   if (auto v = judge_bytes(config.rules, file.size(), facts); !v.keep()) return v;

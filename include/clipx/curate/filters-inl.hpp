@@ -24,7 +24,7 @@ inline dim count_words(std::string_view utf8) {
   return words;
 }
 
-/// As entries and captions are compared.
+/// The form in which entries and captions are compared.
 CLIPX_INLINE std::u32string folded(std::string_view utf8) {
   auto text = decode_utf8(utf8);
   to_nfc(text);
@@ -34,7 +34,7 @@ CLIPX_INLINE std::u32string folded(std::string_view utf8) {
   return text;
 }
 
-/// The first caption that a rule keeps decides, or else the first.
+/// The first caption that a rule keeps decides; if there is none, the first caption.
 template <class Rule>
 verdict best_of(const Rule& rule, std::span<const std::string_view> captions, field_writer& facts) {
   verdict first;
@@ -49,7 +49,7 @@ verdict best_of(const Rule& rule, std::span<const std::string_view> captions, fi
   return first;
 }
 
-/// One caption that a rule drops is enough; the facts are of that one.
+/// One caption that a rule drops is enough; the facts are about that caption.
 template <class Rule>
 verdict worst_of(const Rule& rule, std::span<const std::string_view> captions, field_writer& facts) {
   for (const auto& caption : captions) {

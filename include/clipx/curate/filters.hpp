@@ -1,4 +1,4 @@
-// The filters of curation: small rules, each with a name, that say of a sample whether it is kept, why not, and what they measured.
+// The filters of curation: small named rules that decide whether a sample is kept, and report why not and what they measured.
 #pragma once
 #include <map>
 #include <optional>
@@ -14,7 +14,8 @@
 
 namespace clipx {
 
-/// Bytes of the encoded image and characters of the caption. LAION-400M's rule: images of 5 kB, captions of 5 characters or more.
+/// Bytes of the encoded image and characters of the caption. LAION-400M's rule: images of at least 5 kB, captions of at least 5
+/// characters.
 struct size_filter {
   static constexpr const char* name = "size";
   dim min_bytes = 5000, min_characters = 5;
@@ -22,8 +23,8 @@ struct size_filter {
   verdict image(std::size_t bytes, field_writer& facts) const;
 };
 
-/// DataComp's basic filter without its language rule: more than 2 words and 5 characters, a short side of 200 pixels or more, the
-/// long side at most 3 times the short one. Words are what whitespace separates; characters are code points.
+/// DataComp's basic filter without its language rule: more than 2 words and 5 characters, a short side of at least 200 pixels, a
+/// long side of at most 3 times the short one. Words are separated by whitespace; characters are code points.
 struct basic_filter {
   static constexpr const char* name = "basic";
   dim min_words = 3, min_characters = 6, min_side = 200;
@@ -32,8 +33,8 @@ struct basic_filter {
   verdict image(dim width, dim height, field_writer& facts) const;
 };
 
-/// The caption's language by cld2 (language.hpp), which decides at a glance about texts of a few words: `reliable` asks for its own
-/// word on that.
+/// The caption's language by cld2 (language.hpp), which is unreliable on texts of a few words: `reliable` requires that cld2 itself
+/// considers its result reliable.
 struct language_filter {
   static constexpr const char* name = "language";
   std::set<std::string> languages{"en"};
@@ -42,27 +43,27 @@ struct language_filter {
   verdict text(std::string_view caption, field_writer& facts) const;
 };
 
-/// Captions that hold an entry of a list, whole words only, in any case (lower case of NFC). clipx has no list of its own.
+/// Captions that contain an entry of a list, whole words only, ignoring case (lower case of NFC). clipx comes without a list.
 class word_list {
  public:
   static constexpr const char* name = "offensive";
-  /// A file in UTF-8 with an entry a line: a word, or several with single spaces between. Space at the ends, empty lines and lines
-  /// that begin with "# " are left out. Errors: a file that cannot be read, no entries, an entry that is no UTF-8.
+  /// A UTF-8 file with one entry per line: a word, or several separated by single spaces. Whitespace at the ends, empty lines and
+  /// lines that begin with "# " are ignored. Errors: a file that cannot be read, no entries, an entry that is not UTF-8.
   static word_list read(const std::string& path);
   explicit word_list(std::span<const std::string> entries);
-  /// The first entry that a caption holds, in the caption's order; nothing where it holds none.
+  /// The first entry in a caption, in the caption's order; nothing if there is none.
   std::optional<std::string> find(std::string_view caption) const;
   verdict text(std::string_view caption, field_writer& facts) const;
   std::size_t size() const { return entries_.size(); }
-  /// Of the entries: what decides.
+  /// A hash of the entries.
   std::uint64_t hash() const;
 
  private:
   std::set<std::u32string> entries_;
-  std::map<char32_t, std::set<std::size_t>> lengths_;  // of the entries that begin with a character
+  std::map<char32_t, std::set<std::size_t>> lengths_;  // of the entries, by first character
 };
 
-/// What the rules ask of a sample, in their order; those that are not there are not asked.
+/// The rules that a sample must pass, in order; those that are not set are skipped.
 struct filter_rules {
   std::optional<size_filter> size;
   std::optional<basic_filter> basic;
@@ -71,10 +72,10 @@ struct filter_rules {
   bool texts() const { return size || basic || language || offensive; }
 };
 
-/// What the text rules say of a sample's captions. A sample is as good as its best caption, and as offensive as its worst: the
-/// others ask for one caption that passes, and their facts are of the first that does, or else of the first.
+/// Applies the text rules to a sample's captions. A sample is as good as its best caption, and as offensive as its worst: the other
+/// rules require one caption that passes, and their facts are about the first that does, else about the first caption.
 verdict judge_texts(const filter_rules& rules, std::span<const std::string_view> captions, field_writer& facts);
-/// What the image rules say of the encoded image, and of the decoded one.
+/// Apply the image rules to the encoded image, and to the decoded one.
 verdict judge_bytes(const filter_rules& rules, std::size_t bytes, field_writer& facts);
 verdict judge_sides(const filter_rules& rules, dim width, dim height, field_writer& facts);
 

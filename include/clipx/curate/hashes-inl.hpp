@@ -34,7 +34,7 @@ inline const std::array<std::array<std::int64_t, dct_side>, dct_kept>& dct_cosin
   return table;
 }
 
-/// Gray as Pillow's "L" has it.
+/// Converts to gray as Pillow's "L".
 inline image to_gray(const image& decoded) {
   const image rgb = to_rgb(decoded);
   image out = make_image(pixel_mode::gray, rgb.width, rgb.height);
@@ -109,13 +109,13 @@ CLIPX_INLINE hamming_index::hamming_index(int distance, std::size_t expected) : 
   expect(distance >= 0 && distance <= most_distance,
          [&] { return cat("hamming_index: expected a distance of 0 to ", most_distance, ", got ", distance); });
   bits_ = std::clamp(static_cast<int>(std::bit_width(expected)), 8, 28);
-  // Segments of 64 / s bits, 1 + more of which are equal: as many bits as numbers of hashes have, with 200 tables at most.
+  // Segments of 64 / s bits, of which 1 + more are equal: about log2 of the number of hashes in bits, with at most 200 tables.
   int more = 0;
   const auto bits = [&](int m) { return 64 * (1 + m) / (distance + 1 + m); };
   const auto tables = [&](int m) {
     double n = 1;
     for (int i = 1; i <= 1 + m; ++i) n = n * (distance + i) / i;
-    return n;  // (distance + 1 + m) over (1 + m)
+    return n;  // binomial coefficient of distance + 1 + m over 1 + m
   };
   while (distance > 0 && bits(more) < bits_ && tables(more + 1) <= 200) ++more;
   const int segments = distance + 1 + more;

@@ -15,7 +15,7 @@ namespace clipx {
 #ifdef CLIPX_HAS_CLD2
 
 CLIPX_INLINE detected_language detect_language(std::string_view utf8) {
-  // cld2 trusts its input: ill-formed bytes go first.
+  // cld2 does not check its input, so ill-formed bytes are replaced first.
   const std::string repaired = detail::valid_utf8(utf8) ? std::string() : detail::encode_utf8(detail::decode_utf8(utf8));
   const std::string_view text = repaired.empty() ? utf8 : std::string_view(repaired);
   expect(text.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max() / 2),

@@ -1,4 +1,4 @@
-// Which language a text is in, by cld2 where clipx was built with it.
+// The language of a text, by cld2 if clipx was built with it.
 #pragma once
 #include <string>
 #include <string_view>
@@ -6,16 +6,16 @@
 namespace clipx {
 
 struct detected_language {
-  std::string code;       // "en", "zh-Hant"; "un" where it cannot be said
-  int percent = 0;        // of the text's letters that are in it
-  double score = 0;       // cld2's normalized score: of that language's text in general, about 1000 in a typical one
+  std::string code;       // "en", "zh-Hant"; "un" if unknown
+  int percent = 0;        // of the text's letters that are in this language
+  double score = 0;       // cld2's normalized score; about 1000 for typical text in the language
   bool reliable = false;  // clearly more probable than the second best
 };
 
-/// The language of most of a text. Thread-safe. Errors: clipx was built without cld2 (Debian: libcld2-dev).
+/// The language of the largest part of a text. Thread-safe. Errors: clipx was built without cld2 (Debian: libcld2-dev).
 detected_language detect_language(std::string_view utf8);
 
-/// "cld2 V2.0 - 20141016", or "none": languages are not identified.
+/// "cld2 V2.0 - 20141016", or "none" if languages cannot be detected.
 std::string_view language_detector();
 
 }  // namespace clipx

@@ -16,7 +16,7 @@ CLIPX_INLINE std::vector<stage_item> items_of(const std::vector<caption_part>& p
   return out;
 }
 
-/// Of a query list and its rule.
+/// A hash of a query list and its padding rule.
 CLIPX_INLINE std::uint64_t hash_of_queries(const query_matcher& queries) {
   std::uint64_t h = static_cast<std::uint64_t>(queries.rule());
   for (auto& e : queries.entries()) h = draws::mix(h ^ hash_of(e));

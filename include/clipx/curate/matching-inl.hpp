@@ -12,7 +12,7 @@ namespace detail {
 
 inline constexpr std::string_view wrapped_punctuation = ",.;:?!`";
 
-/// What becomes of a byte of a caption: 0 itself, 1 a space, 2 itself between spaces.
+/// What a byte of a caption becomes: 0 itself, 1 a space, 2 itself between spaces.
 inline constexpr auto caption_bytes = [] {
   std::array<unsigned char, 256> kinds{};
   for (const char c : std::string_view("\t\r\n")) kinds[static_cast<unsigned char>(c)] = 1;
@@ -23,7 +23,7 @@ inline constexpr auto caption_bytes = [] {
 struct code_range {
   char32_t first, last;
 };
-/// As MetaCLIP 2 has them: ideographs and their radicals, then Thai, Lao, Tibetan, Burmese, Khmer.
+/// As in MetaCLIP 2: ideographs and their radicals, then Thai, Lao, Tibetan, Burmese, Khmer.
 inline constexpr std::array<code_range, 16> unspaced_scripts{{{0x2E80, 0x2EFF},
                                                               {0x2F00, 0x2FDF},
                                                               {0x2FF0, 0x2FFF},
@@ -40,7 +40,7 @@ inline constexpr std::array<code_range, 16> unspaced_scripts{{{0x2E80, 0x2EFF},
                                                               {0x0F00, 0x0FFF},
                                                               {0x1000, 0x109F},
                                                               {0x1780, 0x17FF}}};
-/// The punctuation beside ASCII's.
+/// The punctuation outside ASCII.
 inline constexpr std::u32string_view unspaced_punctuation = U"，。、；：？！“”‘’（）【】《》〈〉「」『』～—";
 
 constexpr bool ascii_punctuation(char32_t c) {
@@ -56,7 +56,7 @@ CLIPX_INLINE padding padding_by_name(const std::string& name) {
 }
 
 CLIPX_INLINE void normalize_caption(std::string_view text, std::string& out) {
-  out.resize(3 * text.size() + 2);  // each byte between spaces at most
+  out.resize(3 * text.size() + 2);  // at most, each byte is put between spaces
   char* to = out.data();
   *to++ = ' ';
   for (const char c : text) {

@@ -1,5 +1,5 @@
-// The dictionary of a Visual N-Grams model from captions (Li et al. 2017, section 3.1): all n-grams above a count, in bounded
-// memory.
+// The dictionary of a Visual N-Grams model, counted from captions (Li et al. 2017, section 3.1): all n-grams above a count, in
+// bounded memory.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,19 +13,19 @@
 namespace clipx {
 
 struct ngram_sources {
-  /// Patterns (expand_braces) of shards, .csv or .tsv tables, texts with a caption a line, and folders: of shards, or else of
-  /// images with the captions in a .txt of the same name. All captions of an image count.
+  /// Patterns (expand_braces) of shards, .csv or .tsv tables, texts with one caption per line, and folders: of shards, or else of
+  /// images with captions in .txt files of the same names. All captions of an image count.
   std::vector<std::string> data;
   caption_config captions;
   dim max_n = 5;
   std::uint64_t min_count = 1000;             // the paper keeps what occurs more than 1,000 times
-  std::size_t memory = std::size_t(1) << 30;  // bytes for counting, about; no result depends on it
+  std::size_t memory = std::size_t(1) << 30;  // approximate number of bytes for counting; does not affect the result
 };
 
 struct ngram_report {
-  std::uint64_t captions = 0, words = 0;  // words: [BEGIN] and [END] counted
-  std::uint64_t distinct = 0;             // n-grams, before rare ones are left out
-  std::uint64_t not_utf8 = 0;             // captions that were left out, because they are not UTF-8
+  std::uint64_t captions = 0, words = 0;  // words: including [BEGIN] and [END]
+  std::uint64_t distinct = 0;             // n-grams, before rare ones are removed
+  std::uint64_t not_utf8 = 0;             // captions left out because they are not UTF-8
 };
 
 /// Counts the n-grams of ngram_words() between [BEGIN] and [END]. What does not fit into memory waits in sorted, unnamed

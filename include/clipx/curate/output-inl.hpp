@@ -16,7 +16,7 @@
 namespace clipx {
 namespace detail {
 
-/// The sample as it is written: its members, and the facts in its JSON.
+/// A sample as it is written: its members, and the facts in its JSON.
 struct curated_sample {
   sample out;
   std::string json_text;
@@ -33,7 +33,7 @@ struct curated_sample {
   }
 };
 
-/// Key as img2dataset makes them: five digits of the shard, four of the place in it.
+/// A key as img2dataset makes it: five digits of the shard, four of the index in it.
 inline std::string numbered_key(std::uint64_t shard, std::uint64_t place) {
   const auto padded = [](std::uint64_t n, std::size_t width) {
     const auto digits = std::to_string(n);
@@ -42,9 +42,9 @@ inline std::string numbered_key(std::uint64_t shard, std::uint64_t place) {
   return padded(shard, 5) + padded(place, 4);
 }
 
-/// Which samples go into which shard: those that stay are counted over all of the curation's shards.
+/// Which samples go into which shard: the samples kept are numbered over all of the curation's shards.
 struct output_plan {
-  std::vector<std::uint64_t> begin{0};  // of each input shard
+  std::vector<std::uint64_t> begin{0};  // per input shard
   std::uint64_t per_shard;
   output_plan(const curation& here) : per_shard(here.config().samples_per_shard) {
     for (std::size_t i = 0; i < here.shards().size(); ++i) begin.push_back(begin.back() + here.summary(i).kept);
@@ -55,7 +55,7 @@ struct output_plan {
   std::uint64_t to(std::size_t shard) const { return std::min(size(), (shard + 1) * per_shard); }
 };
 
-/// What a killed process left of a file.
+/// Removes what a killed process has left of a file.
 CLIPX_INLINE void remove_temporary(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code problem, none;
@@ -66,7 +66,7 @@ CLIPX_INLINE void remove_temporary(const std::string& path) {
   for (const auto& one : found) fs::remove(one, none);
 }
 
-/// Held while the files of all shards are written: of processes that find every part done, one at a time does it.
+/// Held while the files about all shards are written: if several processes find every part done, one at a time writes them.
 class final_lock {
  public:
   explicit final_lock(const curation& here)
@@ -99,7 +99,7 @@ CLIPX_INLINE void write_one_shard(const curation& here, const output_plan& plan,
   out.commit();
 }
 
-/// Shards of an earlier run, by its sizes.json, from `count` on. Error: shards that it does not name.
+/// Removes shards of an earlier run, as listed in its sizes.json, from `count` on. Errors: shards that are not listed.
 CLIPX_INLINE void remove_earlier(const std::string& folder, std::size_t count) {
   namespace fs = std::filesystem;
   std::error_code problem, none;

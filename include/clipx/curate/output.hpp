@@ -1,4 +1,4 @@
-// What curation leaves: shards of the samples that stay, and a list of those that were removed.
+// The results of curation: shards of the samples kept, and a list of those that were removed.
 #pragma once
 #include <optional>
 #include <string>
@@ -15,13 +15,13 @@ struct curation_output {
   std::uint64_t removed = 0;
 };
 
-/// Writes to the curation's folder the samples that stay, in their order, as 00000.tar and so on: members with the bytes that they
-/// had, and a .json with what every step said under "curate" beside what it held before (merge_facts); sizes.json; removed.jsonl, a
-/// line
-/// {"shard","key","step","reason","detail"} for each sample that does not stay, in order. Every file is whole or not there. Threads
-/// write a shard each; after a kill the same call writes those that are missing, with the same bytes. Shards of an earlier run that
-/// this one has not are removed. `progress` is called with the step "write". Null where the curation is not whole. Errors: no
-/// sample stays; two neighbours of one key (number_keys helps); shards in the folder that are not in its sizes.json; a full disk.
+/// Writes the samples kept to the curation's folder, in order, as 00000.tar and so on: members unchanged, and a .json with the
+/// facts of all steps added under "curate" (merge_facts); sizes.json; and removed.jsonl, with a line
+/// {"shard","key","step","reason","detail"} for each sample that was removed, in order. Every file is complete or does not exist.
+/// Threads write one shard each; after a kill the same call writes the missing ones, with the same bytes. Shards of an earlier run
+/// that this run does not have are removed. `progress` is called with the step "write". Null if the curation is incomplete. Errors:
+/// no sample is kept; two adjacent samples with the same key (number_keys avoids this); shards in the folder that are not in its
+/// sizes.json; a full disk.
 std::optional<curation_output> write_curated(curation& here);
 
 }  // namespace clipx

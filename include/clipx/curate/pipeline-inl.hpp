@@ -17,7 +17,7 @@
 namespace clipx {
 namespace detail {
 
-/// The options of one object of a pipeline, asked for by name; end() refuses the others.
+/// The options of one object of a pipeline, requested by name; end() refuses the others.
 class pipeline_options {
  public:
   pipeline_options(const json& object, std::string where, issue_list& issues)
@@ -65,7 +65,7 @@ class pipeline_options {
           to = v.is_string() ? std::vector<std::string>{v.get<std::string>()} : v.get<std::vector<std::string>>();
         });
   }
-  /// One of some words, by its place among them.
+  /// The index of the option's value among these words.
   std::size_t choice(const char* key, std::initializer_list<const char*> words) {
     std::string list, got = *words.begin();
     for (auto* word : words) list += cat(list.empty() ? "" : " or ", "\"", word, "\"");
@@ -113,7 +113,7 @@ inline void read_rules(pipeline_options& o, duplicate_rules& rules) {
   o.whole("distance", rules.distance, -1, hamming_index::most_distance);
 }
 
-/// A filter's options are an object, or true for those that it has by itself.
+/// The options of a filter are an object, or true for the defaults.
 template <class Rule, class Read>
 void read_rule(pipeline_options& o, const std::string& where, const char* key, std::optional<Rule>& rule, issue_list& issues,
                Read&& read) {
@@ -177,7 +177,7 @@ CLIPX_INLINE decontaminate_config read_decontaminate(pipeline_options& o) {
   return c;
 }
 
-/// The matcher of a step, of the list that its options name.
+/// The matcher of a step, for the list that its options name.
 CLIPX_INLINE std::shared_ptr<const query_matcher> read_matcher(pipeline_options& o) {
   o.require("queries");
   std::string path;

@@ -1,4 +1,4 @@
-// A curation from its file: the steps with their options, in order, and what they leave.
+// A curation described by a file: the steps with their options, in order, and the results.
 #pragma once
 #include <optional>
 #include <string>
@@ -30,9 +30,9 @@ struct curation_pipeline {
   bool needs_model() const;
 };
 
-/// Reads PIPELINE.json (docs/curate.md describes it). Paths in it begin at the current directory. One error lists all that is
-/// wrong: keys that are not known with those that are, values of a wrong type or out of range, a step of no such kind, a name
-/// twice, words of a list that cannot be read.
+/// Reads a pipeline file (see docs/curate.md). Paths in it are relative to the current directory. One error lists everything wrong:
+/// unknown keys with the known ones, values of a wrong type or out of range, an unknown kind of step, a repeated name, a word list
+/// that cannot be read.
 curation_pipeline read_pipeline(const std::string& path);
 curation_pipeline parse_pipeline(std::string_view json, const std::string& name);
 

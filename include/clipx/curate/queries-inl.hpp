@@ -16,13 +16,13 @@
 namespace clipx {
 namespace detail {
 
-/// The list as it grows.
+/// The list under construction.
 class query_list {
  public:
   query_list(std::size_t limit, query_report& report) : limit_(limit), report_(report) {}
 
   bool knows(std::string_view entry) const { return seen_.contains(std::string(entry)); }
-  /// Adds an entry that is none of punctuation and not in the list; `of` counts those of its source.
+  /// Adds an entry unless it is punctuation or already in the list; `of` counts those of its source.
   void add(std::string_view entry, std::uint64_t& of) {
     if (entry.empty()) return;
     if (entry.size() == 1 && ascii_punctuation(static_cast<unsigned char>(entry[0]))) {
@@ -39,7 +39,7 @@ class query_list {
     ++of;
   }
   std::size_t room() const { return limit_ - report_.entries.size(); }
-  /// Those of a source with more than there was room for.
+  /// Adds those of a source that has more than there is room for.
   void add_best(best_strings&& best, std::uint64_t offered, std::uint64_t& of) {
     const auto all = best.take();
     for (auto& [score, entry] : all) add(entry, of);
@@ -68,7 +68,7 @@ CLIPX_INLINE std::string find_wordnet(const std::string& given) {
            "; install Debian's wordnet-base, or name the folder that has them"));
 }
 
-/// The name of a synset by its line in a data file: "00001740 03 n 01 entity 0 ..".
+/// The name of a synset from its line in a data file: "00001740 03 n 01 entity 0 ..".
 CLIPX_INLINE std::string synset_name(std::string_view line) {
   for (int field = 0; field < 4; ++field) line.remove_prefix(std::min(line.find(' ') + 1, line.size()));
   std::string name = lower_ascii(line.substr(0, std::min(line.find(' '), line.size())));
@@ -81,7 +81,7 @@ CLIPX_INLINE std::string synset_name(std::string_view line) {
 CLIPX_INLINE void add_synsets(const std::string& folder, query_list& to, query_report& report) {
   for (const char* kind : {"adj", "adv", "noun", "verb"})
     for_each_line(cat(folder, "/data.", std::string_view(kind)), [&](std::string_view line) {
-      if (!line.empty() && line[0] != ' ') to.add(synset_name(line), report.synsets);  // lines of the licence begin with spaces
+      if (!line.empty() && line[0] != ' ') to.add(synset_name(line), report.synsets);  // lines of the license begin with spaces
     });
 }
 
@@ -155,7 +155,7 @@ CLIPX_INLINE void count_part(const caption_part& part, std::size_t memory, file_
   const auto file = mapped_file::open(part.path);
   auto text = mapped_text(file).substr(part.begin, part.end - part.begin);
   word_pair_counter counter(memory, put);
-  constexpr std::size_t held = 4 << 20;  // bytes that were read and stay in memory
+  constexpr std::size_t held = 4 << 20;  // bytes already read that may stay in memory
   const char* released = text.data();
   for (auto line = part.first_line; !text.empty(); ++line) {
     const auto end = std::min(text.find('\n'), text.size());

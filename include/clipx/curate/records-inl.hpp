@@ -1,4 +1,4 @@
-// What the stages of matching and balancing leave of each part: numbers and texts in a row.
+// What the stages of matching and balancing store for each part: a sequence of numbers and texts.
 #pragma once
 #include <cstring>
 #include <span>
@@ -34,7 +34,7 @@ class record_writer {
     number(r.first.size());
     for (auto& why : r.first) text(why);
   }
-  /// Counts that are not 0, with their places.
+  /// Nonzero counts, with their indices.
   void counts(std::span<const std::uint64_t> all) {
     std::uint64_t n = 0;
     for (const auto c : all) n += c > 0 ? 1 : 0;
@@ -50,7 +50,7 @@ class record_writer {
   std::string& to_;
 };
 
-/// Reads them in the same order. Error: the record ends before.
+/// Reads values in the order in which they were written. Errors: a record that is too short.
 class record_reader {
  public:
   record_reader(std::string_view bytes, const std::string& name) : bytes_(bytes), name_(name) {}
@@ -87,7 +87,7 @@ class record_reader {
   const std::string& name_;
 };
 
-/// A text as JSON has it, in quotes. What is no UTF-8 becomes U+FFFD.
+/// A text as a JSON string, in quotes. Invalid UTF-8 becomes U+FFFD.
 CLIPX_INLINE std::string json_quoted(std::string_view text) {
   if (!valid_utf8(text)) return json_quoted(encode_utf8(decode_utf8(text)));
   std::string out = "\"";
@@ -107,7 +107,7 @@ CLIPX_INLINE std::string json_quoted(std::string_view text) {
   return out + '"';
 }
 
-/// A text as record_reader::text() reads it.
+/// Writes a text so that record_reader::text() can read it.
 CLIPX_INLINE void put_text_record(const file_writer& put, const std::string& text) {
   std::string size;
   record_writer(size).number(text.size());

@@ -17,7 +17,7 @@
 namespace clipx {
 namespace detail {
 
-/// The places of some samples of a kind: those of the lowest hashes.
+/// The positions of some samples of a kind: those with the lowest hashes.
 struct chosen_samples {
   struct one {
     std::uint64_t hash;
@@ -31,9 +31,9 @@ struct chosen_samples {
   }
 };
 
-/// What the report is about, from all decisions.
+/// The content of the report, collected from all decisions.
 struct report_facts {
-  std::map<std::string, chosen_samples> chosen;                           // by the step that dropped them; "": they stayed
+  std::map<std::string, chosen_samples> chosen;                           // by the step that dropped them; "": kept
   std::vector<std::uint64_t> cosines = std::vector<std::uint64_t>(2001);  // from -1 to 1 in thousandths
   std::uint64_t scored = 0;
 };
@@ -61,7 +61,7 @@ CLIPX_INLINE report_facts collect_facts(const curation& here) {
   return out;
 }
 
-/// What a card shows of a sample.
+/// The card that shows a sample.
 CLIPX_INLINE std::string sample_card(const captioned_sample& s, const decision& d) {
   std::string tag = "<div class=\"none\">not shown</div>";
   try {
@@ -77,7 +77,7 @@ CLIPX_INLINE std::string sample_card(const captioned_sample& s, const decision& 
 
 /// The cards of all chosen samples, by step, in the order of the data.
 CLIPX_INLINE std::map<std::string, std::string> sample_cards(const curation& here, const report_facts& facts) {
-  std::map<std::pair<std::size_t, std::size_t>, std::string> step_at;  // by shard and place
+  std::map<std::pair<std::size_t, std::size_t>, std::string> step_at;  // by shard and index
   for (const auto& [step, chosen] : facts.chosen)
     for (const auto& one : chosen.all) step_at[{one.shard, one.place}] = step;
   std::map<std::string, std::string> cards;
@@ -116,7 +116,7 @@ CLIPX_INLINE std::string problems_section(const caption_report& r) {
   return out;
 }
 
-/// The fraction of samples whose cosine is at least so much: what a threshold would keep.
+/// For each cosine, the fraction of samples at or above it: what a threshold would keep.
 CLIPX_INLINE std::string cosine_chart(const report_facts& facts) {
   if (facts.scored == 0) return "";
   chart c{"Fraction of samples at or above a cosine of image and caption", "", {}, 1072, 380};

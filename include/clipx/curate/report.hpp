@@ -1,4 +1,4 @@
-// A curation as a page: how many samples each step dropped and why, images that stayed and that went, the cosines.
+// A curation as a page: how many samples each step dropped and why, examples of kept and dropped images, the cosines.
 #pragma once
 #include <string>
 
@@ -7,10 +7,10 @@
 
 namespace clipx {
 
-/// Writes one HTML file that needs nothing else: a table of the steps and their reasons, what could not be read, the curve of the
-/// cosines of images and captions where a filter measured them, and small copies (JPEG) of images: up to 24 of those that stayed
-/// and 12 of those that each step dropped, chosen by a hash of shard and key, with their captions and details. Captions, keys and
-/// messages may hold anything. Reads all decisions, and the shards of the images that it shows.
+/// Writes one self-contained HTML file: a table of the steps and their reasons, what could not be read, the curve of the cosines of
+/// images and captions if a filter measured them, and thumbnails (JPEG) of up to 24 images that were kept and 12 that each step
+/// dropped, chosen by a hash of shard and key, with their captions and details. Captions, keys and messages may contain any
+/// characters. Reads all decisions, and the shards of the images shown.
 void write_curation_report(const curation& here, const curation_output& output, const std::string& path);
 
 }  // namespace clipx

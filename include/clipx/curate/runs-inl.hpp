@@ -1,4 +1,4 @@
-// Counted strings beyond memory: sorted runs, merged.
+// Counting of strings that do not fit into memory: sorted runs, merged.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -20,18 +20,18 @@ inline void append_varint(std::string& to, std::uint64_t n) {
   to += static_cast<char>(static_cast<unsigned char>(n));
 }
 
-/// A run is records in the order of their bytes: count, length, bytes.
+/// A run is a sequence of records sorted by bytes: count, length, bytes.
 inline void append_counted(std::string& run, std::string_view text, std::uint64_t count) {
   append_varint(run, count);
   append_varint(run, text.size());
   run += text;
 }
 
-/// Walks over a run in memory or in a mapped file.
+/// Iterates over a run in memory or in a mapped file.
 class run_cursor {
  public:
   explicit run_cursor(std::string_view run) : rest_(run) {}
-  /// False at the end.
+  /// Returns false at the end.
   bool next() {
     if (rest_.empty()) return false;
     count = varint();
@@ -45,7 +45,7 @@ class run_cursor {
   std::string_view text;
   std::uint64_t count = 0;
 
-  /// The number that stands next.
+  /// Reads the next number.
   std::uint64_t varint() {
     std::uint64_t n = 0;
     for (int shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
@@ -61,7 +61,7 @@ class run_cursor {
   std::string_view rest_;
 };
 
-/// All strings of many runs, each once, in the order of their bytes, with the sum of its counts.
+/// All strings of many runs, each once, sorted by bytes, with the sum of its counts.
 class run_merge {
  public:
   explicit run_merge(std::span<const std::string_view> runs) {
@@ -69,7 +69,7 @@ class run_merge {
       if (run_cursor c(run); c.next()) heap_.push_back(c);
     std::make_heap(heap_.begin(), heap_.end(), later);
   }
-  /// False at the end. `text` points into the runs.
+  /// Returns false at the end. `text` points into the runs.
   bool next() {
     if (heap_.empty()) return false;
     text = heap_.front().text;
@@ -95,7 +95,7 @@ class spilled_runs {
  public:
   explicit spilled_runs(std::string prefix) : prefix_(std::move(prefix)) {}
   void spill(std::string_view run) { files_.push_back(mapped_file::spilled(prefix_, std::as_bytes(std::span(run)))); }
-  /// All of them and a last one, which stays in memory. Nothing may be added after it.
+  /// Merges them with a last run, which stays in memory. Nothing may be added afterwards.
   run_merge merged(std::string last) {
     last_ = std::move(last);
     std::vector<std::string_view> runs{last_};
@@ -108,7 +108,7 @@ class spilled_runs {
   std::list<mapped_file> files_;
 };
 
-/// Strings in any order to strings in order: sorted in memory while they fit, else in runs on disk.
+/// Sorts strings: in memory while they fit, else in runs on disk.
 class string_sorter {
  public:
   string_sorter(std::string prefix, std::size_t memory) : runs_(std::move(prefix)), memory_(memory) {}
@@ -117,7 +117,7 @@ class string_sorter {
     waiting_.push_back(std::move(text));
     if (bytes_ > memory_) runs_.spill(run());
   }
-  /// Nothing may be added after it.
+  /// Nothing may be added afterwards.
   run_merge merged() { return runs_.merged(run()); }
 
  private:
@@ -143,10 +143,10 @@ class string_counter {
     const auto [at, is_new] = counts_.try_emplace(std::string(text), 0);
     ++at->second;
     if (!is_new) return;
-    bytes_ += text.size() + 80;  // the string, the number and the table's own
+    bytes_ += text.size() + 80;  // the string, its count and the table's overhead
     if (bytes_ > memory_) runs_.spill(run());
   }
-  /// Nothing may be added after it.
+  /// Nothing may be added afterwards.
   run_merge merged() { return runs_.merged(run()); }
 
  private:
@@ -165,7 +165,7 @@ class string_counter {
   std::unordered_map<std::string, std::uint64_t> counts_;
 };
 
-/// The strings of highest score, `limit` of them at most; of equal scores those that come first by bytes.
+/// The strings with the highest scores, at most `limit`; ties are broken by bytes, smaller first.
 class best_strings {
  public:
   using scored = std::pair<double, std::string>;
@@ -174,7 +174,7 @@ class best_strings {
     kept_.emplace_back(score, text);
     if (kept_.size() >= 2 * limit_ + 1024) cut();
   }
-  /// In order.
+  /// In descending order of score.
   std::vector<scored> take() {
     std::sort(kept_.begin(), kept_.end(), before);
     if (kept_.size() > limit_) kept_.resize(limit_);

@@ -13,7 +13,7 @@
 namespace clipx {
 namespace detail {
 
-/// f(begin, end) over parts of 0 .. n - 1, by threads that take one after another.
+/// Calls f(begin, end) for parts of 0 .. n - 1 on several threads, which take one part after another.
 template <class F>
 void in_parts(dim n, dim part, int threads, F&& f) {
   std::atomic<dim> next{0};
@@ -39,7 +39,7 @@ struct rows_by_cell {
   dim size(dim cell) const { return begin[static_cast<std::size_t>(cell) + 1] - begin[static_cast<std::size_t>(cell)]; }
 };
 
-/// An empty cell takes the row of the lowest cosine whose cell can spare it; the first of several.
+/// Gives an empty cell the row with the lowest cosine among cells that can spare one; the first of several.
 CLIPX_INLINE void fill_empty(std::vector<cell_of_row>& cells, dim count) {
   std::vector<dim> sizes(static_cast<std::size_t>(count));
   for (const auto& c : cells) ++sizes[c.cell];
@@ -54,7 +54,7 @@ CLIPX_INLINE void fill_empty(std::vector<cell_of_row>& cells, dim count) {
   }
 }
 
-/// The mean direction of some rows; where they cancel, the first of them.
+/// The mean direction of some rows; if they cancel, the first row.
 inline void mean_direction(mat<const float> rows, std::span<const dim> numbers, float* out) {
   std::vector<double> sum(static_cast<std::size_t>(rows.cols));
   for (const dim n : numbers)
@@ -86,7 +86,7 @@ CLIPX_INLINE std::vector<cell_of_row> assign_cells(mat<const float> rows, mat<co
                centroids.cols);
   });
   std::vector<cell_of_row> out(static_cast<std::size_t>(rows.rows));
-  constexpr dim at_once = 64;  // rows and centroids that stay in the cache while all are compared with all
+  constexpr dim at_once = 64;  // rows and centroids that stay in the cache while all pairs are compared
   detail::in_parts(rows.rows, at_once, threads, [&](dim from, dim to) {
     for (dim i = from; i < to; ++i) out[static_cast<std::size_t>(i)].cosine = -std::numeric_limits<float>::infinity();
     for (dim first = 0; first < centroids.rows; first += at_once)

@@ -1,5 +1,5 @@
-// Semantic duplicates: SemDeDup (Abbas et al. 2023, arXiv 2303.09540). Embeddings are cut into cells by k-means; within a cell,
-// what is closer to another than a threshold goes.
+// Semantic duplicates: SemDeDup (Abbas et al. 2023, arXiv 2303.09540). Embeddings are divided into cells by k-means; within a cell,
+// rows that are closer to another than a threshold are dropped.
 #pragma once
 #include <cstdint>
 #include <limits>
@@ -14,44 +14,45 @@ struct kmeans_config {
   dim cells = 100;
   int iterations = 20;
   std::uint64_t seed = 0;
-  int threads = 0;  // 0: as many as the machine has; no result depends on it
+  int threads = 0;  // 0: one for each processor; does not affect the result
 };
 
-/// Spherical k-means: L2-normalized centroids (cells, D) for L2-normalized rows (N, D). It begins with rows that the seed draws,
-/// all different by number; a cell that gets empty takes the row that is farthest from its centroid. Sums are in double, in the
-/// order of the rows. Errors: no cells, more cells than rows, a part of a row.
+/// Spherical k-means: L2-normalized centroids (cells, D) of L2-normalized rows (N, D). It starts from distinct rows drawn by the
+/// seed; a cell that becomes empty takes the row that is farthest from its centroid. Sums are in double, in the order of the rows.
+/// Errors: no cells, more cells than rows, an incomplete row.
 std::vector<float> spherical_kmeans(mat<const float> rows, const kmeans_config& config);
 
-/// A row's cell: the centroid of the highest cosine, the first of several.
+/// The cell of a row: the centroid with the highest cosine, the first of several.
 struct cell_of_row {
   std::uint32_t cell = 0;
   float cosine = 0;
 };
-/// For each row (N, D) among centroids (K, D).
+/// For each row (N, D), with centroids (K, D).
 std::vector<cell_of_row> assign_cells(mat<const float> rows, mat<const float> centroids, int threads);
 
 struct semantic_rule {
-  /// Of two rows of a cell whose cosine is above this (1 - epsilon in the paper), one goes.
+  /// Of two rows of a cell with a cosine above this (1 - epsilon in the paper), one is dropped.
   double cosine = 0.95;
-  /// Which stays: rows stand in line by their cosine with the cell's centroid, the lowest first, as in the paper; false: the
-  /// highest first. Equal ones stand in their own order.
+  /// Which is kept: rows are ordered by their cosine with the cell's centroid, the lowest first, as in the paper; false: the
+  /// highest first. Ties keep the order of the rows.
   bool keep_farthest = true;
-  /// A row goes where it is too close to a row before it that stays. True: to any row before it, as in the paper's code, where the
-  /// last of a chain goes though its only neighbour went too.
+  /// A row is dropped if it is too close to an earlier row that is kept. True: to any earlier row, as in the paper's code, where
+  /// the last row of a chain is dropped although its only neighbor was dropped, too.
   bool chains = false;
 };
 
-/// What a row of a cell goes for.
+/// Why a row of a cell is dropped.
 struct semantic_match {
   static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
-  std::uint32_t row = none;  // the first of its line that it is too close to; none: it stays
+  std::uint32_t row = none;  // the first row in the order that it is too close to; none: it is kept
   float cosine = 0;          // with that row
 };
-/// For each of a cell's rows (N, D), whose cosines with their centroid are given.
+/// For each row of a cell (N, D), given the rows' cosines with their centroid.
 std::vector<semantic_match> semantic_duplicates(mat<const float> rows, std::span<const float> centroid_cosines,
                                                 const semantic_rule& rule);
 
-/// x y summed in 16 lanes, then their sum: the same on every machine whose compiler does not fuse.
+/// x y summed in 16 lanes, then over the lanes: the same on every machine whose compiler does not fuse multiplications and
+/// additions.
 float cosine_of(const float* x, const float* y, dim n);
 
 }  // namespace clipx

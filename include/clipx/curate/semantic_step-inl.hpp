@@ -16,8 +16,8 @@
 namespace clipx {
 namespace detail {
 
-inline constexpr std::uint32_t no_cell = std::numeric_limits<std::uint32_t>::max();  // of an image that does not decode
-inline constexpr std::uint64_t rows_per_cell = 256;                                  // that centroids are learnt from
+inline constexpr std::uint32_t no_cell = std::numeric_limits<std::uint32_t>::max();  // for an image that does not decode
+inline constexpr std::uint64_t rows_per_cell = 256;                                  // used to learn the centroids
 
 template <class T>
 std::span<const T> values_of(const mapped_file& file) {
@@ -28,7 +28,7 @@ void put_values(const file_writer& put, const std::vector<T>& values) {
   put(std::as_bytes(std::span(values)));
 }
 
-/// Images by number: those that are still there, counted over all shards.
+/// Images by number: those not yet dropped, counted over all shards.
 struct numbered_shards {
   std::vector<std::uint64_t> begin{0};
   explicit numbered_shards(const curation& here) {
@@ -40,7 +40,7 @@ struct numbered_shards {
   }
 };
 
-/// Embeddings of a shard's images that are still there; NaN where one does not decode.
+/// Embeddings of a shard's images that have not been dropped; NaN if one does not decode.
 CLIPX_INLINE std::vector<float> embed_shard(const curation& here, std::size_t shard, shared_model& model) {
   std::vector<float> out;
   std::vector<std::uint8_t> rgb;
@@ -64,14 +64,14 @@ CLIPX_INLINE std::vector<float> embed_shard(const curation& here, std::size_t sh
     try {
       model.append_pixels(*s.members->image(), d.key, rgb);
       good.push_back(true);
-    } catch (const error&) { good.push_back(false); }  // said by the decision
+    } catch (const error&) { good.push_back(false); }  // the decision reports it
     if (rgb.size() >= model.batch_size() * model.pixel_bytes()) encode();
   });
   encode();
   return out;
 }
 
-/// The rows that centroids are learnt from.
+/// The rows from which the centroids are learned.
 CLIPX_INLINE std::vector<float> training_rows(const stage& embedded, const numbered_shards& shards, dim cols, dim cells,
                                               std::uint64_t seed) {
   const double share = static_cast<double>(rows_per_cell) * static_cast<double>(cells) / static_cast<double>(shards.size());
@@ -89,7 +89,7 @@ CLIPX_INLINE std::vector<float> training_rows(const stage& embedded, const numbe
   return out;
 }
 
-/// Whole cells, so many as fit into memory together; at least one.
+/// Groups of whole cells that fit into memory together; at least one cell each.
 CLIPX_INLINE std::vector<std::pair<std::uint32_t, std::uint32_t>> cell_groups(const stage& assigned, dim cells,
                                                                               std::uint64_t most) {
   std::vector<std::uint64_t> sizes(static_cast<std::size_t>(cells));
@@ -113,10 +113,10 @@ CLIPX_INLINE std::vector<std::pair<std::uint32_t, std::uint32_t>> cell_groups(co
 
 struct dropped_image {
   std::uint64_t number, of;
-  double cosine;  // of a float: no byte of padding goes to disk
+  double cosine;  // of a float; double avoids padding bytes on disk
 };
 
-/// The duplicates of cells [first, second).
+/// The duplicates in cells [first, second).
 CLIPX_INLINE std::vector<dropped_image> match_cells(const stage& embedded, const stage& assigned, const numbered_shards& shards,
                                                     std::pair<std::uint32_t, std::uint32_t> cells, dim cols,
                                                     const semantic_rule& rule) {
@@ -165,7 +165,7 @@ CLIPX_INLINE std::map<std::uint64_t, std::string> name_images(const curation& he
   return names;
 }
 
-/// The centroids, (cells, D); nothing where no image decodes.
+/// The centroids, (cells, D); empty if no image decodes.
 CLIPX_INLINE std::vector<float> learn_centroids(const stage& embedded, const numbered_shards& shards, dim cols, dim cells,
                                                 const semantic_config& config, int threads) {
   const auto rows = training_rows(embedded, shards, cols, cells, config.seed);
@@ -174,7 +174,7 @@ CLIPX_INLINE std::vector<float> learn_centroids(const stage& embedded, const num
   return spherical_kmeans({rows.data(), count, cols}, {std::min(cells, count), config.iterations, config.seed, threads});
 }
 
-/// The cell of each of a shard's rows.
+/// The cell of each row of a shard.
 CLIPX_INLINE std::vector<cell_of_row> assign_shard(const mapped_file& embedded, mat<const float> centroids) {
   const auto values = values_of<float>(embedded);
   const auto count = static_cast<dim>(values.size()) / centroids.cols;
@@ -192,11 +192,11 @@ inline std::string describe(const semantic_rule& r) {
 /// What the semantic step has on disk before it decides.
 struct semantic_work {
   std::unique_ptr<stage> embedded, assigned;
-  std::vector<dropped_image> dropped;  // by number
+  std::vector<dropped_image> dropped;  // sorted by number
   bool whole = false;
 };
 
-/// Cells of embeddings, a group of them at a time; the last part of match_images.
+/// Matches groups of cells of embeddings; the last part of match_images.
 CLIPX_INLINE void match_groups(curation& here, const std::string& step, const std::string& options, const semantic_config& config,
                                const numbered_shards& shards, dim cells, dim cols, semantic_work& work) {
   const auto groups = cell_groups(*work.assigned, cells, config.memory / sizeof(float) / static_cast<std::uint64_t>(cols));

@@ -62,7 +62,7 @@ CLIPX_INLINE std::vector<float> shared_model::encode_texts(std::span<const std::
 CLIPX_INLINE device_rows shared_model::keep(std::span<const float> rows) {
   const std::lock_guard guard(state_->one_at_a_time);
   const std::string any[] = {"a"};
-  any_rows all = state_->model.encode_text(any);  // of the model's own type
+  any_rows all = state_->model.encode_text(any);  // in the model's own type
   std::visit([&](auto& values) { values.assign(rows.begin(), rows.end()); }, all.values);
   return state_->model.keep(all);
 }

@@ -1,4 +1,4 @@
-// A model as the steps of curation use it: by several threads, of which one encodes at a time.
+// A model as the steps of curation use it: by several threads, one of which encodes at a time.
 #pragma once
 #include <memory>
 #include <span>
@@ -10,36 +10,36 @@
 
 namespace clipx {
 
-/// Wraps a model that must outlive it. Thread-safe.
+/// Wraps a model, which must outlive this object. Thread-safe.
 class shared_model {
  public:
-  /// `facts`: which model it is, as any text; where it changes, what was computed with it is computed anew. Of `images` the batch
-  /// size and the loops are read.
+  /// `facts`: any text that identifies the model; if it changes, results computed with the model are recomputed. Of `images`, the
+  /// batch size and the resampling loops are used.
   shared_model(any_model& model, std::string facts, const image_batch_config& images);
   ~shared_model();
   const std::string& facts() const;
   std::size_t batch_size() const;
-  /// Values of an embedding.
+  /// Number of values of an embedding.
   dim cols() const;
-  /// Bytes of an image as the model takes it.
+  /// Bytes per image in the model's input.
   std::size_t pixel_bytes() const;
 
   /// Decodes an image to the model's pixels and appends them. Errors: those of read_pixels.
   void append_pixels(std::span<const std::byte> file, const std::string& name, std::vector<std::uint8_t>& rgb) const;
-  /// The same of a decoded one.
+  /// The same for a decoded image.
   void append_pixels(const image& decoded, std::vector<std::uint8_t>& rgb) const;
   /// L2-normalized embeddings (N, D) of such pixels, or of texts, in batches.
   std::vector<float> encode_pixels(std::span<const std::uint8_t> rgb);
   std::vector<float> encode_texts(std::span<const std::string> texts);
 
-  /// Keeps embeddings (M, D) on the device, to be compared with. They must not outlive this.
+  /// Keeps embeddings (M, D) on the device for comparisons. They must not outlive this object.
   device_rows keep(std::span<const float> rows);
-  /// The row of the highest cosine, the first of several, and that cosine.
+  /// The row with the highest cosine, the first of several, and that cosine.
   struct nearest_row {
     std::size_t row = 0;
     double cosine = 0;
   };
-  /// Of each image of encode_pixels among kept rows.
+  /// For each image, as in encode_pixels, among kept rows.
   std::vector<nearest_row> nearest(std::span<const std::uint8_t> rgb, const device_rows& kept);
 
  private:

@@ -30,7 +30,7 @@ CLIPX_INLINE std::string fingerprint(std::string_view options, std::string_view 
   return out;
 }
 
-/// The number that a result's name, or that of its temporary file, begins with; nothing where it is no such name.
+/// The number at the beginning of the name of a result, or of its temporary file; nothing for other names.
 CLIPX_INLINE std::optional<std::uint64_t> item_of(const std::string& name) {
   std::uint64_t item = 0;
   const auto end = std::from_chars(name.data(), name.data() + name.size(), item);
@@ -95,7 +95,7 @@ struct stage::state {
     return std::filesystem::exists(path(i), none);
   }
 
-  /// An open file that no other process has locked; -1 where one has.
+  /// Opens and locks a file; returns -1 if another process has locked it.
   int locked(const std::string& name) const {
     const std::string path = cat(config.folder, "/lock.", name);
     detail::descriptor file(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
@@ -110,7 +110,7 @@ struct stage::state {
                  " of this work; wait for its end, or take another part");
     });
   }
-  /// What was left by other options, other inputs or a process that was killed.
+  /// Removes results of other options or inputs, and what killed processes have left.
   void remove_others() const {
     namespace fs = std::filesystem;
     std::error_code problem, none;

@@ -1,4 +1,4 @@
-// A stage of curation: a function of each shard, by threads and processes, whose results are files. What is done stays done.
+// A stage of curation: a function of each shard, computed by threads and processes, with files as results. Finished work is kept.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,29 +15,30 @@ namespace clipx {
 
 /// A unit of work, usually a shard.
 struct stage_item {
-  std::string facts;  // whatever of the input decides the result, as any text: file_facts(path), a range of bytes
+  std::string facts;  // any text that contains everything in the input that affects the result: file_facts(path), a range of bytes
 };
 
-/// A file's path, size and time of last change. Errors: a file that is not there, a folder.
+/// A file's path, size and modification time. Errors: a file that does not exist, a folder.
 std::string file_facts(const std::string& path);
 
 struct stage_config {
-  std::string folder;                 // of the results; it is made where it is missing, and belongs to the stage
-  std::string options;                // whatever decides the results beside the items, as any text
-  int threads = 0;                    // 0: as many as the machine has
-  std::uint64_t part = 0, parts = 1;  // this process does the items i with i % parts == part
+  std::string folder;                 // for the results; created if it does not exist, and owned by the stage
+  std::string options;                // any text that contains everything else that affects the results
+  int threads = 0;                    // 0: one for each processor
+  std::uint64_t part = 0, parts = 1;  // this process computes the items i with i % parts == part
 };
 
-/// "I/N" as stage_config::part and parts. Errors: another form, I not below N.
+/// Parses "I/N" into stage_config::part and parts. Errors: another form, I not below N.
 void read_part(std::string_view text, stage_config& config);
 
-/// Results are written whole or not at all, each under a name that holds a 128-bit hash of the options and of its item's facts. So
-/// a killed process loses the items that it was at, what was done is not done again, and with other options or inputs a result has
-/// another name: it is made anew, and the old one is removed. Processes with different `part` share the folder, and nothing else.
+/// Results are written completely or not at all, each under a name with a 128-bit hash of the options and of its item's facts. So a
+/// killed process loses only the items in progress, finished items are not computed again, and with other options or inputs a
+/// result has another name: it is computed again, and the old one is removed. Processes with different `part` share the folder and
+/// nothing else.
 class stage {
  public:
-  /// Removes results of this part that are of other options or inputs. Errors: a folder that cannot be made, written or listed; no
-  /// threads, no parts; another process that does the same part in this folder.
+  /// Removes results of this part that belong to other options or inputs. Errors: a folder that cannot be created, written or
+  /// listed; no threads, no parts; another process that computes the same part in this folder.
   stage(std::vector<stage_item> items, stage_config config);
   ~stage();
   stage(stage&&) noexcept;
@@ -51,12 +52,12 @@ class stage {
   bool run(function_ref<void(std::size_t i, file_writer put)> work, observer& watch = no_observer(),
            const std::string& name = "parts");
 
-  /// How many items there are, and how many of them, of all parts, are not done.
+  /// The number of items, and of those, over all parts, that are not done.
   std::size_t size() const;
   std::size_t missing() const;
-  /// Whether this process alone may make one result of all: false while another one that asked first is at it.
+  /// Whether this process may compute a result of all items: false while another process that asked first is doing so.
   bool claim();
-  /// The result of item i. Error: it is not done.
+  /// The result of item i. Errors: it is not done.
   mapped_file result(std::size_t i) const;
 
  private:

@@ -1,4 +1,4 @@
-// Small copies of images as data: URLs, by stb_image_write's JPEG. Functions of stb are static, as in image/stb-inl.hpp.
+// Thumbnails as data: URLs, by stb_image_write's JPEG encoder. Functions of stb are static, as in image/stb-inl.hpp.
 #pragma once
 #include <algorithm>
 #include <cstdlib>
@@ -46,7 +46,7 @@ CLIPX_INLINE std::string base64(std::string_view bytes) {
   return out;
 }
 
-/// Of an image's file, with a long side of at most `side` pixels. Errors: those of decode_image; a side that would be 0 is 1.
+/// For an image file, with a long side of at most `side` pixels. Errors: those of decode_image; a side that would be 0 is 1.
 CLIPX_INLINE std::string thumbnail_url(std::span<const std::byte> file, const std::string& name, dim side = 144) {
   const image rgb = to_rgb(decode_image(file, name));
   const double scale = std::min(1.0, static_cast<double>(side) / static_cast<double>(std::max(rgb.width, rgb.height)));

@@ -1,4 +1,4 @@
-// Words and pairs of neighbours of a text, counted part by part into sorted runs, and read back from them all.
+// Words and pairs of adjacent words in a text, counted part by part into sorted runs, and merged over all parts.
 #pragma once
 #include <cmath>
 #include <string>
@@ -34,13 +34,13 @@ void for_each_word(std::string_view line, F&& f) {
   }
 }
 
-/// The counts of one part, written as sections: words, words that are no UTF-8, distinct words and pairs as runs.
+/// The counts of one part, written as sections: number of words, words that are not UTF-8, distinct words and pairs as runs.
 class word_pair_counter {
  public:
   word_pair_counter(std::size_t memory, file_writer put) : memory_(memory), put_(put) {}
 
   void add_line(std::string_view line, std::uint64_t number) {
-    bool follows = false;  // the word before is a word
+    bool follows = false;  // the previous piece is a word
     for_each_word(line, [&](std::string_view word) {
       if (!valid_utf8(word)) {
         if (unreadable_++ == 0) first_unreadable_ = number;
@@ -74,7 +74,7 @@ class word_pair_counter {
   }
 
  private:
-  /// Of the tables, and of what sorting them takes.
+  /// Memory of the tables, and of sorting them.
   std::size_t memory() const { return 128 * (singles_.size() + pairs_.size()) + 3 * (singles_.bytes() + pairs_.bytes()); }
   static std::string run_of(const word_counts& counts) {
     std::vector<std::pair<std::string_view, std::uint64_t>> all;
@@ -93,7 +93,7 @@ class word_pair_counter {
   std::uint64_t words_ = 0, unreadable_ = 0, first_unreadable_ = 0;
 };
 
-/// What all parts counted.
+/// The counts of all parts.
 class word_pairs {
  public:
   word_pairs(const stage& work, const std::vector<caption_part>& parts) {
@@ -128,8 +128,8 @@ inline double pointwise_information(std::uint64_t both, std::uint64_t a, std::ui
   return std::log2(static_cast<double>(wide(both) * wide(all) / (wide(a) * wide(b))));
 }
 
-/// Calls f(pmi, "a b") for each pair of at least this PMI. Pairs meet the counts of their first words in the order of these, then
-/// those of their second in theirs; between them they are sorted on disk. Returns how many distinct pairs there are.
+/// Calls f(pmi, "a b") for each pair with at least this PMI. Pairs are joined with the counts of their first words in the order of
+/// those, then with the counts of their second words; in between they are sorted on disk. Returns the number of distinct pairs.
 template <class F>
 std::uint64_t for_each_bigram(const word_pairs& counted, double least, const std::string& scratch, std::size_t memory, F&& f) {
   std::uint64_t distinct = 0;

@@ -16,14 +16,14 @@
 namespace clipx {
 namespace detail {
 
-/// A caption as it stands in its file, without the space at both ends.
+/// A caption without the whitespace at both ends.
 inline std::string_view caption_of(std::string_view s) {
   constexpr std::string_view space = " \t\r\n\v\f";
   const auto from = s.find_first_not_of(space);
   return from == std::string_view::npos ? std::string_view() : s.substr(from, s.find_last_not_of(space) - from + 1);
 }
 
-/// Calls f with each text that a JSON text has in a field, as it stands there.
+/// Calls f with each text in a field of a JSON text, unchanged.
 template <class F>
 void json_texts(std::string_view text, const std::string& name, const std::string& field, F&& f) {
   const auto value = parse_json(text, name, 64);
@@ -39,7 +39,7 @@ void json_texts(std::string_view text, const std::string& name, const std::strin
   else add(*found);
 }
 
-/// Those texts without space at their ends, empty ones left out.
+/// The same texts without whitespace at their ends; empty ones are left out.
 inline void json_captions(std::string_view text, const std::string& name, const std::string& field, std::vector<std::string>& out) {
   json_texts(text, name, field, [&](const std::string& one) {
     if (const auto caption = caption_of(one); !caption.empty()) out.emplace_back(caption);
@@ -48,13 +48,13 @@ inline void json_captions(std::string_view text, const std::string& name, const 
 
 inline constexpr std::size_t longest_line = std::size_t(1) << 20;
 
-/// Lines of a file that may be a pipe. What is kept in memory is a line and a block.
+/// Calls f with the lines of a file, which may be a pipe. Only one line and one block are in memory.
 CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::string_view)> f) {
   const auto close = [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(path == "-" ? stdin : std::fopen(path.c_str(), "rb"), close);
   expect(file != nullptr, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", std::strerror(errno)); });
   std::vector<char> block(1 << 16);
-  std::string rest;  // of a line that began in blocks before
+  std::string rest;  // of a line that began in an earlier block
   std::size_t line = 1;
   const auto hold = [&](std::string_view part) {
     rest += part;

@@ -48,7 +48,7 @@ CLIPX_INLINE std::vector<std::uint8_t> read_pixels(const image_source& source, c
 
 namespace detail {
 
-/// The images that wait for their batch, and the batch that they become.
+/// The images that wait for their batch, and the batch that is made of them.
 class image_batcher {
  public:
   image_batcher(const image_batch_config& config, image_batch_sink consume, image_failure_sink failed)
@@ -66,7 +66,7 @@ class image_batcher {
     if (waiting_.size() == config_.batch_size) flush();
   }
 
-  /// Decodes what waits and hands it out.
+  /// Decodes the waiting images and passes them on.
   void flush() {
     decode_all();
     batch_.indices.clear();
@@ -101,7 +101,7 @@ class image_batcher {
     const auto work = [&] {
       for (std::size_t i; (i = next++) < waiting_.size();) decode(i);
     };
-    std::vector<std::jthread> others;  // joined also where one of them cannot be started
+    std::vector<std::jthread> others;  // joined even if one of them cannot be started
     for (std::size_t t = 1; t < std::min(threads_, waiting_.size()); ++t) others.emplace_back(work);
     work();
   }
@@ -117,9 +117,9 @@ class image_batcher {
   const image_batch_config& config_;
   image_batch_sink consume_;
   image_failure_sink failed_;
-  std::size_t threads_, first_ = 0;  // first_: the place in the stream of waiting_[0]
+  std::size_t threads_, first_ = 0;  // first_: the index in the stream of waiting_[0]
   std::vector<image_source> waiting_;
-  std::vector<std::vector<std::uint8_t>> pixels_;  // of each that waits
+  std::vector<std::vector<std::uint8_t>> pixels_;  // of each waiting image
   std::vector<std::optional<error>> errors_;       // of each that waits; none: it was decoded
   image_batch batch_;
 };

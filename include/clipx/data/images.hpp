@@ -1,4 +1,5 @@
-// Encoded images, from files, standard input or memory, to batches of pixels: decoded and resized by threads, one batch at a time.
+// Encoded images, from files, standard input or memory, to batches of pixels: decoded and resized by threads, one batch at a
+// time.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -25,20 +26,20 @@ struct image_source {
 std::vector<std::uint8_t> read_pixels(const image_source& source, const preprocess_config& config,
                                       const resampler& loops = plain_resampler());
 
-/// The image files that these paths stand for, in order: a folder stands for the images in it and below it, sorted by path; "-",
-/// which is standard input, for itself. Errors: no paths, a folder without images.
+/// The image files that these paths denote, in order: a folder stands for the images in it and below it, sorted by path; "-",
+/// standard input, stands for itself. Errors: no paths, a folder without images.
 std::vector<std::string> image_paths(std::span<const std::string> paths);
 
 struct image_batch_config {
   preprocess_config preprocess{};
   std::size_t batch_size = 32;
-  int threads = 0;  // that decode, the caller's included; 0: as many as the machine has
+  int threads = 0;  // that decode, including the caller's; 0: one for each processor
   resampler loops = plain_resampler();
 };
 
 /// The images of a batch that could be decoded.
 struct image_batch {
-  std::vector<std::size_t> indices;  // N: the place of each in the stream
+  std::vector<std::size_t> indices;  // N, index of each image in the stream
   std::vector<std::string> names;    // N
   std::vector<std::uint8_t> rgb;     // (N, n n 3), 8-bit RGB
 };
@@ -49,9 +50,10 @@ using image_batch_sink = function_ref<void(const image_batch&)>;
 /// Takes the place in the stream of an image that could not be decoded, its name, and why; why.what() begins with the name.
 using image_failure_sink = function_ref<void(std::size_t index, const std::string& name, const error& why)>;
 
-/// Decodes every image of the stream and brings it to the size of config.preprocess. Both sinks are called on the caller's thread:
-/// for each batch first failed(), image by image, then consume(), unless no image of it could be decoded. Memory: one batch, its
-/// encoded bytes included. Standard input ("-") is read when it comes. What the stream and the sinks throw goes on to the caller.
+/// Decodes every image of the stream and resizes it for config.preprocess. Both sinks are called on the caller's thread: for
+/// each batch first failed(), image by image, then consume(), unless none of its images could be decoded. Memory: one batch,
+/// including its encoded bytes. Standard input ("-") is read when its turn comes. Exceptions from the stream and the sinks
+/// reach the caller.
 void for_each_image_batch(image_stream images, const image_batch_config& config, image_batch_sink consume,
                           image_failure_sink failed);
 /// The same for files.

@@ -18,12 +18,12 @@
 namespace clipx {
 namespace detail {
 
-/// Of the shuffle buffer; draws::below needs 2^32 at most.
+/// Limit of the shuffle buffer; draws::below takes at most 2^32.
 inline constexpr std::size_t max_shuffle = 100'000'000;
 
 inline double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-/// A sample on its way: taken in order, decoded in any order, put into a batch in order.
+/// A sample in progress: read in order, decoded in any order, put into a batch in order.
 struct pair_slot {
   enum state { empty, busy, good, bad, epoch_end } now = empty;
   raw_pair raw;
@@ -34,15 +34,15 @@ struct pair_slot {
   std::vector<std::int32_t> ids;          // of the caption
 };
 
-/// What a thread keeps from image to image.
+/// What a thread keeps from one image to the next.
 struct pair_worker {
   image img;
   resize_scratch scratch;
   std::vector<std::string> captions;
-  double read = 0, caption = 0, tokenize = 0, decode = 0, augment = 0;  // seconds of this sample
+  double read = 0, caption = 0, tokenize = 0, decode = 0, augment = 0;  // seconds spent on this sample
 };
 
-/// A slot's sample to pixels and a caption. Errors: whatever makes it a bad one.
+/// Turns a slot's sample into pixels and a caption. Errors: anything that makes the sample unusable.
 inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   const raw_pair& raw = s.raw;
   if (!raw.problem.empty()) fail(raw.kind, cat(raw.name(), ": ", raw.problem));
@@ -87,8 +87,8 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   lap(w.augment);
 }
 
-/// The threads, from a position on. Two tasks have an order and are done by one thread at a time, whichever is free: taking the
-/// next sample, and putting the oldest one into its batch.
+/// The threads, starting from a position. Two tasks are done in order and by one thread at a time, whichever is free: reading
+/// the next sample, and putting the oldest one into its batch.
 class pair_pipeline {
  public:
   pair_pipeline(const loader_config& c, const pair_sources& sources, const loader_position& from, loader_report& report)
@@ -100,7 +100,7 @@ class pair_pipeline {
     free_.resize(static_cast<std::size_t>(c.prefetch) + 1);
     try {
       for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {  // no more threads to be had
+    } catch (...) {  // no more threads can be started
       stop();
       throw;
     }
@@ -108,7 +108,7 @@ class pair_pipeline {
   ~pair_pipeline() { stop(); }
   pair_pipeline(const pair_pipeline&) = delete;
 
-  /// A batch, or false at an epoch's end; `position` is where things stand then.
+  /// Sets `out` to the next batch, or returns false at the end of an epoch; `position` is the state after it.
   bool next(pair_batch& out, loader_position& position) {
     std::unique_lock lock(mutex_);
     to_consumer_.wait(lock, [&] { return !ready_.empty() || failure_ || (taken_all_ && put_ == taken_); });
@@ -136,7 +136,7 @@ class pair_pipeline {
   }
 
  private:
-  /// A batch that waits for the consumer, with what was skipped on its way; one without captions is an epoch's end.
+  /// A batch that waits for the consumer, with the samples skipped before it; one without captions marks the end of an epoch.
   struct ready {
     pair_batch batch;
     std::uint64_t skipped = 0;
@@ -204,7 +204,7 @@ class pair_pipeline {
     taken_all_ = config_.epochs != 0 && taking_at_.epoch >= config_.epochs;
     ++taken_;
     taking_ = false;
-    to_workers_.notify_one();  // to take the sample after
+    to_workers_.notify_one();  // to read the next sample
     if (!there) return;
     lock.unlock();
     s.problem.clear();
@@ -214,7 +214,7 @@ class pair_pipeline {
       s.problem = e.what();
       s.kind = e.kind();
     }
-    s.raw = {};  // and with the last sample of a shard its mapping
+    s.raw = {};  // with the last sample of a shard, this also releases its mapping
     lock.lock();
     s.now = s.problem.empty() ? pair_slot::good : pair_slot::bad;
     report_.read_seconds += mine.read;
@@ -232,7 +232,7 @@ class pair_pipeline {
       });
   }
 
-  /// The oldest sample into its batch, or out of the way.
+  /// Puts the oldest sample into its batch, or drops it.
   void put(std::unique_lock<std::mutex>& lock) {
     auto& s = slot(put_);
     if (s.now == pair_slot::good) {
@@ -300,25 +300,25 @@ class pair_pipeline {
 
   const loader_config& config_;
   const pair_sources& sources_;
-  mutable std::mutex mutex_;  // of all below, but for what the thread that takes or puts has to itself
+  mutable std::mutex mutex_;  // of everything below, except what only the reading or the filling thread uses
   std::condition_variable to_workers_, to_consumer_;
   std::vector<std::thread> threads_;
   loader_report& report_;
   std::exception_ptr failure_;
   std::atomic<bool> stopping_{false};
 
-  std::vector<pair_slot> slots_;  // sample number i of the run is in slot i mod size
+  std::vector<pair_slot> slots_;  // sample i of the run is in slot i mod size
   std::uint64_t taken_ = 0, put_ = 0;
   bool taking_ = false, putting_ = false, taken_all_ = false;
 
-  std::optional<pair_stream> stream_;  // of the thread that takes
+  std::optional<pair_stream> stream_;  // used by the thread that reads
   loader_position taking_at_;
 
-  ready filling_;  // of the thread that puts
+  ready filling_;  // used by the thread that fills batches
   std::size_t filled_ = 0;
-  std::uint64_t batch_;      // of the epoch
-  bool whole_epoch_;         // from its beginning
-  std::deque<ready> ready_;  // for the consumer
+  std::uint64_t batch_;      // index in the epoch
+  bool whole_epoch_;         // read from its beginning
+  std::deque<ready> ready_;  // batches for the consumer
   std::vector<pair_batch> free_;
 };
 
@@ -329,7 +329,7 @@ struct loader::state {
   detail::pair_sources sources;
   loader_position position;
   loader_report report;
-  double waited = 0, began = 0;  // when the first batch was asked for
+  double waited = 0, began = 0;  // time at which the first batch was requested
   std::unique_ptr<detail::pair_pipeline> pipeline;
 
   explicit state(loader_config c) : config(std::move(c)), sources(config) {}

@@ -1,5 +1,5 @@
-// Training pairs: from shards, tables or folders to batches of pixels and captions, in an order that a seed decides. Threads decode
-// ahead; how many there are changes no byte of any batch.
+// Training pairs: from shards, tables or folders to batches of pixels and captions, in an order determined by a seed. Threads
+// decode ahead; their number affects no byte of any batch.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -16,90 +16,92 @@
 namespace clipx {
 
 struct loader_config {
-  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images,
-  /// with the caption in a .txt of the same name.
+  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images
+  /// with captions in .txt files of the same names.
   std::vector<std::string> data;
-  /// The caption is this field of the JSON beside the image, a text or a list of them; "": it is the .txt.
+  /// The caption is this field of the JSON beside the image, a text or a list of texts; "": it is in the .txt.
   std::string caption_field;
-  /// Of several captions one is drawn in each epoch; false: the first is taken.
+  /// Of several captions, one is drawn in each epoch; false: the first is used.
   bool draw_captions = true;
-  /// Captions are tokenized with it by the threads that decode, and packed for a text tower of this configuration:
-  /// pair_batch::texts. Without it there are captions only.
+  /// Tokenizes captions on the decoding threads and packs them for a text tower with this configuration, into
+  /// pair_batch::texts. If not set, batches have captions only.
   std::optional<tokenizer> text;
   text_config text_side;
-  /// Tables, as open_clip names their columns. Fields may be quoted (RFC 4180); paths begin at the table's folder.
+  /// Tables, with open_clip's names for their columns. Fields may be quoted (RFC 4180); paths are relative to the table's
+  /// folder.
   std::string image_column = "filepath", caption_column = "title";
   char separator = '\0';  // '\0': a comma in .csv, a tab in .tsv
 
   dim batch = 256;
   bool keep_last = false;    // an epoch's last, incomplete batch
-  std::uint64_t epochs = 0;  // 0: no end
+  std::uint64_t epochs = 0;  // 0: no limit
   std::uint64_t seed = 0;
-  /// Shards (rows, files) come in an order drawn for each epoch; of that stream so many samples wait, and one of them is drawn each
-  /// time. 0: everything in its own order.
+  /// Shards (rows, files) come in an order drawn for each epoch; the buffer holds this many samples of that stream, and the
+  /// next sample is drawn from it. 0: everything in its original order.
   std::size_t shuffle = 5000;
-  /// One sample in so many, by a hash of its key alone, is held out: only the others come. With held_out only those come. 0: none.
+  /// One in this many samples, chosen by a hash of its key alone, is held out: only the others are used. With held_out, only
+  /// the held-out ones are used. 0: none.
   std::uint64_t hold_out = 0;
   bool held_out = false;
 
-  /// Images are made RGB and then augmented to preprocess.size, with its filter. Without augmentation all of preprocess holds, as
-  /// in evaluation.
+  /// Images are converted to RGB and augmented to preprocess.size, with its filter. Without augmentation, all of preprocess
+  /// applies, as in evaluation.
   std::optional<augmentation> augment = augmentation{};
   preprocess_config preprocess;
   resampler loops = plain_resampler();
 
-  int threads = 0;   // 0: as many as the machine has
-  dim prefetch = 2;  // batches that are ready before they are asked for
+  int threads = 0;   // 0: one for each processor
+  dim prefetch = 2;  // number of batches prepared ahead
 };
 
-/// Where a loader stands: it goes on from there exactly as if it had never stopped.
+/// The state of a loader: from there it continues exactly as if it had never stopped.
 struct loader_position {
   std::uint64_t epoch = 0;
-  std::uint64_t place = 0;  // samples of the epoch's order that have been taken, unusable ones counted
-  std::uint64_t batch = 0;  // batches of the epoch that have been given out
+  std::uint64_t place = 0;  // number of samples read in the epoch's order, including unusable ones
+  std::uint64_t batch = 0;  // number of batches of the epoch that next() has returned
   bool operator==(const loader_position&) const = default;
 };
 
 struct pair_batch {
   std::vector<std::uint8_t> pixels;   // (N, n n 3), 8-bit RGB
   std::vector<std::string> captions;  // N
-  packed_texts texts;                 // N, as a trainer's step takes them; empty where loader_config::text is not set
-  std::vector<std::string> keys;      // N: of a shard's sample, or the image's path as the table or the folder has it
-  loader_position next;               // where to go on after this batch
+  packed_texts texts;                 // N, as a trainer's step takes them; empty if loader_config::text is not set
+  std::vector<std::string> keys;      // N: key of a shard's sample, or path of the image as in the table or the folder
+  loader_position next;               // where to continue after this batch
 };
 
-/// Since the loader was made. Seconds of work are summed over threads.
+/// Totals since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
   std::uint64_t batches = 0, pairs = 0;
   std::uint64_t skipped = 0;               // samples without an image or a caption, damaged ones, rests of damaged shards
-  std::vector<std::string> first_skipped;  // why, of the first eight
-  double seconds = 0, waited = 0;          // since the first batch was asked for, and in next()
+  std::vector<std::string> first_skipped;  // reasons for the first eight
+  double seconds = 0, waited = 0;          // since the first batch was requested; time spent in next()
   double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;
   double share_waited() const { return seconds > 0 ? waited / seconds : 0; }
 };
 
-/// Batches, epoch after epoch. A sample that cannot be used is left out, and its batch is filled with the one after it.
+/// Batches, epoch after epoch. A sample that cannot be used is skipped, and the next one takes its place in the batch.
 ///
-/// All that is drawn for a sample (augment_plan, which caption) depends on the seed, the epoch and its place in the epoch's order.
-/// One thread at a time reads samples in order (headers, file names; bytes stay in the mapped file), all of them decode, one at a
-/// time puts what is done into batches, in order. A loader is used by one thread.
+/// Everything random about a sample (augment_plan, which caption) depends on the seed, the epoch and the sample's index in the
+/// epoch's order. One thread at a time reads samples in order (headers, file names; bytes stay in the mapped file), all threads
+/// decode, and one at a time puts finished samples into batches, in order. A loader must be used by one thread.
 class loader {
  public:
-  /// Errors: no data, a path that is not there, a table without its columns, a folder without images, sizes below 1, a bad
-  /// augmentation.
+  /// Errors: no data, a path that does not exist, a table without its columns, a folder without images, sizes below 1, an
+  /// invalid augmentation.
   explicit loader(loader_config config);
   ~loader();
   loader(loader&&) noexcept;
   loader& operator=(loader&&) noexcept;
 
-  /// The next batch, whose memory is used again: give the same `batch` each time. False where an epoch ends: the call after that
-  /// begins the next epoch, if there is one. Errors: an epoch without a sample that can be used, or too few for a batch, or without
-  /// the place that seek named; whatever a thread met that is not a damaged sample.
+  /// The next batch; pass the same `batch` each time, since its memory is reused. False at the end of an epoch: the following
+  /// call begins the next epoch, if there is one. Errors: an epoch without a usable sample, with too few for a batch, or
+  /// shorter than the position given to seek(); any error in a thread that is not a damaged sample.
   bool next(pair_batch& batch);
 
-  /// Goes on from there with the next call. Samples before it are read but not decoded.
+  /// Continues from there with the next call. Samples before it are read but not decoded.
   void seek(const loader_position& position);
-  /// After the last batch, or the epoch's end, that was given out.
+  /// The position after the last batch, or end of epoch, that next() returned.
   const loader_position& position() const;
 
   loader_report report() const;
@@ -110,7 +112,8 @@ class loader {
   std::unique_ptr<state> state_;
 };
 
-/// Samples of an epoch that have an image and a caption's file or field beside them: reads every shard's headers, decodes nothing.
+/// Number of samples of an epoch that have an image and a caption's file or field: reads the headers of every shard, decodes
+/// nothing.
 std::uint64_t count_pairs(const loader_config& config);
 
 }  // namespace clipx

@@ -1,4 +1,4 @@
-// The samples of shards, tables and folders in an epoch's order, not yet decoded: what loader.hpp reads from.
+// The samples of shards, tables and folders in an epoch's order, not yet decoded: the input of loader.hpp.
 #pragma once
 #include <algorithm>
 #include <filesystem>
@@ -14,15 +14,15 @@
 
 namespace clipx::detail {
 
-/// One sample as it stands in its file.
+/// One sample, as stored.
 struct raw_pair {
   std::string key;
-  std::shared_ptr<const mapped_file> shard;    // of the spans
-  std::span<const std::byte> img, text;        // text: the caption, or JSON that holds it
-  std::string image_path, text_path, caption;  // of a folder (the first two) or a table instead
-  bool json = false;                           // that text is JSON
+  std::shared_ptr<const mapped_file> shard;    // owns the memory of the spans
+  std::span<const std::byte> img, text;        // text: the caption, or JSON that contains it
+  std::string image_path, text_path, caption;  // for a folder (the first two) or a table instead
+  bool json = false;                           // whether `text` is JSON
   const std::string* origin = nullptr;         // the shard, table or folder, for messages
-  std::string problem;                         // why it is none
+  std::string problem;                         // why it is not usable; else empty
   error_kind kind = error_kind::damaged;       // of the problem
 
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
@@ -40,7 +40,7 @@ class pair_sources {
   struct part {
     enum kind { shard, row, img } what;
     std::uint32_t source;  // index into shards_, tables_ or folders_
-    std::uint64_t index;   // of a row or an image
+    std::uint64_t index;   // of the row or image
   };
   std::span<const part> parts() const { return parts_; }
   const std::string& shard(const part& p) const { return shards_[p.source]; }
@@ -62,7 +62,7 @@ class pair_sources {
     }
     return out;
   }
-  /// A row, or an image of a folder.
+  /// A row of a table, or an image of a folder.
   raw_pair make(const part& p, std::vector<std::string>& fields) const {
     namespace fs = std::filesystem;
     raw_pair out;
@@ -130,8 +130,7 @@ class pair_sources {
   std::vector<part> parts_;
 };
 
-/// One epoch of them: parts in the epoch's order, and of their samples, through the shuffle buffer, those of this side of the
-/// split.
+/// One epoch: parts in the epoch's order and their samples, through the shuffle buffer, restricted to one side of the split.
 class pair_stream {
  public:
   pair_stream(const pair_sources& sources, std::uint64_t epoch)
@@ -141,7 +140,7 @@ class pair_stream {
     const draws draw(sources.config().seed, epoch, 'p');
     for (std::size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[draw.below(i, i)]);
   }
-  /// False at the end.
+  /// Returns false at the end.
   bool next(raw_pair& out) {
     const std::size_t wanted = std::max<std::size_t>(sources_.config().shuffle, 1);
     while (!ended_ && waiting_.size() < wanted) {
@@ -186,7 +185,7 @@ class pair_stream {
       }
     }
   }
-  /// The rest of a shard is one sample that cannot be used.
+  /// Counts the rest of a damaged shard as one unusable sample.
   bool damaged(raw_pair& out, const error& e) {
     reader_.reset();
     out = {};
@@ -198,7 +197,7 @@ class pair_stream {
 
   const pair_sources& sources_;
   std::vector<std::uint64_t> order_;
-  std::size_t at_ = 0;  // in order_
+  std::size_t at_ = 0;  // index into order_
   const pair_sources::part* part_ = nullptr;
   std::shared_ptr<const mapped_file> file_;
   std::optional<sample_reader> reader_;  // of file_

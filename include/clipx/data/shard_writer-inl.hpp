@@ -25,14 +25,15 @@ inline void put_octal(tar_header& h, std::size_t at, std::size_t width, std::uin
 }
 inline void put_text(tar_header& h, std::size_t at, std::string_view text) { std::copy(text.begin(), text.end(), h.data() + at); }
 
-/// Where a name is cut into ustar's prefix (155) and name (100): at a slash, 0 where it need not be, npos where it cannot be.
+/// Where a name is split into ustar's prefix (155) and name (100): at a slash; 0 if no split is needed, npos if none is
+/// possible.
 inline std::size_t ustar_cut(std::string_view name) {
   if (name.size() <= 100) return 0;
   const auto slash = name.find('/', name.size() - std::min<std::size_t>(name.size(), 101));
   return slash != std::string_view::npos && slash > 0 && slash <= 155 && slash + 1 < name.size() ? slash : std::string_view::npos;
 }
 
-/// A record of a pax header, whose length counts its own digits.
+/// A record of a pax header; its length includes its own digits.
 inline std::string pax_record(std::string_view key, std::string_view value) {
   const auto rest = key.size() + value.size() + 3;  // " key=value\n"
   std::size_t n = rest + 1;
@@ -40,7 +41,7 @@ inline std::string pax_record(std::string_view key, std::string_view value) {
   return cat(n, " ", key, "=", value, "\n");
 }
 
-/// A sample's name must come back as the same sample's.
+/// Checks that a sample's members will be read back as the same sample.
 CLIPX_INLINE void check_names(const sample& s, const std::string& path) {
   expect(!s.members.empty(), [&] { return cat(path, ": ", s.key, ": expected a sample with members, got none"); });
   for (auto at = s.members.begin(); at != s.members.end(); ++at) {
@@ -116,7 +117,7 @@ CLIPX_INLINE void tar_writer::put_header(const std::string& name, std::uint64_t 
   detail::tar_header h{};
   const auto cut = detail::ustar_cut(name);
   if (cut == std::string::npos) {
-    detail::put_text(h, 0, std::string_view(name).substr(0, 100));  // pax has all of it
+    detail::put_text(h, 0, std::string_view(name).substr(0, 100));  // the pax header has all of it
   } else if (cut > 0) {
     detail::put_text(h, 0, std::string_view(name).substr(cut + 1));
     detail::put_text(h, 345, std::string_view(name).substr(0, cut));

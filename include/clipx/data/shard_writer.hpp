@@ -1,4 +1,4 @@
-// WebDataset shards written: samples to tar files that webdataset, open_clip and for_each_sample read.
+// Writes WebDataset shards: samples to tar files that webdataset, open_clip and for_each_sample read.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -11,16 +11,17 @@
 
 namespace clipx {
 
-/// One shard on its way: ustar, with a pax header for names that ustar has no room for and members of 8 GiB and more. The bytes are
-/// a function of the samples alone (no time, no user). It is a new_file: without commit() nothing is left of it. For one thread.
+/// A shard being written: ustar, with a pax header for names that do not fit into ustar and for members of 8 GiB and more. The
+/// bytes depend on the samples alone (no time, no user). It is a new_file: without commit() nothing is left of it. Not
+/// thread-safe.
 class tar_writer {
  public:
   explicit tar_writer(const std::string& path);
-  /// Appends the members of a sample, "key.suffix" each, in their order and with their bytes. Errors: a name that would be read
-  /// back as another sample's (an empty key, a dot in its base name, a folder __x__, the key of the sample before) or not at all (a
-  /// zero in it, over 65,536 bytes), no members, a suffix twice, and those of new_file.
+  /// Appends the members of a sample, "key.suffix" each, in order and unchanged. Errors: a name that would be read back as part
+  /// of another sample (an empty key, a dot in its base name, a folder __x__, the key of the previous sample) or not at all
+  /// (containing a zero byte, over 65,536 bytes), no members, a repeated suffix, and those of new_file.
   void add(const sample& s);
-  /// The end of the archive; then the file takes its place. Error: no samples, which readers refuse; those of new_file.
+  /// Ends the archive and puts the file in place. Errors: no samples, which readers refuse; those of new_file.
   void commit();
   std::uint64_t samples() const { return samples_; }
 
@@ -33,27 +34,28 @@ class tar_writer {
 
   std::string path_;
   new_file file_;
-  std::vector<std::byte> waiting_;  // not yet in the file
+  std::vector<std::byte> waiting_;  // not yet written to the file
   std::string last_key_;
   std::uint64_t samples_ = 0;
 };
 
-/// Name of a shard in its folder: "00012.tar".
+/// The file name of a shard: "00012.tar".
 std::string shard_name(std::uint64_t number);
 
-/// folder/sizes.json, from which open_clip learns how many samples there are: {"00000.tar": 10000, ..}.
+/// Writes folder/sizes.json, from which open_clip reads the number of samples: {"00000.tar": 10000, ..}.
 void write_sizes(const std::string& folder, std::span<const std::pair<std::string, std::uint64_t>> sizes);
 
-/// Samples to folder/00000.tar, 00001.tar and so on, each whole or not there at all, and sizes.json at the end. For one thread.
+/// Writes samples to folder/00000.tar, 00001.tar and so on, each completely or not at all, and finally sizes.json. Not
+/// thread-safe.
 class shard_writer {
  public:
-  /// The folder is made where it is missing. Error: a folder that cannot be made, 0 samples a shard.
+  /// The folder is created if it does not exist. Errors: a folder that cannot be created, 0 samples per shard.
   explicit shard_writer(std::string folder, std::uint64_t samples_per_shard = 10'000);
-  /// Errors: those of tar_writer. The shard that was being written is then gone, those before it stay.
+  /// Errors: those of tar_writer. The shard being written is then lost; those before it remain.
   void add(const sample& s);
-  /// The last shard and sizes.json. Nothing may be added after it. Without it the last shard is not written.
+  /// Writes the last shard and sizes.json; call it once, after all samples. Without it the last shard is not written.
   void finish();
-  /// Name and number of samples of the shards that are whole.
+  /// Name and number of samples of each finished shard.
   const std::vector<std::pair<std::string, std::uint64_t>>& sizes() const { return sizes_; }
 
  private:

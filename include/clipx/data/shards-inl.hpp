@@ -30,7 +30,7 @@ CLIPX_INLINE std::string lower_ascii(std::string_view s) {
 
 // ---- patterns
 
-/// "0000..0012": the numbers, padded; nothing where the text is no range.
+/// "0000..0012": the numbers, padded; nothing if the text is not a range.
 CLIPX_INLINE std::optional<std::vector<std::string>> expand_range(std::string_view text, const std::string& pattern) {
   const auto dots = text.find("..");
   if (dots == std::string_view::npos) return {};
@@ -53,7 +53,7 @@ CLIPX_INLINE std::optional<std::vector<std::string>> expand_range(std::string_vi
   }
 }
 
-/// Every one of `out`, followed by every one of `ends`.
+/// Replaces `out` by every combination of an element of `out` followed by one of `ends`.
 CLIPX_INLINE void follow(std::vector<std::string>& out, const std::vector<std::string>& ends, const std::string& pattern) {
   expect(out.size() <= max_paths / std::max<std::size_t>(ends.size(), 1),
          [&] { return cat(pattern, ": expected at most ", max_paths, " paths, got ", out.size(), " x ", ends.size()); });
@@ -79,7 +79,7 @@ CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const st
     if (text.empty()) break;
     int level = 0;
     std::size_t close = 0;
-    std::vector<std::size_t> cuts{0};  // the brace and its commas
+    std::vector<std::size_t> cuts{0};  // positions of the brace and its commas
     for (; close < text.size(); ++close) {
       if (text[close] == '{') ++level;
       else if (text[close] == ',' && level == 1) cuts.push_back(close);
@@ -117,9 +117,9 @@ class tar_reader {
  public:
   tar_reader(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
 
-  /// The next regular file; false at the end.
+  /// Reads the next regular file; false at the end.
   bool next(std::string& path, std::span<const std::byte>& data) {
-    std::optional<std::string> long_path;  // from GNU 'L' or pax, for the next header
+    std::optional<std::string> long_path;  // from GNU 'L' or pax; applies to the next header
     std::optional<std::uint64_t> long_size;
     for (;;) {
       if (at_ == bytes_.size()) return false;
@@ -132,7 +132,7 @@ class tar_reader {
       }
       check_sum();
       const char type = text(156, 1)[0];
-      const bool has_data = type < '1' || type > '6';  // links, devices, directories, pipes have none, whatever their size
+      const bool has_data = type < '1' || type > '6';  // links, devices, directories and pipes have no data, whatever their size
       const bool meta = type == 'L' || type == 'K' || type == 'x' || type == 'g';
       const std::uint64_t size = !has_data ? 0 : long_size && !meta ? *long_size : number(124, 12, "size");
       const std::size_t room = bytes_.size() - at_ - tar_block;
@@ -167,7 +167,7 @@ class tar_reader {
   void need(bool ok, error_kind kind, Message&& message) const {
     expect(ok, kind, [&] { return cat(name_, ": byte ", at_, ": ", message()); });
   }
-  /// Bytes of the header at at_.
+  /// n bytes of the header at at_.
   std::string_view text(std::size_t from, std::size_t n) const {
     return {reinterpret_cast<const char*>(bytes_.data()) + at_ + from, n};
   }
@@ -176,7 +176,7 @@ class tar_reader {
     const auto block = bytes_.subspan(at, tar_block);
     return std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
   }
-  /// Octal between spaces or zeros, or base 256 where the first bit is set.
+  /// Octal between spaces or zeros, or base 256 if the first bit is set.
   std::uint64_t number(std::size_t from, std::size_t n, std::string_view what) const {
     const std::string_view field = text(from, n);
     std::uint64_t out = 0;
@@ -207,7 +207,7 @@ class tar_reader {
          [] { return "expected a tar file, got a gzip one: unpack it first"; });
     const std::uint64_t expected = number(148, 8, at_ ? "checksum" : "not a tar file: checksum");
     std::uint64_t sum = 0;
-    std::int64_t signed_sum = 0;  // of some old writers
+    std::int64_t signed_sum = 0;  // written by some old programs
     const auto header = text(0, tar_block);
     for (std::size_t i = 0; i < tar_block; ++i) {
       const char c = i >= 148 && i < 156 ? ' ' : header[i];
@@ -223,7 +223,7 @@ class tar_reader {
     if (!path.empty()) path += '/';
     return path += until_zero(text(0, 100));
   }
-  /// Records "LENGTH key=value\n".
+  /// Reads records "LENGTH key=value\n".
   void read_pax(std::string_view body, std::optional<std::string>& path, std::optional<std::uint64_t>& size) const {
     while (!body.empty() && body[0] != '\0') {
       std::size_t length = 0;
@@ -255,7 +255,7 @@ class tar_reader {
   std::size_t at_ = 0;
 };
 
-/// Key and suffix of a path; false where the file belongs to no sample.
+/// Splits a path into key and suffix; returns false if the file belongs to no sample.
 CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::string_view& suffix) {
   const auto first = path.substr(0, std::min(path.find('/'), path.size()));
   if (first.size() >= 4 && first.starts_with("__") && first.ends_with("__")) return false;
@@ -274,7 +274,7 @@ class sample_reader {
   sample_reader(std::span<const std::byte> tar, const std::string& name) : tar_(tar), name_(name), reader_(tar, name) {
     expect(!tar.empty(), error_kind::damaged, [&] { return cat(name, ": expected a tar file, got an empty one"); });
   }
-  /// False at the end.
+  /// Returns false at the end.
   bool next(sample& out) {
     std::swap(out, ahead_);
     ahead_.members.clear();
@@ -300,7 +300,7 @@ class sample_reader {
   std::span<const std::byte> tar_;
   const std::string& name_;
   tar_reader reader_;
-  sample ahead_;  // the first member of the sample after
+  sample ahead_;  // the first member of the next sample
   std::string path_;
 };
 
@@ -340,7 +340,7 @@ CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::str
 
 CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {
   const auto file = mapped_file::open(shard);
-  const std::byte* kept = file.bytes().data();  // pages before it were given back
+  const std::byte* kept = file.bytes().data();  // pages before it were returned to the system
   for_each_sample(std::span<const std::byte>(file.bytes()), shard, [&](const sample& s) {
     const std::byte* here = s.members.front().second.data();
     if (here - kept > (16 << 20)) {

@@ -1,4 +1,4 @@
-// Tables of images and captions as text: fields between separators, quoted where they must be (RFC 4180).
+// Tables of images and captions as text: fields between separators, quoted where necessary (RFC 4180).
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace clipx::detail {
 
-/// Reads the record at `at`: its fields, without quotes, and where the next one begins. A quote counts where it begins a field;
-/// inside such a field it is written twice. False where one is not closed.
+/// Reads the record at `at`: its fields, without quotes; moves `at` to the next record. A quote is special only at the
+/// beginning of a field; inside such a field it is doubled. Returns false if one is not closed.
 inline bool read_record(std::string_view text, std::size_t& at, char separator, std::vector<std::string>& fields) {
   std::size_t n = 0;
   const auto field = [&]() -> std::string& {
@@ -45,7 +45,7 @@ inline bool read_record(std::string_view text, std::size_t& at, char separator, 
   }
 }
 
-/// A mapped table and where its rows begin.
+/// A mapped table and the offsets of its rows.
 class table {
  public:
   table(const std::string& path, char separator, const std::string& image_column, const std::string& caption_column)
@@ -81,7 +81,7 @@ class table {
   }
   const std::string& path() const { return file_.path(); }
   std::size_t size() const { return rows_.size(); }
-  /// Image and caption of row i, read again from the file; what the row lacks is empty. Overwrites `fields`.
+  /// Image and caption of row i, parsed again from the file; a missing field is empty. Overwrites `fields`.
   void row(std::size_t i, std::vector<std::string>& fields, std::string& img, std::string& caption) const {
     std::size_t at = rows_[i];
     read_record(text(), at, separator_, fields);

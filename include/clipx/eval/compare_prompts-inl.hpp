@@ -49,7 +49,7 @@ CLIPX_INLINE shared_name_metrics shared_name_counter::metrics() const {
 
 namespace detail {
 
-/// The classifiers of all arms, each once, on the model's device.
+/// The classifiers of all arms on the model's device, without duplicates.
 class prompt_classifiers {
  public:
   prompt_classifiers(const any_model& model, std::span<const prompt_arm> arms, observer& watch) : model_(model) {
@@ -89,7 +89,7 @@ class prompt_classifiers {
           if (place_.emplace(text, static_cast<dim>(texts.size())).second) texts.push_back(text);
     rows_ = encode_texts(model_, texts, watch);
   }
-  /// The index of the classifier of these prompts, made where it is new.
+  /// The index of the classifier for these prompts, which is made if it does not exist yet.
   std::size_t kept(const prompt_set& prompts) {
     const auto [at, added] = index_.emplace(prompts.prompts, classifiers_.size());
     if (added) classifiers_.push_back(std::visit([&](const auto& rows) { return classifier_of(prompts, rows); }, rows_.values));
@@ -111,10 +111,10 @@ class prompt_classifiers {
   }
 
   const any_model& model_;
-  std::map<std::string, dim> place_;  // of each text in rows_
+  std::map<std::string, dim> place_;  // row of each text in rows_
   any_rows rows_;                     // the embeddings of all texts
   std::vector<device_rows> classifiers_;
-  std::map<std::vector<std::vector<std::string>>, std::size_t> index_;  // of classifiers_, by their texts
+  std::map<std::vector<std::vector<std::string>>, std::size_t> index_;  // index into classifiers_, by the prompts' texts
   std::vector<std::vector<std::size_t>> of_arm_;
 };
 
@@ -144,7 +144,7 @@ CLIPX_INLINE std::vector<prompt_comparison> compare_prompts(const any_model& mod
   std::vector<shared_name_counter> senses(arms.size(), shared_name_counter(classes));
   detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& images) {
     const auto labels = std::span(data.labels()).subspan(batch.indices.front(), batch.indices.size());
-    std::vector<std::vector<double>> scores;  // of each classifier, (N, C)
+    std::vector<std::vector<double>> scores;  // per classifier, (N, C)
     for (std::size_t i = 0; i < classifiers.size(); ++i)
       std::visit([&](const auto& values) { scores.emplace_back(values.begin(), values.end()); },
                  model.scores(images, classifiers.classifier(i)).values);

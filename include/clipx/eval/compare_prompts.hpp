@@ -1,5 +1,5 @@
-// What prompts are worth: one set of labelled images classified by several ways of writing and combining the texts of its classes
-// (CLIP paper, section 3.1.4).
+// Comparison of prompts: a set of labelled images is classified with several ways of writing and combining the texts of its classes
+// (paper section 3.1.4).
 #pragma once
 #include "evaluate.hpp"
 
@@ -7,8 +7,8 @@ namespace clipx {
 
 /// How the texts of a class are combined.
 enum class prompt_ensemble {
-  embeddings,    // one classifier of averaged embeddings, as evaluate_zero_shot() does
-  probabilities  // a classifier for each text; their probabilities are averaged
+  embeddings,    // one classifier of averaged embeddings, as in evaluate_zero_shot()
+  probabilities  // one classifier per text, whose probabilities are averaged
 };
 
 /// One way to classify.
@@ -18,11 +18,11 @@ struct prompt_arm {
   prompt_ensemble ensemble = prompt_ensemble::embeddings;
 };
 
-/// Images whose class shares its name with another class, such as the two senses of "crane".
+/// Results for images whose class shares its name with another class, such as the two senses of "crane".
 struct shared_name_metrics {
-  dim images = 0, right = 0;  // right: the highest score among the classes of that name is the image's own class
-  /// The mean over these classes of the fraction of their images that are right; 0 where there are none. Where two senses have the
-  /// same texts, it is 0.5, however many images each has.
+  dim images = 0, right = 0;  // right: among the classes of that name, the image's own has the highest score
+  /// The mean over these classes of the fraction of their images that are right; 0 if there are none. It is 0.5 for two senses with
+  /// the same texts, whatever their numbers of images.
   double mean_per_class = 0;
 };
 
@@ -32,11 +32,11 @@ struct prompt_comparison {
   shared_name_metrics shared_names;
 };
 
-/// `text` with a context before its full stop: "a photo of a crane." and "a bird" make "a photo of a crane, a bird.". A text
-/// without a full stop gets none. An empty context changes nothing.
+/// `text` with a context before its full stop: "a photo of a crane." and "a bird" give "a photo of a crane, a bird.". No full stop
+/// is added to a text without one. An empty context changes nothing.
 std::string add_context(std::string text, const std::string& context);
 
-/// The classes whose names occur more than once are told apart by their indices. Ties go to the smaller index.
+/// Classes with the same name are distinguished by their indices. Ties go to the smaller index.
 class shared_name_counter {
  public:
   explicit shared_name_counter(std::span<const std::string> classes);
@@ -45,14 +45,14 @@ class shared_name_counter {
   shared_name_metrics metrics() const;
 
  private:
-  std::vector<std::vector<dim>> namesakes_;  // of each class, itself among them, in ascending order
-  std::vector<dim> images_, right_;          // of each class
+  std::vector<std::vector<dim>> namesakes_;  // per class: the classes with its name, including itself, ascending
+  std::vector<dim> images_, right_;          // per class
 };
 
-/// Classifies every image by every arm; results are in the order of the arms. Each image is read, decoded and encoded once, each
-/// different text is encoded once. On the device there are then (C, D) floats for each arm that averages embeddings, and for each
-/// text of a class where probabilities are averaged; equal classifiers are kept once. The labels' names are the classes of the
-/// first arm. Errors: no arms; arms with other numbers of classes; classes with other numbers of texts where probabilities are
+/// Classifies every image with every arm; results are in the order of the arms. Each image is read, decoded and encoded once, each
+/// distinct text is encoded once. The device then holds (C, D) floats for each arm that averages embeddings, and for each text of a
+/// class if probabilities are averaged; equal classifiers are stored once. The labels' names are the classes of the first arm.
+/// Errors: no arms; arms with different numbers of classes; classes with different numbers of texts where probabilities are
 /// averaged; a Visual N-Grams model, which has no text tower; those of evaluate_zero_shot().
 std::vector<prompt_comparison> compare_prompts(const any_model& model, const image_dataset& data, std::span<const prompt_arm> arms,
                                                const encode_options& options = {}, observer& watch = no_observer());

@@ -19,7 +19,7 @@ inline std::string_view text_of(std::span<const std::byte> bytes) {
 
 inline std::string sample_name(const std::string& shard, const sample& s) { return shard + ":" + s.key; }
 
-/// The .json member; null where there is none.
+/// The .json member; null if there is none.
 CLIPX_INLINE json sample_facts(const sample& s, const std::string& shard) {
   const auto bytes = s.find("json");
   if (!bytes) return {};
@@ -29,7 +29,7 @@ CLIPX_INLINE json sample_facts(const sample& s, const std::string& shard) {
   return facts;
 }
 
-/// -1 where there is none.
+/// The label of a sample, or -1.
 CLIPX_INLINE dim sample_label(const sample& s, const json& facts, const std::string& shard) {
   if (auto cls = s.find("cls")) {
     const auto text = trimmed(std::string(text_of(*cls)));

@@ -1,4 +1,4 @@
-// The images that an evaluation is about, with their labels or captions: from WebDataset shards, or from a folder.
+// The images of an evaluation, with their labels or captions: from WebDataset shards, or from a folder.
 #pragma once
 #include <span>
 #include <string>
@@ -8,27 +8,26 @@
 
 namespace clipx {
 
-/// What stands beside the images is read and kept when the data set is opened; the images themselves are read when they are asked
-/// for, one at a time.
+/// Labels and captions are read and kept when the data set is opened; the images themselves are read on request, one at a time.
 class image_dataset {
  public:
   /// Labelled images. `path` is a pattern of shards (expand_braces): a sample's label is its .cls member, else "cls" in its .json;
-  /// samples without an image are left out. Or it is a folder with a subfolder of images for each class. Errors: no images; an
-  /// image without a label, or with one that is no class; a label that is no number; a .json that is none; those of the readers.
+  /// samples without an image are left out. Or it is a folder with one subfolder of images per class. Errors: no images; an image
+  /// without a label, or with one that is not a class; a label that is not a number; an invalid .json; those of the readers.
   static image_dataset labelled(const std::string& path, std::span<const std::string> classes);
 
-  /// Images with captions, one or several each: "captions" in a shard's .json, else its .txt; in a folder the lines of the .txt
-  /// beside the image. Errors: no images, no captions, and those of the readers.
+  /// Images with one or more captions each: "captions" in the .json of a shard's sample, else its .txt; in a folder, the lines of
+  /// the .txt beside the image. Errors: no images, no captions, and those of the readers.
   static image_dataset captioned(const std::string& path);
 
   dim size() const { return static_cast<dim>(labels_.size()); }
-  /// The class of each image; -1 of captioned ones that have none.
+  /// The class of each image; -1 for captioned images without one.
   const std::vector<dim>& labels() const { return labels_; }
-  /// All captions, in the order of their images; and the image of each.
+  /// All captions, in the order of their images; and the index of each caption's image.
   const std::vector<std::string>& captions() const { return captions_; }
   const std::vector<dim>& image_of() const { return image_of_; }
 
-  /// Calls `next` with each image, in the order of labels(). Error: a shard has other samples than when it was opened.
+  /// Calls `next` with each image, in the order of labels(). Errors: a shard has changed since it was opened.
   void for_each_image(function_ref<void(image_source)> next) const;
 
  private:

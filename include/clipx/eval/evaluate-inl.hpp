@@ -64,7 +64,7 @@ CLIPX_INLINE double tagging_metrics::by_length::perplexity() const {
 }
 
 namespace detail {
-/// The captions of an image, counted.
+/// Counts the captions of an image.
 class tagging_counter {
  public:
   tagging_counter(const ngram_dictionary& d, tagging_metrics& m) : d_(d), m_(m) {
@@ -123,7 +123,7 @@ CLIPX_INLINE tagging_metrics evaluate_tagging(const any_model& model, const imag
          "tagging: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
   tagging_metrics out;
   detail::tagging_counter counter(*dictionary, out);
-  std::size_t next = 0;  // caption
+  std::size_t next = 0;  // index of the next caption
   const auto& captions = data.captions();
   const dim deepest = *std::max_element(out.k.begin(), out.k.end());
   detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& rows) {

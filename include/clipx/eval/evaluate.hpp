@@ -1,4 +1,4 @@
-// Evaluations of a model on a data set, in bounded memory: a batch of images is read, decoded, encoded and counted at a time.
+// Evaluations of a model on a data set, in bounded memory: one batch of images at a time is read, decoded, encoded and counted.
 #pragma once
 #include <map>
 
@@ -10,7 +10,7 @@ namespace clipx {
 
 struct zero_shot_report {
   zero_shot_metrics metrics;
-  std::vector<std::string> ties;  // the names of metrics.ties
+  std::vector<std::string> ties;  // the names of the images in metrics.ties
 };
 
 /// Zero-shot classification of labelled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
@@ -27,10 +27,10 @@ retrieval_metrics evaluate_retrieval(const any_model& model, const image_dataset
 /// How well a Visual N-Grams model describes captioned images with n-grams of its dictionary.
 struct tagging_metrics {
   std::vector<dim> k{1, 5, 10};
-  /// The mean fraction of a caption's distinct n-grams (of the dictionary, without [BEGIN] and [END]) among the k best of its
-  /// image, ranked by log p_obs, and by log p_obs minus the n-gram's own log-frequency.
+  /// The mean fraction of a caption's distinct n-grams (of the dictionary, without [BEGIN] and [END]) that are among the k best of
+  /// its image, ranked by log p_obs, and by log p_obs minus the n-gram's own log-frequency.
   std::vector<double> recall, calibrated_recall;
-  dim captions = 0;  // that have such n-grams
+  dim captions = 0;  // with such n-grams
 
   struct by_length {
     dim captions = 0, words = 0;
@@ -38,7 +38,7 @@ struct tagging_metrics {
     /// exp(- mean log-probability of a word).
     double perplexity() const;
   };
-  std::map<dim, by_length> lengths;  // of captions with so many words, [BEGIN] and [END] counted; 20: or more
+  std::map<dim, by_length> lengths;  // by number of words, including [BEGIN] and [END]; 20: 20 or more
   by_length all;
 };
 

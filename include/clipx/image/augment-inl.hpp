@@ -10,8 +10,8 @@
 namespace clipx {
 namespace detail {
 
-// Numbers that decide are of 24 bits after the point, and logarithms are taken by products and square roots alone, which every
-// processor rounds alike: a sum of a product, or libm, would differ in the last bits between compilers.
+// Numbers that decide something have 24 bits after the binary point, and logarithms use only products and square roots, which
+// every processor rounds alike: a sum of a product, or libm, could differ in the last bits between compilers.
 
 inline std::int64_t fixed_24(double x) { return static_cast<std::int64_t>(std::nearbyint(x * 0x1p24)); }
 inline double from_fixed_24(std::int64_t x) { return static_cast<double>(x) * 0x1p-24; }
@@ -60,10 +60,10 @@ inline window_of draw_crop(const augmentation& o, dim width, dim height, const d
 /// Pillow's L of an RGB pixel.
 inline int luma(const std::uint8_t* p) { return (p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 0x8000) >> 16; }
 
-/// Pillow's blend, in float: from + factor (to - from). The product is exact before its rounding, so that no compiler's fused
-/// multiply-add can differ. Inside [0, 1] nothing has to be clamped.
+/// Pillow's blend, in float: from + factor (to - from). The product is exact before it is rounded, so a compiler's fused
+/// multiply-add makes no difference. For a factor in [0, 1] nothing has to be clamped.
 struct blender {
-  std::array<float, 511> part;  // factor d, for d = -255 .. 255
+  std::array<float, 511> part;  // factor * d, for d = -255 .. 255
   explicit blender(double factor) {
     const double f = static_cast<float>(factor);
     for (int d = -255; d <= 255; ++d) part[static_cast<std::size_t>(d + 255)] = static_cast<float>(f * d);
@@ -72,7 +72,7 @@ struct blender {
     const float v = static_cast<float>(from) + part[static_cast<std::size_t>(to - from + 255)];
     return v <= 0 ? std::uint8_t{0} : v >= 255 ? std::uint8_t{255} : static_cast<std::uint8_t>(v);
   }
-  /// Every value blended from one.
+  /// Every value blended with one.
   std::array<std::uint8_t, 256> table(int from) const {
     std::array<std::uint8_t, 256> out;
     for (int v = 0; v < 256; ++v) out[static_cast<std::size_t>(v)] = (*this)(from, v);
@@ -103,7 +103,7 @@ inline void make_gray(std::uint8_t* rgb, dim n) {
   for (dim i = 0; i < n; ++i, rgb += 3) rgb[0] = rgb[1] = rgb[2] = static_cast<std::uint8_t>(luma(rgb));
 }
 
-/// Pillow's 8-bit HSV there and back, hue moved by `shift` of 256 in between (which is how torchvision adds it).
+/// Pillow's 8-bit HSV and back, with `shift` (of 256) added to the hue in between, as torchvision does.
 class hue_turner {
  public:
   explicit hue_turner(double turns) : shift_(static_cast<std::uint8_t>(static_cast<int>(turns * 255))) {
@@ -116,7 +116,7 @@ class hue_turner {
   }
   void operator()(std::uint8_t* rgb) const {
     const int high = std::max({rgb[0], rgb[1], rgb[2]}), low = std::min({rgb[0], rgb[1], rgb[2]});
-    if (high == low) return;  // no saturation: any hue is this gray
+    if (high == low) return;  // no saturation: this gray for any hue
     const float range = static_cast<float>(high - low);
     const int saturation = std::min(255, static_cast<int>(range / static_cast<float>(high) * 255.0));
     if (saturation == 0) {

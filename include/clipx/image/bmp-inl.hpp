@@ -1,5 +1,5 @@
-// BMP to an image in Pillow's mode for it: everything that its BmpImagePlugin reads, with or without the file header. Greyscale
-// palettes make bit or gray images, other palettes stay palettes; entries that the file lacks are black.
+// Decodes BMP to Pillow's mode for it: everything that its BmpImagePlugin reads, with or without the file header. Gray palettes
+// make bit or gray images, other palettes remain palettes; entries that the file lacks are black.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -30,7 +30,7 @@ class bmp {
     read_header(dib ? 0 : 14);
     pixels_at_ = dib ? 0 : u32(10);
     const std::size_t colors = colors_ ? colors_ : std::size_t{1} << std::min(bits_, 16u);
-    if (pixels_at_ == 14 + header_size_ && bits_ <= 8) pixels_at_ += entry_ * colors;  // a file that forgets its palette
+    if (pixels_at_ == 14 + header_size_ && bits_ <= 8) pixels_at_ += entry_ * colors;  // the file does not count its palette
     choose_format();
     if (bits_ <= 8) read_palette(colors);
     if (pixels_at_ == 0) pixels_at_ = palette_at_ + (bits_ <= 8 ? std::min(entry_ * colors, left(palette_at_)) : 0);
@@ -77,12 +77,12 @@ class bmp {
     compression_ = u32(at + 16);
     colors_ = u32(at + 32);
     if (compression_ != 3) return;
-    // The masks of a 40-byte header follow it.
+    // A 40-byte header is followed by the masks.
     for (std::size_t i = 0; i < (header_size_ >= 56 ? 4 : 3); ++i) masks_[i] = u32(at + 40 + 4 * i);
     if (header_size_ == 40) palette_at_ += 12;
   }
 
-  /// Mode and order of bytes of what has no palette; errors for what Pillow does not read.
+  /// Mode and byte order of images without a palette; errors for what Pillow does not read.
   void choose_format() {
     if (compression_ > 3) unsupported(cat("compression ", compression_));
     if (bits_ == 1 || bits_ == 4 || bits_ == 8) {
@@ -95,7 +95,7 @@ class bmp {
     struct layout {
       unsigned bits;
       std::array<std::size_t, 4> masks;
-      std::array<int, 4> order;  // the byte of red, green, blue and alpha; 16 bits: how many bits of green
+      std::array<int, 4> order;  // byte of red, green, blue and alpha; at 16 bits, the number of green bits
     };
     constexpr layout layouts[] = {{32, {0xff0000, 0xff00, 0xff, 0}, {2, 1, 0, -1}},
                                   {32, {0xff000000, 0xff0000, 0xff00, 0}, {3, 2, 1, -1}},
@@ -121,14 +121,14 @@ class bmp {
     if (bits_ == 32 && order_[3] >= 0) mode_ = pixel_mode::rgba;
   }
 
-  /// Sets palette and mode: a palette whose entries are the gray levels 0, 1, 2 .. (or black and white alone) is dropped.
+  /// Sets palette and mode: a palette that consists of the gray levels 0, 1, 2 .. (or of black and white) is dropped.
   void read_palette(std::size_t colors) {
     if (colors > 65536) bad(cat("a palette of ", colors, " colors"));
     const std::size_t there = std::min(entry_ * colors, left(palette_at_)) / entry_;
     const auto at = [&](std::size_t i, std::size_t band) {
       return static_cast<std::uint8_t>(file_[palette_at_ + entry_ * i + band]);
     };
-    // The last entry of a file cut short may lack its padding.
+    // The last entry of a truncated file may lack its padding.
     bool gray = left(palette_at_) >= entry_ * (colors - 1) + 3;
     for (std::size_t i = 0; gray && i < colors; ++i) {
       const std::size_t level = colors == 2 ? 255 * i : i & 255;
@@ -169,7 +169,7 @@ class bmp {
       for (dim b = 0; b < bands; ++b) *out++ = static_cast<std::uint8_t>(in[x * size + order_[static_cast<std::size_t>(b)]]);
   }
 
-  /// Bits of a pixel in the file. Those of bit and gray images follow from the palette, as in Pillow, not from the header.
+  /// Bits per pixel in the file. For bit and gray images they follow from the palette, as in Pillow, not from the header.
   dim sample_bits() const { return mode_ == pixel_mode::bit ? 1 : mode_ == pixel_mode::gray ? 8 : bits_; }
 
   image decode_rows(image memory) const {
@@ -204,8 +204,8 @@ class bmp {
     return out;
   }
 
-  /// RLE8 and RLE4 as Pillow reads them: put(index) for a pixel in the order of the file, skip(n) for n pixels of index 0. Pixels
-  /// beyond the last one may come.
+  /// RLE8 and RLE4 as Pillow reads them: put(index) for each pixel in file order, skip(n) for n pixels of index 0. There may be
+  /// pixels after the last one of the image.
   template <class Put, class Skip>
   void runs(Put&& put_one, Skip&& skip_some) const {
     const auto w = static_cast<std::size_t>(width_), total = w * static_cast<std::size_t>(height_);
@@ -223,7 +223,7 @@ class bmp {
     while (done < total && left(at) >= 2) {
       const std::size_t count = byte(at), code = byte(at + 1);
       at += 2;
-      if (count > 0) {  // a run, which does not go beyond its row
+      if (count > 0) {  // a run, which stays within its row
         const std::size_t fits = std::min(count, w - std::min(w, x));
         for (std::size_t i = 0; i < fits; ++i) put(static_cast<std::uint8_t>(code), i % 2);
         x += fits;
@@ -232,7 +232,7 @@ class bmp {
         x = 0;
       } else if (code == 1) {  // end of the image
         return;
-      } else if (code == 2) {  // a step to the right and up
+      } else if (code == 2) {  // a move to the right and up
         if (left(at) < 2) return;
         skip(std::min(total - done, byte(at) + byte(at + 1) * w));
         at += 2;
@@ -253,7 +253,7 @@ class bmp {
   dim width_ = 0, height_ = 0;
   bool top_down_ = false;
   unsigned bits_ = 0;
-  std::size_t header_size_ = 0, compression_ = 0, colors_ = 0, entry_ = 4;  // entry: bytes of a palette's color
+  std::size_t header_size_ = 0, compression_ = 0, colors_ = 0, entry_ = 4;  // entry: bytes of a palette entry
   std::size_t palette_at_ = 0, pixels_at_ = 0;
   std::array<std::size_t, 4> masks_{};
   pixel_mode mode_ = pixel_mode::rgb;

@@ -22,8 +22,8 @@ namespace clipx {
 namespace detail {
 
 #ifndef CLIPX_HAS_JPEG
-/// True where a JPEG's Huffman table says more than the 256 symbols there can be, which stb_image does not check. Headers are
-/// walked as it walks them; after the first scan every table that it might come upon is looked at.
+/// Whether a Huffman table of a JPEG has more than the 256 possible symbols, which stb_image does not check. Headers are parsed
+/// as stb_image does; after the first scan, every table that it might reach is checked.
 inline bool long_jpeg_table(std::span<const std::byte> file) {
   const auto byte = [&](std::size_t i) { return i < file.size() ? static_cast<std::size_t>(file[i]) : 0; };
   if (byte(0) != 0xff) return false;
@@ -33,7 +33,7 @@ inline bool long_jpeg_table(std::span<const std::byte> file) {
     while (byte(i) == 0xff) ++i;
     const std::size_t marker = byte(i++), length = byte(i) << 8 | byte(i + 1), end = i + length;
     for (std::size_t at = i + 2; marker == 0xc4 && at < end && at < file.size();) {
-      if (byte(at) >> 4 > 1 || (byte(at) & 15) > 3) break;  // refused by it
+      if (byte(at) >> 4 > 1 || (byte(at) & 15) > 3) break;  // stb_image rejects it
       std::size_t symbols = 0;
       for (std::size_t k = 1; k <= 16; ++k) symbols += byte(at + k);
       if (symbols > 256) return true;

@@ -30,8 +30,8 @@ inline dim frame_bands(frame_format f) {
   fail("to_image: expected a frame_format of the list");
 }
 
-/// Y, U and V to RGB in 16 binary places: R = y (Y - low) + rv (V - 128), G = .. - gu (U - 128) - gv (V - 128), B = .. + bu (U -
-/// 128).
+/// Y, U and V to RGB with 16 fractional bits: R = y (Y - low) + rv (V - 128), G = .. - gu (U - 128) - gv (V - 128),
+/// B = .. + bu (U - 128).
 struct yuv_to_rgb {
   std::int32_t low, y, rv, gu, gv, bu;
   explicit yuv_to_rgb(frame_matrix m) {

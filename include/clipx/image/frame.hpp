@@ -1,4 +1,4 @@
-// Frames: pixels that are in memory already, as a camera or a video decoder gives them.
+// Frames: pixels that are already in memory, as a camera or a video decoder delivers them.
 #pragma once
 #include <cstdint>
 
@@ -8,27 +8,28 @@
 
 namespace clipx {
 
-/// The order of a frame's bytes. nv12: a plane of luma (Y), then one of interleaved chroma (U, V) with half the rows and columns,
+/// Byte order of a frame. nv12: a plane of luma (Y), then one of interleaved chroma (U, V) with half the rows and columns,
 /// rounded up.
 enum class frame_format { rgb, bgr, rgba, bgra, gray, nv12 };
 
-/// How Y, U and V of nv12 become RGB: the matrix of ITU-R BT.601 or BT.709; of video range (Y from 16 to 235) or full range.
+/// How Y, U and V of nv12 become RGB: by ITU-R BT.601 or BT.709, video range (Y from 16 to 235) or full range.
 enum class frame_matrix { bt601, bt601_full, bt709, bt709_full };
 
-/// Pixels of somebody else, which are only read.
+/// A non-owning view of pixels, which are only read.
 struct frame {
   frame_format format = frame_format::rgb;
   dim width = 0, height = 0;             // pixels
-  const std::uint8_t* data = nullptr;    // the top row's first byte; of nv12 its luma
-  dim stride = 0;                        // bytes from one row to the next; 0: no padding; negative: rows go up in memory
-  const std::uint8_t* chroma = nullptr;  // nv12; null: right behind the last row of luma
-  dim chroma_stride = 0;                 // nv12; 0: that of the luma
+  const std::uint8_t* data = nullptr;    // first byte of the top row; for nv12, of the luma
+  dim stride = 0;                        // bytes from one row to the next; 0: no padding; negative: stored bottom-up
+  const std::uint8_t* chroma = nullptr;  // nv12; null: right after the last row of luma
+  dim chroma_stride = 0;                 // nv12; 0: same as the luma's
   frame_matrix matrix = frame_matrix::bt601;
 };
 
-/// The frame as an image, in one pass over it: pixel_mode::rgb of rgb, bgr and nv12; rgba of rgba and bgra; gray of gray. Chroma is
-/// not interpolated: the four pixels of a block share it. `memory`: an image no longer needed, whose memory is used again. Errors:
-/// no data, a side below 1, a stride shorter than a row, an nv12 frame whose rows go up and whose chroma is not given. Thread-safe.
+/// Converts a frame to an image in one pass: pixel_mode::rgb for rgb, bgr and nv12; rgba for rgba and bgra; gray for gray.
+/// Chroma is not interpolated: the four pixels of a block share it. `memory`: an image that is no longer needed, whose memory
+/// is reused. Errors: no data, a side below 1, a stride shorter than a row, an nv12 frame with a negative stride and no chroma
+/// pointer. Thread-safe.
 image to_image(const frame& f, image memory = {});
 
 /// The pixels of a frame where they are, for resize(): of formats whose bands are resampled each by itself (rgb, bgr, gray) with

@@ -1,5 +1,5 @@
-// The first frame of a GIF by giflib, as Pillow gives it: indices and palette, or gray where the palette counts from 0 to 255;
-// around a frame that is smaller than the screen lies the transparent index, else index 0.
+// Decodes the first frame of a GIF with giflib, as Pillow does: indices and palette, or gray if the palette counts from 0 to
+// 255; a frame smaller than the screen is surrounded by the transparent index, else by index 0.
 #pragma once
 #ifdef CLIPX_HAS_GIF
 #include <algorithm>
@@ -33,7 +33,7 @@ class gif_reader {
     if (frame.Width < 1 || frame.Height < 1) bad(cat("a frame of ", frame.Width, " x ", frame.Height, " pixels"));
     const dim w = std::max<dim>(gif->SWidth, frame.Left + frame.Width), h = std::max<dim>(gif->SHeight, frame.Top + frame.Height);
     expect_pixels(w, h, most_pixels, name_);
-    // A code of 12 bits stands for 4,094 pixels at most.
+    // A 12-bit code represents at most 4,094 pixels.
     expect(static_cast<dim>(frame.Width) * frame.Height <= static_cast<dim>(file_.size()) * 2730, error_kind::damaged, [&] {
       return cat(name_, ": damaged GIF: ", file_.size(), " bytes cannot hold ", frame.Width, " x ", frame.Height, " pixels");
     });
@@ -58,7 +58,7 @@ class gif_reader {
     bad(text ? std::string(text) : cat("error ", why, " of giflib"));
   }
 
-  /// Zeros follow the file: they end a chain of blocks, so that what is complete without its terminator is read, as by Pillow.
+  /// Zeros after the end of the file: they end a chain of blocks, so an image without its terminator is read, as by Pillow.
   static int read(GifFileType* gif, GifByteType* to, int n) {
     auto& self = *static_cast<gif_reader*>(gif->UserData);
     const auto wanted = static_cast<std::size_t>(n);
@@ -69,12 +69,12 @@ class gif_reader {
     return n;
   }
 
-  /// Goes on to the first frame's pixels; returns the transparent index, where one is named before it.
+  /// Skips to the first frame's pixels; returns the transparent index, if one is given before them.
   std::optional<std::uint8_t> find_frame(GifFileType& gif) {
     std::optional<std::uint8_t> transparent;
     GifRecordType record = UNDEFINED_RECORD_TYPE;
     while (record != IMAGE_DESC_RECORD_TYPE) {
-      const bool known = DGifGetRecordType(&gif, &record) == GIF_OK;  // bytes that begin no record are passed over, as by Pillow
+      const bool known = DGifGetRecordType(&gif, &record) == GIF_OK;  // unknown bytes between records are skipped, as by Pillow
       if (at_ > file_.size() || (known && record == TERMINATE_RECORD_TYPE)) bad("there is no frame in it");
       if (!known || record != EXTENSION_RECORD_TYPE) continue;
       int kind = 0;
@@ -89,7 +89,7 @@ class gif_reader {
     }
     if (DGifGetImageDesc(&gif) != GIF_OK) bad(gif.Error);
     if (at_ > file_.size()) bad(cat("it ends at byte ", file_.size(), " before its first frame"));
-    std::size_t end = at_;  // a block that is cut short counts as missing
+    std::size_t end = at_;  // a truncated block counts as missing
     while (end < file_.size() && file_[end] != std::byte{0} && end + static_cast<std::size_t>(file_[end]) < file_.size())
       end += 1 + static_cast<std::size_t>(file_[end]);
     file_ = file_.first(end);

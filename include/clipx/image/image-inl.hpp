@@ -13,7 +13,7 @@ CLIPX_INLINE void check_image(const image& p, const char* who) {
   expect(mode >= 0 && mode < modes, [&] { return cat(who, ": expected a pixel_mode from 0 to ", modes - 1, ", got ", mode); });
   expect(p.width > 0 && p.height > 0,
          [&] { return cat(who, ": expected an image of at least 1 x 1, got ", p.width, " x ", p.height); });
-  const dim have = static_cast<dim>(p.data.size());  // no product of sizes that could overflow
+  const dim have = static_cast<dim>(p.data.size());  // compared without a product of sizes, which could overflow
   expect(p.width <= have / p.height / p.bands() && p.width * p.height * p.bands() == have, [&] {
     return cat(who, ": expected ", p.width, " x ", p.height, " pixels of ", p.bands(), " bytes each, got ", have, " bytes of data");
   });
@@ -33,13 +33,13 @@ CLIPX_INLINE image make_image(pixel_mode mode, dim width, dim height, image out)
 
 namespace detail {
 
-/// Rounded a b / 255 for 8-bit a and b, as Pillow's MULDIV255.
+/// a b / 255, rounded, for 8-bit a and b, as Pillow's MULDIV255.
 inline std::uint8_t mul_div_255(unsigned a, unsigned b) {
   const unsigned t = a * b + 128;
   return static_cast<std::uint8_t>((t + (t >> 8)) >> 8);
 }
 
-/// One pixel as RGBA; alpha is 255 where the image has none.
+/// One pixel as RGBA; alpha is 255 if the image has none.
 inline std::array<std::uint8_t, 4> rgba_of(const image& p, const std::uint8_t* at) {
   switch (p.mode) {
     case pixel_mode::bit:
@@ -68,7 +68,7 @@ inline std::array<std::uint8_t, 4> rgba_of(const image& p, const std::uint8_t* a
   return {};
 }
 
-/// Source over white, as Pillow's alpha_composite with an opaque backdrop.
+/// Composited over white, as by Pillow's alpha_composite with an opaque background.
 inline std::uint8_t over_white(unsigned value, unsigned alpha) {
   const unsigned t = value * (alpha * 128) + 255 * (255 * 128 - alpha * 128) + (0x80 << 7);
   return static_cast<std::uint8_t>((((t >> 8) + t) >> 8) >> 7);

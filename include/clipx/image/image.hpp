@@ -1,4 +1,5 @@
-// A decoded image in the mode of its file, as Pillow names them: resizing before converting to RGB depends on it (spec 6.2).
+// A decoded image in the mode of its file, with Pillow's modes: a resize before conversion to RGB depends on it (docs/clip.md
+// section 6.2).
 #pragma once
 #include <array>
 #include <cstddef>
@@ -15,15 +16,15 @@ enum class pixel_mode { bit, gray, gray_alpha, rgb, rgba, palette, cmyk, gray16 
 struct image {
   pixel_mode mode = pixel_mode::rgb;
   dim width = 0, height = 0;
-  /// Rows of pixels, bands interleaved, no padding. bit: a byte of 0 or 255; gray16: two bytes, low one first.
+  /// Rows of pixels, bands interleaved, no padding. bit: one byte of 0 or 255; gray16: two bytes, little-endian.
   std::vector<std::uint8_t> data;
-  /// palette: 256 entries of RGBA.
+  /// For `palette`: 256 RGBA entries.
   std::array<std::uint8_t, 1024> palette{};
-  /// The file names a transparent color (bit, gray, rgb, gray16: key) or palette entries that are not opaque (palette).
+  /// The file has a transparent color (bit, gray, rgb, gray16: key) or palette entries that are not opaque (palette).
   bool transparency = false;
   std::array<std::uint8_t, 3> key{};
 
-  /// Bytes of a pixel.
+  /// Bytes per pixel.
   dim bands() const {
     constexpr dim sizes[] = {1, 1, 2, 3, 4, 1, 4, 2};
     return sizes[static_cast<int>(mode)];
@@ -32,18 +33,19 @@ struct image {
   std::uint8_t* row(dim y) { return data.data() + y * width * bands(); }
 };
 
-/// What every function that takes an image checks first. Errors, which begin with `who`: no mode of the list, a side below 1, data
-/// whose size is not width x height x bands. Thread-safe.
+/// The check that every function that takes an image begins with. Errors, which start with `who`: an unknown mode, a side below
+/// 1, data whose size is not width x height x bands. Thread-safe.
 void check_image(const image& img, const char* who);
 
-/// An image without pixel values yet, in the memory of one that is no longer needed. Errors: a side below 1, more than 2^40 bytes.
+/// An image with unspecified pixel values, in the memory of `out` if that suffices. Errors: a side below 1, more than 2^40
+/// bytes.
 image make_image(pixel_mode mode, dim width, dim height, image out = {});
 
-/// As Pillow's convert("RGB"): alpha and transparent colors are dropped, 16-bit gray saturates, CMYK is unmixed. Errors: those of
-/// check_image.
+/// As Pillow's convert("RGB"): alpha and transparent colors are dropped, 16-bit gray saturates, CMYK is converted. Errors:
+/// those of check_image.
 image to_rgb(const image& img);
 
-/// As transformers' convert_to_rgb: images with alpha or a transparent color are put over white. Errors: those of
+/// As transformers' convert_to_rgb: images with alpha or a transparent color are composited over white. Errors: those of
 /// check_image.
 image to_rgb_over_white(const image& img);
 

@@ -1,4 +1,5 @@
-// JPEG by libjpeg-turbo, set as Pillow sets it: accurate integer DCT, smooth chroma upsampling, CMYK in Adobe's inverted form.
+// Decodes JPEG with libjpeg-turbo, configured as Pillow does: accurate integer DCT, smooth chroma upsampling, CMYK in Adobe's
+// inverted form.
 #pragma once
 #ifdef CLIPX_HAS_JPEG
 #include <csetjmp>
@@ -6,9 +7,9 @@
 #include <cstring>
 #include <new>
 #include <span>
-// jpeglib.h needs the two above
+// jpeglib.h needs the standard headers above
 #include <jpeglib.h>
-// and then this
+// jerror.h needs jpeglib.h
 #include <jerror.h>
 
 #include "../core/error.hpp"
@@ -17,7 +18,7 @@
 
 namespace clipx::detail {
 
-/// libjpeg's state and what its callbacks leave. Destroyed in one place, outside of the frames that longjmp leaves.
+/// libjpeg's state and what its callbacks record. Destroyed in one place, outside the frames that longjmp skips.
 struct jpeg_reader {
   jpeg_decompress_struct info{};
   jpeg_error_mgr errors{};
@@ -35,7 +36,7 @@ struct jpeg_reader {
       self->code = c->err->msg_code;
       std::longjmp(self->failed, 1);
     };
-    errors.emit_message = [](j_common_ptr c, int level) {  // a file cut short is an error, other warnings are not (as in Pillow)
+    errors.emit_message = [](j_common_ptr c, int level) {  // a truncated file is an error, other warnings are not (as in Pillow)
       if (level < 0 && c->err->msg_code == JWRN_JPEG_EOF) c->err->error_exit(c);
     };
     errors.output_message = [](j_common_ptr) {};
@@ -47,7 +48,7 @@ struct jpeg_reader {
   bool start() {
     if (setjmp(failed)) return false;
     jpeg_create_decompress(&info);
-    progress.progress_monitor = [](j_common_ptr c) {  // a few bytes of a scan can ask for a pass over the whole image
+    progress.progress_monitor = [](j_common_ptr c) {  // a few bytes of a scan can request a pass over the whole image
       if (reinterpret_cast<j_decompress_ptr>(c)->input_scan_number <= 500) return;
       auto* self = static_cast<jpeg_reader*>(c->client_data);
       std::strcpy(self->message, "more than 500 scans");
@@ -92,7 +93,7 @@ inline image decode_jpeg(std::span<const std::byte> file, const std::string& nam
   if (!reader.start()) bad();
   const dim w = reader.info.image_width, h = reader.info.image_height;
   expect_pixels(w, h, most_pixels, name);
-  // Every 8 x 8 block takes a bit at least, but for arithmetic coding, which is allowed twice that.
+  // Every 8 x 8 block takes at least one bit; arithmetic coding can do better and is allowed twice as much.
   expect(w * h <= static_cast<dim>(file.size()) * 1024 + 65536, error_kind::damaged,
          [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
   const auto space = reader.info.out_color_space;

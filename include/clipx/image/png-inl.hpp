@@ -1,4 +1,4 @@
-// PNG to an image in Pillow's mode for it: depths, palettes, transparency and interlacing as its PngImagePlugin reads them.
+// Decodes PNG to Pillow's mode for it: depths, palettes, transparency and interlacing as its PngImagePlugin reads them.
 #pragma once
 #include <zlib.h>
 
@@ -115,7 +115,7 @@ struct png {
     return pixel_mode::rgba;
   }
 
-  /// The pixels of one pass: its row y is image row y0 + y dy, its column x is x0 + x dx.
+  /// Writes the pixels of one pass: its row y is image row y0 + y dy, its column x is x0 + x dx.
   void place(image& out, const std::uint8_t* rows, dim w, dim h, dim x0, dim y0, dim dx, dim dy) const {
     const dim n = row_bytes(w), bands = out.bands();
     for (dim y = 0; y < h; ++y) {
@@ -127,7 +127,7 @@ struct png {
           to[0] = static_cast<std::uint8_t>(color == 3 ? value : value * (255 / ((1 << depth) - 1)));
         } else if (depth == 8) {
           std::copy_n(in + x * bands, bands, to);
-        } else if (color == 0) {  // 16 bits: gray keeps both bytes, the others the high one
+        } else if (color == 0) {  // 16 bits: gray keeps both bytes, the others the high byte
           to[0] = in[2 * x + 1];
           to[1] = in[2 * x];
         } else if (color == 4) {
@@ -202,7 +202,7 @@ struct png {
     dim total = 0;
     for (auto& p : passes)
       if (columns(p) > 0 && lines(p) > 0) total += lines(p) * (row_bytes(columns(p)) + 1);
-    // Deflate cannot shrink by more than 1032 to 1: a size that lies is refused before memory is taken for it.
+    // Deflate compresses by at most 1032 to 1: an impossible size is refused before memory is allocated for it.
     if (total > static_cast<dim>(packed.size()) * 1032 + 1032)
       bad(cat(packed.size(), " bytes of data cannot hold ", width, " x ", height, " pixels"));
     expect(total < (dim{1} << 31), error_kind::unsupported,

@@ -1,4 +1,4 @@
-// PGM and PPM (P5, P6) to an image with Pillow's pixels: levels scaled to 0..255, comments allowed in the header.
+// Decodes PGM and PPM (P5, P6) with Pillow's pixels: levels scaled to 0..255, comments allowed in the header.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -20,7 +20,7 @@ inline bool is_pnm(std::span<const std::byte> file) {
 inline image decode_pnm(std::span<const std::byte> file, const std::string& name, dim most_pixels) {
   const auto bad = [&](const std::string& what) { fail(error_kind::damaged, cat(name, ": damaged PNM: ", what)); };
   std::size_t at = 2;
-  // A number and the one white space after it.
+  // A number and the single whitespace character after it.
   const auto number = [&] {
     dim value = 0, digits = 0;
     for (; at < file.size(); ++at) {

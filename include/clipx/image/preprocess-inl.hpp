@@ -11,14 +11,14 @@
 namespace clipx {
 namespace detail {
 
-/// torchvision rounds the offset of a center crop half to even, transformers down.
+/// Offset of a center crop: torchvision rounds half to even, transformers rounds down.
 inline dim crop_offset(dim excess, pipeline order) {
   if (order == pipeline::hf || excess % 2 == 0) return excess / 2;
   const dim down = excess / 2;
   return down + down % 2;
 }
 
-/// Shorter side to n; the longer one is n long / short, rounded down.
+/// Shorter side n; the longer one n long / short, rounded down.
 inline std::pair<dim, dim> shortest_size(dim w, dim h, dim n) {
   if (w <= h) return {n, n * h / w};
   return {n * w / h, n};
@@ -26,7 +26,7 @@ inline std::pair<dim, dim> shortest_size(dim w, dim h, dim n) {
 
 inline dim round_half_even(double x) { return static_cast<dim>(std::nearbyint(x)); }
 
-/// Longer side to n, then padded in the image's own mode to n x n.
+/// Longer side n, then padded to n x n in the image's own mode.
 inline image fit_longest(const image& p, const preprocess_config& c, const resampler& loops) {
   const double n = static_cast<double>(c.size);
   const double ratio = std::max(static_cast<double>(p.height) / n, static_cast<double>(p.width) / n);
@@ -37,7 +37,7 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
   image out = make_image(small.mode, c.size, c.size);
   out.palette = small.palette;
   std::fill(out.data.begin(), out.data.end(), small.mode == pixel_mode::bit && c.fill ? std::uint8_t{255} : c.fill);
-  if (small.mode == pixel_mode::gray16)  // the low byte of it only
+  if (small.mode == pixel_mode::gray16)  // only the low byte
     for (std::size_t i = 1; i < out.data.size(); i += 2) out.data[i] = 0;
   const dim left = (c.size - w) / 2, top = (c.size - h) / 2;
   for (dim y = 0; y < h; ++y) std::copy_n(small.row(y), w * small.bands(), out.row(top + y) + left * small.bands());

@@ -50,7 +50,7 @@ inline void plain_vertical(const std::uint8_t* in, dim in_stride, dim origin, di
   }
 }
 
-/// Pillow's nearest: the coordinate is accumulated, which matters in the last bits (spec 6.2).
+/// Pillow's nearest filter: the coordinate is accumulated, which affects the last bits (docs/clip.md section 6.2).
 inline std::vector<dim> nearest_indices(dim in, dim out, dim first, dim count) {
   std::vector<dim> index;
   const double scale = static_cast<double>(in) / static_cast<double>(out);
@@ -79,7 +79,7 @@ inline image resize_nearest(const image& p, dim width, dim height, const window_
   return out;
 }
 
-/// Rows or columns that some output of these taps reads.
+/// The range of rows or columns that these taps read.
 inline std::pair<dim, dim> range_of(const resample_taps& t) {
   dim lo = t.lo[0], hi = 0;
   for (std::size_t i = 0; i < t.lo.size(); ++i) {
@@ -109,12 +109,12 @@ inline void resample_16(const std::uint8_t* in, dim stride, dim step, dim n, con
 inline pixel_view part(const pixel_view& p, dim x, dim y, dim w, dim h) {
   return {p.data + y * p.stride + x * p.bands, w, h, p.bands, p.stride, p.wide};
 }
-/// Every row of an image, resampled along itself.
+/// Resamples every row of an image.
 inline void resample_rows(const pixel_view& p, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
   if (p.wide) resample_16(p.data, p.stride, 2, p.height, t, out, t.size() * 2, 2);
   else loops.horizontal(p.data, p.stride, p.height, p.bands, t, out);
 }
-/// Every column of an image, whose first row counts as row `origin`.
+/// Resamples every column of an image whose first row counts as row `origin`.
 inline void resample_columns(const pixel_view& p, dim origin, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
   if (p.wide) resample_16(p.data - origin * p.stride, 2, p.stride, p.width, t, out, 2, p.width * 2);
   else loops.vertical(p.data, p.stride, origin, p.width * p.bands, t, out);

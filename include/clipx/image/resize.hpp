@@ -1,5 +1,5 @@
-// Resampling as Pillow does it, to the bit: fixed-point weights of 22 bits, one axis after the other, rounded to 8 bits between
-// (spec 6.3). Only the window that a crop keeps is computed.
+// Resampling with the same bits as Pillow: 22-bit fixed-point weights, one axis after the other, rounded to 8 bits in between
+// (docs/clip.md section 6.3). Only the window that a crop keeps is computed.
 #pragma once
 #include "../core/resampler.hpp"
 #include "image.hpp"
@@ -8,13 +8,13 @@ namespace clipx {
 
 enum class filter { bicubic, bilinear };
 
-/// An image is resized from sides of at most that: weights take 48 bytes for each row and column.
+/// The longest side that an image may have to be resized: weights take 48 bytes per row and column.
 constexpr dim longest_side = 1 << 20;
 
-/// Weights of the outputs [first, first + count) of an axis, in place of what `taps` held.
+/// Weights for the outputs [first, first + count) of an axis; replaces the contents of `taps`.
 void make_taps(filter f, dim in, dim out, dim first, dim count, resample_taps& taps);
 
-/// Plain loops: what every other resampler is compared with.
+/// Plain loops: the reference for every other resampler.
 resampler plain_resampler();
 /// Those of a backend that has its own, else the plain ones.
 template <class B>
@@ -23,33 +23,33 @@ resampler resampler_of() {
   else return plain_resampler();
 }
 
-/// Pillow 13 resamples rows or columns first depending on the sizes; older versions differ on tall images.
+/// Pillow 13 chooses by the sizes whether rows or columns are resampled first; older versions differ on tall images.
 constexpr bool vertical_first(dim in_width, dim in_height, dim out_width, dim out_height) {
   return out_height < in_height && in_height - out_height > 2 * (in_width - out_width);
 }
 
-/// Pixels that lie somewhere, in an image perhaps that they are a part of.
+/// A view of pixels, possibly of a part of a larger image.
 struct pixel_view {
   const std::uint8_t* data;
-  dim width, height, bands, stride;  // bands: bytes of a pixel, stride: bytes from one row to the next
+  dim width, height, bands, stride;  // bands: bytes per pixel; stride: bytes from one row to the next
   bool wide = false;                 // gray16
 };
-/// What a resize needs on the way: kept by the caller, it is taken from the heap once.
+/// Temporary memory of a resize; a caller that keeps it saves allocations.
 struct resize_scratch {
   resample_taps columns, rows;
   std::vector<std::uint8_t> half;
 };
 
 /// The window (x, y, w, h) of the image resized to width x height, in its own mode: nearest for palettes and 1-bit images,
-/// alpha multiplied in and out again, 16-bit gray in double. Errors: those of check_image, a side of the image above
-/// longest_side, a size below 1 x 1, a window that does not lie in the result.
+/// alpha premultiplied and divided out again, 16-bit gray in double. Errors: those of check_image, a side of the image above
+/// longest_side, a size below 1 x 1, a window outside the result.
 struct window_of {
   dim x, y, w, h;
 };
 image resize(const image& img, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
-/// The same for bands that are resampled each by itself (no palette, no alpha), to out: rows without gaps. The caller
-/// answers for the memory behind `image` and `out`; its sizes are checked as above.
+/// The same for independent bands (no palette, no alpha), to out: rows without padding. The caller ensures that the memory of
+/// `image` and `out` is large enough; the sizes are checked as above.
 void resize(const pixel_view& img, dim width, dim height, filter f, const window_of& window, std::uint8_t* out,
             resize_scratch& scratch, const resampler& loops = plain_resampler());
 

@@ -15,7 +15,7 @@ struct fields::state {
   std::string where;
   issue_list* issues;
   std::vector<std::string> seen;
-  /// The field's value, which counts as known from now on; null where it is missing or null.
+  /// The field's value, which counts as known from now on; null if it is missing or null.
   const detail::json* find(const char* key) {
     seen.push_back(key);
     return peek(key);
@@ -36,7 +36,7 @@ inline fields fields_of(const json& object, std::string where, issue_list& issue
   if (!object.is_object()) f.issue(error_kind::damaged, "expected an object");
   return f;
 }
-inline json short_numbers(const std::array<float, 3>& v) {  // floats with the digits that float needs, not double's
+inline json short_numbers(const std::array<float, 3>& v) {  // as many digits as float needs, not double
   json out = json::array();
   for (float x : v) out.push_back(std::strtod(cat(x).c_str(), nullptr));
   return out;

@@ -1,4 +1,4 @@
-// Configuration files: the fields of a JSON object, read with every problem collected, and written.
+// Configuration files: fields of a JSON object, read with all problems collected, and written.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace clipx {
 
-/// Reads fields of one JSON object. What is wrong goes to a list of issues, each with the object's name and the field, so that one
-/// error can name all of them; a field that is missing or null has the default. Not for use by several threads.
+/// Reads fields of one JSON object. Problems go to a list of issues, each with the object's name and the field, so that one
+/// error can name all of them; a field that is missing or null takes the default. Not thread-safe.
 class fields {
  public:
   /// An empty object.
@@ -26,19 +26,19 @@ class fields {
   void issue(const std::string& what) const;
   void issue(error_kind kind, const std::string& what) const;
   issue_list& issues() const;
-  /// Whether the field is there and not null.
+  /// Whether the field is present and not null.
   bool has(const char* key) const;
   bool is_list(const char* key) const;
   /// The field as JSON text, cut to 60 characters, for messages.
   std::string dump(const char* key) const;
-  /// The object in a field; empty where there is none. It reports its issues under `where`.
+  /// The object in a field; empty if there is none. It reports its issues under `where`.
   fields object(const char* key, std::string where) const;
-  /// This object with the fields of `key` in place of its own where both have them.
+  /// Replaces fields of this object by those of the object under `key` that have the same name.
   void override_by(const char* key, const fields& from);
 
-  /// A whole number from 1 to `most`.
+  /// An integer from 1 to `most`.
   dim size(const char* key, dim otherwise, dim most = dim{1} << 24);
-  /// A list of `count` whole numbers from 1 to `most`.
+  /// A list of `count` integers from 1 to `most`.
   std::vector<dim> sizes(const char* key, std::size_t count, dim most);
   /// A side in pixels, 1 to 16,384: a number or [n, n].
   dim square(const char* key, dim otherwise);
@@ -46,20 +46,20 @@ class fields {
   std::string text(const char* key, const std::string& otherwise);
   bool flag(const char* key, bool otherwise);
   std::array<float, 3> three(const char* key, std::array<float, 3> otherwise, bool positive);
-  /// width x the number under `key`, rounded down.
+  /// width times the number under `key`, rounded down.
   dim times(dim width, const char* key, double otherwise);
-  /// A token's id, or -1 for what can be none.
+  /// A token's id, or -1 for a value that cannot be one.
   std::int32_t token(const char* key, double otherwise);
 
-  /// Fields that clipx computes for one value alone; `refuse`: for none.
+  /// Fields of which clipx supports a single value; `refuse`: no value.
   void only(const char* key, bool value);
   void only(const char* key, dim value);
   void only(const char* key, const char* value);
   void refuse(std::initializer_list<const char*> keys);
   void refuse_true(std::initializer_list<const char*> keys);
-  /// Fields that change no answer.
+  /// Fields that do not affect results.
   void skip(std::initializer_list<const char*> keys);
-  /// Every field that was not asked for is one that clipx does not know.
+  /// Reports every field that has not been asked for as unknown to clipx.
   void refuse_others();
 
   struct state;

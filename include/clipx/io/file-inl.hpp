@@ -17,7 +17,7 @@
 namespace clipx {
 
 namespace detail {
-/// A descriptor that closes itself.
+/// A file descriptor that closes itself.
 struct descriptor {
   int fd = -1;
   explicit descriptor(int f) : fd(f) {}
@@ -41,7 +41,7 @@ CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std:
 }  // namespace detail
 
 CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
-  detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe must not wait
+  detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // opening a pipe must not block
   expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
   struct stat facts {};
   expect(::fstat(file.fd, &facts) == 0, error_kind::io, [&] { return cat(path, ": ", detail::reason()); });

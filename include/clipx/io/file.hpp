@@ -1,4 +1,4 @@
-// Files: read through a private mapping, written whole or not at all.
+// Files: read through a private mapping; written completely or not at all.
 #pragma once
 #include <cstddef>
 #include <span>
@@ -11,12 +11,12 @@
 
 namespace clipx {
 
-/// A file mapped for reading. The mapping is private: views into it may be written, the file stays as it is.
+/// A file mapped for reading. The mapping is private: writing through a view does not change the file.
 class mapped_file {
  public:
-  /// Errors: the path does not exist, is a directory, cannot be read.
+  /// Errors: the path does not exist, is a directory, or cannot be read.
   static mapped_file open(const std::string& path);
-  /// Bytes on disk instead of in memory, in a file beside `path` that has no name, so that it goes whatever ends the process.
+  /// Bytes kept on disk instead of in memory, in an unnamed file next to `path`, which disappears however the process ends.
   /// path() is `path`. Errors: a folder that cannot be written to, a full disk.
   static mapped_file spilled(const std::string& path, std::span<const std::byte> bytes);
   mapped_file() = default;
@@ -31,8 +31,8 @@ class mapped_file {
   ~mapped_file();
   std::span<std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  /// Says that the pages inside this range will not be needed soon: they leave memory and come back from the file when read.
-  /// Only for ranges that were never written.
+  /// Tells the system that the pages inside this range will not be needed soon: they are dropped from memory and read from the
+  /// file again on access. Only for ranges that were never written.
   void release(const void* begin, std::size_t bytes) const;
 
  private:
@@ -46,17 +46,17 @@ class mapped_file {
 /// Appends bytes to the file being written.
 using file_writer = function_ref<void(std::span<const std::byte>)>;
 
-/// A file that takes its place only when it is whole: written under a temporary name in the same folder, by commit() synced and
-/// renamed. Without commit() the destructor removes it, and what was there before stays. A link's target is replaced, not the link;
-/// a path that is a device or a pipe is written in place. For one thread.
+/// A file that appears only when it is complete: it is written under a temporary name in the same folder; commit() syncs and
+/// renames it. Without commit() the destructor removes it, and a previous file remains. A symbolic link's target is replaced,
+/// not the link; a path that is a device or a pipe is written in place. Not thread-safe.
 class new_file {
  public:
-  /// Errors: no folder to put it in, or one that cannot be written to.
+  /// Errors: no folder to put the file in, or one that cannot be written to.
   explicit new_file(const std::string& path);
   ~new_file();
   new_file(const new_file&) = delete;
   new_file& operator=(const new_file&) = delete;
-  /// Errors, also of commit(): a full disk, a pipe that nobody reads.
+  /// Errors, also of commit(): a full disk, a pipe without a reader.
   void write(std::span<const std::byte> bytes);
   void commit();
 
@@ -66,12 +66,12 @@ class new_file {
   int fd_ = -1;
 };
 
-/// The whole file by a new_file: where body() throws, nothing is left.
+/// Writes a whole file as a new_file: if body() throws, nothing is left behind.
 void write_file(const std::string& path, function_ref<void(file_writer)> body);
 void write_file(const std::string& path, std::string_view text);
 
-/// Errors where write_file could not put a file there (a folder of that name, no folder to put it in, or one that cannot be written
-/// to), to be said before the work whose result it is.
+/// Throws if write_file could not create the file (a folder of that name, no parent folder, or one that cannot be written to),
+/// so that the error comes before the work whose result is to be written.
 void expect_writable(const std::string& path);
 
 }  // namespace clipx

@@ -20,7 +20,7 @@ CLIPX_INLINE void write_npy(const std::string& path, std::span<const float> valu
   expect(count == static_cast<dim>(values.size()), [&] { return cat(path, ": expected ", count, " values, got ", values.size()); });
   if (shape.size() > 1) header.resize(header.size() - 2);
   header += "), }";
-  header.resize((header.size() + 11 + 63) / 64 * 64 - 11, ' ');  // data begins at a multiple of 64
+  header.resize((header.size() + 11 + 63) / 64 * 64 - 11, ' ');  // the data begins at a multiple of 64
   header += '\n';
   const auto length = static_cast<std::uint16_t>(header.size());
   std::string start("\x93NUMPY\x01\x00", 8);
@@ -39,7 +39,7 @@ CLIPX_INLINE npy_array read_npy(const std::string& path) {
 }
 
 namespace detail {
-/// The description of the array, right behind which its data begin.
+/// The header of the array; its data begins right after it.
 inline std::string_view npy_header(std::span<const std::byte> bytes, const std::string& name) {
   const auto* text = reinterpret_cast<const char*>(bytes.data());
   expect(bytes.size() >= 10 && std::memcmp(text, "\x93NUMPY", 6) == 0, error_kind::damaged,
@@ -55,7 +55,7 @@ inline std::string_view npy_header(std::span<const std::byte> bytes, const std::
   return {text + prefix, length};
 }
 
-/// What follows a key of the header.
+/// The text after a key of the header.
 inline std::string_view npy_value(std::string_view header, std::string_view key, const std::string& name) {
   const auto at = header.find(key);
   expect(at != std::string_view::npos, error_kind::damaged, [&] { return cat(name, ": header without ", key); });
@@ -64,7 +64,7 @@ inline std::string_view npy_value(std::string_view header, std::string_view key,
   return rest;
 }
 
-/// Reads "(2, 3)" into `shape` and returns how many values that makes, in a file of `bytes`.
+/// Reads "(2, 3)" into `shape` and returns the number of values, for a file of `bytes` bytes.
 inline std::uint64_t read_npy_shape(std::string_view list, std::vector<dim>& shape, std::size_t bytes, const std::string& name) {
   const auto misfit = [&] { return cat(name, ": the shape does not fit the file's ", bytes, " bytes"); };
   expect(list.starts_with("("), error_kind::damaged, [&] { return cat(name, ": header without a shape"); });

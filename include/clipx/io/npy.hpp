@@ -1,4 +1,4 @@
-// .npy arrays: float32 written, any common number type read as float.
+// .npy arrays: written as float32; any common number type is read as float.
 #pragma once
 #include <span>
 #include <string>
@@ -13,10 +13,10 @@ struct npy_array {
   std::vector<float> values;  // C order
 };
 
-/// float32, C order, version 1.0, written whole or not at all. Error: sizes that disagree.
+/// Writes float32 in C order, version 1.0, completely or not at all. Errors: sizes that disagree.
 void write_npy(const std::string& path, std::span<const float> values, const std::vector<dim>& shape);
 
-/// f4, f8, i4, i8 or u1, C order, versions 1 to 3. Errors: a header that lies about sizes, Fortran order, other types.
+/// Reads f4, f8, i4, i8 or u1 in C order, versions 1 to 3. Errors: a header whose sizes are wrong, Fortran order, other types.
 npy_array read_npy(const std::string& path);
 npy_array parse_npy(std::span<const std::byte> bytes, const std::string& name);
 

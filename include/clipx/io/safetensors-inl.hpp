@@ -67,7 +67,7 @@ CLIPX_INLINE void safetensors::sort() {
 }
 
 namespace detail {
-/// The JSON of a file, whose tensors' data begin right behind it.
+/// The JSON of a file; the tensors' data begins right after it.
 inline std::string_view safetensors_header(std::span<const std::byte> bytes, const std::string& name) {
   expect(bytes.size() >= 8, error_kind::damaged,
          [&] { return cat(name, ": not a safetensors file: expected at least 8 bytes, got ", bytes.size()); });
@@ -89,7 +89,7 @@ inline std::string_view safetensors_header(std::span<const std::byte> bytes, con
   return {text, n};
 }
 
-/// Sizes go into `t`, whose type is known. Returns the bytes that they take.
+/// Reads sizes into `t`, whose type is known. Returns the number of bytes that they take.
 inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<void(const std::string&)> bad) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
   std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));  // of the sizes that are not 0
@@ -105,7 +105,7 @@ inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<
   return none ? 0 : total;
 }
 
-/// One tensor of the header. `bad` throws what is wrong with it.
+/// Reads one tensor of the header. `bad` throws an error about it.
 inline tensor_info read_tensor(const std::string& key, const json& value, std::span<std::byte> data, const auto& bad) {
   if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
       !value.contains("data_offsets"))
@@ -129,7 +129,7 @@ inline tensor_info read_tensor(const std::string& key, const json& value, std::s
   return t;
 }
 
-/// Sorted by place, the tensors must tile the data exactly.
+/// The tensors, sorted by offset, must tile the data exactly.
 inline void check_tiling(std::span<const tensor_info> tensors, std::span<const std::byte> data, const std::string& name) {
   std::vector<const tensor_info*> order;
   for (auto& t : tensors) order.push_back(&t);
@@ -246,7 +246,7 @@ CLIPX_INLINE dim tensor_to_write::count() const {
 }
 
 namespace detail {
-/// Places in `tensors` in the order of the file: by falling alignment, then name.
+/// Indices into `tensors` in file order: by descending alignment, then by name.
 inline std::vector<std::size_t> order_in_file(const std::vector<tensor_to_write>& tensors) {
   std::vector<std::size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -285,7 +285,7 @@ inline std::string header_text(const std::string& path, const std::vector<tensor
   return text;
 }
 
-/// The numbers as elements of the tensor's type.
+/// Converts numbers to elements of the tensor's type.
 inline void to_elements(const std::string& path, const tensor_to_write& t, std::span<const double> numbers,
                         std::vector<std::byte>& bytes) {
   const auto size = static_cast<std::size_t>(size_of(t.type));

@@ -1,4 +1,5 @@
-// safetensors: named tensors in one file or in shards, mapped, every rule of the format checked before anything is read.
+// safetensors: named tensors in one file or in shards, memory-mapped; every rule of the format is checked before anything is
+// read.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -12,7 +13,7 @@
 
 namespace clipx {
 
-/// The element types that weights come in, and those that files may hold besides.
+/// The element types of weights, and the others that a file may contain.
 enum class dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, other };
 dim size_of(dtype type);
 std::string_view name_of(dtype type);
@@ -32,18 +33,19 @@ struct tensor_info {
 
 class safetensors {
  public:
-  /// A .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format forbids
-  /// (spec 7.5): a header over 100 MB, bad JSON, duplicate names, holes, overlaps or trailing bytes, sizes that disagree.
+  /// Opens a .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format
+  /// forbids (docs/clip.md section 7.5): a header over 100 MB, bad JSON, duplicate names, holes, overlaps or trailing bytes,
+  /// sizes that disagree.
   static safetensors open(const std::string& path);
   /// The same for one of several files, which may be in memory: an index finds its shards among them.
   static safetensors open(const file_set& files, const std::string& name);
 
   const std::vector<tensor_info>& tensors() const { return tensors_; }
-  /// Null where there is no such tensor.
+  /// Null if there is no such tensor.
   const tensor_info* find(std::string_view name) const;
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
-  /// Gives mapped pages back to the system until they are read again.
+  /// Returns mapped pages to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
  private:
@@ -55,7 +57,7 @@ class safetensors {
   std::vector<std::pair<std::string, std::string>> metadata_;
 };
 
-/// Values of any float type as float; exact but for f64. Error: another type.
+/// Converts values of any float type to float; exact except for f64. Errors: another type.
 void to_float(dtype type, const std::byte* from, std::span<float> to);
 
 struct tensor_to_write {
@@ -64,9 +66,9 @@ struct tensor_to_write {
   std::vector<dim> shape;
   dim count() const;
 };
-/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name. `values(i, out)`
-/// fills in all of tensors[i], one tensor at a time. Errors: a name that comes twice or is not UTF-8, another type, a file that
-/// cannot be written.
+/// Writes a file as the reference writer does: header padded to 8 bytes, tensors by descending alignment, then by name.
+/// `values(i, out)` fills in all of tensors[i], one tensor at a time. Errors: a repeated name, one that is not UTF-8, another
+/// type, a file that cannot be written.
 void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
                        function_ref<void(std::size_t, std::span<double>)> values,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});

@@ -13,7 +13,8 @@ CLIPX_INLINE void contrastive::score(std::span<double> cosines, std::span<const 
   if (cosines.empty()) return;
   const double largest = *std::max_element(cosines.begin(), cosines.end()), scale = std::exp(parameters[0]);
   for (double& c : cosines) c = std::exp(scale * (c - largest));
-  std::vector<double> descending(cosines.begin(), cosines.end());  // summed from the largest down, whatever the labels' order
+  std::vector<double> descending(cosines.begin(), cosines.end());  // summed in descending order, so that the order of the labels
+                                                                   // does not matter
   std::sort(descending.begin(), descending.end(), std::greater<double>());
   const double sum = std::accumulate(descending.begin(), descending.end(), 0.0);
   for (double& c : cosines) c /= sum;
@@ -22,7 +23,7 @@ CLIPX_INLINE void contrastive::score(std::span<double> cosines, std::span<const 
 CLIPX_INLINE void contrastive::add_pair_loss(cosine_at at, dim n, dim N, std::span<const double> parameters, double& mean) {
   const double s = std::exp(parameters[0]);
   for (dim i = 0; i < n; ++i) {
-    double rows = 0, columns = 0;  // cosines lie in [-1, 1], so these cannot overflow at a scale of 100
+    double rows = 0, columns = 0;  // cosines are in [-1, 1], so a scale of 100 cannot overflow
     for (dim j = 0; j < n; ++j) {
       rows += std::exp(s * (at(i, j) - 1));
       columns += std::exp(s * (at(j, i) - 1));

@@ -1,4 +1,5 @@
-// The symmetric contrastive loss with a learnable temperature (paper figure 3). The loss to copy when you write one.
+// The symmetric contrastive loss with a learnable temperature (paper figure 3; docs/clip.md section 8.1). A template for new
+// losses.
 #pragma once
 #include <limits>
 
@@ -12,14 +13,14 @@ struct contrastive {
   struct config {
     using policy = contrastive;
     static constexpr std::string_view name = "contrastive";
-    double log_scale = 2.659260036932778;  // t at the start of training: ln(1 / 0.07), the paper's
+    double log_scale = 2.659260036932778;  // t at the start of training: ln(1 / 0.07), as in the paper
     friend bool operator==(const config&, const config&) = default;
   };
 
   template <backend_types B>
   struct loss;
 
-  static bool claims(const fields&) { return true; }  // what open_clip trains unless its configuration says otherwise
+  static bool claims(const fields&) { return true; }  // the loss of open_clip unless its configuration says otherwise
   static constexpr std::string_view telltale = "logit_scale";
   static config read(fields&) { return {}; }
   static void write(const config&, field_writer&) {}
@@ -41,7 +42,7 @@ struct contrastive::loss {
     v("logit_scale", logit_scale, {});
   }
 
-  /// The mean over both directions, (1, 1), in A whatever the features are.
+  /// The mean over both directions, (1, 1), in A for any type of features.
   mat<A> forward(step<B>& s, const pair_features<B>& f) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     scratch<B> here(s);
@@ -51,7 +52,7 @@ struct contrastive::loss {
     return out;
   }
 
-  /// The loss, and its gradients: of the features (N, D) written to d_image and d_text, of t added to grad.
+  /// The loss and its gradients: those of the features (N, D) are written to d_image and d_text, that of t is added to grad.
   mat<A> backward(step<B>& s, const pair_features<B>& f, loss& grad, mat<T> d_image, mat<T> d_text) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     scratch<B> here(s);
@@ -71,7 +72,7 @@ struct contrastive::loss {
     return out;
   }
 
-  /// After each step of the optimizer: t into [0, ln 100] (open_clip; the paper states the upper bound).
+  /// After each optimizer step: clamps t to [0, ln 100] (as open_clip; the paper has the upper bound).
   void clamp(B& device) { device.clamp(logit_scale, 0.0, max_log_scale); }
 
  private:

@@ -56,7 +56,7 @@ CLIPX_INLINE void ngram_terms::finish(dim images_in_all) {
 }
 
 namespace detail {
-/// word(image, place of the word in its caption, its ids: the unigram, then the longer n-grams that end with it) for every word.
+/// Calls word(image, index of the word in its caption, ids: the unigram, then the longer n-grams that end with it) for every word.
 CLIPX_INLINE void for_each_word(const packed_texts& captions, const ngram_loss_config& c,
                                 function_ref<void(dim, dim, std::span<const std::int32_t>)> word) {
   std::size_t at = 0;
@@ -92,7 +92,7 @@ CLIPX_INLINE ngram_terms naive_terms(const packed_texts& captions, const ngram_l
 CLIPX_INLINE ngram_terms jelinek_mercer_terms(const packed_texts& captions, const ngram_loss_config& c) {
   ngram_terms out;
   detail::for_each_word(captions, c, [&](dim image, dim place, std::span<const std::int32_t> ids) {
-    if (ids[0] >= c.size()) return;  // the unigram is unknown: the probability is 0
+    if (ids[0] >= c.size()) return;  // the unigram is not in the dictionary: the probability is 0
     const dim longest = std::min<dim>(place + 1, static_cast<dim>(c.orders.size()));
     for (auto id : ids) {
       const dim k = c.order(id);

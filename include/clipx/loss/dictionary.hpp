@@ -1,5 +1,5 @@
-// What the losses of Visual N-Grams share (Li et al. 2017; spec section 12): one softmax over a dictionary of n-grams, of which
-// captions pick some probabilities.
+// What the losses of Visual N-Grams share (Li et al. 2017; docs/clip.md section 12): one softmax over a dictionary of n-grams, from
+// which captions select probabilities.
 #pragma once
 #include <cstdint>
 #include <limits>
@@ -10,60 +10,60 @@
 
 namespace clipx {
 
-/// none: every n-gram of a caption is an observation of its own, the naive loss. jelinek_mercer: every word is predicted by a
+/// none: every n-gram of a caption is a separate observation (the naive loss). jelinek_mercer: every word is predicted by a
 /// mixture.
 enum class ngram_smoothing { none, jelinek_mercer };
 
-/// What a loss over n-grams knows of its dictionary, and its constants.
+/// What a loss over n-grams needs to know about its dictionary, and its constants.
 struct ngram_loss_config {
-  std::vector<dim> orders;  // how many n-grams there are of 1, 2, ... words
+  std::vector<dim> orders;  // number of n-grams of 1, 2, ... words
   ngram_smoothing smoothing = ngram_smoothing::none;
-  /// Jelinek-Mercer's weight of the longest n-gram, and the factor of a step of back-off. The paper's value is not confirmed.
+  /// Jelinek-Mercer's weight of the longest n-gram, and the factor per step of back-off. We could not confirm the paper's value.
   double lambda = 0.2;
-  /// The softmax, and with it every update, is over the n-grams that some caption of the batch has (the paper's way to train).
+  /// Restricts the softmax, and with it every update, to the n-grams that occur in the batch's captions (as the paper trains).
   bool batch_only = false;
   friend bool operator==(const ngram_loss_config&, const ngram_loss_config&) = default;
 
   dim size() const;
-  /// Words of an n-gram: ids are sorted by it.
+  /// Number of words of an n-gram; ids are sorted by it.
   dim order(std::int32_t id) const;
 };
 
-/// Captions as mixtures of n-grams' probabilities; host memory. log p of a mixture g of image i is the log-sum-exp over its terms t
-/// of log_weights[t] + log p_obs(n-gram of t | i).
+/// Captions as mixtures of probabilities of n-grams, in host memory. For a mixture g of image i, log p is the log-sum-exp over its
+/// terms t of log_weights[t] + log p_obs(n-gram of t | i).
 struct ngram_terms {
   std::vector<std::int32_t> images, ngrams;     // of the entries: distinct pairs, sorted by n-gram, then by image
-  std::vector<std::int32_t> entries, mixtures;  // of the terms: theirs, the terms of a mixture side by side
+  std::vector<std::int32_t> entries, mixtures;  // of each term; the terms of a mixture are adjacent
   std::vector<double> log_weights;              // of the terms
   std::vector<std::int32_t> first_of_mixture{0};
   std::vector<std::int32_t> terms_by_entry, first_of_entry;
-  std::vector<float> counts;  // of each image: its mixtures
+  std::vector<float> counts;  // number of mixtures of each image
 
   dim mixture_count() const { return static_cast<dim>(first_of_mixture.size()) - 1; }
-  /// Ends a mixture that has terms.
+  /// Ends a mixture; it must have terms.
   void end_mixture(dim image);
-  /// Sorts what add() was given; called once.
+  /// Sorts the entries of all add() calls; call it once.
   void finish(dim images_in_all);
   void add(dim image, std::int32_t ngram, double log_weight);
 };
 
-/// Every n-gram of a caption that the dictionary has is an observation of its own: l = - sum of ln p_obs.
+/// Every n-gram of a caption that is in the dictionary is a separate observation: l = - sum of ln p_obs.
 ngram_terms naive_terms(const packed_texts& captions, const ngram_loss_config& c);
-/// Every word whose unigram the dictionary has is predicted by a mixture of the n-grams that end with it,
-/// p(w_{i-n+1..i}) = lambda p_obs(w_{i-n+1..i}) + (1 - lambda) p(w_{i-n+2..i}), down to p(w_i) = p_obs(w_i). The paper writes
-/// conditional probabilities on both sides, and how they follow from one softmax it does not say: this joint form is an
-/// interpretation. Where a caption begins, the longest n-gram that there is begins the recursion.
+/// Every word whose unigram is in the dictionary is predicted by a mixture of the n-grams that end with it,
+/// p(w_{i-n+1..i}) = lambda p_obs(w_{i-n+1..i}) + (1 - lambda) p(w_{i-n+2..i}), down to p(w_i) = p_obs(w_i).
+/// The paper writes conditional probabilities on both sides and does not say how they follow from one softmax: this joint form is
+/// an interpretation. At the beginning of a caption, the recursion starts with the longest n-gram that exists.
 ngram_terms jelinek_mercer_terms(const packed_texts& captions, const ngram_loss_config& c);
-/// The recursion's log-weight of the n-gram of k words among those of up to `longest`: lambda (1 - lambda)^(longest - k), of the
-/// unigram (1 - lambda)^(longest - 1).
+/// The weight of the n-gram of k words among those of up to `longest` words: lambda (1 - lambda)^(longest - k); for the unigram, (1
+/// - lambda)^(longest - 1).
 double jelinek_mercer_weight(dim k, dim longest, double lambda);
-/// Either, as c.smoothing says.
+/// One of the two, according to c.smoothing.
 ngram_terms caption_terms(const packed_texts& captions, const ngram_loss_config& c);
 
 namespace detail {
 
-/// The mean over N images of the negative log-likelihood of their captions, and its gradients: a tile of the dictionary's columns
-/// at a time, so that no (N, V) matrix exists where one tile does not hold it.
+/// The mean over N images of the negative log-likelihood of their captions, and its gradients, computed in tiles of the
+/// dictionary's columns: no (N, V) matrix exists, unless one tile holds it.
 template <backend_types B>
 class dictionary_softmax {
  public:
@@ -87,7 +87,7 @@ class dictionary_softmax {
     } else {
       table_ = f.text;
     }
-    // A tile as large as features of the batch would be where nobody says: at least 1,024 columns, at most 2^24 logits.
+    // The default tile is as large as the features of the batch would be: at least 1,024 columns, at most 2^24 logits.
     const dim V = table_.rows, most = std::max<dim>(1024, (dim{1} << 24) / N_);
     tile_ = std::min(V, f.tile > 0 ? f.tile : most);
     upload();
@@ -96,11 +96,11 @@ class dictionary_softmax {
   /// The loss, (1, 1).
   void forward(mat<A> loss) { mixtures(loss, {}); }
 
-  /// The loss and its gradients: of the images (N, D) written, of the dictionary (V, D) added to d_table.
+  /// The loss and its gradients: that of the images (N, D) is overwritten, that of the dictionary (V, D) is added to d_table.
   void backward(mat<A> loss, mat<T> d_image, mat<T> d_table) {
     auto d_entries = s_.make_accum(1, entry_count());  // (1, E)
     const auto logits = mixtures(loss, d_entries);
-    auto d_rows = d_table;  // (U, D) where columns were chosen
+    auto d_rows = d_table;  // (U, D) if columns were chosen
     if (!chosen_.empty()) d_rows = s_.zeros(table_.rows, D_);
     auto dx = s_.make_accum(N_, D_);      // (N, D)
     auto weights = s_.make_accum(N_, 1);  // (N, 1), mixtures / N
@@ -140,7 +140,7 @@ class dictionary_softmax {
     in_.first_of_entry = s_.ids(terms_.first_of_entry);
     in_.counts = counts_;
     in_.scale = 1.0 / static_cast<double>(N_);
-    // Row and column, in its tile, of each entry.
+    // The row and the column in its tile of each entry.
     places_.assign(terms_.images.begin(), terms_.images.end());
     for (auto c : columns_) places_.push_back(static_cast<std::int32_t>(c % tile_));
     auto ids = s_.device.memory().template take<std::int32_t>(2, E);
@@ -151,7 +151,7 @@ class dictionary_softmax {
     s_.device.fill(sums_.col_range(1, 1), A(0));
   }
 
-  /// use(first column, columns, logits (N, m), first entry, entries) for every tile of the dictionary.
+  /// Calls use(first column, columns, logits (N, m), first entry, entries) for every tile of the dictionary.
   template <class Use>
   void each_tile(Use&& use, mat<A> logits) {
     dim first = 0;
@@ -166,7 +166,7 @@ class dictionary_softmax {
   void fill_logits(dim j, dim m, mat<A> z) {
     s_.device.gemm(op::none, op::transpose, A(1), image_, table_.row_range(j, m), A(0), z);
   }
-  /// The loss from the softmax's sums and the picked logits; returns the memory of a tile, which holds the last one's logits.
+  /// The loss from the softmax's sums and the picked logits; returns a tile's memory, which holds the logits of the last tile.
   mat<A> mixtures(mat<A> loss, mat<A> d_entries) {
     auto logits = s_.make_accum(N_, tile_), picked = s_.make_accum(1, entry_count());  // (N, tile), (1, E)
     each_tile(
@@ -197,7 +197,7 @@ class dictionary_softmax {
   const ngram_terms& terms_;
   dim N_, D_, tile_;
   std::vector<std::int32_t> columns_, chosen_,
-      places_;                                // of entries in table_; rows of the dictionary; what ids_ was uploaded from
+      places_;                                // of entries in table_; rows of the dictionary; the source of ids_
   mat<const std::int32_t> chosen_ids_, ids_;  // (1, U), (2, E)
   mat<const A> counts_;                       // (N, 1)
   mat<A> sums_;                               // (N, 2)

@@ -37,12 +37,13 @@ CLIPX_INLINE void ngrams::write(const config& c, field_writer& model) {
 CLIPX_INLINE void ngrams::score(std::span<double> log_p, std::span<const double>) {
   if (log_p.empty()) return;
   const double largest = *std::max_element(log_p.begin(), log_p.end());
-  if (std::isinf(largest)) {  // no label has a word that the dictionary knows
+  if (std::isinf(largest)) {  // no label has a word that is in the dictionary
     std::fill(log_p.begin(), log_p.end(), 1.0 / static_cast<double>(log_p.size()));
     return;
   }
   for (double& p : log_p) p = std::exp(p - largest);
-  std::vector<double> descending(log_p.begin(), log_p.end());  // summed from the largest down, whatever the labels' order
+  std::vector<double> descending(log_p.begin(), log_p.end());  // summed in descending order, so that the order of the labels does
+                                                               // not matter
   std::sort(descending.begin(), descending.end(), std::greater<double>());
   const double sum = std::accumulate(descending.begin(), descending.end(), 0.0);
   for (double& p : log_p) p /= sum;

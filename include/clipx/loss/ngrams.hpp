@@ -1,15 +1,15 @@
 // The loss of Visual N-Grams (Li et al. 2017), naive or with Jelinek-Mercer smoothing. It trains an image tower with a dictionary
-// of n-grams for a text side (architectures/ngram_table.hpp).
+// of n-grams as the text side (architectures/ngram_table.hpp).
 #pragma once
 #include "dictionary.hpp"
 
 namespace clipx {
 
 /// The mean over images of the negative log-likelihood of their captions' n-grams, by one softmax over the dictionary:
-/// l = - sum of ln p over the mixtures that ngram_terms describes. It has no parameters: the dictionary is the text side's.
+/// l = - sum of ln p over the mixtures described at ngram_terms. It has no parameters: the dictionary belongs to the text side.
 ///
-/// Naive, it models no conditional probability: at test time a phrase that the dictionary lacks has lambda times the score of the
-/// phrase without its first word (stupid back-off).
+/// The naive loss models no conditional probability: at test time the score of a phrase that is not in the dictionary is lambda
+/// times that of the phrase without its first word (stupid back-off). phrase without its first word (stupid back-off).
 struct ngrams {
   struct config : ngram_loss_config {
     using policy = ngrams;
@@ -19,7 +19,7 @@ struct ngrams {
 
   template <backend_types B>
   struct loss;
-  static constexpr bool over_table = true;  // of a text side with has_table, and of no other
+  static constexpr bool over_table = true;  // requires a text side with has_table
 
   static bool claims(const fields& model) { return model.has("ngram_loss"); }
   static constexpr std::string_view telltale = "";  // a bare file does not show it
@@ -29,7 +29,7 @@ struct ngrams {
   static initial_values initial(std::string_view, const config&) { return {}; }
   /// A softmax over the labels' log-probabilities: p(label | image), given that it is one of them.
   static void score(std::span<double> log_p, std::span<const double>);
-  /// Minus the log-probability of each text for its own image.
+  /// Minus the log-probability of each text given its own image.
   static void add_pair_loss(cosine_at log_p, dim n, dim N, std::span<const double>, double& mean);
 };
 
@@ -43,7 +43,7 @@ struct ngrams::loss {
   explicit loss(const config& c) : how(c) {}
   void visit(auto&) {}
 
-  /// The mean over the images, (1, 1), in A whatever the features are. f.text is the dictionary (V, D).
+  /// The mean over the images, (1, 1), in A for any type of features. f.text is the dictionary (V, D).
   mat<A> forward(step<B>& s, const pair_features<B>& f) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     scratch<B> here(s);
@@ -53,7 +53,7 @@ struct ngrams::loss {
     return out;
   }
 
-  /// The loss, and its gradients: of the images (N, D) written to d_image, of the dictionary (V, D) added to d_text.
+  /// The loss and its gradients: that of the images (N, D) is written to d_image, that of the dictionary (V, D) is added to d_text.
   mat<A> backward(step<B>& s, const pair_features<B>& f, loss&, mat<T> d_image, mat<T> d_text) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     scratch<B> here(s);

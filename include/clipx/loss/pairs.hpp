@@ -1,4 +1,4 @@
-// What losses over matching pairs share: their inputs, and the cosines of all pairs, a tile at a time.
+// What losses over matching pairs share: their inputs, and the cosines of all pairs, one tile at a time.
 #pragma once
 #include <algorithm>
 #include <span>
@@ -14,10 +14,10 @@ namespace clipx {
 template <backend_types B>
 struct pair_features {
   mat<const scalar_t<B>> image;            // (N, D)
-  mat<const scalar_t<B>> text;             // (N, D); empty where the model has no text tower
+  mat<const scalar_t<B>> text;             // (N, D); empty if the model has no text tower
   const packed_texts* captions = nullptr;  // N, for a loss over words
-  /// So many rows and columns of the N x N cosines exist at once; 0: all N. Memory O(N D + tile^2) for one more product in the
-  /// backward pass (spec section 8.3; Inf-CL).
+  /// Side of the tile of the N x N cosines that exists at a time; 0: N. Memory O(N D + tile^2), for one more product in the
+  /// backward pass (docs/clip.md section 8.3; Inf-CL).
   dim tile = 0;
 };
 
@@ -30,8 +30,8 @@ void similarity(step<B>& s, mat<const accum_t<B>> x, mat<const accum_t<B>> y, ma
 }
 
 namespace detail {
-/// L2-normalized features, their cosines a tile at a time, and gradients through both. Of the N x N cosines one tile exists at a
-/// time; where it is all of them, the backward pass finds it there.
+/// L2-normalized features, their cosines one tile at a time, and gradients through both. Only one tile of the N x N cosines exists
+/// at a time; if it is all of them, the backward pass reuses it.
 template <backend_types B>
 struct pair_tiles {
   using T = scalar_t<B>;
@@ -56,7 +56,7 @@ struct pair_tiles {
     cosines = s.make_accum(tile, tile);
     s.device.normalize(text, y, y_norm);
   }
-  /// use(i, n, j, m, cosines (n, m)) for every tile: rows i .. i + n - 1 and columns j .. j + m - 1.
+  /// Calls use(i, n, j, m, cosines (n, m)) for every tile: rows i .. i + n - 1 and columns j .. j + m - 1.
   template <class Use>
   void forward(Use&& use) {
     for (dim i = 0; i < N; i += tile) {
@@ -64,7 +64,7 @@ struct pair_tiles {
       each_column(i, use);
     }
   }
-  /// use(...) turns cosines into their gradients. cosines_are_there: forward() left all of them.
+  /// use(...) turns cosines into their gradients. cosines_are_there: forward() left all cosines in the tile.
   template <class Use>
   void backward(mat<T> d_image, mat<T> d_text, bool cosines_are_there, Use&& use) {
     auto dy = s.make_accum(N, D), dx = s.make_accum(tile, D);  // (N, D), (tile, D)

@@ -1,8 +1,8 @@
-// loss_policy: all that is particular to a loss, as readers, writers and evaluations of checkpoints ask it at run time; scoring,
-// what a trained model makes of cosines.
+// loss_policy: everything specific to a loss that readers, writers and evaluations of checkpoints need at run time; scoring: what a
+// trained model makes of cosines.
 //
-// A new loss is a struct with the members that `contrastive` has (loss/contrastive.hpp, the one to copy) and one entry in
-// loss/list.hpp, or none: trainer<.., mine> works without it.
+// A new loss is a struct with the members of `contrastive` (loss/contrastive.hpp, the template to copy) and an entry in
+// loss/list.hpp; trainer<.., mine> works without the entry.
 #pragma once
 #include <span>
 #include <string>
@@ -18,12 +18,12 @@
 
 namespace clipx {
 
-inline constexpr double max_log_scale = 4.605170185988092;  // ln 100, where the paper clips the scale
+inline constexpr double max_log_scale = 4.605170185988092;  // ln 100, the paper's upper bound of the log scale
 
 /// Entry (i, j) of a matrix of cosines: image i with text j.
 using cosine_at = function_ref<double(dim, dim)>;
 
-/// One loss at run time; the objects are constant and live as long as the program. Thread-safe.
+/// One loss at run time. The objects are constant and live as long as the program. Thread-safe.
 class loss_policy {
  public:
   static constexpr std::string_view kind = "loss";
@@ -32,7 +32,7 @@ class loss_policy {
 
   virtual ~loss_policy() = default;
   virtual std::string_view name() const = 0;
-  /// Whether a configuration in open_clip's layout, or the names of a bare file, are of a model trained with this loss.
+  /// Whether a configuration in open_clip's layout, or a bare file's names, belong to a model trained with this loss.
   virtual bool claims(const fields& model) const = 0;
   virtual std::string_view telltale() const = 0;
   virtual chosen<loss_policy> defaults() const = 0;
@@ -43,9 +43,9 @@ class loss_policy {
   virtual std::vector<std::pair<std::string, shape>> shapes() const = 0;
   virtual initial_values initial(std::string_view name, const clip_config& c) const = 0;
 
-  /// Probabilities of labels from their cosines with one image, in place. `parameters` in the order of shapes().
+  /// Turns the cosines of one image with all labels into probabilities, in place. `parameters` in the order of shapes().
   virtual void score(std::span<double> cosines, std::span<const double> parameters) const = 0;
-  /// Adds the loss of n matching pairs, of N in all, to the mean over the N.
+  /// Adds the contribution of n matching pairs, of N in total, to the mean over the N.
   virtual void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean) const = 0;
 };
 
@@ -78,13 +78,13 @@ const loss_policy& loss_policy::of() {
   return object;
 }
 
-/// How a trained model scores: its loss with the values of the loss's parameters. Thread-safe.
+/// How a trained model scores: its loss, with the values of the loss's parameters. Thread-safe.
 class scoring {
  public:
   scoring(const loss_policy& loss, std::vector<double> parameters) : loss_(&loss), parameters_(std::move(parameters)) {}
 
   const loss_policy& loss() const { return *loss_; }
-  /// In the order of loss().shapes(): the logarithm of the scale first, then what else there is.
+  /// In the order of loss().shapes(): first the logarithm of the scale, then the others.
   std::span<const double> parameters() const { return parameters_; }
   /// Cosines of one image with C labels to probabilities, in place: a softmax over the labels, or an independent sigmoid for each.
   void probabilities(std::span<double> cosines) const { loss_->score(cosines, parameters_); }

@@ -1,16 +1,17 @@
-// The sigmoid loss over pairs (SigLIP, Zhai et al. 2023): no sums across rows or columns, so tiles cost nothing more.
+// The sigmoid loss over pairs (SigLIP, Zhai et al. 2023; docs/clip.md section 8.2): no sums across rows or columns, so tiles cost
+// nothing extra.
 #pragma once
 #include "pairs.hpp"
 #include "policy.hpp"
 
 namespace clipx {
 
-/// z = 1 for a pair, -1 for any other two, S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S).
+/// z = 1 for a matching pair, else -1; S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S).
 struct sigmoid {
   struct config {
     using policy = sigmoid;
     static constexpr std::string_view name = "sigmoid";
-    double log_scale = 2.302585092994046;  // t at the start of training: ln 10, the paper's
+    double log_scale = 2.302585092994046;  // t at the start of training: ln 10, as in the paper
     double bias = -10;                     // b
     friend bool operator==(const config&, const config&) = default;
   };
@@ -44,7 +45,7 @@ struct sigmoid::loss {
     v("logit_bias", logit_bias, {});
   }
 
-  /// The mean over the pairs, (1, 1), in A whatever the features are.
+  /// The mean over the pairs, (1, 1), in A for any type of features.
   mat<A> forward(step<B>& s, const pair_features<B>& f) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     s.device.fill(out, A(0));
@@ -55,7 +56,8 @@ struct sigmoid::loss {
     return out;
   }
 
-  /// The loss, and its gradients: of the features (N, D) written to d_image and d_text, of t and b added to grad.
+  /// The loss and its gradients: those of the features (N, D) are written to d_image and d_text, those of t and b are added to
+  /// grad.
   mat<A> backward(step<B>& s, const pair_features<B>& f, loss& grad, mat<T> d_image, mat<T> d_text) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     s.device.fill(out, A(0));
@@ -68,7 +70,7 @@ struct sigmoid::loss {
     return out;
   }
 
-  /// After each step of the optimizer: t into [0, ln 100], as open_clip does with either loss.
+  /// After each optimizer step: clamps t to [0, ln 100], as open_clip does for both losses.
   void clamp(B& device) { device.clamp(logit_scale, 0.0, max_log_scale); }
 
  private:

@@ -28,8 +28,8 @@ struct multihead_attention {
   }
 
   struct saved {
-    mat<T> qkv;             // (R, 3W); where rows are pooled (R, 2W), k and v alone
-    mat<T> q, a;            // (Q, W), which may be a part of qkv; (Q, W), what attention gave
+    mat<T> qkv;             // (R, 3W); if rows are pooled (R, 2W), k and v alone
+    mat<T> q, a;            // (Q, W), possibly a part of qkv; (Q, W), attention's output
     attention_input<T> in;  // views of q, k and v
     typename attention<B>::saved core;
   };
@@ -60,7 +60,7 @@ struct multihead_attention {
     out_proj.backward(s, ctx.a, dy, grad.out_proj, da);
     core.backward(s, ctx.in, ctx.a, ctx.core, da, {.q = dq, .k = dk, .v = dv});
     if (!rows.pooled) return in_proj.backward(s, x, dqkv, grad.in_proj, dx);
-    auto dxq = s.make(Q, W);  // (Q, W), of the rows that leave
+    auto dxq = s.make(Q, W);  // (Q, W), for the rows that leave
     auto grad_q = grad.in_proj.rows(0, W), grad_kv = grad.in_proj.rows(W, 2 * W);
     in_proj.rows(0, W).backward(s, select_rows(s, x, rows.pooled), dq, grad_q, dxq);
     in_proj.rows(W, 2 * W).backward(s, x, dqkv.col_range(W, 2 * W), grad_kv, dx);
@@ -68,7 +68,7 @@ struct multihead_attention {
   }
 
  private:
-  /// q, k, v = in_proj(x), in one product; where rows are pooled, queries of those alone. spare (Q, W) may be overwritten.
+  /// q, k, v = in_proj(x), in one product; if rows are pooled, queries for those alone. spare (Q, W) may be overwritten.
   void project(step<B>& s, mat<const T> x, const block_rows& rows, const saved& ctx, mat<T> spare) const {
     if (!rows.pooled) return in_proj.forward(s, x, ctx.qkv);
     s.device.gather_rows(x, rows.pooled, spare);
@@ -94,7 +94,7 @@ struct mlp_layers {
   struct saved {
     mat<T> u, g;  // (Q, M), c_fc(x); (Q, M), act(u)
   };
-  /// y empty: only what the backward pass needs is wanted.
+  /// Empty y: only computes what the backward pass needs.
   void forward(step<B>& s, mat<const T> x, mat<T> y, const saved& ctx, const epilogue<T>& e = {}) const {  // (Q, W) -> (Q, W)
     c_fc.forward(s, x, ctx.g, {.f = act, .pre = ctx.u});
     if (y) c_proj.forward(s, ctx.g, y, e);
@@ -130,14 +130,14 @@ struct resblock {
   struct saved {
     mat<const T> x;  // (R, W)
     mat<T> h1;       // (R, W), ln_1(x)
-    mat<T> x1;       // (Q, W), x + attn(h1), of the rows that leave
+    mat<T> x1;       // (Q, W), x + attn(h1), for the rows that leave
     mat<T> h2;       // (Q, W), ln_2(x1)
     typename layernorm<B>::saved ln_1, ln_2;
     typename multihead_attention<B>::saved attn;
     typename mlp_layers<B>::saved mlp;
   };
 
-  /// (R, W) -> (Q, W); y may be x itself where nothing is kept.
+  /// (R, W) -> (Q, W); y may be x if nothing is kept.
   void forward(step<B>& s, mat<const T> x, const block_rows& rows, mat<T> y, saved& ctx) const {
     ctx.x = x;
     scratch<B> all(s, s.kept == keep::nothing || s.kept == keep::inputs);
@@ -147,7 +147,7 @@ struct resblock {
     run(s, rows, y, ctx);
   }
 
-  /// dy (Q, W); dx (R, W) is written.
+  /// dy (Q, W); dx (R, W) is overwritten.
   void backward(step<B>& s, saved ctx, const block_rows& rows, mat<const T> dy, resblock& grad, mat<T> dx) const {
     scratch<B> here(s);
     recompute(s, rows, ctx);
@@ -163,7 +163,7 @@ struct resblock {
   }
 
  private:
-  /// y empty: only what the backward pass needs is wanted.
+  /// Empty y: only computes what the backward pass needs.
   void run(step<B>& s, const block_rows& rows, mat<T> y, const saved& ctx) const {
     scratch<B> here(s);
     auto x = select_rows(s, ctx.x, rows.pooled);                                   // (Q, W)
@@ -174,8 +174,8 @@ struct resblock {
     mlp.forward(s, ctx.h2, y, ctx.mlp, {.residual = ctx.x1});                      // y = x1 + mlp(h2)
   }
 
-  // keep::nothing gives all memory back after the forward pass; so does keep::inputs, which computes it all again in the backward
-  // pass; keep::selective holds make_kept() and computes make_recomputed() again; keep::everything holds both.
+  // keep::nothing releases all memory after the forward pass; so does keep::inputs, which recomputes it in the backward pass;
+  // keep::selective holds make_kept() and repeats make_recomputed(); keep::everything holds both.
   void make_kept(step<B>& s, const block_rows& rows, saved& ctx) const {
     ctx.ln_1 = ln_1.make_saved(s, rows.in.rows());
     ctx.ln_2 = ln_2.make_saved(s, rows.out.rows());
@@ -183,7 +183,7 @@ struct resblock {
     ctx.x1 = s.make(rows.out.rows(), ln_1.width);
     ctx.mlp.u = s.kept == keep::nothing ? mat<T>{} : s.make(rows.out.rows(), mlp.c_fc.out);
   }
-  void make_recomputed(step<B>& s, const block_rows& rows, saved& ctx) const {  // the outputs of norms and activation
+  void make_recomputed(step<B>& s, const block_rows& rows, saved& ctx) const {  // outputs of norms and activation
     ctx.h1 = s.make(rows.in.rows(), ln_1.width);
     ctx.h2 = s.make(rows.out.rows(), ln_1.width);
     ctx.mlp.g = s.make(rows.out.rows(), mlp.c_fc.out);
@@ -215,7 +215,7 @@ struct transformer {
     sequences rows;
   };
 
-  /// x (R, W), overwritten where nothing is kept -> (N, W), the pooled rows, or (R, W) where all leave.
+  /// x (R, W), overwritten if nothing is kept -> the pooled rows (N, W), or (R, W) if all rows leave.
   mat<T> forward(step<B>& s, mat<T> x, sequences rows, saved& ctx) const {
     ctx.rows = std::move(rows);
     ctx.blocks.resize(resblocks.size());
@@ -228,11 +228,11 @@ struct transformer {
     return x;
   }
 
-  /// dy has the shape of what left, and may be overwritten; dx (R, W) is written.
+  /// dy has the shape of forward's result and may be overwritten; dx (R, W) is overwritten.
   void backward(step<B>& s, const saved& ctx, mat<const T> dy, transformer& grad, mat<T> dx) const {
     expect(s.kept != keep::nothing, "backward: the forward pass kept nothing; make the step with another keep");
     scratch<B> here(s);
-    auto other = s.make(dx.rows, dx.cols);  // (R, W), the two take turns so that the last block's result lands in dx
+    auto other = s.make(dx.rows, dx.cols);  // (R, W); the two alternate so that the last block's result ends up in dx
     for (std::size_t i = resblocks.size(); i-- > 0;) {
       const auto& rows = i + 1 < resblocks.size() ? ctx.rows.inner : ctx.rows.last;
       auto to = i % 2 == 0 ? dx : other;

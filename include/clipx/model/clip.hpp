@@ -1,12 +1,12 @@
-// clip<Architecture, Backend>: an image tower and a text tower. Weights, gradients, moments and averages are all this one type.
+// clip<Architecture, Backend>: an image tower and a text tower. Weights, gradients, moments and averages all have this type.
 #pragma once
 #include "compiled.hpp"
 #include "tower.hpp"
 
 namespace clipx {
 
-/// Architecture is a policy such as vit or modified_resnet (architectures/): it names the image tower and the text tower that goes
-/// with it. The temperature belongs to the loss (loss/).
+/// Architecture is a policy such as vit or modified_resnet (architectures/): it names the image tower and the text tower. The
+/// temperature belongs to the loss (loss/).
 template <class Architecture, backend_types B>
 class clip {
  public:
@@ -20,9 +20,9 @@ class clip {
   visual_type visual;
   text_type text;
 
-  /// Zeroed parameters on the device. Errors: a configuration of another architecture, or with sizes that cannot be.
+  /// Zeroed parameters on the device. Errors: a configuration of another architecture, or with invalid sizes.
   clip(B& d, const clip_config& c) : clip(d, c, unbound{}) { memory_ = bind(d, *this); }
-  /// Parameters without memory: the caller points the views somewhere (a checkpoint's mapping).
+  /// Parameters without memory: the caller points the views somewhere (for example into a mapped checkpoint).
   struct unbound {};
   clip(B& d, const clip_config& c, unbound) : visual(c), text(c), config_(c), device_(&d) {}
 
@@ -33,9 +33,9 @@ class clip {
 
   B& device() const { return *device_; }
   const clip_config& config() const { return config_; }
-  /// The parameters as flat spans, where this model owns them.
+  /// The parameters as flat spans, if this model owns them.
   flat<B>& memory() { return memory_; }
-  /// The same model over zeroed memory: a gradient, a moment.
+  /// The same model in zeroed memory, for a gradient or a moment.
   clip zeros_like() const { return clip(*device_, config_); }
 
   struct saved {

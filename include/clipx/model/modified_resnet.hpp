@@ -1,4 +1,5 @@
-// CLIP's ModifiedResNet: three-convolution stem, anti-aliased strides (average pooling), attention pooling (spec section 2).
+// CLIP's ModifiedResNet: three-convolution stem, anti-aliased strides (average pooling), attention pooling (docs/clip.md section
+// 2).
 #pragma once
 #include <array>
 
@@ -14,8 +15,8 @@ struct modified_resnet;  // architectures/modified_resnet.hpp
 struct modified_resnet_config {
   using policy = modified_resnet;
   static constexpr std::string_view name = "ModifiedResNet";
-  dim image_size = 224;                   // pixels a side
-  dim width = 64;                         // w, of the stem; the features have 32 w channels
+  dim image_size = 224;                   // side in pixels
+  dim width = 64;                         // w, of the stem; the feature map has 32 w channels
   dim heads = 32;                         // of the attention pool
   std::array<dim, 4> stages{3, 4, 6, 3};  // bottlenecks of each stage
   dim channels() const { return 32 * width; }
@@ -23,7 +24,7 @@ struct modified_resnet_config {
   friend bool operator==(const modified_resnet_config&, const modified_resnet_config&) = default;
 };
 
-/// Bottleneck with expansion 4; every convolution has stride 1, a stride is an average pool after conv2 and in the shortcut.
+/// Bottleneck with expansion 4. Every convolution has stride 1; a stride is an average pool after conv2 and in the shortcut.
 template <backend_types B>
 struct bottleneck {
   using T = scalar_t<B>;
@@ -69,7 +70,7 @@ struct bottleneck {
     return conv3.forward(s, out, y, ctx.conv3, {.residual = identity.rows, .relu = true, .training = training});
   }
 
-  /// dy (N H' W', 4p); dx (N H W, in) is written.
+  /// dy (N H' W', 4p); dx (N H W, in) is overwritten.
   void backward(step<B>& s, const saved& ctx, mat<const T> dy, bottleneck& grad, mat<T> dx) const {
     scratch<B> here(s);
     auto didentity = s.make(dy.rows, dy.cols);  // (N H' W', 4p)
@@ -93,12 +94,12 @@ struct bottleneck {
   }
 };
 
-/// One query, the mean of the map, over all tokens: no LayerNorm, residual or MLP (openai/CLIP's AttentionPool2d).
+/// Attention with one query, the mean of the map, over all tokens; no LayerNorm, residual or MLP (openai/CLIP's AttentionPool2d).
 template <backend_types B>
 struct attention_pool {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> positional_embedding;  // (L, C), row 0 is the mean token's
+  mat<T> positional_embedding;  // (L, C), row 0 is for the mean token
   linear<B> q_proj, k_proj, v_proj, c_proj;
   attention<B> mix;
   dim tokens = 0, channels = 0;
@@ -116,14 +117,14 @@ struct attention_pool {
 
   struct saved {
     std::vector<std::int32_t> offsets, ones;
-    row_ranges keys, queries;       // L rows an image, and one
-    mat<const std::int32_t> place;  // (1, N L), row of the feature map that each token is; the mean tokens' are overwritten
+    row_ranges keys, queries;       // per image: L rows, and one
+    mat<const std::int32_t> place;  // (1, N L), the row of the feature map for each token; those of mean tokens are overwritten
     mat<T> x;                       // (N L, C)
     mat<T> q, k, v, a;              // (N, C), (N L, C), (N L, C), (N, C)
     typename attention<B>::saved mix;
   };
 
-  /// Feature map (N g g, C) -> (N, D): the mean token asks, all tokens (itself among them) answer.
+  /// Feature map (N g g, C) -> (N, D): the query is the mean token; keys and values are all tokens, including the mean.
   void forward(step<B>& s, mat<const T> map, mat<T> y, saved& ctx) const {
     const dim N = y.rows, C = channels, L = tokens;
     index(s, N, ctx);
@@ -144,7 +145,7 @@ struct attention_pool {
     c_proj.forward(s, ctx.a, y);
   }
 
-  /// dmap (N g g, C) is written.
+  /// dmap (N g g, C) is overwritten.
   void backward(step<B>& s, const saved& ctx, mat<const T> dy, attention_pool& grad, mat<T> dmap) const {
     scratch<B> here(s);
     const dim N = dy.rows, C = channels, L = tokens;
@@ -153,12 +154,12 @@ struct attention_pool {
     c_proj.backward(s, ctx.a, dy, grad.c_proj, da);
     mix.backward(s, heads(ctx), ctx.a, ctx.mix, da, {.q = dq, .k = dk, .v = dv});
     k_proj.backward(s, ctx.x, dk, grad.k_proj, dx);
-    v_proj.backward(s, ctx.x, dv, grad.v_proj, dk);  // dk is free: v's part of dx
+    v_proj.backward(s, ctx.x, dv, grad.v_proj, dk);  // dk is no longer needed: now v's part of dx
     s.device.add(A(1), dk, A(1), dx);
-    q_proj.backward(s, ctx.x.every(L), dq, grad.q_proj, dmean);  // q's part, the mean tokens' only
+    q_proj.backward(s, ctx.x.every(L), dq, grad.q_proj, dmean);  // q's part, for the mean tokens only
     s.device.add(A(1), dmean, A(1), dx.every(L));
     s.device.sum_rows(dx, grad.positional_embedding);
-    // The mean token's gradient spreads over its image; its row is cleared before the others return to their places.
+    // The mean token's gradient is spread over its image; its row is cleared before the other rows are scattered back.
     s.device.avgpool_backward(dx.every(L), whole_map(), dmap);
     s.device.fill(dx.every(L), T(0));
     s.device.scatter_add_rows(dx, ctx.place, dmap);
@@ -229,7 +230,7 @@ struct residual_network {
     typename attention_pool<B>::saved attnpool;
   };
 
-  /// Pixels (N H W, 3), normalized, to embeddings (N, D), not normalized. training: BatchNorm uses the batch's statistics.
+  /// Normalized pixels (N H W, 3) -> features (N, D). training: BatchNorm uses the batch's statistics.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool training = false,
                  std::span<const std::int32_t> chosen = {}) const {
     expect(chosen.empty(), error_kind::mismatch, "patch dropout: a ModifiedResNet has no patches to leave out");
@@ -277,7 +278,7 @@ struct residual_network {
     conv1.backward(s, ctx.conv1, dy1, grad.conv1, {});
   }
 
-  /// Running statistics follow the last training forward: once a step. Momentum 1: they become those of its batch.
+  /// Updates the running statistics after a training forward pass, once per step. Momentum 1: sets them to the batch's.
   void update_statistics(step<B>& s, const saved& ctx, double momentum = 0.1) {
     conv1.bn.update(s, ctx.conv1.bn, momentum);
     conv2.bn.update(s, ctx.conv2.bn, momentum);

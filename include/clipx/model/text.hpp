@@ -1,11 +1,12 @@
-// CLIP's text tower on packed captions: no padding exists, because rows after end-of-text cannot be seen (spec section 4).
+// CLIP's text tower on packed captions. There is no padding, because attention is causal: rows after end-of-text cannot affect the
+// pooled row (docs/clip.md section 4).
 #pragma once
 #include "../core/packed_texts.hpp"
 #include "block.hpp"
 
 namespace clipx {
 
-/// openai/CLIP's text side: a causal transformer.
+/// openai/CLIP's text tower: a causal transformer.
 template <backend_types B>
 struct text_transformer {
   using T = scalar_t<B>;
@@ -41,7 +42,7 @@ struct text_transformer {
     typename layernorm<B>::saved ln_final;
   };
 
-  /// Embeddings (N, D), not normalized.
+  /// Packed texts -> features (N, D).
   mat<T> forward(step<B>& s, const packed_texts& texts, saved& ctx) const {
     const dim N = texts.count();
     auto features = s.make(N, embed_dim);  // (N, D)
@@ -55,7 +56,7 @@ struct text_transformer {
     return features;
   }
 
-  /// All rows after ln_final, (R, W): what pooling and packing are tested against.
+  /// All rows after ln_final, (R, W); tests of pooling and packing compare with it.
   mat<T> hidden(step<B>& s, const packed_texts& texts, saved& ctx) const {
     auto x = embed(s, texts, ctx);
     auto y = blocks.forward(s, x, sequences(s, texts.lengths, pooled_row::none), ctx.blocks);

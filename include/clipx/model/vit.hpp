@@ -1,5 +1,5 @@
-// CLIP's vision transformer (paper section 2.4; openai/CLIP's VisionTransformer): patches, class token, ln_pre, blocks, ln_post,
-// proj.
+// CLIP's vision transformer (docs/clip.md section 3; openai/CLIP's VisionTransformer): patches, class token, ln_pre, blocks,
+// ln_post, proj.
 #pragma once
 #include "../core/config.hpp"
 #include "block.hpp"
@@ -11,14 +11,14 @@ struct vit;  // architectures/vit.hpp
 struct vit_config {
   using policy = vit;
   static constexpr std::string_view name = "ViT";
-  dim image_size = 224;  // pixels a side
-  dim patch_size = 32;   // pixels a side
+  dim image_size = 224;  // side in pixels
+  dim patch_size = 32;   // side in pixels
   dim width = 768;       // of a token
   dim heads = 12;
   dim mlp_width = 3072;
   dim layers = 12;
   dim grid() const { return image_size / patch_size; }
-  dim tokens() const { return grid() * grid() + 1; }  // L: the patches and the class token
+  dim tokens() const { return grid() * grid() + 1; }  // L: the class token and the patches
   friend bool operator==(const vit_config&, const vit_config&) = default;
 };
 
@@ -28,7 +28,7 @@ struct vision_transformer {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   mat<T> class_embedding;       // (1, W)
-  mat<T> positional_embedding;  // (L, W), row 0 is the class token's
+  mat<T> positional_embedding;  // (L, W), row 0 is for the class token
   mat<T> proj;                  // (W, D)
   mat<T> conv1;                 // (W, 3 P P)
   layernorm<B> ln_pre, ln_post;
@@ -44,7 +44,7 @@ struct vision_transformer {
     blocks = transformer<B>(config.layers, config.width, config.heads, config.mlp_width, c.act, c.norm_eps, false);
     ln_post = layernorm<B>(config.width, c.norm_eps);
   }
-  /// Tokens of an image, the class token first: what patch dropout chooses from.
+  /// Tokens per image, the class token first; patch dropout chooses from them.
   dim tokens() const { return config.tokens(); }
   void visit(auto& v) {
     const dim P = config.patch_size, W = config.width;
@@ -59,7 +59,7 @@ struct vision_transformer {
 
   struct saved {
     mat<T> patches;                  // (N L, 3 P P), the class token's rows are zero
-    mat<const std::int32_t> chosen;  // (1, N L'), rows of the tokens that go on; empty: all
+    mat<const std::int32_t> chosen;  // (1, N L'), rows of the tokens kept; empty: all
     mat<T> x0;                       // (N L', W), before ln_pre
     mat<const T> pooled;             // (N, W), the class tokens after the blocks
     mat<T> h;                        // (N, W), ln_post(pooled)
@@ -67,8 +67,8 @@ struct vision_transformer {
     typename transformer<B>::saved blocks;
   };
 
-  /// Pixels (N H W, 3), normalized, to embeddings (N, D), not normalized. chosen: patch dropout (Li et al. 2023), the rows of the
-  /// (N L) tokens that go on, as many of each image, its class token first; empty: all.
+  /// Normalized pixels (N H W, 3) -> features (N, D). chosen: patch dropout (Li et al. 2023), the rows of the (N L) tokens that are
+  /// kept, equally many per image, its class token first; empty: all.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool /*training*/ = false,
                  std::span<const std::int32_t> chosen = {}) const {
     const dim N = count(pixels), L = chosen.empty() ? config.tokens() : static_cast<dim>(chosen.size()) / N;
@@ -86,7 +86,7 @@ struct vision_transformer {
     return features;
   }
 
-  /// All tokens after the blocks and ln_post, (N L, W): patch features; and what pruning is tested against.
+  /// All tokens after the blocks and ln_post, (N L, W): patch features; tests of pooling compare with it.
   mat<T> hidden(step<B>& s, mat<const T> pixels, saved& ctx) const {
     auto x = embed(s, pixels, ctx);
     auto y = blocks.forward(s, x, images(s, count(pixels), config.tokens(), pooled_row::none), ctx.blocks);
@@ -126,7 +126,7 @@ struct vision_transformer {
   sequences images(step<B>& s, dim N, dim L, pooled_row which) const {
     return {s, std::vector<std::int32_t>(static_cast<std::size_t>(N), static_cast<std::int32_t>(L)), which};
   }
-  /// What goes into the blocks, (N L', W). The patches leave the class token's row free: the product writes the token matrix.
+  /// The input of the blocks, (N L', W). The patches leave the class token's row free: their product writes into the token matrix.
   mat<T> embed(step<B>& s, mat<const T> pixels, saved& ctx) const {
     const dim N = count(pixels), n = config.image_size, P = config.patch_size, L = config.tokens(), W = config.width;
     const window patch{.height = n, .width = n, .channels = 3, .kernel = P, .stride = P, .lead = 1};

@@ -1,4 +1,4 @@
-// Multi-head attention over row ranges: softmax(q k^T / sqrt(d)) v, head by head, sequence by sequence.
+// Multi-head attention over row ranges: softmax(q k^T / sqrt(d)) v for each head of each sequence.
 #pragma once
 #include <cmath>
 
@@ -6,7 +6,7 @@
 
 namespace clipx {
 
-/// Head j owns columns j d .. (j + 1) d - 1.
+/// Head j has columns j d .. (j + 1) d - 1.
 template <backend_types B>
 struct attention {
   using T = scalar_t<B>;
@@ -14,10 +14,10 @@ struct attention {
   dim heads = 1;
 
   struct saved {
-    mat<A> lse;            // (Rq, heads), log-sum-exp of the scores, where attention is fused
-    mat<T> probabilities;  // (heads * sum of Lq, longest Lk), where it is composed
+    mat<A> lse;            // (Rq, heads), log-sum-exp of the scores, if attention is fused
+    mat<T> probabilities;  // (heads * sum of Lq, longest Lk), if it is composed
   };
-  /// Memory for the backward pass; empty where nothing is kept.
+  /// Memory for the backward pass; empty if nothing is kept.
   saved make_saved(step<B>& s, const row_ranges& queries, const row_ranges& keys) const {
     if (s.kept == keep::nothing) return {};
     if constexpr (B::fast::attention) return {s.make_accum(queries.rows(), heads), {}};
@@ -46,7 +46,7 @@ struct attention {
     }
   }
 
-  /// y: what forward gave. The gradients are written.
+  /// y: the output of forward. The gradients are overwritten.
   void backward(step<B>& s, const attention_input<T>& in, mat<const T> y, const saved& ctx, mat<const T> dy,
                 const attention_gradients<T>& d) const {
     if constexpr (B::fast::attention) {
@@ -70,11 +70,11 @@ struct attention {
   }
 
  private:
-  /// One head of one sequence, and its part of a matrix.
+  /// One head of one sequence, with its part of each matrix.
   struct head {
     dim query, lq, key, lk;  // first row and number of rows: of the queries, of the keys
     dim column, d;           // first column and number of columns
-    dim place;               // first row of its probabilities
+    dim place;               // first row of the head's probabilities
     A scale() const { return A(1.0 / std::sqrt(static_cast<double>(d))); }
     auto of_queries(auto m) const { return m.row_range(query, lq).col_range(column, d); }    // (Lq, d)
     auto of_keys(auto m) const { return m.row_range(key, lk).col_range(column, d); }         // (Lk, d)

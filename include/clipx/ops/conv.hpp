@@ -1,4 +1,4 @@
-// A bias-free convolution followed by BatchNorm (and ReLU, and a residual), and average pooling, as ModifiedResNet uses them.
+// A bias-free convolution followed by BatchNorm (and ReLU, and a residual), and average pooling, as in ModifiedResNet.
 #pragma once
 #include "norm.hpp"
 
@@ -27,7 +27,7 @@ struct conv_batchnorm {
   dim in = 0, out = 0, kernel = 1, stride = 1;
   conv_batchnorm() = default;
   conv_batchnorm(dim inputs, dim outputs, dim k, dim step = 1) : bn(outputs), in(inputs), out(outputs), kernel(k), stride(step) {}
-  /// The two names under which a checkpoint holds them, e.g. "conv1" and "bn1".
+  /// Under the two names that a checkpoint has for them, e.g. "conv1" and "bn1".
   void visit(auto& v, std::string_view conv, std::string_view norm) {
     v(std::string(conv) + ".weight", weight, {out, in, kernel, kernel});
     v(norm, bn);
@@ -41,7 +41,7 @@ struct conv_batchnorm {
     typename batchnorm<B>::saved bn;  // of the convolution (N H' W', out)
   };
 
-  /// x (N H W, in) -> y (N H' W', out), which is returned with its height and width.
+  /// x (N H W, in) -> y (N H' W', out), returned with its height and width.
   feature_map<T> forward(step<B>& s, const feature_map<T>& x, mat<T> y, saved& ctx, const batchnorm_options<T>& o) const {
     expect(x.rows.cols == in && x.rows.rows % (x.height * x.width) == 0,
            [&] { return cat("conv: expected ", in, " channels, got ", x.rows.cols); });
@@ -81,7 +81,7 @@ struct conv_batchnorm {
 
  private:
   bool pointwise() const { return kernel == 1 && stride == 1; }  // the patches are the pixels
-  /// Whether patches are better never made: not where they are few, beside weights that a direct convolution packs at each call.
+  /// Whether a direct convolution pays off: not with few patches, since it packs its weights in every call.
   bool direct(const window& w, dim rows) const { return !pointwise() && rows >= w.patch(); }
   void convolve(step<B>& s, mat<const T> x, const window& w, mat<T> u) const {
     if constexpr (B::fast::conv)

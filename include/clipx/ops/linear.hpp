@@ -1,4 +1,4 @@
-// linear: y = x W^T + b. The op to copy when you write one: parameters, visit, forward, backward, in this order.
+// linear: y = x W^T + b. A template for new ops: parameters, visit, forward, backward, in this order.
 #pragma once
 #include "../core/params.hpp"
 #include "../core/step.hpp"
@@ -10,7 +10,7 @@ struct linear {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   mat<T> weight;  // (out, in)
-  mat<T> bias;    // (1, out), empty: none
+  mat<T> bias;    // (1, out); empty: none
 
   dim in = 0, out = 0;
   linear() = default;
@@ -20,7 +20,7 @@ struct linear {
     v("bias", bias, {out});
   }
 
-  /// Outputs first .. first + n - 1 as an op of their own, on the same memory.
+  /// Outputs first .. first + n - 1 as a separate op on the same memory.
   linear rows(dim first, dim n) const {
     linear part(in, n);
     part.weight = weight.row_range(first, n);
@@ -47,7 +47,7 @@ struct linear {
     }
   }
 
-  /// dW += dy^T x, db += column sums of dy, and dx = dy W where dx is asked for.
+  /// dW += dy^T x, db += column sums of dy, and dx = dy W if dx is given.
   void backward(step<B>& s, mat<const T> x, mat<const T> dy, linear& grad, mat<T> dx = {}) const {
     s.device.gemm(op::transpose, op::none, A(1), dy, x, A(1), grad.weight);
     if (bias) s.device.sum_rows(dy, grad.bias);

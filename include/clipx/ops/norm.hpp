@@ -1,4 +1,4 @@
-// LayerNorm (per row) and BatchNorm (per column), statistics in A.
+// LayerNorm (per row) and BatchNorm (per column), with statistics in A.
 #pragma once
 #include "../core/params.hpp"
 #include "../core/step.hpp"
@@ -7,7 +7,7 @@ namespace clipx {
 
 template <class T>
 struct layernorm_backward_options {
-  mat<const T> residual = {};  // (R, W), added to dx: what comes back through a residual sum in which x stands too
+  mat<const T> residual = {};  // (R, W), added to dx: the gradient through a residual sum that also contains x
 };
 
 template <backend_types B>
@@ -29,7 +29,7 @@ struct layernorm {
   struct saved {
     mat<A> stats;  // (R, 2), mean and 1 / deviation of every row
   };
-  /// Memory for the backward pass over R rows; empty where nothing is kept.
+  /// Memory for the backward pass over R rows; empty if nothing is kept.
   saved make_saved(step<B>& s, dim R) const { return {s.kept == keep::nothing ? mat<A>{} : s.make_accum(R, 2)}; }
 
   /// y = (x - mean) / sqrt(var + eps) * weight + bias, biased variance.
@@ -37,7 +37,7 @@ struct layernorm {
     expect(x.cols == width && same_shape(x, y), [&] { return cat("layernorm: expected ", width, " columns, got ", x.cols); });
     s.device.layernorm(x, weight, bias, eps, y, ctx.stats);
   }
-  /// sum = x + branch, y = LayerNorm(sum): the residual and the norm after it.
+  /// sum = x + branch, y = LayerNorm(sum): a residual and the norm after it.
   void forward(step<B>& s, const residual_sum<T>& r, mat<T> y, const saved& ctx) const {
     if constexpr (B::fast::add_layernorm) {
       s.device.add_layernorm(r, weight, bias, eps, y, ctx.stats);
@@ -67,14 +67,14 @@ struct batchnorm_options {
   bool training = false;  // the batch's own statistics, else the running ones
 };
 
-/// Where the gradients of the inputs go.
+/// Where the gradients of the inputs are written.
 template <class T>
 struct batchnorm_gradients {
-  mat<T> x = {};         // written
-  mat<T> residual = {};  // written, may be dy: the gradient before the ReLU; empty: nobody asks for it
+  mat<T> x = {};         // overwritten
+  mat<T> residual = {};  // overwritten, may be dy: the gradient before the ReLU; empty: not needed
 };
 
-/// Per column over N x H x W rows. In training the batch's own statistics are used and the running ones follow:
+/// Per column over N x H x W rows. In training the batch's own statistics are used and the running ones are updated:
 /// running <- (1 - momentum) running + momentum batch, with the unbiased variance (PyTorch's rule).
 template <backend_types B>
 struct batchnorm {
@@ -95,9 +95,9 @@ struct batchnorm {
   }
 
   struct saved {
-    mat<A> stats;    // (2, C), mean and biased variance that were used; the caller's memory
+    mat<A> stats;    // (2, C), the mean and biased variance used; memory of the caller
     mat<const T> x;  // (R, C)
-    mat<const T> y;  // (R, C), what the ReLU gave: its slope is 1 where y > 0; empty: there was none
+    mat<const T> y;  // (R, C), output of the ReLU, whose slope is 1 where y > 0; empty: no ReLU
     bool training = false;
   };
 
@@ -130,13 +130,13 @@ struct batchnorm {
   batchnorm_parameters<A> parameters(mat<const A> stats) const {
     return {.stats = stats, .weight = weight, .bias = bias, .eps = eps};
   }
-  /// The running statistics follow what a training forward used; once a step, after it. Momentum 1: they become it.
+  /// Updates the running statistics with those of a training forward pass, once per step. Momentum 1: replaces them.
   void update(step<B>& s, const saved& ctx, double momentum = 0.1) {
     const double R = static_cast<double>(ctx.x.rows), unbiased = ctx.x.rows > 1 ? momentum * R / (R - 1) : momentum * R;
     s.device.add(A(momentum), ctx.stats.row_range(0, 1), A(1.0 - momentum), running_mean);
     s.device.add(A(unbiased), ctx.stats.row_range(1, 1), A(1.0 - momentum), running_var);
   }
-  /// stats (2, C) become the running mean and variance.
+  /// Sets the running mean and variance to stats (2, C).
   void copy_running(step<B>& s, mat<A> stats) const {
     s.device.copy(running_mean, stats.row_range(0, 1));
     s.device.copy(running_var, stats.row_range(1, 1));

@@ -1,4 +1,4 @@
-// any_model: a trained model on a device, both chosen at run time, behind one type: no template, no backend, no architecture. It is
+// any_model: a trained model on a device, both chosen at run time, behind one type without template, backend or architecture. It is
 // made by load_any() of load_any.hpp.
 #pragma once
 #include <cstdint>
@@ -16,20 +16,20 @@
 
 namespace clipx {
 
-/// Rows in host memory, in the accumulation type of the model that computed them: float, or double of a model in double. Nothing
-/// is widened on the way out or narrowed on the way back in.
+/// Rows in host memory, in the accumulation type of the model that computed them: float, or double for a model in double. They are
+/// never converted.
 struct any_rows {
   std::variant<std::vector<float>, std::vector<double>> values;  // (rows, cols)
   dim cols = 0;
 
   dim rows() const;
-  /// Takes the type of `more` where this is empty. Errors: another type, another number of columns.
+  /// Takes the type of `more` if this object is empty. Errors: another type, another number of columns.
   void append(const any_rows& more);
-  /// All values as float, rounded where they are double.
+  /// All values as float; doubles are rounded.
   void append_to(std::vector<float>& out) const;
 };
 
-/// Rows kept in the device's memory by an any_model: class weights, or embeddings to be found. They must not outlive it.
+/// Rows kept in device memory by an any_model: class weights, or embeddings to search. They must not outlive the model.
 class device_rows {
  public:
   struct held {
@@ -46,18 +46,18 @@ class device_rows {
   std::unique_ptr<held> held_;
 };
 
-/// Bytes on the device: the weights, the most that a call took beside them, and what is held for the next call.
+/// Bytes on the device: the weights, the most working memory of any call, and the memory held for the next call.
 struct model_memory {
   dim weights = 0, activations = 0, held = 0;
 };
 
-/// n-grams, by their ids in the model's dictionary, and their scores.
+/// n-grams, as ids in the model's dictionary, with their scores.
 using ngram_tags = std::vector<std::pair<std::int32_t, double>>;
 
 /// Movable. Const members may be called from any number of threads at once, as those of pretrained.
 class any_model {
  public:
-  /// What any_model_of.hpp implements for each architecture and device; the functions are those of any_model.
+  /// Implemented by any_model_of.hpp for each architecture and device; the functions are those of any_model.
   struct implementation {
     virtual ~implementation() = default;
     virtual const checkpoint& source() const = 0;
@@ -79,13 +79,13 @@ class any_model {
 
   const checkpoint& source() const { return model_->source(); }
 
-  /// Images of the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). A Visual N-Grams model gives rows
-  /// (N, D + 1) that only it can use: features, and minus the log of its softmax's sum.
+  /// Images of the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). A Visual N-Grams model returns rows (N,
+  /// D + 1) for its own use: features, and minus the log of its softmax's sum.
   any_rows encode_pixels(std::span<const std::uint8_t> rgb) const { return model_->encode_pixels(rgb); }
-  /// Texts to L2-normalized embeddings (N, D). Error: a Visual N-Grams model has none.
+  /// Texts to L2-normalized embeddings (N, D). Errors: a Visual N-Grams model.
   any_rows encode_text(std::span<const std::string> texts) const { return model_->encode_text(texts); }
 
-  /// Uploads rows, to be scored against again and again. Error: rows of another model's type.
+  /// Uploads rows, to be scored against repeatedly. Errors: rows of a type other than the model's.
   device_rows keep(const any_rows& rows) const { return model_->keep(rows); }
   /// The zero-shot classifier of these prompts, one row a class (paper section 3.1.4), averaged in double. The
   /// observer's stage is "texts", of which equal ones count once. Errors: those of encode_text; cancelled.
@@ -93,26 +93,26 @@ class any_model {
     return model_->keep_classes(prompts, watch);
   }
 
-  /// Cosine of each row with each kept row, (N, kept.rows()), in the backend's precision; of a Visual N-Grams model the
-  /// log-probability of each kept class for each image. Errors: rows of another model's type, another width, rows that another
-  /// model keeps.
+  /// Cosines of each row with each kept row, (N, kept.rows()), in the backend's precision; for a Visual N-Grams model, the
+  /// log-probability of each kept class for each image. Errors: rows of a type other than the model's, of another width, or kept by
+  /// another model.
   any_rows scores(const any_rows& rows, const device_rows& kept) const { return model_->scores(rows, kept); }
-  /// Cosine of each text with each kept image, (N, kept.rows()); of a Visual N-Grams model the log-probability of each caption,
-  /// minus that without an image (its calibrated score). Errors as above.
+  /// Cosines of each text with each kept image, (N, kept.rows()); for a Visual N-Grams model, the log-probability of each caption
+  /// minus its log-probability without an image (the calibrated score). Errors as above.
   any_rows text_scores(std::span<const std::string> texts, const device_rows& kept) const {
     return model_->text_scores(texts, kept);
   }
-  /// Of a Visual N-Grams model: the log-probability of each caption for each kept image, (N, kept.rows()); minus infinity where the
-  /// dictionary knows no word. Error: the model has no dictionary.
+  /// For a Visual N-Grams model: the log-probability of each caption for each kept image, (N, kept.rows()); minus infinity if no
+  /// word is in the dictionary. Errors: the model has no dictionary.
   any_rows caption_log_probabilities(std::span<const std::string> captions, const device_rows& kept) const {
     return model_->caption_log_probabilities(captions, kept);
   }
-  /// The k best n-grams of each image by a Visual N-Grams model, in descending order of log p_obs, minus that without an image
-  /// where calibrated. Error: the model has no dictionary.
+  /// The k best n-grams of each image by a Visual N-Grams model, in descending order of log p_obs; if calibrated, minus the
+  /// log-probability without an image. Errors: the model has no dictionary.
   std::vector<ngram_tags> tags(const any_rows& images, dim k, bool calibrated = false) const {
     return model_->tags(images, k, calibrated);
   }
-  /// (column, probability), in descending order, for one row of scores, as the model was trained to score.
+  /// (column, probability) in descending order for one row of scores, scored as the model was trained.
   std::vector<std::pair<dim, double>> rank(const any_rows& scores, dim row) const { return model_->rank(scores, row); }
 
   /// How the model was trained to score: its loss, and the loss's parameters.

@@ -1,5 +1,5 @@
-// any_model over a backend: every file that includes this compiles the towers for the device types that it names. load_any.hpp
-// alone is enough for those that the compiled targets hold.
+// any_model over a backend: each unit that includes this compiles the towers for the device types that it names. load_any.hpp alone
+// is enough for the device types in the compiled targets.
 #pragma once
 #include <algorithm>
 #include <memory>
@@ -20,8 +20,8 @@ namespace detail {
 template <backend B>
 struct rows_on final : device_rows::held {
   buffer<accum_t<B>> memory;  // (rows, cols)
-  ngram_texts texts;          // of a Visual N-Grams model's classes: what is scored in place of the rows
-  std::vector<dim> class_of;  // of each of them
+  ngram_texts texts;          // of a Visual N-Grams model's classes, scored instead of the rows
+  std::vector<dim> class_of;  // the class of each text
 };
 
 /// The towers of a pretrained model, or of one in training.
@@ -31,7 +31,7 @@ const auto& towers_of(const Model& model) {
   else return model.model();
 }
 
-/// Model, which has the functions of pretrained, and its device belong to somebody else.
+/// The model, which has the functions of pretrained, and its device are not owned.
 template <class Model, backend B>
 class any_model_over : public any_model::implementation {
  public:
@@ -75,7 +75,7 @@ class any_model_over : public any_model::implementation {
       const auto& d = dictionary();
       std::vector<double> subtract;
       for (std::int32_t w = 0; w < d.unknown(); ++w) {
-        const bool is_frame = d.words(w).find('[') != std::string_view::npos;  // [BEGIN] and [END] are no tags
+        const bool is_frame = d.words(w).find('[') != std::string_view::npos;  // [BEGIN] and [END] are not tags
         subtract.push_back(is_frame ? std::numeric_limits<double>::infinity() : calibrated ? d.log_frequency(w) : 0);
       }
       return image_tags<B>(s, table(), on_device(s, images), subtract, k);
@@ -122,7 +122,7 @@ class any_model_over : public any_model::implementation {
     return upload(weights, classes.weights.cols);
   }
 
-  // A Visual N-Grams model's.
+  // For a Visual N-Grams model.
   mat<const T> table() const { return towers_of(model_).text.table(); }
   const ngram_loss_config& loss() const { return source_.config().loss.template as<ngrams::config>(); }
   const ngram_dictionary& dictionary() const {
@@ -138,7 +138,7 @@ class any_model_over : public any_model::implementation {
     device_.upload(mat<const A>(own(rows).data(), m.rows, m.cols), m);
     return m;
   }
-  /// A class's texts are phrases of the same thing, of which the most probable counts.
+  /// The texts of a class are phrases for the same thing; the most probable one counts.
   device_rows keep_phrases(const prompt_set& prompts) const {
     auto out = std::make_unique<rows_on<B>>();
     std::vector<std::string> phrases;
@@ -221,8 +221,8 @@ class any_model_of final : private model_on_device<Architecture, B>, public any_
 
 }  // namespace detail
 
-/// A model that somebody else owns, a pretrained or what has its functions, and the checkpoint that says what it is. All three must
-/// outlive the result.
+/// An any_model over a model that the caller owns, a pretrained or one with its functions, and the checkpoint that describes it.
+/// All three arguments must outlive the result.
 template <class Model, backend B>
 any_model borrow_any(B& device, const Model& model, const checkpoint& source) {
   return any_model(std::make_unique<detail::any_model_over<Model, B>>(device, model, source));

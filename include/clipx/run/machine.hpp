@@ -1,4 +1,4 @@
-// What a measurement says of the machine and of its own process.
+// What a measurement reports about the machine and its own process.
 #pragma once
 #include <string>
 
@@ -6,12 +6,12 @@
 
 namespace clipx {
 
-/// The processor's name, and those of its instruction sets that matter here, as Linux names them, with a space between. Empty where
-/// the system does not say.
+/// The processor's name, and the instruction sets that matter here, with Linux's names, separated by spaces. Empty if the system
+/// does not tell.
 std::string cpu_name();
 std::string cpu_flags();
 
-/// The largest resident memory that this process has had, in bytes.
+/// Peak resident memory of this process, in bytes.
 dim peak_memory();
 
 }  // namespace clipx

@@ -8,7 +8,7 @@
 namespace clipx {
 namespace detail {
 
-/// Which n-grams the texts are of, and their priors.
+/// Sets the n-grams that the texts consist of, and the texts' priors.
 CLIPX_INLINE ngram_texts finish_texts(ngram_terms terms, dim count, const ngram_dictionary& d) {
   ngram_texts out;
   out.terms = std::move(terms);
@@ -57,7 +57,7 @@ CLIPX_INLINE ngram_texts phrase_texts(std::span<const std::string> phrases, cons
       words.erase(words.begin(), words.end() - static_cast<std::ptrdiff_t>(most));
     std::vector<std::int32_t> ids;
     d.append(words, ids);
-    // The last word's: the unigram, then the longer n-grams that end with it.
+    // The n-grams of the last word: the unigram, then the longer n-grams that end with it.
     std::size_t last = ids.size();
     while (last > 0 && ids[--last] != d.unknown() && d.order(ids[last]) > 1) {}
     if (ids.empty() || ids[last] == d.unknown()) continue;

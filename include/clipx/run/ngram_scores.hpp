@@ -1,5 +1,5 @@
-// Scores of a Visual N-Grams model (Li et al. 2017, section 3.4; spec section 12): log-probabilities of phrases and captions, from
-// an image's row [features, -log Z] and n-grams' rows [e_w, 1], whose product is log p_obs(w | image).
+// Scores of a Visual N-Grams model (Li et al. 2017, section 3.4; docs/clip.md section 12): log-probabilities of phrases and
+// captions, from an image's row [features, -log Z] and n-grams' rows [e_w, 1], whose product is log p_obs(w | image).
 #pragma once
 #include <algorithm>
 #include <limits>
@@ -14,20 +14,20 @@
 
 namespace clipx {
 
-/// Texts as mixtures of n-grams (ngram_terms, a text in the place of an image), and which n-grams they are of.
+/// Texts as mixtures of n-grams (ngram_terms, with texts instead of images), and the n-grams that occur in them.
 struct ngram_texts {
   ngram_terms terms;
-  std::vector<std::int32_t> ngrams;   // distinct, ascending: the columns of scores
-  std::vector<std::int32_t> columns;  // of each entry of `terms`: its place in `ngrams`
-  std::vector<double> prior;          // of each text: its log-probability without an image, by the dictionary's counts
+  std::vector<std::int32_t> ngrams;   // distinct and ascending: the columns of the scores
+  std::vector<std::int32_t> columns;  // for each entry of `terms`, its index in `ngrams`
+  std::vector<double> prior;          // for each text, its log-probability without an image, from the dictionary's counts
   dim count = 0;
 
-  /// log p of the text for an image whose log p_obs of the n-grams are `log_p`; minus the prior where calibrated. A text without a
-  /// known word has minus infinity.
+  /// log p of each text for an image whose log p_obs of the n-grams are `log_p`; if calibrated, minus the prior. Minus infinity for
+  /// a text without a known word.
   void log_probabilities(std::span<const double> log_p, bool calibrated, std::span<double> out) const;
 };
 
-/// Phrases, each by the n-gram of its last max_n() words: p(w_1..w_m | image) as the model smooths it, or by stupid back-off.
+/// Phrases, each by the n-gram of its last max_n() words: p(w_1..w_m | image), smoothed as in the model, or by stupid back-off.
 ngram_texts phrase_texts(std::span<const std::string> phrases, const ngram_dictionary& d, const ngram_loss_config& c);
 /// Captions as in training: the sum of the log-probabilities of their words, or of their n-grams.
 ngram_texts caption_texts(std::span<const std::string> captions, const ngram_dictionary& d, const ngram_loss_config& c);
@@ -48,7 +48,7 @@ mat<accum_t<B>> ngram_rows(step<B>& s, mat<const scalar_t<B>> table, std::span<c
   return rows;
 }
 
-/// log-probabilities (texts, images) of texts for images whose rows [features, -log Z] are on the device.
+/// Log-probabilities (texts, images) of texts for images whose rows [features, -log Z] are on the device.
 template <backend B>
 std::vector<accum_t<B>> text_scores(step<B>& s, const ngram_texts& texts, mat<const scalar_t<B>> table,
                                     mat<const accum_t<B>> images, bool calibrated) {
@@ -71,8 +71,8 @@ std::vector<accum_t<B>> text_scores(step<B>& s, const ngram_texts& texts, mat<co
   return out;
 }
 
-/// The k n-grams of each image with the largest log p_obs - subtract[id], as (id, score) in descending order; infinity leaves one
-/// out.
+/// The k n-grams of each image with the largest log p_obs - subtract[id], as (id, score) in descending order; an n-gram with
+/// subtract[id] = infinity is left out.
 template <backend B>
 std::vector<std::vector<std::pair<std::int32_t, double>>> image_tags(step<B>& s, mat<const scalar_t<B>> table,
                                                                      mat<const accum_t<B>> images, std::span<const double> subtract,

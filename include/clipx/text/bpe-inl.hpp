@@ -15,10 +15,10 @@ namespace detail {
 
 using id_list = std::vector<std::int32_t>;
 
-// Merging in words of ordinary length: the lowest rank first, again and again.
+// Merges a word of ordinary length: repeatedly, the pair of lowest rank.
 CLIPX_INLINE std::size_t merge_short(const vocabulary& v, std::int32_t* symbol, std::size_t n) {
   const bool all = v.options.follows == tokenizer_options::library::simple;
-  const merge_table::entry* pair[64];  // of symbol i and the next
+  const merge_table::entry* pair[64];  // of symbols i and i + 1
   for (std::size_t i = 0; i + 1 < n; ++i) pair[i] = v.merges.find(symbol[i], symbol[i + 1]);
   for (;;) {
     const merge_table::entry* best = nullptr;
@@ -26,8 +26,8 @@ CLIPX_INLINE std::size_t merge_short(const vocabulary& v, std::int32_t* symbol, 
     for (std::size_t i = 0; i + 1 < n; ++i)
       if (pair[i] && (!best || pair[i]->rank < best->rank)) best = pair[at = i];
     if (!best) return n;
-    // Every occurrence from left to right, or in transformers the first alone: that differs only where a merge ranks before
-    // the ones that make its parts.
+    // Merges every occurrence from left to right; for transformers, the first one only. The two differ only where a merge ranks
+    // before the merges that produce its parts.
     std::size_t w = at;
     bool more = true;
     for (std::size_t r = at; r < n; ++w) {
@@ -41,7 +41,7 @@ CLIPX_INLINE std::size_t merge_short(const vocabulary& v, std::int32_t* symbol, 
   }
 }
 
-// The same for words of any length in O(n log n): a queue of pairs over a linked list of symbols.
+// The same for words of any length, in O(n log n): a queue of pairs over a linked list of symbols.
 CLIPX_INLINE void merge_long(const vocabulary& v, id_list& symbol) {
   struct candidate {
     const merge_table::entry* merge;
@@ -71,7 +71,7 @@ CLIPX_INLINE void merge_long(const vocabulary& v, id_list& symbol) {
     do {
       const std::int32_t i = queue.top().at, j = of(next, i);
       queue.pop();
-      if (of(symbol, i) != merge->left || j < 0 || of(symbol, j) != merge->right) continue;  // overtaken by another merge
+      if (of(symbol, i) != merge->left || j < 0 || of(symbol, j) != merge->right) continue;  // stale: another merge came first
       of(symbol, i) = merge->id;
       of(symbol, j) = -1;
       of(next, i) = of(next, j);
@@ -118,8 +118,8 @@ CLIPX_INLINE void vocabulary::append_word(std::string_view word, id_list& out) c
   else merge_word(word, out);
 }
 
-// The whole of a text of plain ASCII in one pass: no cleaning changes it but lower case and whitespace, and whitespace only
-// separates. False, with `out` as it was, where a byte asks for the full scan. Stops once `out` has `limit` ids.
+// Encodes a text of plain ASCII in one pass: cleaning only lowers its case and collapses whitespace, which only separates
+// words. Returns false, with `out` unchanged, if a byte needs the full scan. Stops once `out` has `limit` ids.
 CLIPX_INLINE bool scan_ascii(const vocabulary& v, std::string_view text, id_list& out, std::size_t limit) {
   using ascii = vocabulary::ascii;
   const std::size_t before = out.size();
@@ -158,7 +158,7 @@ CLIPX_INLINE bool scan_ascii(const vocabulary& v, std::string_view text, id_list
     if (n == 0) n = 1;
     if (n == 1 && kind != ascii::number)
       while (p + n < end && v.kind[p[n]] == kind) ++n;
-    // a stop right behind a word may change it (a combining mark does)
+    // a stop right after a word may change the word (a combining mark does)
     if (kind == ascii::stop || (p + n < end && v.kind[p[n]] == ascii::stop)) {
       out.resize(before);
       return false;
@@ -168,7 +168,7 @@ CLIPX_INLINE bool scan_ascii(const vocabulary& v, std::string_view text, id_list
   return true;
 }
 
-// Unicode's simple case folding as far as the pattern's ASCII strings need it.
+// Unicode's simple case folding, as far as the ASCII strings of the pattern need it.
 CLIPX_INLINE char32_t fold_ascii(char32_t c) { return c == 0x17F ? U's' : c >= U'A' && c <= U'Z' ? c + 32 : c; }
 
 CLIPX_INLINE bool starts_with_folded(std::u32string_view text, std::string_view ascii) {
@@ -178,7 +178,7 @@ CLIPX_INLINE bool starts_with_folded(std::u32string_view text, std::string_view 
   return true;
 }
 
-// Length of the contraction at the front of a text, or 0.
+// Length of the contraction at the start of a text, or 0.
 CLIPX_INLINE std::size_t contraction(std::u32string_view text, bool ignore_case) {
   if (text.size() < 2 || text[0] != U'\'') return 0;
   const auto at = [&](std::size_t i) { return i >= text.size() ? U'\0' : ignore_case ? fold_ascii(text[i]) : text[i]; };
@@ -187,12 +187,13 @@ CLIPX_INLINE std::size_t contraction(std::u32string_view text, bool ignore_case)
   return (c == U'r' && d == U'e') || (c == U'v' && d == U'e') || (c == U'l' && d == U'l') ? 3 : 0;
 }
 
-// Cuts cleaned text into words. The library's own special strings are part of its pattern: `simple` gives their id where the
-// spelling is exact and reads them as one word otherwise; transformers found its own before, so what is left is cut in three.
+// Splits cleaned text into words. The special strings of the library are part of its pattern: `simple` emits their id where the
+// case matches exactly and otherwise reads them as one word; transformers has already found its own, so what is left of one is
+// split into three words.
 CLIPX_INLINE void scan(const vocabulary& v, std::u32string_view text, id_list& out, std::size_t limit) {
   const bool simple = v.options.follows == tokenizer_options::library::simple;
   const auto kind = [&](char32_t c) {
-    // Ignoring case, U+0345 is no letter and, for the letter iota that it pairs with, no symbol either: it is skipped.
+    // With case ignored, U+0345 is not a letter and, because it pairs with iota, not a symbol either: it is skipped.
     return simple && c == 0x345 ? char_kind::space : kind_of(c);
   };
   const auto word = [&](std::u32string_view w) { v.append_word(encode_utf8(w), out); };
@@ -228,7 +229,8 @@ CLIPX_INLINE void scan(const vocabulary& v, std::u32string_view text, id_list& o
   }
 }
 
-// Splits a text at the special strings that are (or are not) looked for after cleaning; calls piece(text) between them.
+// Splits a text at the special strings that are searched for after cleaning (or before it); calls piece(text) for the text
+// between.
 template <class Piece>
 void split_specials(const vocabulary& v, std::u32string_view text, bool normalized, id_list& out, const Piece& piece) {
   struct pattern {
@@ -244,7 +246,7 @@ void split_specials(const vocabulary& v, std::u32string_view text, bool normaliz
     }
   std::size_t from = 0;
   for (std::size_t at = 0; at < text.size() && !patterns.empty();) {
-    const pattern* best = nullptr;  // the longest here
+    const pattern* best = nullptr;  // the longest one at this position
     for (const auto& p : patterns)
       if (text.substr(at).starts_with(p.text) && (!best || p.text.size() > best->text.size())) best = &p;
     if (!best) {
@@ -315,7 +317,7 @@ CLIPX_INLINE std::vector<std::int32_t> tokenizer::operator()(std::string_view te
 }
 
 CLIPX_INLINE std::vector<std::pair<std::string, std::string>> tokenizer::files() const {
-  if (ngrams_) return {{"ngrams.tsv", ngrams_->text()}, {"templates.txt", "{}\n"}};  // class names are phrases as they are
+  if (ngrams_) return {{"ngrams.tsv", ngrams_->text()}, {"templates.txt", "{}\n"}};  // class names are phrases, without a template
   return {{"vocab.json", vocab_text()}, {"merges.txt", merges_text()}};
 }
 

@@ -1,4 +1,4 @@
-// CLIP's tokenizer: byte-level BPE with </w> at a word's end; or, for a Visual N-Grams model, its dictionary.
+// CLIP's tokenizer: byte-level BPE with </w> at the end of a word; or the dictionary of a Visual N-Grams model.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -14,68 +14,71 @@ namespace clipx {
 
 class file_set;  // io/file_set.hpp
 
-/// Texts to token ids. Immutable and cheap to copy; const members may be called from several threads at once.
+/// Converts texts to token ids. Immutable and cheap to copy; const members may be called from several threads at once.
 ///
-/// Ids are those of the library named in the options: openai/CLIP, open_clip 3.3 or transformers 5. ftfy's repair of wrongly
-/// decoded text is left out (see clean()). Characters newer than the Unicode of the installed utf8proc count as symbols.
+/// Ids equal those of the library that the options name: openai/CLIP, open_clip 3.3 or transformers 5 (docs/clip.md section 5).
+/// ftfy's repair of wrongly decoded text is not implemented (see clean()). Characters newer than the Unicode version of the
+/// installed utf8proc count as symbols.
 class tokenizer {
  public:
-  /// A merges file in the form of bpe_simple_vocab_16e6.txt.gz, gzip or plain: a header line, then a pair of symbols a line. The
-  /// first 48,894 merges count; the vocabulary is the 512 byte symbols, the merges, start and end. Throws clipx::error with
-  /// the line.
+  /// From a merges file in the form of bpe_simple_vocab_16e6.txt.gz, gzip or plain: a header line, then one pair of symbols per
+  /// line. The first 48,894 merges count; the vocabulary is the 512 byte symbols, the merges, start and end. Throws
+  /// clipx::error, which names the line.
   static tokenizer from_merges(const std::string& path, const tokenizer_options& o = tokenizer_options::openai());
-  /// vocab.json (symbol -> id) and merges.txt, as transformers saves them.
+  /// From vocab.json (symbol -> id) and merges.txt, as transformers saves them.
   static tokenizer from_vocab(const std::string& vocab_json, const std::string& merges_txt,
                               const tokenizer_options& o = tokenizer_options::hf());
-  /// tokenizer.json: model.vocab, model.merges (strings or pairs) and added_tokens.
+  /// From tokenizer.json: model.vocab, model.merges (strings or pairs) and added_tokens.
   static tokenizer from_json(const std::string& tokenizer_json, const tokenizer_options& o = tokenizer_options::hf());
-  /// A model's folder: tokenizer.json, or vocab.json + merges.txt, or bpe_simple_vocab_16e6.txt.gz, or ngrams.tsv, the first that
-  /// is there; for transformers with the special tokens of tokenizer_config.json.
+  /// From a model's folder: the first that exists of tokenizer.json, vocab.json + merges.txt, bpe_simple_vocab_16e6.txt.gz and
+  /// ngrams.tsv; for transformers, with the special tokens of tokenizer_config.json.
   static tokenizer from_folder(const std::string& folder, const tokenizer_options& o);
   /// The same for files that may be in memory.
   static tokenizer from_files(const file_set& files, const tokenizer_options& o);
 
-  /// The same from bytes in memory; `name` stands for the file in messages.
+  /// The same from bytes in memory; `name` is used for the file in messages.
   static tokenizer from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name = "merges");
   static tokenizer from_vocab_bytes(std::string_view vocab_json, std::string_view merges_txt, const tokenizer_options& o,
                                     const std::string& name = "vocab.json + merges.txt");
   static tokenizer from_json_bytes(std::string_view json, const tokenizer_options& o, const std::string& name = "tokenizer.json");
 
-  /// Texts to the ids of their n-grams, framed by [BEGIN] and [END] and never cut: ngram_dictionary::append_caption(). Its other
-  /// members are those of a vocabulary of the n-grams and one id for what is none; it has no start, end or pad, and no merges.
+  /// Converts texts to the ids of their n-grams, framed by [BEGIN] and [END] and never truncated:
+  /// ngram_dictionary::append_caption(). The other members treat the n-grams as a vocabulary, with one more id for what is not
+  /// an n-gram; there is no start, end or pad id, and there are no merges.
   static tokenizer from_ngrams(ngram_dictionary ngrams);
-  /// The dictionary of a Visual N-Grams model; null of any other tokenizer.
+  /// The dictionary of a Visual N-Grams model; null for any other tokenizer.
   const ngram_dictionary* ngrams() const { return ngrams_.get(); }
 
-  /// Ids of a text, not framed and not cut.
+  /// Ids of a text, without start and end, and not truncated.
   std::vector<std::int32_t> encode(std::string_view text) const;
-  /// Start, ids, end: not padded; cut to the context length, the last id then the end's.
+  /// Start, ids, end, not padded; truncated to the context length, in which case the last id is the end's.
   std::vector<std::int32_t> operator()(std::string_view text) const;
-  /// The same, appended to `out` (texts packed one after another); returns how many were appended.
+  /// The same, appended to `out` (texts packed one after another); returns the number of ids appended.
   dim append(std::string_view text, std::vector<std::int32_t>& out) const;
-  /// Text of ids: symbols joined, bytes decoded as UTF-8 (U+FFFD where ill-formed), each </w> a space.
+  /// The text of ids: symbols joined, bytes decoded as UTF-8 (U+FFFD where ill-formed), each </w> replaced by a space.
   std::string decode(std::span<const std::int32_t> ids) const;
 
   dim vocab_size() const { return ngrams_ ? ngrams_->size() + 1 : static_cast<dim>(tables_->symbols.size()); }
   dim context_length() const { return tables_->options.context_length; }
   std::int32_t sot() const { return tables_->sot; }
   std::int32_t eot() const { return tables_->eot; }
-  /// What the library pads rows with: 0 in openai/CLIP and open_clip, the pad token (the end's id, mostly) in transformers.
+  /// The id that the library pads rows with: 0 in openai/CLIP and open_clip, the pad token (usually the end's id) in
+  /// transformers.
   std::int32_t pad() const { return tables_->pad; }
-  /// The symbol of an id, in the byte alphabet, with its </w>.
+  /// The symbol of an id, in the byte alphabet, including its </w>.
   std::string symbol(std::int32_t id) const;
-  /// The files that from_folder() reads again: names and texts.
+  /// The files, as names and contents, that from_folder() can read back.
   std::vector<std::pair<std::string, std::string>> files() const;
-  /// merges.txt as transformers saves it: a header, then a pair of symbols a line, by rank.
+  /// merges.txt as transformers saves it: a header, then one pair of symbols per line, by rank.
   std::string merges_text() const;
-  /// vocab.json as transformers reads it: symbol -> id, start and end under the names that it takes them by.
+  /// vocab.json as transformers reads it: symbol -> id, with start and end under the names that it expects.
   std::string vocab_text() const;
   const tokenizer_options& options() const { return tables_->options; }
 
  private:
   explicit tokenizer(detail::vocabulary_ptr tables) : tables_(std::move(tables)) {}
   detail::vocabulary_ptr tables_;
-  std::shared_ptr<const ngram_dictionary> ngrams_;  // then the tables are empty
+  std::shared_ptr<const ngram_dictionary> ngrams_;  // if set, the tables are empty
 };
 
 }  // namespace clipx

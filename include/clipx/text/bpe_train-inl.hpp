@@ -17,7 +17,7 @@ namespace detail {
 
 inline constexpr std::size_t longest_symbol = 256;  // bytes
 
-/// Words and how often each came, by open addressing. A byte of a word is its place in CLIP's alphabet.
+/// Words and how often each occurred, by open addressing. Each byte of a word is its position in CLIP's byte alphabet.
 class word_counts {
  public:
   void add(std::string_view word, std::uint64_t times) {
@@ -73,11 +73,12 @@ class word_counts {
   std::size_t used_ = 0;
 };
 
-/// All distinct words as one list of symbols, and of every pair of neighbours how often it occurs and where.
+/// All distinct words as one list of symbols; for every pair of adjacent symbols, how often and where it occurs.
 ///
-/// A pair's occurrences are made in the step that makes its newer symbol, in the order of the text; later steps only break some.
-/// So the queue may be lazy: what comes first is put back where its count has fallen meanwhile. No string is made of two different
-/// pairs: where a string has become one symbol, all merges before happened inside it, hence in the same way everywhere.
+/// All occurrences of a pair arise in the step that makes its newer symbol, in text order; later steps only remove some. So the
+/// queue may be lazy: its first entry is put back if its count has fallen in the meantime. No string is made from two different
+/// pairs: where a string has become one symbol, all earlier merges took place inside it, and therefore in the same way
+/// everywhere.
 class bpe_learner {
  public:
   bpe_learner(const word_counts& words, std::uint64_t min_frequency) : least_(min_frequency) {
@@ -110,7 +111,7 @@ class bpe_learner {
   };
   const std::vector<merge>& merges() const { return merges_; }
 
-  /// Merges the pair that is first in order; false where none is frequent enough.
+  /// Merges the first pair of the order; returns false if no pair is frequent enough.
   bool step() {
     while (!queue_.empty()) {
       const candidate top = queue_.top();
@@ -126,7 +127,7 @@ class bpe_learner {
     return false;
   }
 
-  /// Symbols of all words now.
+  /// Current number of symbols in all words.
   std::uint64_t tokens() const {
     std::uint64_t n = 0;
     for (std::size_t i = 0; i < symbol_.size(); ++i) n += symbol_[i] >= 0 ? times_[word_[i]] : 0;
@@ -140,7 +141,7 @@ class bpe_learner {
   struct pair {
     std::int32_t left, right;
     std::uint64_t times;
-    place_list places;  // of the left symbol, ascending; those where it is broken since are among them
+    place_list places;  // of the left symbol, ascending; includes places where the pair no longer exists
   };
   struct candidate {
     std::uint64_t times;
@@ -179,7 +180,7 @@ class bpe_learner {
   }
   void breaks(std::int32_t left, std::int32_t right, std::uint64_t times) { pairs_[slot_of(left, right).pair].times -= times; }
 
-  /// Puts the pairs from this one on into the queue. The places of those that can never be merged are forgotten.
+  /// Puts the pairs from index `first` on into the queue. Pairs that can never be merged drop their places.
   void offer_from(std::size_t first) {
     for (std::size_t i = first; i < pairs_.size(); ++i) {
       auto& p = pairs_[i];
@@ -217,11 +218,11 @@ class bpe_learner {
   }
 
   std::uint64_t least_;
-  std::vector<std::int32_t> symbol_;  // at each place, -1 where it has become part of the one before
+  std::vector<std::int32_t> symbol_;  // at each place; -1 where it has become part of the symbol before
   place_list next_, previous_, word_;
-  std::vector<std::uint64_t> times_;  // of a word
-  std::vector<std::size_t> lengths_;  // of a symbol, in bytes
-  std::vector<pair> pairs_;           // all that ever were
+  std::vector<std::uint64_t> times_;  // of each word
+  std::vector<std::size_t> lengths_;  // of each symbol, in bytes
+  std::vector<pair> pairs_;           // all pairs that ever existed
   std::vector<slot> index_ = std::vector<slot>(4096);
   std::priority_queue<candidate> queue_;
   std::vector<merge> merges_;
@@ -234,13 +235,13 @@ struct word_counter {
   std::vector<std::int32_t> ids;
   std::string word;
 
-  /// `v` has no merges: an id is a byte, and one from 256 on ends its word.
+  /// `v` has no merges: an id is a byte, and an id of 256 or more ends its word.
   void add(const vocabulary& v, std::string_view caption) {
     ids.clear();
     encode_text(v, caption, ids, ids.max_size());
     word.clear();
     for (const auto id : ids) {
-      if (id >= 512) continue;  // start or end, spelt out
+      if (id >= 512) continue;  // start or end, spelled out in the text
       word += static_cast<char>(static_cast<unsigned char>(id & 0xFF));
       if (id < 256) continue;
       counts.add(word, 1);
@@ -264,7 +265,7 @@ struct word_counter {
 struct bpe_trainer::state {
   bpe_options options;
   detail::vocabulary_ptr bytes;
-  std::vector<detail::word_counter> counters;  // one a thread
+  std::vector<detail::word_counter> counters;  // one per thread
 };
 
 CLIPX_INLINE bpe_trainer::bpe_trainer(const bpe_options& o) {

@@ -1,4 +1,4 @@
-// Learns a vocabulary of CLIP's form from captions: byte-level BPE with </w> at a word's end.
+// Learns a vocabulary of CLIP's form from captions: byte-level BPE with </w> at the end of a word.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,42 +13,44 @@
 namespace clipx {
 
 struct bpe_options {
-  dim vocab_size = 49408;           // ids in all: 512 bytes, merges, start and end; 515 to 49,408 (what CLIP's readers take)
+  dim vocab_size = 49408;           // number of ids: 512 bytes, merges, start and end; 515 to 49,408 (the most that CLIP's readers
+                                    // take)
   std::uint64_t min_frequency = 2;  // a pair that occurs less often is not merged
-  int threads = 1;                  // that count words, 1 to 256; no result depends on it
-  /// Captions are cleaned and cut into words as this tokenizer does it, by the same code.
+  int threads = 1;                  // threads that count words, 1 to 256; the result does not depend on it
+                    /// Captions are cleaned and split into words as by a tokenizer with these options, using the same code.
   tokenizer_options text = tokenizer_options::openai();
 };
 
-/// What was learnt, and from how much.
+/// What was learned, and statistics of the captions.
 struct learnt_bpe {
-  std::string merges;  // text of a merges file: a header line, then a pair of symbols a line; tokenizer::from_merges_bytes reads it
-  dim vocab_size = 0;  // of the tokenizer that it makes: 514 and one a merge
-  dim missing = 0;     // merges fewer than asked for, where the captions have no more pairs
+  std::string merges;  // contents of a merges file: a header line, then one pair of symbols per line; see
+                       // tokenizer::from_merges_bytes
+  dim vocab_size = 0;  // of the resulting tokenizer: 514 plus the number of merges
+  dim missing = 0;     // number of merges short of the request, if the captions have no more pairs
   std::uint64_t captions = 0, words = 0, distinct_words = 0;
-  std::uint64_t bytes = 0, tokens = 0;  // of all words: in UTF-8, cleaned; as ids of the new vocabulary
+  std::uint64_t bytes = 0, tokens = 0;  // of all words: in cleaned UTF-8; as ids of the new vocabulary
 
   clipx::tokenizer tokenizer(const tokenizer_options& o = tokenizer_options::openai()) const {
     return clipx::tokenizer::from_merges_bytes(merges, o);
   }
 };
 
-/// Takes captions one at a time and keeps nothing but each distinct word (bytes + 32 bytes) and how often it came, for each thread.
+/// Takes captions one at a time. For each thread it keeps only each distinct word (bytes + 32 bytes) and its count.
 ///
-/// Each step merges the pair of neighbouring symbols that occurs most often in all words ("aaa" holds the pair (a, a) twice); of
-/// pairs that occur equally often the one whose left id is smallest, then whose right id is. Ids are the vocabulary's own: bytes in
-/// CLIP's order, then merges as they were learnt. So the result follows from the words and their counts alone. The rule is the
-/// one of Hugging Face's BpeTrainer. Symbols of more than 256 bytes are not made.
+/// Each step merges the pair of adjacent symbols that occurs most often in all words ("aaa" contains the pair (a, a) twice); of
+/// pairs that occur equally often, the one with the smallest left id, then the smallest right id. Ids are those of the
+/// vocabulary: bytes in CLIP's order, then merges in the order learned. So the result depends on the words and their counts
+/// alone. Hugging Face's BpeTrainer uses the same rule. Symbols of more than 256 bytes are not made.
 class bpe_trainer {
  public:
-  /// Errors: a size, frequency or number of threads outside what bpe_options says.
+  /// Errors: a size, frequency or number of threads outside the range in bpe_options.
   explicit bpe_trainer(const bpe_options& o = {});
   ~bpe_trainer();
   bpe_trainer(bpe_trainer&&) noexcept;
   bpe_trainer& operator=(bpe_trainer&&) noexcept;
 
   void add(std::string_view caption);
-  /// The same for many, shared out to the threads.
+  /// The same for many captions, divided among the threads.
   void add(std::span<const std::string> captions);
 
   /// The observer's stage is "merges". More captions may be added afterwards, and learnt from with the others. Errors: cancelled;
@@ -60,9 +62,10 @@ class bpe_trainer {
   std::unique_ptr<state> state_;
 };
 
-/// Writes bpe_SIZE.txt.gz (openai/CLIP and open_clip read it), merges.txt and vocab.json (transformers reads them) to a folder,
-/// which is made where it is missing; each file whole or not at all, vocab.json last. tokenizer::from_folder reads it. Errors: a
-/// folder that cannot be made or written to, or that holds a tokenizer.json, which readers would take instead.
+/// Writes bpe_SIZE.txt.gz (for openai/CLIP and open_clip), merges.txt and vocab.json (for transformers) to a folder, which is
+/// created if it does not exist; each file is written completely or not at all, vocab.json last. tokenizer::from_folder reads
+/// the folder. Errors: a folder that cannot be created or written to, or that contains a tokenizer.json, which readers would
+/// prefer.
 void write_tokenizer(const std::string& folder, const learnt_bpe& learnt);
 
 }  // namespace clipx

@@ -6,7 +6,7 @@
 namespace clipx {
 namespace detail {
 
-// Latin ligatures and digraphs that ftfy takes apart; empty for any other character.
+// Latin ligatures and digraphs that ftfy expands; empty for any other character.
 CLIPX_INLINE std::u32string_view ligature(char32_t c) {
   switch (c) {
     case 0x132:
@@ -111,8 +111,8 @@ CLIPX_INLINE void drop_controls(std::u32string& text) {
   text.resize(n);
 }
 
-// ftfy.fix_text: line by line (or a million characters), each repeated until nothing changes; entities are left alone from the
-// first line with a "<" on.
+// ftfy.fix_text: line by line (or a million characters at a time), each repeated until nothing changes; entities are not
+// decoded from the first line with a "<" on.
 CLIPX_INLINE std::u32string fix_text(const std::u32string& text) {
   constexpr std::size_t longest = 1000000;
   std::u32string out;

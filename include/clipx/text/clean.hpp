@@ -1,4 +1,4 @@
-// Cleaning: what happens to a text before it is cut into tokens.
+// Cleaning: what happens to a text before it is split into tokens.
 #pragma once
 #include <string>
 #include <string_view>
@@ -9,18 +9,18 @@
 
 namespace clipx {
 
-/// How a text is cleaned.
-/// - openai: ftfy's fix_text, HTML unescape twice, spaces collapsed, lower case (openai/CLIP; open_clip's "lower").
-/// - canonicalize, whitespace: open_clip's others: the same with ASCII punctuation removed; the same without the lower case.
-/// - hf: NFC, each run of whitespace to one space, lower case letter by letter (transformers 5).
+/// How a text is cleaned (docs/clip.md section 5.2).
+/// - openai: ftfy's fix_text, HTML unescape twice, whitespace collapsed, lower case (openai/CLIP; open_clip's "lower").
+/// - canonicalize, whitespace: open_clip's other rules: the same with ASCII punctuation removed; the same without lower case.
+/// - hf: NFC, each run of whitespace replaced by one space, lower case letter by letter (transformers 5).
 /// - none: only ill-formed UTF-8 is replaced.
 enum class clean_rule { openai, hf, canonicalize, whitespace, none };
 
-/// The cleaned text, in UTF-8. Ill-formed UTF-8 becomes U+FFFD as with Python's errors="replace".
+/// The cleaned text, in UTF-8. Ill-formed UTF-8 becomes U+FFFD, as with Python's errors="replace".
 ///
-/// ftfy is followed in all steps of its version 6 but one: text that was decoded in a wrong encoding ("schÃ¶n") is left as it
-/// is, for that step needs ftfy's own tables of such text. Entities nested so deeply that unwrapping them costs more than
-/// about 10^8 steps are left partly wrapped.
+/// This follows all steps of ftfy 6 but one: text that was decoded in a wrong encoding ("schÃ¶n") is left as it is, because
+/// that step needs ftfy's own tables of such text. Entities nested so deeply that unwrapping them costs more than about 10^8
+/// steps are left partly wrapped.
 std::string clean(std::string_view utf8, clean_rule rule);
 
 namespace detail {

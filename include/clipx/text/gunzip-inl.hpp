@@ -12,7 +12,7 @@
 
 namespace clipx::detail {
 
-inline constexpr int gzip_window = 15 + 16;  // of 32 KiB; 16 asks zlib for gzip's header and checksum
+inline constexpr int gzip_window = 15 + 16;  // a window of 32 KiB; 16 asks zlib for gzip's header and checksum
 
 CLIPX_INLINE std::string read_file(const std::string& path, std::size_t limit) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
@@ -70,7 +70,7 @@ CLIPX_INLINE std::string gunzip(std::string_view bytes, const std::string& name,
     rest.remove_prefix(given - z.avail_in);
     out.resize(had + step - z.avail_out);
     if (out.size() > limit) bad(cat("holds more than ", limit, " bytes"), error_kind::unsupported);
-    if (code == Z_STREAM_END) {  // of a member: another may follow, or zeros that fill a block
+    if (code == Z_STREAM_END) {  // end of a member: another may follow, or zeros that pad a block
       const auto next = rest.find_first_not_of('\0');
       if (next == std::string_view::npos) return out;
       rest.remove_prefix(next);

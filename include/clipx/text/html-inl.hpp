@@ -10,7 +10,7 @@ namespace clipx::detail {
 
 struct html_entity {
   std::string_view name, value;
-  bool legacy;  // counts without its semicolon
+  bool legacy;  // valid without its semicolon
 };
 
 CLIPX_INLINE std::vector<html_entity> read_entities(std::string_view table) {
@@ -60,7 +60,8 @@ CLIPX_INLINE int digit_value(char32_t c, int base) {
   return base == 16 && c < 0x80 && l >= 'a' && l <= 'f' ? static_cast<int>(l - 'a') + 10 : -1;
 }
 
-// Reads "#123;", "#x1F;" or the like at `at` (the character after '&'); the position after it, or `at` when there is none.
+// Reads "#123;", "#x1F;" or the like at `at` (the character after '&'); returns the position after it, or `at` if there is
+// none.
 CLIPX_INLINE std::size_t read_number(std::u32string_view text, std::size_t at, char32_t& value) {
   std::size_t i = at;
   if (i >= text.size() || text[i] != '#') return at;
@@ -78,7 +79,7 @@ CLIPX_INLINE std::size_t read_number(std::u32string_view text, std::size_t at, c
 
 CLIPX_INLINE std::string ascii_of(std::u32string_view text) {
   std::string out;
-  for (char32_t c : text) out += c < 0x80 ? static_cast<char>(c) : '\x7F';  // no entity has a 7F in its name
+  for (char32_t c : text) out += c < 0x80 ? static_cast<char>(c) : '\x7F';  // no entity has 7F in its name
   return out;
 }
 

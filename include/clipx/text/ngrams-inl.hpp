@@ -30,13 +30,13 @@ CLIPX_INLINE std::vector<std::string> ngram_words(std::string_view text) {
 struct ngram_dictionary::tables {
   std::vector<std::string> words;
   std::vector<std::uint64_t> counts;
-  double total = 0;  // of the counts
+  double total = 0;  // sum of the counts
   std::vector<dim> orders;
-  std::unordered_map<std::string_view, std::int32_t> ids;  // of views into `words`
+  std::unordered_map<std::string_view, std::int32_t> ids;  // keys are views into `words`
 
   static dim order_of(std::string_view w) { return 1 + std::count(w.begin(), w.end(), ' '); }
 
-  /// Adds the next n-gram. Errors are reported by `bad`.
+  /// Adds the next n-gram. Errors are reported through `bad`.
   template <class Bad>
   void add(std::string_view w, std::uint64_t count, const Bad& bad) {
     if (count == 0) bad("expected a count of at least 1");

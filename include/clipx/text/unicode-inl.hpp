@@ -9,14 +9,15 @@
 
 namespace clipx::detail {
 
-/// The code point that begins at `at`, which is moved behind it, or behind a maximal subpart where the bytes are ill-formed:
-/// nothing.
+/// Reads the code point at `at` into c and moves `at` past it; if the bytes are ill-formed, moves past a maximal subpart and
+/// returns false.
 inline bool next_utf8(std::string_view s, std::size_t& at, char32_t& c) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned char lead = byte(at++);
   c = lead;
   if (lead < 0x80) return true;
-  // The second byte's range depends on the lead (no overlong forms, no surrogates, at most U+10FFFF); the others' does not.
+  // The second byte's range depends on the lead byte (no overlong forms, no surrogates, at most U+10FFFF); that of the others
+  // does not.
   unsigned low = 0x80, high = 0xBF;
   int more = 0;
   if (lead >= 0xC2 && lead <= 0xDF) {
@@ -122,7 +123,7 @@ CLIPX_INLINE bool is_word_part(char32_t c) {
   return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO;
 }
 
-// Decomposes with utf8proc, orders the marks here (utf8proc's own ordering is quadratic, a way to hang on hostile text), and
+// Decomposes with utf8proc, orders the marks here (utf8proc's own ordering is quadratic, so hostile text could hang it), and
 // composes with utf8proc.
 CLIPX_INLINE void compose(std::u32string& text, utf8proc_option_t form) {
   const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | form);

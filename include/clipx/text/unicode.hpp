@@ -1,4 +1,4 @@
-// The little Unicode that text needs: UTF-8, categories, lower case, normal forms. Tables are utf8proc's.
+// The parts of Unicode that text processing needs: UTF-8, categories, lower case, normal forms. The tables are utf8proc's.
 #pragma once
 #include <string>
 #include <string_view>
@@ -9,7 +9,7 @@ namespace clipx::detail {
 
 /// Code points of UTF-8 bytes. Ill-formed input gives U+FFFD for each maximal subpart, as Python's errors="replace" does.
 std::u32string decode_utf8(std::string_view bytes);
-/// Whether no byte is ill-formed.
+/// Whether the bytes are well-formed UTF-8.
 bool valid_utf8(std::string_view bytes);
 void append_utf8(std::string& out, char32_t c);
 std::string encode_utf8(std::u32string_view text);
@@ -28,10 +28,10 @@ void to_nfc(std::u32string& text);
 /// The compatibility composition (NFKC) of one code point.
 std::u32string nfkc(char32_t c);
 
-/// Full lower case, in place: U+0130 becomes i + U+0307; a capital sigma at a word's end becomes U+03C2 where final_sigma.
+/// Full lower-casing, in place: U+0130 becomes i + U+0307; a capital sigma at the end of a word becomes U+03C2 if final_sigma.
 void to_lower(std::u32string& text, bool final_sigma);
 
-/// Joins the parts that whitespace separates by single spaces, as " ".join(text.split()) does.
+/// Joins the parts between whitespace by single spaces, as " ".join(text.split()) does in Python.
 void collapse_spaces(std::u32string& text);
 
 }  // namespace clipx::detail

@@ -70,13 +70,13 @@ CLIPX_INLINE void name_bytes(vocabulary& v, function_ref<std::int32_t(std::strin
     append_utf8(s, alphabet().stand_in[b]);
     v.inner[b] = id(s);
     v.last[b] = id(s + "</w>");
-    // transformers gives the unknown token, which is the end's, for what its vocabulary lacks
+    // transformers uses the unknown token, which is the end's, for what its vocabulary lacks
     for (std::int32_t* i : {&v.inner[b], &v.last[b]})
       if (*i < 0) *i = v.eot;
   }
 }
 
-// Merges by the ids of their symbols.
+// Ranks merges by the ids of their symbols.
 CLIPX_INLINE void rank_merges(vocabulary& v, function_ref<std::int32_t(std::string_view)> id,
                               const std::vector<symbol_pair>& merges, const std::string& name) {
   v.merges.reserve(merges.size());
@@ -86,13 +86,13 @@ CLIPX_INLINE void rank_merges(vocabulary& v, function_ref<std::int32_t(std::stri
     joined.assign(left).append(right);
     const merge_table::entry e{id(left), id(right), static_cast<std::int32_t>(rank), id(joined)};
     if (e.left >= 0 && e.right >= 0 && e.id >= 0) v.merges.insert(e);
-    else  // a pair of symbols that cannot come up is harmless in a merges file, which makes its own vocabulary
+    else  // a merges file makes its own vocabulary: a pair of symbols that cannot occur does no harm there
       expect(v.options.follows != tokenizer_options::library::hf, error_kind::damaged,
              [&] { return cat(name, ": merge ", rank, " (", left, " ", right, "): a symbol of it is not in the vocabulary"); });
   }
 }
 
-// What the pass over plain ASCII does at each byte: which kind it is, how it is folded, and where the pass stops.
+// For the pass over plain ASCII: the kind of each byte, its lower-case form, and where the pass stops.
 CLIPX_INLINE void classify_bytes(vocabulary& v) {
   using ascii = vocabulary::ascii;
   const tokenizer_options& o = v.options;
@@ -114,10 +114,10 @@ CLIPX_INLINE void classify_bytes(vocabulary& v) {
       const auto first = static_cast<unsigned char>(s.text[0]);
       v.kind[first] = ascii::stop;
       if (first < 0x80 && kind_of(first) == char_kind::letter) v.kind[first ^ 0x20U] = ascii::stop;
-      if (is_space(first))  // cleaning may turn any whitespace into this one
+      if (is_space(first))  // cleaning may turn any whitespace character into this one
         std::replace(v.kind.begin(), v.kind.end(), ascii::space, ascii::stop);
     }
-  if (hf) v.kind['<'] = ascii::stop;  // the pattern itself names <|startoftext|> and <|endoftext|>
+  if (hf) v.kind['<'] = ascii::stop;  // the pattern itself contains <|startoftext|> and <|endoftext|>
   if (o.clean == clean_rule::canonicalize || o.clean == clean_rule::hf || (!hf && !fixes)) v.kind.fill(ascii::stop);
 }
 
@@ -126,7 +126,7 @@ CLIPX_INLINE std::int32_t id_in(const symbol_ids& ids, std::string_view text) {
   return it == ids.end() ? -1 : it->second;
 }
 
-// The parts of a vocabulary that follow from its symbols and options.
+// Derives the parts of a vocabulary that follow from its symbols and options.
 CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector<symbol_pair>& merges, const std::string& name) {
   check_options(v.options);
   const auto id = [&](std::string_view s) { return id_in(ids, s); };
@@ -136,7 +136,7 @@ CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector
   if (v.options.cache_words > 0) v.cache = std::make_unique<word_cache>(static_cast<std::size_t>(v.options.cache_words));
 }
 
-// Lines of a merges file as pairs of symbols, from line `first` on, `most` at most. An empty last line is no merge.
+// Lines of a merges file as pairs of symbols, from line `first` on, at most `most`. An empty last line is not a merge.
 CLIPX_INLINE std::vector<symbol_pair> split_merges(std::string_view text, const std::string& name, std::size_t first,
                                                    std::size_t most) {
   std::vector<symbol_pair> out;
@@ -191,7 +191,7 @@ CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::strin
   return make_vocabulary(merges, name, std::move(o));
 }
 
-inline constexpr std::int64_t most_ids = 1 << 20;  // a vocabulary beyond that is a damaged file
+inline constexpr std::int64_t most_ids = 1 << 20;  // a larger vocabulary is a damaged file
 
 CLIPX_INLINE const json* member(const json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -224,7 +224,7 @@ CLIPX_INLINE token_spec read_token(const json* token, const std::string& name) {
   return out;
 }
 
-// Puts a token in the list of special ones, or replaces what the list says of it; id < 0 asks for the next free one.
+// Adds a token to the list of special tokens, or replaces its entry there; id < 0 asks for the next free id.
 CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, const token_spec& t, std::int64_t id,
                               const std::string& name) {
   expect(!t.text.empty(), error_kind::damaged, [&] { return cat(name, ": an added token has no text"); });
@@ -245,14 +245,14 @@ CLIPX_INLINE void add_special(vocabulary& v, std::vector<special_token>& list, c
   list.push_back(std::move(s));
 }
 
-// The id of an added token or symbol; -1: there is none.
+// The id of an added token or symbol, or -1.
 CLIPX_INLINE std::int32_t id_in(const std::vector<special_token>& tokens, const symbol_ids& ids, const std::string& text) {
   for (const auto& s : tokens)
     if (s.text == text) return s.id;
   return id_in(ids, text);
 }
 
-// The tokens that a folder's configs name, as transformers 5 goes through them: of what two places say, the later counts.
+// The tokens that a folder's configs name, in the order in which transformers 5 reads them: the later of two entries wins.
 CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, const symbol_ids& ids, const folder_config& files,
                             const std::string& name, tokenizer_options& o) {
   const std::string where = name + ": tokenizer_config.json";
@@ -319,7 +319,7 @@ CLIPX_INLINE symbol_ids read_symbols(vocabulary& v, const json& vocab, const std
   return ids;
 }
 
-// The vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
+// A vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
 CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<symbol_pair>& merges, const json* added,
                                          const std::string& name, tokenizer_options o, const folder_config& config) {
   const bool hf = o.follows == tokenizer_options::library::hf;

@@ -1,4 +1,4 @@
-// The tables behind a tokenizer: symbols, merges, special strings. Built by the readers, then never changed.
+// The tables behind a tokenizer: symbols, merges, special strings. Built by the readers and immutable afterwards.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -13,18 +13,18 @@
 
 namespace clipx {
 
-/// Which library a tokenizer agrees with, and the sizes of the model that it serves.
+/// Which library a tokenizer agrees with, and the sizes of the model that it is used with.
 struct tokenizer_options {
-  /// simple: openai/CLIP's and open_clip's own tokenizer. hf: transformers 5 (its special strings are found before cleaning and
-  /// anywhere, letters are lowered one by one, "'S" is no contraction before it is lowered).
+  /// simple: openai/CLIP's and open_clip's own tokenizer. hf: transformers 5 (special strings are found before cleaning and
+  /// anywhere, letters are lowered one by one, "'S" is not a contraction until it is lowered).
   enum class library { simple, hf };
   library follows = library::simple;
-  clean_rule clean = clean_rule::openai;  // for `hf` it comes before the rule of that name, which always runs
-  std::string sot = "<|startoftext|>";    // strings that are one id each when they stand in a text; for a vocabulary
-  std::string eot = "<|endoftext|>";      // without them, the ids of start and end under their other usual names
-  dim context_length = 77;                // ids a text, with start and end
-  bool truncate = true;                   // false: a text that is too long is an error, as openai/CLIP has it
-  dim cache_words = 24000;                // words whose ids are kept (85 bytes each); 0 for none
+  clean_rule clean = clean_rule::openai;  // with `hf`, runs before clean_rule::hf, which always runs
+  std::string sot = "<|startoftext|>";    // strings that are one id each wherever they occur in a text; in a
+  std::string eot = "<|endoftext|>";      // vocabulary without them, start and end under their other usual names
+  dim context_length = 77;                // ids per text, including start and end
+  bool truncate = true;                   // false: a text that is too long is an error, as in openai/CLIP
+  dim cache_words = 24000;                // number of words whose ids are cached (85 bytes each); 0: no cache
 
   /// openai/CLIP's simple_tokenizer.
   static tokenizer_options openai() { return {}; }
@@ -53,23 +53,23 @@ struct tokenizer_options {
 namespace detail {
 class word_cache;
 
-/// A string that is one id. `normalized`: it is looked for in the cleaned text, not in the text as given (hf only).
+/// A string that is one id. `normalized`: it is searched for in the cleaned text instead of the original one (hf only).
 struct special_token {
   std::string text;
   std::int32_t id = -1;
   bool normalized = false;
 };
 
-/// (left, right) -> (rank, id of the pair joined), by open addressing.
+/// (left, right) -> (rank, id of the joined pair), by open addressing.
 class merge_table {
  public:
   struct entry {
     std::int32_t left = -1, right = -1, rank = -1, id = -1;
   };
   void reserve(std::size_t merges);
-  /// A pair that is given twice keeps its last rank.
+  /// If a pair is inserted twice, its last rank counts.
   void insert(const entry& e);
-  /// nullptr where the pair is no merge.
+  /// nullptr if the pair is not a merge.
   const entry* find(std::int32_t left, std::int32_t right) const {
     for (std::size_t i = place(left, right);; i = (i + 1) & mask_) {
       const entry& e = slots_[i];
@@ -77,7 +77,7 @@ class merge_table {
       if (e.left == left && e.right == right) return &e;
     }
   }
-  /// All of them, by rank.
+  /// All merges, by rank.
   std::vector<entry> ranked() const;
 
  private:
@@ -90,8 +90,8 @@ class merge_table {
 };
 
 struct vocabulary {
-  std::vector<std::string> symbols;               // by id; empty where a file leaves an id out
-  std::array<std::int32_t, 256> inner{}, last{};  // ids of a byte inside a word, and at its end
+  std::vector<std::string> symbols;               // by id; empty where a file skips an id
+  std::array<std::int32_t, 256> inner{}, last{};  // id of each byte inside a word, and at its end
   merge_table merges;
   std::vector<special_token> specials;
   std::int32_t sot = -1, eot = -1, pad = 0;
@@ -99,38 +99,38 @@ struct vocabulary {
 
   /// Appends the ids of one word (bytes after cleaning).
   void merge_word(std::string_view word, std::vector<std::int32_t>& out) const;
-  /// The same through the cache.
+  /// The same, using the cache.
   void append_word(std::string_view word, std::vector<std::int32_t>& out) const;
 
-  // For the one-pass scan of plain ASCII: what each byte is, and what it becomes. `stop` leaves the text to the full scan.
+  // For the one-pass scan of plain ASCII: the kind of each byte and what it becomes. `stop`: the text needs the full scan.
   enum class ascii : unsigned char { space, letter, number, other, stop };
   std::array<ascii, 256> kind{};
   std::array<char, 256> fold{};
   std::unique_ptr<word_cache> cache;
 };
 
-/// Appends the ids of a text until there are `limit`, cleaned and cut into words as v.options says.
+/// Cleans a text, splits it into words by v.options and appends their ids, until there are `limit`.
 void encode_text(const vocabulary& v, std::string_view text, std::vector<std::int32_t>& out, std::size_t limit);
 
-/// What merge_word does with words of more than 64 bytes: merges `symbols` in place in O(n log n).
+/// What merge_word does for words of more than 64 bytes: merges `symbols` in place in O(n log n).
 void merge_long(const vocabulary& v, std::vector<std::int32_t>& symbols);
 
-/// Id -> stand-in character of a byte, in table order; and the byte of each stand-in below U+0144 (-1: none).
+/// Id -> the character that stands for a byte, in table order; and the byte of each such character below U+0144 (-1: none).
 struct byte_alphabet {
-  std::array<unsigned char, 256> byte_of{};  // by place in the table
+  std::array<unsigned char, 256> byte_of{};  // by index in the table
   std::array<char32_t, 256> stand_in{};      // by byte
   std::array<int, 0x144> byte_at{};          // by stand-in
 };
 const byte_alphabet& alphabet();
 
-inline constexpr std::size_t most_merges = 49152 - 256 - 2;  // what openai/CLIP and open_clip read of a merges file
+inline constexpr std::size_t most_merges = 49152 - 256 - 2;  // the number of merges that openai/CLIP and open_clip read
 
 using symbol_pair = std::pair<std::string_view, std::string_view>;
 using vocabulary_ptr = std::shared_ptr<const vocabulary>;
-/// The 512 byte symbols, then a symbol a merge, then start and end.
+/// The 512 byte symbols, then one symbol per merge, then start and end.
 vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merges, const std::string& name, tokenizer_options o);
 vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o);
-/// tokenizer_config.json and special_tokens_map.json, where a folder has them (transformers alone reads them).
+/// tokenizer_config.json and special_tokens_map.json, if a folder has them (only transformers reads them).
 struct folder_config {
   bool present = false;
   std::string tokenizer_config, special_tokens_map;

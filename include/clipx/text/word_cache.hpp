@@ -1,4 +1,4 @@
-// A bounded map from words to token ids that many threads read and write at once.
+// A bounded map from words to token ids that many threads can read and write at once.
 #pragma once
 #include <atomic>
 #include <bit>
@@ -11,8 +11,8 @@
 
 namespace clipx::detail {
 
-/// Open addressing, a cache line a word. A slot is filled once, under the lock, and its tag is published last, so readers take no
-/// lock. Nothing is ever replaced: after `words` words the cache is full and stays so.
+/// Open addressing with one cache line per word. A slot is filled once, under the lock, and its tag is published last, so
+/// readers take no lock. Nothing is ever replaced: a full cache stays as it is.
 class word_cache {
  public:
   static constexpr std::size_t longest = 32, most_ids = 6;

@@ -1,5 +1,5 @@
-// any_trainer: a trainer on a device, both chosen at run time, behind one type: no template, no backend, no architecture. It is
-// made where the backend's headers are included, by make_any_trainer() of any_trainer_of.hpp.
+// any_trainer: a trainer on a device, both chosen at run time, behind one type without template, backend or architecture. It is
+// made by make_any_trainer() of any_trainer_of.hpp, where the backend's headers are included.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -15,14 +15,14 @@
 
 namespace clipx {
 
-/// trainer, and the functions of train/state.hpp, whose contracts hold. Used by one thread at a time.
+/// The members of trainer and the functions of train/state.hpp, with their contracts. Must be used by one thread at a time.
 class any_trainer {
  public:
   virtual ~any_trainer() = default;
   virtual void step(std::span<const std::uint8_t> rgb, const packed_texts& texts) = 0;
-  /// Of the last out.size() steps, oldest first; waits for the device.
+  /// Losses of the last out.size() steps, oldest first; waits for the device.
   virtual void losses(std::span<double> out) = 0;
-  /// How many the device keeps.
+  /// How many losses the device keeps.
   virtual dim losses_kept() const = 0;
   /// How the model scores now; waits for the device.
   virtual scoring score() = 0;
@@ -37,8 +37,8 @@ class any_trainer {
   virtual void start_from(const checkpoint& c) = 0;
   virtual void write_model(const std::string& folder, const tokenizer& text) = 0;
 
-  /// What training has yielded so far, on the trainer's own device: a trained_model, with the tokenizer and preprocessing of
-  /// `source`, whose weights are not read. Until it is gone, the trainer does no step.
+  /// The model so far, on the trainer's own device: a trained_model, with the tokenizer and preprocessing of `source`, whose
+  /// weights are not read. The trainer must not step while the result exists.
   virtual any_model trained(checkpoint source) = 0;
   /// evaluate_held_out().
   virtual pair_metrics evaluate(const loader_config& held_out, dim most, dim block) = 0;

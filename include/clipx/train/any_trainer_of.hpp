@@ -1,4 +1,4 @@
-// any_trainer over a backend: every file that includes this compiles the training of all architectures for the device types that it
+// any_trainer over a backend: each unit that includes this compiles the training of all architectures for the device types that it
 // names.
 #pragma once
 #include <memory>
@@ -65,8 +65,8 @@ class any_trainer_of final : public any_trainer {
 
 }  // namespace detail
 
-/// A trainer with initial weights on a new device B(options...), of whichever architecture and loss the configuration names (the
-/// contrastive loss where it names none). Errors: those of the device's constructor and of trainer's.
+/// A trainer with initial weights on a new device B(options...), for the architecture and loss that the configuration names (the
+/// contrastive loss if it names none). Errors: those of the constructors of the device and of trainer.
 template <backend B, class... DeviceOptions>
 std::unique_ptr<any_trainer> make_any_trainer(checkpoint_config config, const trainer_options& o, const DeviceOptions&... options) {
   if (!config.model.loss) config.model.loss = loss_of(config.model).defaults();

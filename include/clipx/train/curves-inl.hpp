@@ -1,4 +1,4 @@
-// Curves as SVG: what report-inl.hpp draws with.
+// Curves as SVG, for report-inl.hpp.
 #pragma once
 #include <algorithm>
 #include <charconv>
@@ -13,13 +13,13 @@
 
 namespace clipx::detail {
 
-/// Values by step, as they were recorded; NaN where there was no number.
+/// Values by step, as recorded; NaN if a value was not a number.
 struct point {
   double x = 0, y = 0;
 };
 using series = std::vector<point>;
 
-/// Text for HTML and XML: what either reads as markup is escaped, control characters are spaces. The text must be UTF-8.
+/// Text for HTML and XML: markup characters are escaped, control characters become spaces. The text must be UTF-8.
 CLIPX_INLINE std::string escape_markup(std::string_view text) {
   std::string out;
   for (const char c : text) switch (c) {
@@ -46,7 +46,8 @@ CLIPX_INLINE std::string escape_markup(std::string_view text) {
 
 inline bool drawable(double y) { return std::abs(y) < 1e100; }  // not NaN, and differences do not overflow
 
-/// At most 2 * buckets points: the lowest and the highest of each run of neighbours, in their order; NaN where all of a run is.
+/// At most 2 * buckets points: the lowest and the highest of each run of adjacent points, in their order; NaN for a run of only
+/// NaN.
 CLIPX_INLINE series thin(const series& all, std::size_t buckets = 400) {
   if (all.size() <= 2 * buckets) return all;
   series out;
@@ -64,11 +65,11 @@ CLIPX_INLINE series thin(const series& all, std::size_t buckets = 400) {
   return out;
 }
 
-/// Each value's mean over its neighbours, weighted by exp(-|distance| / reach): both ends are means of their own side, and what
-/// is no number weighs nothing.
+/// The mean of each value and its neighbors, weighted by exp(-|distance| / reach); at both ends, over one side only. NaN has no
+/// weight.
 CLIPX_INLINE series smoothed(const series& all, double reach) {
   const double keep = std::exp(-1 / reach);
-  series sum(all.size());  // x: weights, y: weighted values
+  series sum(all.size());  // x: sums of weights, y: of weighted values
   const auto pass = [&](auto at, bool own) {
     double weight = 0, value = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -76,7 +77,7 @@ CLIPX_INLINE series smoothed(const series& all, double reach) {
       value *= keep;
       const std::size_t k = at(i);
       const double w = drawable(all[k].y) ? 1 : 0, v = w > 0 ? all[k].y : 0;
-      if (!own) {  // the value itself counts once, in the other pass
+      if (!own) {  // the value itself is counted in the other pass only
         sum[k].x += weight;
         sum[k].y += value;
       }
@@ -101,7 +102,7 @@ CLIPX_INLINE std::string grouped(std::string digits) {
   return digits;
 }
 
-/// A number to as many places as tell multiples of `unit` apart: 0.25, 12,500, 1.5e-4.
+/// A number with as many digits as distinguish multiples of `unit`: 0.25, 12,500, 1.5e-4.
 CLIPX_INLINE std::string tick_label(double value, double unit) {
   if (std::abs(value) < unit / 2) return "0";
   char text[64];
@@ -124,12 +125,12 @@ CLIPX_INLINE std::string tick_label(double value, double unit) {
   return cat(mantissa, number[e + 1] == '-' ? "e-" : "e", figures);
 }
 
-/// An axis over what is drawn: round ticks, first to last inclusive.
+/// An axis for what is drawn: ticks at round numbers, first to last inclusive.
 struct axis {
   double low = 0, high = 1, unit = 1;
 
-  /// For values of [from, to]. What begins near 0, seen from its other end, begins at 0. Of steps, an axis ends with them and its
-  /// ticks are whole numbers; of values, it ends at ticks.
+  /// For values in [from, to]. An axis starts at 0 if `from` is near 0 in relation to `to`. An axis of steps ends with the last
+  /// step and has whole numbers as ticks; an axis of values ends at ticks.
   axis(double from, double to, int most, bool steps) {
     if (!(from <= to)) {
       from = 0;
@@ -165,7 +166,7 @@ struct chart {
   std::string x_label = "step";
 };
 
-/// The looks of curves and frames, for light and dark. No variables: converters to other formats know none.
+/// Styles of curves and frames, for light and dark mode. Without variables, which converters to other formats do not support.
 inline constexpr std::string_view curve_style =
     ".chart text{font:13px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:#57606a}"
     ".chart .title{font-size:16px;font-weight:600;fill:#1f2328}.chart .paper{fill:#ffffff}"
@@ -177,7 +178,7 @@ inline constexpr std::string_view curve_style =
     ".chart .grid{stroke:#2b323b}.chart .base{stroke:#6e7681}.chart .one{stroke:#6cb0ff}.chart .two{stroke:#f0a04b}"
     ".chart circle.one{fill:#6cb0ff}.chart circle.two{fill:#f0a04b}}";
 
-/// A coordinate: one place after the point, which is what a screen shows.
+/// A coordinate with one decimal, which is enough for a screen.
 CLIPX_INLINE std::string px(double v) {
   char text[32];
   std::string out(text, std::to_chars(text, text + sizeof text, v, std::chars_format::fixed, 1).ptr);
@@ -191,7 +192,7 @@ CLIPX_INLINE std::string svg_line(std::string_view look, double x1, double y1, d
   return cat("<line class=\"", look, "\" x1=\"", px(x1), "\" y1=\"", px(y1), "\" x2=\"", px(x2), "\" y2=\"", px(y2), "\"/>\n");
 }
 
-/// Where values are on the paper.
+/// Maps values to coordinates in the drawing.
 struct plane {
   axis x, y;
   double left, top, wide, tall;
@@ -216,10 +217,10 @@ CLIPX_INLINE std::string svg_axes(const plane& p, const std::string& x_label) {
   return out + svg_text(p.left + p.wide / 2, foot + 42, " text-anchor=\"middle\"", x_label);
 }
 
-/// A curve, interrupted where there is no number; few points are marked.
+/// A curve, interrupted at NaN; if there are few points, they are marked.
 CLIPX_INLINE std::string svg_curve(const plane& paper, std::string_view look, const series& points) {
   std::string path, marks;
-  bool down = false;  // the pen
+  bool down = false;  // whether the pen is down
   std::size_t numbers = 0;
   for (const auto& p : points) {
     if (!drawable(p.y)) {
@@ -227,7 +228,7 @@ CLIPX_INLINE std::string svg_curve(const plane& paper, std::string_view look, co
       continue;
     }
     const auto x = px(paper.at_x(p.x)), y = px(paper.at_y(p.y));
-    path += down ? cat(" ", x, " ", y) : cat("M", x, " ", y, " L", x, " ", y);  // with round caps a lone point is a dot
+    path += down ? cat(" ", x, " ", y) : cat("M", x, " ", y, " L", x, " ", y);  // with round caps, a single point is a dot
     marks += cat("<circle class=\"", look, "\" cx=\"", x, "\" cy=\"", y, "\" r=\"3.2\"/>\n");
     down = true;
     ++numbers;
@@ -235,8 +236,8 @@ CLIPX_INLINE std::string svg_curve(const plane& paper, std::string_view look, co
   return cat("<path class=\"", look, "\" d=\"", path, "\"/>\n", numbers <= 40 ? marks : "");
 }
 
-/// Draws a chart as an <svg> element: title, legend where there are several curves, round ticks, curves of at most 800 points each.
-/// A file of its own needs `alone`, which brings the style along.
+/// Draws a chart as an <svg> element: title, legend if there are several curves, round ticks, curves of at most 800 points each.
+/// `alone`: for a separate file, which then includes the style.
 CLIPX_INLINE std::string draw(const chart& c, bool alone) {
   std::vector<series> drawn;
   double x0 = HUGE_VAL, x1 = -HUGE_VAL, y0 = HUGE_VAL, y1 = -HUGE_VAL;

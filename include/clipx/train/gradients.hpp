@@ -1,4 +1,4 @@
-// Gradients of one batch of pairs, whole or in chunks: gradient caching (Gao et al. 2021; spec section 8.4).
+// Gradients of one batch of pairs, whole or in chunks: gradient caching (Gao et al. 2021; docs/clip.md section 8.4).
 #pragma once
 #include <array>
 #include <span>
@@ -10,14 +10,15 @@
 namespace clipx {
 
 struct gradient_options {
-  dim chunk = 0;                               // pairs encoded at once; 0: the whole batch
-  dim loss_tile = 0;                           // of pair_features
-  keep kept = keep::selective;                 // of activations
+  dim chunk = 0;                               // pairs encoded at a time; 0: the whole batch
+  dim loss_tile = 0;                           // see pair_features
+  keep kept = keep::selective;                 // which activations are kept
   bool train_image = true, train_text = true;  // a tower that is not trained keeps nothing
-  bool batch_statistics = true;                // BatchNorm: the batch's, followed by the running ones; else those, frozen
+  bool batch_statistics = true;                // BatchNorm: true: the batch's, and the running ones are updated; false: the frozen
+                                               // running ones
 };
 
-/// A batch on the host: N images (N, n n 3) of 8-bit RGB, N texts, and for patch dropout the rows that go on (N, L').
+/// A batch on the host: N images (N, n n 3) of 8-bit RGB, N texts, and for patch dropout the rows that are kept (N, L').
 struct pair_view {
   std::span<const std::uint8_t> rgb;
   const packed_texts& texts;
@@ -34,7 +35,7 @@ class pair_gradients {
   using B = typename Model::backend_type;
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  /// pixels: how images are normalized; of the checkpoint's configuration.
+  /// pixels: how images are normalized; from the checkpoint's configuration.
   pair_gradients(Model& model, const preprocess_config& pixels, const gradient_options& o)
       : model_(&model),
         towers_(&model.towers),
@@ -43,9 +44,9 @@ class pair_gradients {
         options_(o),
         losses_(device_->template alloc<A>(losses_kept)) {}
 
-  /// Adds the gradients of the mean loss of the batch to grad. In chunks the towers run twice: once for the features, which the
-  /// loss needs all of, once for the gradients; the result is that of the whole batch, to rounding. Errors: BatchNorm over chunks,
-  /// whose statistics would not be the batch's.
+  /// Adds the gradients of the batch's mean loss to grad. With chunks the towers run twice: once for the features, all of which the
+  /// loss needs, and once for the gradients; the result is that of the whole batch, up to rounding. Errors: BatchNorm with chunks,
+  /// whose statistics would not be those of the batch.
   void operator()(const pair_view& b, Model& grad) {
     const dim N = b.texts.count(), D = model_->config().embed_dim;
     const dim n = towers_->visual.config.image_size, chunk = options_.chunk > 0 && options_.chunk < N ? options_.chunk : N;
@@ -57,7 +58,7 @@ class pair_gradients {
            "gradient caching: BatchNorm's statistics are those of a whole batch; use one chunk or freeze the statistics");
     step<B> s(*device_, keep::nothing);
     auto image = s.make(N, D), d_image = s.make(N, D);  // (N, D)
-    mat<T> text, d_text;                                // (N, D); the whole table and its gradient where the text side is one
+    mat<T> text, d_text;                                // (N, D); if the text side is a table, the whole table and its gradient
     if constexpr (has_table<typename towers_type::text_type>) {
       text = towers_->text.table();
       d_text = grad.towers.text.table();
@@ -88,8 +89,7 @@ class pair_gradients {
     }
   }
 
-  /// BatchNorm's running statistics become those of N images (N, n n 3), as a training forward finds them. Errors: bytes that are
-  /// not whole images.
+  /// Sets BatchNorm's running statistics to those of N images (N, n n 3) in a training forward pass. Errors: an incomplete image.
   void fit_statistics(std::span<const std::uint8_t> rgb) {
     if constexpr (keeps_statistics) {
       const dim n = towers_->visual.config.image_size, each = n * n * 3, bytes = static_cast<dim>(rgb.size());
@@ -110,8 +110,8 @@ class pair_gradients {
     losses({&v, 1});
     return v;
   }
-  /// The losses of the last out.size() batches, oldest first; waits for the device. They are kept there until they are asked for,
-  /// so that a training loop need not wait in every step. Errors: more than losses_kept, more than there were batches.
+  /// The losses of the last out.size() batches, oldest first; waits for the device, which keeps them, so that a training loop need
+  /// not wait in every step. Errors: more than losses_kept, or more than there were batches.
   void losses(std::span<double> out) {
     const dim n = static_cast<dim>(out.size());
     expect(n <= std::min(losses_kept, batches_),
@@ -127,7 +127,7 @@ class pair_gradients {
   using saved = typename towers_type::saved;
   static constexpr bool keeps_statistics = has_statistics<typename towers_type::visual_type, B>;
 
-  /// (N, n n 3) bytes on the host to normalized pixels (N n n, 3).
+  /// Converts (N, n n 3) bytes on the host to normalized pixels (N n n, 3).
   mat<const T> pixels_of(step<B>& s, std::span<const std::uint8_t> rgb) {
     const dim rows = static_cast<dim>(rgb.size()) / 3;
     auto bytes = device_->memory().template take<std::uint8_t>(rows, 3);
@@ -140,7 +140,7 @@ class pair_gradients {
     const dim side = towers_->visual.config.image_size, pixels_each = side * side;
     const dim tokens = static_cast<dim>(b.chosen.size()) / b.texts.count();
     k = {};
-    std::vector<std::int32_t> chosen;  // rows of this chunk's own tokens
+    std::vector<std::int32_t> chosen;  // rows in this chunk's own tokens
     if constexpr (has_tokens<typename towers_type::visual_type>) {
       const auto whole = static_cast<std::int32_t>(first * towers_->visual.tokens());
       for (dim i = first * tokens; i < (first + n) * tokens; ++i) chosen.push_back(b.chosen[static_cast<std::size_t>(i)] - whole);
@@ -155,7 +155,7 @@ class pair_gradients {
       if (features) device_->copy(mat<const T>(features), text);
     }
   }
-  /// A chunk's rows; of a table all.
+  /// The rows of a chunk; for a table, all rows.
   static mat<T> part(mat<T> text, dim first, dim n) {
     return has_table<typename towers_type::text_type> ? text : text.row_range(first, n);
   }
@@ -175,7 +175,7 @@ class pair_gradients {
   B* device_;
   preprocess_config pixels_;
   gradient_options options_;
-  buffer<A> losses_;  // a ring: of batch number i at i mod losses_kept
+  buffer<A> losses_;  // a ring buffer: that of batch i is at i mod losses_kept
   dim batches_ = 0;
 };
 

@@ -1,5 +1,6 @@
-// Initialization as OpenAI and open_clip do it (spec section 9.3). Drawn on the host and by the tensor's name, so that the weights
-// of a seed are the same bits on every backend, machine and compiler, whatever else a model has.
+// Initialization as in openai/CLIP and open_clip (docs/clip.md section 9.3). Numbers are drawn on the host and depend on the
+// tensor's name, so a seed gives the same weights, bit for bit, on every backend, machine and compiler, whatever else the model
+// contains.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -11,13 +12,13 @@
 
 namespace clipx {
 
-/// How a parameter of a model is initialized: as its loss or its architecture says.
+/// How a parameter of a model is initialized, according to its loss or its architecture.
 initial_values initial_of(const std::string& name, const shape& s, const clip_config& config);
 
-/// The values of one tensor.
+/// Draws the values of one tensor.
 void draw_initial(const initial_values& rule, const std::string& name, std::uint64_t seed, std::span<float> values);
 
-/// Fills every parameter of a model from a seed.
+/// Draws every parameter of a model from a seed.
 template <class Model>
 void initialize(Model& model, const clip_config& config, std::uint64_t seed) {
   std::vector<float> values;

@@ -39,20 +39,20 @@ CLIPX_INLINE void growing_file::append(std::string_view bytes) {
   }
 }
 
-/// The text with U+FFFD for what is not UTF-8.
+/// The text with U+FFFD in place of invalid UTF-8.
 CLIPX_INLINE std::string repaired_utf8(std::string_view text) {
   const auto quoted = json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
   return json::parse(quoted).get<std::string>();
 }
 
-/// A whole line of a log.
+/// A complete line of a log.
 struct metrics_record {
   dim step = 0;
-  std::string_view line;                               // with its end
+  std::string_view line;                               // including its end
   std::vector<std::pair<std::string, double>> values;  // without the step, in the line's order; NaN for null
 };
 
-/// Calls f with each record. A last line without its end, which a kill may leave, is passed over.
+/// Calls f with each record. A last line without an end, which a kill may leave, is ignored.
 CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(const metrics_record&)> f) {
   const auto file = mapped_file::open(path);
   std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
@@ -80,7 +80,7 @@ CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(con
   }
 }
 
-// TensorBoard's files are TFRecords: length (8 bytes), its checksum, an Event in protobuf's wire format, the checksum of that.
+// TensorBoard's files are TFRecords: length (8 bytes), its checksum, an Event in protobuf's wire format, and its checksum.
 
 CLIPX_INLINE std::uint32_t crc32c(std::string_view bytes) {
   static constexpr auto table = [] {
@@ -106,7 +106,7 @@ CLIPX_INLINE void put_varint(std::string& out, std::uint64_t number) {
   out += static_cast<char>(number);
 }
 
-/// Fields of a message: number and wire type (0 varint, 1 eight bytes, 2 counted bytes, 5 four bytes), then the value.
+/// Fields of a message: number and wire type (0 varint, 1 eight bytes, 2 length-delimited, 5 four bytes), then the value.
 CLIPX_INLINE void put_varint(std::string& out, int field, std::uint64_t number) {
   out += static_cast<char>(field << 3 | 0);
   put_varint(out, number);
@@ -133,7 +133,7 @@ CLIPX_INLINE std::string event_record(dim step, int field, std::string_view body
   return out;
 }
 
-/// Creates a file of events that starts at a step: what other files of the folder say of it and of later ones no longer counts.
+/// Creates a file of events that starts at a step: records of this and later steps in the folder's other files become invalid.
 CLIPX_INLINE growing_file open_events(const std::string& folder, dim step) {
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   char host[256] = "";

@@ -1,4 +1,4 @@
-// The record of a training run: numbers by step, as lines of JSON and, if wished, as TensorBoard events.
+// The record of a training run: numbers by step, as lines of JSON and, optionally, as TensorBoard events.
 #pragma once
 #include <cstddef>
 #include <span>
@@ -11,7 +11,7 @@
 namespace clipx {
 
 namespace detail {
-/// A file that grows. What is appended is with the system when the call returns, whole or not at all.
+/// A file that grows. When append returns, the data has been passed to the system, completely or not at all.
 class growing_file {
  public:
   growing_file() = default;
@@ -33,20 +33,20 @@ class growing_file {
 }  // namespace detail
 
 struct metric {
-  std::string_view name;  // such as loss, val_loss; TensorBoard groups what shares a name up to a '/'
+  std::string_view name;  // such as loss, val_loss; TensorBoard groups names with the same prefix up to a '/'
   double value = 0;
 };
 
-/// Writes folder/metrics.jsonl, an object a line: {"step": 12, "epoch": 0.31, "loss": 2.5}. With `tensorboard` also a file
-/// folder/events.out.tfevents.<seconds>.<host>.<process>.<number> of scalars, one more with each start.
+/// Writes folder/metrics.jsonl, one object per line: {"step": 12, "epoch": 0.31, "loss": 2.5}. With `tensorboard`, also a file
+/// folder/events.out.tfevents.<seconds>.<host>.<process>.<number> of scalars, a new one at each start.
 class metrics_log {
  public:
-  /// The folder must exist. A run that goes on after step `resumed` keeps the lines of its steps up to that one, without a last
-  /// line that a kill cut off (a new file is renamed over the old); TensorBoard is told to forget later steps. 0 starts afresh.
-  /// Errors: a folder that cannot be written; a line of the old file that is no record, by its number.
+  /// The folder must exist. A run that continues after step `resumed` keeps the lines up to that step, without a last line that a
+  /// kill cut off (a new file is renamed over the old one); TensorBoard is told to drop later steps. 0 starts a new file. Errors: a
+  /// folder that cannot be written to; an invalid line in the old file, by its number.
   metrics_log(const std::string& folder, dim resumed, bool tensorboard);
-  /// Appends a line. NaN and the infinities are null in it. Errors: a negative step, a name that comes twice or is "step", a full
-  /// disk (what fitted is taken back: the files stay whole).
+  /// Appends a line. NaN and infinities are written as null. Errors: a negative step, a repeated name or the name "step", a full
+  /// disk (a partial write is undone: the files stay valid).
   void write(dim step, std::span<const metric> values);
 
  private:

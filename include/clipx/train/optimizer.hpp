@@ -1,4 +1,5 @@
-// AdamW over a model's flat memory, with masters in A where weights are stored narrower, and an average of the weights.
+// AdamW over a model's flat memory, with master weights in A if weights are stored in a narrower type, and an average of the
+// weights.
 #pragma once
 #include <vector>
 
@@ -10,20 +11,20 @@ namespace clipx {
 
 struct optimizer_options {
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-6;  // the paper's for a ViT; 0.999 and 1e-8 for a ResNet
-  double weight_decay = 0.2;  // of matrices; not of biases, gains, class embedding and log scale (spec section 9.2)
-  double max_norm = 0;        // gradients are scaled down to this norm; 0: never
-  double average = 0;         // EMA of the weights, decay a step; 0: none
+  double weight_decay = 0.2;  // of matrices; not of biases, gains, the class embedding and the log scale (docs/clip.md section 9.2)
+  double max_norm = 0;        // gradients are scaled down to this norm; 0: no clipping
+  double average = 0;         // decay per step of the weights' exponential moving average; 0: no average
 };
 
-/// The state of training that belongs to the weights. The model must own its memory and outlive this. Parameters for which
-/// `trained` says no (a locked tower) and running statistics are left alone.
+/// The part of the training state that belongs to the weights. The model must own its memory and outlive this object. Parameters
+/// for which `trained` returns false (a locked tower) and running statistics are not changed.
 template <class Model>
 class optimizer {
  public:
   using B = typename Model::backend_type;
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  static constexpr bool wide = std::is_same_v<T, A>;  // weights are their own masters
+  static constexpr bool wide = std::is_same_v<T, A>;  // weights are their own master weights
 
   explicit optimizer(
       Model& model, const optimizer_options& o = {},
@@ -44,7 +45,7 @@ class optimizer {
       });
   }
 
-  /// One step along `grad`, a model of the same shape, which is cleared.
+  /// One step with the gradient `grad`, a model of the same shape, which is then cleared.
   void update(Model& grad, double lr) {
     auto& memory = device_->memory();
     const auto start = memory.here();
@@ -87,7 +88,7 @@ class optimizer {
   }
 
   dim count() const { return count_; }
-  /// For a checkpoint: f(name, shape, view in A) for every tensor of "weights" (masters), "m", "v" and, if there is one, "average".
+  /// For checkpoints: f(name, shape, view in A) for every tensor of "weights" (masters), "m", "v" and, if there is one, "average".
   template <class F>
   void each_state(F&& f) {
     walk(*model_, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
@@ -102,13 +103,13 @@ class optimizer {
       if (options_.average > 0) f("average." + name, s, part(kept.mean));
     });
   }
-  /// After each_state wrote a checkpoint's values: the weights follow their masters, and `count` steps are done.
+  /// Call after each_state has written a checkpoint's values: copies the masters to the weights and sets the number of steps done.
   void restored(dim count) {
     count_ = count;
     const dim low = low_.master.size();
     if constexpr (!wide) device_->copy(mat<const A>(low_.master.as_mat(1, low)), model_->memory().low.as_mat(1, low));
   }
-  /// The running statistics of another model of the same shape become the average's.
+  /// Sets the running statistics of the average to those of another model of the same shape.
   void average_statistics(Model& from) {
     walk(from, [&]<class E>(const std::string&, mat<E>& m, const shape&, role r) {
       if constexpr (std::is_same_v<E, A>)
@@ -118,7 +119,7 @@ class optimizer {
         }
     });
   }
-  /// The averaged weights into another model of the same shape.
+  /// Copies the averaged weights to another model of the same shape.
   void average(Model& to) {
     expect(options_.average > 0, "optimizer: no average is kept");
     device_->copy(mat<const A>(low_.mean.as_mat(1, low_.mean.size())), to.memory().low.as_mat(1, low_.mean.size()));
@@ -143,7 +144,7 @@ class optimizer {
     if constexpr (std::is_same_v<E, T>) return m.data - of.memory().low.data();
     else return m.data - of.memory().high.data();
   }
-  /// Neighbours that are treated alike are one span, with the zeros between them.
+  /// Merges adjacent tensors that are treated alike into one span, including the zeros between them.
   template <class E>
   void extend(const mat<E>& m, dim n, bool decayed) {
     const bool high = !std::is_same_v<E, T>;

@@ -14,7 +14,7 @@
 namespace clipx {
 namespace detail {
 
-/// A record by name, in the order in which names first come.
+/// A record by name, in the order in which names first occur.
 struct run_record {
   std::vector<std::pair<std::string, series>> all;
   std::size_t lines = 0;
@@ -41,7 +41,7 @@ CLIPX_INLINE run_record read_record(const std::string& path) {
   return out;
 }
 
-/// A noisy series: faint as it is, bold smoothed. What has few points is bold as it is.
+/// A noisy series: thin as recorded, bold when smoothed. A series of few points is bold as recorded.
 inline void add_noisy(chart& c, const std::string& label, const series& s) {
   if (s.size() < 30) return c.curves.push_back({label, "one", s});
   c.curves.push_back({label, "one raw", s});
@@ -75,7 +75,7 @@ CLIPX_INLINE std::string figure(double value) {
   return {text, std::to_chars(text, text + sizeof text, value, std::chars_format::general, 5).ptr};
 }
 
-/// Of every series: the last value, the lowest and the highest, each with its step where they differ.
+/// For every series: the last, the lowest and the highest value, each with its step where they differ.
 CLIPX_INLINE std::string figures_table(const run_record& run) {
   std::string out =
       "<div class=\"scroll\"><table>\n<tr><th></th><th class=\"n\">last</th><th class=\"n\">at step</th><th class=\"n\">lowest</th>"

@@ -13,7 +13,7 @@
 namespace clipx {
 namespace detail {
 
-/// A folder's checkpoints by step, oldest first.
+/// The checkpoints in a folder by step, oldest first.
 CLIPX_INLINE std::vector<std::pair<dim, std::string>> checkpoints_in(const std::string& folder) {
   std::vector<std::pair<dim, std::string>> out;
   std::error_code none;
@@ -35,7 +35,7 @@ CLIPX_INLINE json checkpoint_fact(const std::vector<std::pair<std::string, std::
   fail(error_kind::damaged, cat(file, ": expected a checkpoint of a training run, got one without \"", name, "\""));
 }
 
-/// {"a": 1, "b": [2]}: JSON texts by name, in their order.
+/// {"a": 1, "b": [2]}: JSON texts by name, in the given order.
 CLIPX_INLINE std::string settings_text(const run_settings& settings) {
   std::string out = "{";
   for (auto& [name, value] : settings) out += cat(out.size() > 1 ? "," : "", json(name).dump(), ":", value);
@@ -44,7 +44,7 @@ CLIPX_INLINE std::string settings_text(const run_settings& settings) {
 
 CLIPX_INLINE std::string model_folder_of(const run_options& o) { return (std::filesystem::path(o.folder) / "model").string(); }
 
-/// Losses of the steps since the last line of metrics: on the device until they are asked for.
+/// Losses of the steps since the last line of metrics; they stay on the device until they are needed.
 class loss_record {
  public:
   explicit loss_record(any_trainer& t) : trainer_(&t) {}
@@ -71,7 +71,7 @@ class loss_record {
     fetch();
     return last_;
   }
-  /// Of the steps since the last call.
+  /// The mean over the steps since the last call.
   double mean() {
     fetch();
     const double mean = sum_ / count_;
@@ -86,7 +86,7 @@ class loss_record {
   double sum_ = 0, count_ = 0, last_ = 0;
 };
 
-/// A run while it runs.
+/// The state of a run in progress.
 class run_in_folder final : public run_progress {
  public:
   run_in_folder(const run_options& o, loader& data, dim steps_an_epoch, any_trainer& trainer, const run_settings& settings,
@@ -166,11 +166,11 @@ class run_in_folder final : public run_progress {
     }
     std::error_code none;
     for (std::filesystem::directory_iterator at(checkpoints(), failed), end; !failed && at != end; at.increment(failed))
-      if (at->path().filename().string().find(".safetensors.tmp.") != std::string::npos)  // what a kill left of a checkpoint
+      if (at->path().filename().string().find(".safetensors.tmp.") != std::string::npos)  // remains of a checkpoint after a kill
         std::filesystem::remove(at->path(), none);
   }
 
-  /// Whether the observer said stop before the end.
+  /// Returns whether the observer stopped the run before its end.
   bool train() {
     const auto save_every = static_cast<dim>(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5);
     pair_batch batch;
@@ -216,7 +216,7 @@ class run_in_folder final : public run_progress {
     for (std::size_t i = 0; o_.keep_last > 0 && i + static_cast<std::size_t>(o_.keep_last) < all.size(); ++i)
       std::filesystem::remove(all[i].second, none);
   }
-  /// In the middle of a run a checkpoint that cannot be written is told, and the one before it stays.
+  /// In mid-run, a checkpoint that cannot be written is a warning, and the previous one is kept.
   void try_to_save() {
     losses_.fetch();
     try {

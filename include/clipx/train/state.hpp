@@ -1,4 +1,5 @@
-// A training run on disk: all that a trainer needs to go on, in one safetensors file, and the model that it yields, as a folder.
+// A training run on disk: everything that a trainer needs to continue, in one safetensors file, and the resulting model, as a
+// folder.
 #pragma once
 #include <charconv>
 #include <cstring>
@@ -12,14 +13,14 @@
 
 namespace clipx {
 
-/// What is known besides the tensors: names and texts, in the file's metadata. "steps" is the trainer's own.
+/// What is stored besides tensors: names and texts, in the file's metadata. "steps" is reserved for the trainer.
 using state_facts = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
 template <class A>
 inline constexpr dtype dtype_of = std::is_same_v<A, double> ? dtype::f64 : dtype::f32;
 
-/// Writes the tensors of a trainer's state that rename(name) keeps (it gives the name in the file, or "").
+/// Writes those tensors of a trainer's state for which rename(name), the name in the file, is not "".
 template <class Architecture, backend B, class Loss>
 void write_state(const std::string& path, trainer<Architecture, B, Loss>& t, function_ref<std::string(const std::string&)> rename,
                  dtype type, const state_facts& facts) {
@@ -47,7 +48,7 @@ inline void write_model_files(const std::string& folder, const checkpoint_config
 }
 }  // namespace detail
 
-/// Errors: the model's parameters are not those that the configuration describes, or the tokenizer has another vocabulary.
+/// Errors: the model's parameters differ from those that the configuration describes, or the tokenizer has another vocabulary.
 template <class Model>
 void check_described(Model& model, const checkpoint_config& config, const tokenizer& text) {
   check_config(config);
@@ -66,8 +67,8 @@ void check_described(Model& model, const checkpoint_config& config, const tokeni
   issues.raise("the model is not what its configuration describes", 24);
 }
 
-/// Weights (masters), moments, average and statistics, exactly as they are; the file appears whole or not at all. Errors: a disk
-/// that is full, a folder that is not there.
+/// Writes weights (masters), moments, average and statistics exactly; the file is written completely or not at all. Errors: a full
+/// disk, a missing folder.
 template <class Architecture, backend B, class Loss>
 void write_training_state(const std::string& path, trainer<Architecture, B, Loss>& t, state_facts facts) {
   t.fit_average();
@@ -76,8 +77,8 @@ void write_training_state(const std::string& path, trainer<Architecture, B, Loss
       path, t, [](const std::string& name) { return name; }, detail::dtype_of<accum_t<B>>, facts);
 }
 
-/// The trainer as it was when the file was written. Returns the file's facts. One error lists what is missing or has another shape
-/// or type.
+/// Restores the trainer to its state when the file was written. Returns the file's facts. One error lists what is missing or has
+/// another shape or type.
 template <class Architecture, backend B, class Loss>
 state_facts read_training_state(const std::string& path, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
@@ -111,7 +112,7 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   return file.metadata();
 }
 
-/// Begins from a trained model instead of initial weights: weights and average, no steps done.
+/// Starts from a trained model instead of initial weights: sets weights and average; the number of steps done is 0.
 template <class Architecture, backend B, class Loss>
 void read_weights(const checkpoint& from, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
@@ -130,9 +131,9 @@ void read_weights(const checkpoint& from, trainer<Architecture, B, Loss>& t) {
   t.restored(0);
 }
 
-/// Writes what training has yielded so far (the average where one is kept, else the weights) to a folder that is there, in
-/// open_clip's layout, which load() and `--model` take: weights in f32, vocab.json, merges.txt, open_clip_config.json. Each file is
-/// written whole or not at all, the config last.
+/// Writes the model so far (the average if one is kept, else the weights) to an existing folder in open_clip's layout, for load()
+/// and `--model`: weights in f32, vocab.json, merges.txt, open_clip_config.json. Each file is written completely or not at all, the
+/// config last.
 template <class Architecture, backend B, class Loss>
 void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, const tokenizer& text) {
   check_described(t.model(), t.config(), text);
@@ -145,8 +146,8 @@ void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, c
   detail::write_model_files(folder, t.config(), text);
 }
 
-/// The same for any model, a trainable or what else has walk() and device(). Errors: parameters that the configuration does not
-/// describe, a tokenizer of another vocabulary; nothing is written then.
+/// The same for any model that has walk() and device(), a trainable or another. Errors: parameters that the configuration does not
+/// describe, a tokenizer with another vocabulary; nothing is written then.
 template <class Model>
 requires requires(Model& m) { m.device(); }
 void write_model(const std::string& folder, Model& model, const checkpoint_config& config, const tokenizer& text) {

@@ -1,16 +1,16 @@
-// trainable: the towers of a model and the loss that trains them, with all of their parameters in one memory.
+// trainable: the towers of a model and the loss that trains them, with all parameters in one block of memory.
 #pragma once
 #include "../loss/contrastive.hpp"
 #include "../model/clip.hpp"
 
 namespace clipx {
 
-/// Whether a loss goes with an architecture: one over a table (Loss::over_table) with a text side that has one, others with towers.
+/// Whether a loss fits an architecture: a loss over a table (Loss::over_table) needs a text side with a table, others need towers.
 template <class Loss, class Architecture, class B>
 concept suits = has_table<typename Architecture::text::template tower<B>>
 == requires { requires Loss::over_table; };
 
-/// What an optimizer steps. A gradient, a moment and an average are this type too.
+/// What an optimizer updates. Gradients, moments and averages have this type, too.
 template <class Architecture, backend B, class Loss = contrastive>
 class trainable {
  public:
@@ -33,11 +33,11 @@ class trainable {
   const clip_config& config() const { return towers.config(); }
   flat<B>& memory() { return memory_; }
   trainable zeros_like() const { return trainable(device(), config()); }
-  /// What must hold of the parameters after each step of an optimizer.
+  /// Restores the constraints on parameters after an optimizer step.
   void clamp() { loss.clamp(device()); }
 
  private:
-  /// A loss may want its configuration; one that does not is made from nothing.
+  /// Constructs the loss from its configuration, if it takes one.
   static loss_type made(const clip_config& c) {
     if constexpr (std::constructible_from<loss_type, const typename Loss::config&>)
       return loss_type(c.loss.as<typename Loss::config>());
@@ -46,7 +46,7 @@ class trainable {
   flat<B> memory_;
 };
 
-/// How a model scores by its loss's parameters as they are on the device, for which it waits.
+/// How a model scores, with the loss's parameters as they are on the device; waits for the device.
 template <class Architecture, backend B, class Loss>
 scoring scoring_now(trainable<Architecture, B, Loss>& model) {
   using A = accum_t<B>;

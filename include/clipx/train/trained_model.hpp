@@ -1,4 +1,4 @@
-// What a trainer's steps have yielded so far, as a model that answers: on the trainer's own device, without a way over the disk.
+// The model that a trainer has trained so far, ready to use on the trainer's own device, without writing it to disk.
 #pragma once
 #include <optional>
 
@@ -10,9 +10,9 @@
 
 namespace clipx {
 
-/// The average of the weights where the trainer keeps one (a copy, with BatchNorm statistics of its own: trainer::fit_average),
-/// else its weights. Embeddings are those of load() on what write_model() writes. Until this is gone, the trainer must do no step:
-/// the device has been told that the weights do not change.
+/// The average of the weights if the trainer keeps one (a copy, with its own BatchNorm statistics: trainer::fit_average), else the
+/// weights. Embeddings equal those of load() on what write_model() writes. The trainer must not step while this object exists,
+/// because it freezes the weights.
 template <class Architecture, backend B, class Loss>
 class trained_model {
  public:
@@ -39,14 +39,14 @@ class trained_model {
   const model_type& model() const { return *model_; }
   const scoring& score() const { return score_; }
   const tokenizer& text() const { return text_; }
-  /// Of the towers' weights.
+  /// Bytes of the towers' weights.
   dim bytes() const { return bytes_; }
 
   /// Images of the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D).
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     return embed_pixels(model_->towers, rgb, pixels_.mean, pixels_.std);
   }
-  /// Rows of ids, as a tokenizer gives them, to L2-normalized embeddings (N, D).
+  /// Rows of ids, as a tokenizer returns them, to L2-normalized embeddings (N, D).
   embeddings<A> encode_tokens(std::span<const std::vector<std::int32_t>> rows) const { return embed_tokens(model_->towers, rows); }
   /// Packed texts, to L2-normalized embeddings (N, D).
   embeddings<A> encode_packed(const packed_texts& texts) const { return embed_packed(model_->towers, texts); }
@@ -63,12 +63,12 @@ class trained_model {
   scoring score_;
   dim bytes_ = 0;
   std::optional<model_type> averaged_;
-  detail::frozen_memory<B> frozen_;  // given up before the memory of the average
+  detail::frozen_memory<B> frozen_;  // thawed before the memory of the average is freed
   model_type* model_;
 };
 
 namespace detail {
-/// Of a model whose text side is a table: the loss is the mean of minus the captions' log-probabilities, and recall is by their
+/// For a model whose text side is a table: the loss is the mean of minus the captions' log-probabilities, and recall uses their
 /// calibrated scores. images: rows [features, -log Z].
 template <class Architecture, backend B, class Loss>
 pair_metrics evaluate_table_pairs(const trained_model<Architecture, B, Loss>& model, const embeddings<accum_t<B>>& images,
@@ -87,7 +87,7 @@ pair_metrics evaluate_table_pairs(const trained_model<Architecture, B, Loss>& mo
     for (std::size_t t = 0; t < N; ++t)
       calibrated[i * N + t] = static_cast<A>(static_cast<double>(log_p[t * N + i]) - texts.prior[t]);
     const auto own = static_cast<double>(log_p[i * N + i]);
-    loss -= std::isinf(own) ? 0 : own / static_cast<double>(N);  // a caption without a known word is no observation
+    loss -= std::isinf(own) ? 0 : own / static_cast<double>(N);  // a caption without a known word is not an observation
   }
   auto m = evaluate_pairs(std::span<const A>(calibrated), captions, model.score(), block);
   m.loss = loss;
@@ -95,8 +95,8 @@ pair_metrics evaluate_table_pairs(const trained_model<Architecture, B, Loss>& mo
 }
 }  // namespace detail
 
-/// The loss and recall of held-out pairs, of the first batches that make `most` pairs or more. The loss is that of blocks of
-/// `block` pairs. Errors: a loader without a tokenizer (loader_config::text), no pairs.
+/// The loss and recall on held-out pairs: on the first batches that make `most` pairs or more. The loss is over blocks of `block`
+/// pairs. Errors: a loader without a tokenizer (loader_config::text), no pairs.
 template <class Architecture, backend B, class Loss>
 pair_metrics evaluate_held_out(const trained_model<Architecture, B, Loss>& model, const loader_config& config, dim most,
                                dim block) {

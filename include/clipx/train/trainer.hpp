@@ -1,5 +1,5 @@
-// trainer: a model with all that belongs to its training. A step takes a batch of pairs; everything random in it is a function of
-// the seed and the step's number, so a trainer restored from a file goes on as if it had never stopped.
+// trainer: a model with everything that its training needs. A step takes a batch of pairs; everything random in it is a function of
+// the seed and the number of the step, so a restored trainer continues as if it had never stopped.
 #pragma once
 #include "../checkpoint/config.hpp"
 #include "../core/random.hpp"
@@ -11,25 +11,25 @@
 namespace clipx {
 
 struct trainer_options {
-  gradient_options gradients;  // train_image, train_text: a locked tower's weights stay as they are
+  gradient_options gradients;  // with train_image or train_text false, that tower's weights do not change
   optimizer_options optimizer;
   cosine_schedule schedule;
-  double patch_dropout = 0;  // fraction of a ViT's patches that are left out, others in each image and step
-  dim whole_from = -1;       // from this step on none is left out; -1: never
-  std::uint64_t seed = 0;    // of the initial weights and the patch dropout
+  double patch_dropout = 0;  // fraction of a ViT's patches that are dropped, different ones for each image and step
+  dim whole_from = -1;       // from this step on no patches are dropped; -1: never
+  std::uint64_t seed = 0;    // for the initial weights and the patch dropout
 };
 
-/// Which patches of N images of L tokens go on: (N, L') rows, each image's class token first. Empty if dropout is 0.
+/// The patches to keep for N images of L tokens: (N, L') rows, each image's class token first. Empty if dropout is 0.
 std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, const draws& draw);
 
-/// Architecture and Loss are policies, from clipx's lists or of the caller's own.
+/// Architecture and Loss are policies, from clipx's lists or the caller's own.
 template <class Architecture, backend B, class Loss = contrastive>
 class trainer {
  public:
   using model_type = trainable<Architecture, B, Loss>;
-  /// A model with initial weights, its images normalized as the checkpoint's configuration says, which is what write_model writes.
-  /// Errors: a configuration of another architecture or loss, or one that does not agree with itself; options that suit no model
-  /// (patch dropout of an architecture without tokens, a fraction outside [0, 1)).
+  /// A model with initial weights; its images are normalized as the checkpoint configuration says, which write_model writes.
+  /// Errors: a configuration of another architecture or loss, or an inconsistent one; invalid options (patch dropout for an
+  /// architecture without tokens, a fraction outside [0, 1)).
   trainer(B& device, const checkpoint_config& config, const trainer_options& o)
       : config_(with_loss(config)),
         options_(o),
@@ -44,11 +44,11 @@ class trainer {
   }
   trainer(const trainer&) = delete;
 
-  /// One step of the optimizer on N images (N, n n 3), 8-bit RGB, and their texts (ids from start to end).
+  /// One optimizer step on N images (N, n n 3), 8-bit RGB, and their texts (ids from start to end).
   void step(std::span<const std::uint8_t> rgb, std::span<const std::vector<std::int32_t>> texts) {
     step(rgb, packed_texts::pack(texts, config_.model.text));
   }
-  /// The same with texts that are packed already, as a loader gives them.
+  /// The same with texts that are already packed, as a loader returns them.
   void step(std::span<const std::uint8_t> rgb, const packed_texts& texts) {
     gradients_({rgb, texts, choose_patches_of(texts.count())}, grad_);
     optimizer_.update(grad_, options_.schedule(count()));
@@ -56,10 +56,10 @@ class trainer {
     if (options_.optimizer.average > 0 && has_statistics<visual_type, B> && g.batch_statistics && g.train_image)
       last_.assign(rgb.begin(), rgb.end());
   }
-  /// Gives the averaged weights BatchNorm statistics that are theirs, of the last step's images (Izmailov et al. 2018,
-  /// section 3.2). Averaged weights are shorter than those they are the average of, and the mean of running statistics is then far
-  /// too large. Whatever writes the average calls this. It does nothing before a step, without an average, for a ViT, for frozen
-  /// statistics.
+  /// Gives the averaged weights their own BatchNorm statistics, measured on the last step's images (Izmailov et al. 2018, section
+  /// 3.2): averaged weights have a smaller norm than the weights they average, so averaged running statistics would be far too
+  /// large. Called by everything that writes the average. Does nothing before the first step, without an average, for a ViT, or
+  /// with frozen statistics.
   void fit_average() {
     if (last_.empty()) return;
     auto averaged = model_.zeros_like();
@@ -67,22 +67,22 @@ class trainer {
     pair_gradients<model_type>(averaged, config_.pixels, options_.gradients).fit_statistics(last_);
     optimizer_.average_statistics(averaged);
   }
-  /// After a checkpoint's values were written through the optimiser: `count` steps are done.
+  /// Call after a checkpoint's values were written through the optimizer: sets the number of steps done.
   void restored(dim count) {
     optimizer_.restored(count);
     last_.clear();
   }
-  /// Of the last step's batch; waits for the device.
+  /// Loss of the last step's batch; waits for the device.
   double loss() { return gradients_.loss(); }
-  /// Of the last out.size() steps' batches, oldest first; waits for the device. Errors: more than losses_kept, or than steps that
-  /// this trainer has done itself.
+  /// Losses of the last out.size() steps, oldest first; waits for the device. Errors: more than losses_kept, or more than the
+  /// number of steps that this trainer has done itself.
   void losses(std::span<double> out) { gradients_.losses(out); }
   static constexpr dim losses_kept = pair_gradients<model_type>::losses_kept;
-  /// Of the next step.
+  /// The learning rate of the next step.
   double learning_rate() const { return options_.schedule(count()); }
   /// How the model scores now; waits for the device.
   scoring score() { return scoring_now(model_); }
-  /// Steps done.
+  /// Number of steps done.
   dim count() const { return optimizer_.count(); }
   const trainer_options& options() const { return options_; }
   const checkpoint_config& config() const { return config_; }
@@ -109,7 +109,7 @@ class trainer {
                             draws(options_.seed, 0x9a7c4, count()));
     else return {};
   }
-  /// The model with initial weights, before the optimizer copies them.
+  /// Initializes the model, before the optimizer copies its weights.
   model_type& initialized() {
     initialize(model_, config_.model, options_.seed);
     return model_;
@@ -130,7 +130,7 @@ inline std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, co
   for (dim i = 0; i < N; ++i) {
     for (dim p = 0; p < patches; ++p) order[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(i * L + 1 + p);
     rows.push_back(static_cast<std::int32_t>(i * L));
-    for (dim p = 0; p < left; ++p) {  // the first `left` of a shuffle
+    for (dim p = 0; p < left; ++p) {  // the first `left` elements of a shuffle
       const auto q =
           p + static_cast<dim>(draw.below(static_cast<std::uint64_t>(i * patches + p), static_cast<std::uint64_t>(patches - p)));
       std::swap(order[static_cast<std::size_t>(p)], order[static_cast<std::size_t>(q)]);

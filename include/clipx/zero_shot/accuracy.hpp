@@ -1,4 +1,4 @@
-// Accuracy of zero-shot classification, counted as the scores come: of them nothing is kept but their consequences.
+// Accuracy of zero-shot classification, counted as scores arrive; the scores are not kept.
 #pragma once
 #include <span>
 #include <vector>
@@ -7,14 +7,14 @@
 
 namespace clipx {
 
-/// Images whose class is the first and among the first five, by class, with images whose two best scores nearly tie.
+/// Counts of images whose class has the highest score, or one of the five highest, and images whose two best scores nearly tie.
 struct zero_shot_metrics {
   dim images = 0, right_at_1 = 0, right_at_5 = 0;
   double acc1 = 0, acc5 = 0, mean_per_class_recall = 0;
   std::vector<dim> ties;  // images whose two best cosines differ by less than 1e-5
 };
 
-/// Error: a label that is not one of `classes` classes; `image` is its place.
+/// Errors: a label outside 0 .. classes - 1; `image` is its index.
 inline void check_label(dim image, dim label, dim classes) {
   expect(label >= 0 && label < classes,
          [&] { return cat("image ", image, ": expected a label from 0 to ", classes - 1, ", got ", label); });
@@ -47,10 +47,10 @@ class zero_shot_counter {
     }
   }
 
-  /// The images that nearly tied so far, by their place in the order of add().
+  /// Indices, in the order of add(), of the images so far whose two best scores nearly tie.
   std::span<const dim> ties() const { return total_.ties; }
 
-  /// Of all images so far. The mean per class is over the classes that have images. Error: none.
+  /// The result for all images so far. The mean per class is over the classes that have images. Errors: no images.
   zero_shot_metrics metrics() const {
     expect(total_.images > 0, "zero-shot evaluation: expected at least one labelled image, got none");
     auto m = total_;
@@ -68,10 +68,10 @@ class zero_shot_counter {
 
  private:
   zero_shot_metrics total_;
-  std::vector<dim> right_, seen_;  // images of each class
+  std::vector<dim> right_, seen_;  // per class
 };
 
-/// The same of all images at once.
+/// The same for all images at once.
 template <class A>
 zero_shot_metrics evaluate_zero_shot(std::span<const A> cosines, std::span<const dim> labels, dim classes) {
   zero_shot_counter counter(classes);

@@ -1,4 +1,4 @@
-// The zero-shot classifier: one weight row a class, the average of its prompts' embeddings (paper section 3.1.4).
+// The zero-shot classifier: one weight row per class, the average of its prompts' embeddings (paper section 3.1.4).
 #pragma once
 #include <map>
 #include <string>
@@ -9,15 +9,15 @@
 
 namespace clipx {
 
-/// Built once, used for any number of images.
+/// Built once and used for any number of images.
 template <class A>
 struct classifier {
   std::vector<std::string> labels;  // C
   embeddings<A> weights;            // (C, D), L2-normalized
 };
 
-/// Normalize, average over a class's prompts, normalize again. `encode(texts)` gives L2-normalized embeddings; equal texts are
-/// encoded once.
+/// L2-normalizes, averages over a class's prompts, and L2-normalizes again. `encode(texts)` returns L2-normalized embeddings; equal
+/// texts are encoded once.
 template <class Encode>
 auto make_classifier(const prompt_set& prompts, Encode&& encode) {
   std::map<std::string, std::size_t> place;

@@ -1,4 +1,4 @@
-// How well images and their captions find each other, among held-out pairs.
+// Recall and loss of images and their captions among held-out pairs.
 #pragma once
 #include <algorithm>
 #include <map>
@@ -10,15 +10,15 @@ namespace clipx {
 
 struct pair_metrics {
   dim pairs = 0;
-  double loss = 0;  // the model's own; the mean over blocks
+  double loss = 0;  // the model's own loss; the mean over blocks
   std::vector<dim> k{1, 5, 10};
   std::vector<double> image_recall, text_recall;  // text -> image, image -> text, at each k
 };
 
-/// cosines (N, N): image i with caption j, pair i on the diagonal. Equal captions are one text: an image is found by its caption
-/// where any image with that caption is among the first k. Ties go to the smaller index, as in top_k(), so that a model that scores
-/// all alike finds nothing; a score that is NaN stands before all others. The loss is the model's own, of blocks of `block` pairs,
-/// as in training.
+/// cosines (N, N): image i with caption j; matching pairs are on the diagonal. Equal captions count as one text: an image is found
+/// by its caption if any image with that caption is among the first k. Ties go to the smaller index, as in top_k(), so a model that
+/// gives all pairs the same score finds nothing; a score that is NaN ranks before all others. The loss is the model's own, over
+/// blocks of `block` pairs, as in training.
 template <class A>
 pair_metrics evaluate_pairs(std::span<const A> cosines, std::span<const std::string> captions, const scoring& score, dim block) {
   const dim N = static_cast<dim>(captions.size());
@@ -31,7 +31,7 @@ pair_metrics evaluate_pairs(std::span<const A> cosines, std::span<const std::str
     const auto in_block = [&](dim i, dim j) { return at(from + i, from + j); };
     score.add_pair_loss(in_block, std::min(block, N - from), N, m.loss);
   }
-  std::map<std::string, dim> first;  // of each text, the pair that stands for it
+  std::map<std::string, dim> first;  // for each text, the first pair that has it
   std::vector<dim> text_of, texts;
   for (dim i = 0; i < N; ++i) {
     const auto [place, added] = first.emplace(captions[static_cast<std::size_t>(i)], static_cast<dim>(texts.size()));
@@ -48,7 +48,7 @@ pair_metrics evaluate_pairs(std::span<const A> cosines, std::span<const std::str
   }
   for (dim t = 0; t < static_cast<dim>(texts.size()); ++t) {  // text -> image
     const dim j = texts[static_cast<std::size_t>(t)];
-    dim own = j;  // the best of its images
+    dim own = j;  // the best of the text's images
     for (dim i = 0; i < N; ++i)
       if (text_of[static_cast<std::size_t>(i)] == t && at(i, j) > at(own, j)) own = i;
     dim rank = 0;

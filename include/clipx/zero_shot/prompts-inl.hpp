@@ -65,7 +65,7 @@ CLIPX_INLINE std::string read_text(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
     expect(in.good(), system_error_kind(errno), [&] { return cat(path, ": cannot be opened for reading"); });
     try {
-      in.exceptions(std::ios::badbit);  // a directory opens, and fails here
+      in.exceptions(std::ios::badbit);  // a directory can be opened but not read
       drain(in);
     } catch (const std::ios_base::failure&) { fail(error_kind::io, cat(path, ": cannot be read (is it a directory?)")); }
   }

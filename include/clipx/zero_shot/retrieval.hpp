@@ -1,4 +1,4 @@
-// Ranking: labels of an image, the k nearest rows, and recall of retrieval. Ties go to the smaller index.
+// Ranking: the labels of an image, the k nearest rows, and recall of retrieval. Ties go to the smaller index.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -27,7 +27,7 @@ std::vector<dim> top_k(std::span<const A> scores, dim k) {
   return order;
 }
 
-/// (label, probability) of an image by its cosines with the labels, in descending order.
+/// (label, probability) of an image from its cosines with the labels, in descending order.
 template <class A>
 std::vector<std::pair<dim, double>> rank(std::span<const A> cosines, const scoring& score) {
   std::vector<double> p(cosines.begin(), cosines.end());
@@ -37,15 +37,15 @@ std::vector<std::pair<dim, double>> rank(std::span<const A> cosines, const scori
   return out;
 }
 
-/// Hits among the first k, counted as whole numbers, so that a recall is the fraction itself.
+/// Hits among the first k, counted as integers, so that recall is an exact fraction.
 class recall_counter {
  public:
   explicit recall_counter(std::vector<dim> ks) : k_(std::move(ks)), hits_(k_.size()) {}
-  /// `rank`: how many candidates stand before the first hit.
+  /// `rank`: number of candidates before the first hit.
   void add(dim rank) {
     for (std::size_t i = 0; i < k_.size(); ++i) hits_[i] += rank < k_[i];
   }
-  /// The fraction of `queries` with a hit, at each k.
+  /// The fraction of `queries` with a hit, for each k.
   std::vector<double> recall(dim queries) const {
     std::vector<double> out;
     for (dim n : hits_) out.push_back(static_cast<double>(n) / static_cast<double>(queries));
@@ -56,24 +56,24 @@ class recall_counter {
   std::vector<dim> k_, hits_;
 };
 
-/// R@k both ways. Text -> image: captions whose image is among the first k. Image -> text: images with at least one of
+/// R@k in both directions. Text -> image: captions whose image is among the first k. Image -> text: images with at least one of
 /// their captions among the first k (a hit, not a fraction).
 struct retrieval_metrics {
   std::vector<dim> k;
   std::vector<double> image_recall, text_recall;
 };
 
-/// Counts texts as their scores come: of those is kept, for each image, which texts score highest.
+/// Counts texts as their scores arrive; keeps only, for each image, the texts with the highest scores.
 class retrieval_counter {
  public:
-  /// image_of[t] is the image of text t. Error: no texts or no images.
+  /// image_of[t] is the image of text t. Errors: no texts or no images.
   retrieval_counter(std::vector<dim> image_of, dim images, std::vector<dim> ks = {1, 5, 10})
       : image_of_(std::move(image_of)), k_(std::move(ks)), found_(k_), deepest_(*std::max_element(k_.begin(), k_.end())) {
     expect(!image_of_.empty() && images > 0, "retrieval evaluation: expected images with captions, got none");
     best_texts_.resize(static_cast<std::size_t>(images));
   }
 
-  /// cosines (N, images) of the next N texts. Error: other sizes, more texts than there are.
+  /// cosines (N, images) of the next N texts. Errors: other sizes, more texts than there are.
   template <class A>
   void add(std::span<const A> cosines) {
     const std::size_t images = best_texts_.size(), n = cosines.size() / images;
@@ -89,7 +89,7 @@ class retrieval_counter {
     }
   }
 
-  /// Error: texts are missing.
+  /// Errors: not all texts have been added.
   retrieval_metrics metrics() const {
     expect(next_ == image_of_.size(),
            [&] { return cat("retrieval evaluation: expected cosines of ", image_of_.size(), " texts, got ", next_); });
@@ -108,12 +108,12 @@ class retrieval_counter {
     std::size_t text;
   };
 
-  /// The place of a hit; where there is none, one that counts for no k.
+  /// The rank of a hit; if there is none, a rank beyond every k.
   template <class List>
   dim rank_of(const List& best, typename List::const_iterator hit) const {
     return hit == best.end() ? deepest_ : hit - best.begin();
   }
-  /// Keeps the best texts of an image in descending order of their scores; equal ones in the order of their indices.
+  /// Keeps the best texts of an image in descending order of score; equal scores in the order of their indices.
   void remember(std::vector<scored>& best, double score) const {
     const bool full = static_cast<dim>(best.size()) == deepest_;
     if (full && !(score > best.back().score)) return;
@@ -125,13 +125,13 @@ class retrieval_counter {
 
   std::vector<dim> image_of_;
   std::vector<dim> k_;
-  std::vector<std::vector<scored>> best_texts_;  // of each image
-  recall_counter found_;                         // images, by the texts so far
+  std::vector<std::vector<scored>> best_texts_;  // per image
+  recall_counter found_;                         // images found by the texts so far
   dim deepest_;
-  std::size_t next_ = 0;  // texts so far
+  std::size_t next_ = 0;  // number of texts so far
 };
 
-/// The same of all texts at once: cosines (texts, images).
+/// The same for all texts at once: cosines (texts, images).
 template <class A>
 retrieval_metrics evaluate_retrieval(std::span<const A> cosines, std::span<const dim> image_of, dim images,
                                      std::vector<dim> ks = {1, 5, 10}) {

@@ -1,4 +1,4 @@
-// Softmax, and attention by sequence and head: small matrix products whose tiles stay in registers.
+// Softmax and attention, per sequence and head: small matrix products whose tiles stay in registers.
 #ifndef CLIPX_CPU_ATTENTION_HPP
 #define CLIPX_CPU_ATTENTION_HPP
 #include "family.hpp"
@@ -10,14 +10,14 @@ class cpu_attention : cpu_family<T> {
  public:
   using cpu_family<T>::cpu_family;
 
-  /// Rows in place; causal: row i sees columns <= i, the rest becomes 0.
+  /// Softmax of rows, in place; causal: row i sees columns <= i, the rest becomes 0.
   void softmax(mat<float> x, bool causal);
-  /// Probabilities and their gradient (overwritten by the scores' gradient): dp <- p (dp - sum p dp).
+  /// From probabilities and their gradient, which is overwritten by the scores' gradient: dp <- p (dp - sum p dp).
   void softmax_backward(mat<const float> p, mat<float> dp);
-  /// softmax(q k^T / sqrt(d)) v by sequence and head, d = q.cols / heads. q, k, v may be column ranges of one matrix. causal
-  /// asks for equal ranges. lse (rows of q, heads), log-sum-exp of the scaled scores, may be empty.
+  /// softmax(q k^T / sqrt(d)) v per sequence and head, d = q.cols / heads. q, k, v may be column ranges of one matrix. causal
+  /// requires equal ranges. lse (rows of q, heads), the log-sum-exp of the scaled scores, may be empty.
   void attention(const attention_input<T>& in, dim heads, mat<T> y, mat<float> lse);
-  /// Writes the gradients, which may be column ranges of one matrix. y, attention's result, is not read: see the kernel.
+  /// Overwrites the gradients, which may be column ranges of one matrix. y, attention's result, is not read: see the kernel.
   void attention_backward(const attention_input<T>& in, dim heads, mat<const T> y, mat<const float> lse, mat<const T> dy,
                           const attention_gradients<T>& d);
 };
@@ -54,15 +54,15 @@ inline void softmax_backward(mat<const float> p, mat<float> dp) {
   }
 }
 
-// A tile is tile_rows x tile_vectors sums in registers: 24 of 32 with AVX-512, 12 of 16 else; one more vector of the second
-// factor each, and one for the broadcast element of the first.
+// A tile is tile_rows x tile_vectors sums in registers: 24 of 32 with AVX-512, else 12 of 16; in addition, one row of vectors of
+// the second factor, and one vector for the broadcast element of the first.
 inline constexpr dim tile_rows = lanes >= 16 ? 8 : 6, tile_vectors = lanes >= 16 ? 3 : 2;
 
-/// How the first factor lies: element (m, k) at a[m stride + k], or at a[k stride + m].
+/// Layout of the first factor: element (m, k) is at a[m stride + k], or at a[k stride + m].
 enum class order { rows, columns };
 
-/// c (M, V vectors) = a (M, steps) b (steps, V vectors). Every element is one chain of multiply-adds over k = 0, 1, ..., so a
-/// row's result does not depend on the tile that it falls in.
+/// c (M, V vectors) = a (M, steps) b (steps, V vectors). Every element is one chain of multiply-adds over k = 0, 1, ..., so a row's
+/// result does not depend on the tile that computes it.
 template <order O, int M, int V>
 void tile(dim steps, const float* HWY_RESTRICT a, dim a_stride, const float* HWY_RESTRICT b, dim b_step, float* HWY_RESTRICT c,
           dim c_stride) {
@@ -88,7 +88,7 @@ void tile(dim steps, const float* HWY_RESTRICT a, dim a_stride, const float* HWY
     for (int v = 0; v < V; ++v) store(acc[m][v], c + m * c_stride + v * lanes);
 }
 using tile_function = void (*)(dim, const float*, dim, const float*, dim, float*, dim);
-/// The tile of (1 + i / tile_vectors) rows and (1 + i % tile_vectors) vectors.
+/// The tile function for (1 + i / tile_vectors) rows and (1 + i % tile_vectors) vectors.
 template <order O, int... I>
 tile_function pick_tile(std::size_t i, std::integer_sequence<int, I...>) {
   static constexpr int vectors = static_cast<int>(tile_vectors);
@@ -96,15 +96,15 @@ tile_function pick_tile(std::size_t i, std::integer_sequence<int, I...>) {
   return all[i];
 }
 
-/// A second factor (depth, cols), cut into panels of at most tile_vectors vectors; a panel is contiguous, its rows one after
-/// another, so a tile walks through memory.
+/// A second factor (depth, cols), divided into panels of at most tile_vectors vectors; a panel's rows are contiguous, so a tile
+/// reads memory sequentially.
 struct panels {
   float* data;
   dim depth, vectors, count;
   panels(float* d, dim rows, dim cols)
       : data(d), depth(rows), vectors((cols + lanes - 1) / lanes), count((vectors + tile_vectors - 1) / tile_vectors) {}
   static dim size(dim rows, dim cols) { return rows * ((cols + lanes - 1) / lanes * lanes); }
-  dim first(dim p) const { return p * (vectors / count) + std::min(p, vectors % count); }  // vector at which panel p begins
+  dim first(dim p) const { return p * (vectors / count) + std::min(p, vectors % count); }  // first vector of panel p
   float* panel(dim p) const { return data + first(p) * lanes * depth; }
   dim width(dim p) const { return (first(p + 1) - first(p)) * lanes; }
 };
@@ -151,7 +151,7 @@ void pack_rows(mat<const T> x, float scale, const panels& b) {
     }
   }
 }
-/// A first factor in columns of tile_rows: a[k tile_rows + m] = scale x(m, k).
+/// A first factor in blocks of tile_rows rows: a[k tile_rows + m] = scale x(m, k).
 template <class T>
 void pack_block(mat<const T> x, float scale, float* a) {
   for (dim m = 0; m < x.rows; ++m)
@@ -161,12 +161,12 @@ void pack_block(mat<const T> x, float scale, float* a) {
 inline dim padded(dim n) { return (n + lanes - 1) / lanes * lanes; }
 inline float score_scale(dim d) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(d))); }
 
-/// Lanes of the vector at column c which lie before column n keep v, the others take `other`.
+/// Keeps v in the lanes of the vector at column c that are before column n, and takes `other` in the rest.
 HWY_INLINE vf before(dim c, dim n, vf v, vf other) {
   return c + lanes <= n ? v : hn::IfThenElse(hn::FirstN(df(), static_cast<std::size_t>(std::max<dim>(0, n - c))), v, other);
 }
 
-/// scores -> exp(score - top) over the first n columns and 0 in the rest of the `width` ones; gives top and the sum.
+/// Replaces scores by exp(score - top) in the first n columns and by 0 in the rest of the `width` ones; returns top and the sum.
 HWY_INLINE std::pair<float, float> exponentials(float* row, dim n, dim width) {
   const auto lowest = set(-std::numeric_limits<float>::infinity());
   auto high = lowest;
@@ -218,9 +218,9 @@ void put_rows(const float* sums, dim rows, dim first, float scale, mat<T> y) {
     along(y.cols, [&](auto at) CLIPX_LANES { at.put(s * load(sums + m * padded(y.cols) + at.i), y.row(first + m)); });
 }
 
-/// P = exp(S - lse), dP = dy v^T, dS = P (dP - sum P dP); dq = dS k / sqrt(d), dk = dS^T q / sqrt(d), dv = P^T dy. The sum is
-/// dy y by its definition; taken from P it does not suffer from y's rounding. P is divided by its sum: lse was rounded too, and
-/// where it is large dS would no longer sum to 0.
+/// P = exp(S - lse), dP = dy v^T, dS = P (dP - sum P dP); dq = dS k / sqrt(d), dk = dS^T q / sqrt(d), dv = P^T dy. The sum equals
+/// dy y, but computed from P it is not affected by the rounding of y. P is divided by its sum, because lse was rounded too: where
+/// lse is large, dS would no longer sum to 0.
 template <class T>
 void attention_backward(mat<const T> q, mat<const T> k, mat<const T> v, bool causal, mat<const float> lse, mat<const T> dy,
                         mat<T> dq, mat<T> dk, mat<T> dv) {
@@ -265,7 +265,7 @@ void attention_backward(mat<const T> q, mat<const T> k, mat<const T> v, bool cau
     multiply<order::rows>(rows, 0, seen, ds + i * width, width, key_rows, d, sums, padded(d));
     put_rows(sums, rows, i, score_scale(d), dq);
   }
-  for (dim j = 0; j < keys; j += tile_rows) {  // key j is seen by queries >= j where causal
+  for (dim j = 0; j < keys; j += tile_rows) {  // if causal, key j is seen by queries >= j
     const dim rows = std::min(tile_rows, keys - j), from = causal ? std::min(j, queries) : 0;
     multiply<order::columns>(rows, from, queries, ds + j, width, query_rows, d, sums, padded(d));
     put_rows(sums, rows, j, 1.0f, dk);
@@ -292,10 +292,10 @@ void cpu_attention<T>::softmax_backward(mat<const float> p, mat<float> dp) {
   simd::parallel_rows(this->threads_, p.rows, p.cols, CLIPX_KERNEL(softmax_backward), p, dp);
 }
 
-/// Where one head of one sequence lies.
+/// The place of one head of one sequence.
 struct attention_head {
-  dim query, queries, key, keys;  // first row, and how many
-  dim number, width;              // the head's columns are number * width and the following
+  dim query, queries, key, keys;  // first row and number of rows
+  dim number, width;              // the head's columns start at number * width; there are `width` of them
 
   template <class E>
   mat<E> of_queries(mat<E> m) const {

@@ -1,9 +1,9 @@
-// Convolutions, by oneDNN on NHWC rows: for inference with BatchNorm folded in, and for training with gradients.
+// Convolutions with oneDNN on NHWC rows: for inference with BatchNorm folded in, and for training with gradients.
 //
-// Training: oneDNN shares out the pixels of the first two passes among threads, and no sum crosses threads. The gradient of the
-// weights is a sum over images: here each thread sums a part of them by itself, and the parts are added in their order. (oneDNN's
-// own threads wait for each other in loops that never sleep: where one has no processor the call takes time slices.) In
-// deterministic mode images go one by one, and the parts are as many on any number of threads.
+// Training: in the first two passes oneDNN divides the pixels among threads, and no sum crosses threads. The gradient of the
+// weights is a sum over images: here each thread computes the sum of a part of them, and the parts are added in order. (oneDNN's
+// own threads wait for each other in loops that never sleep: if one of them has no processor, a call takes time slices.) In
+// deterministic mode images are processed one by one, and the number of parts does not depend on the number of threads.
 #ifndef CLIPX_CPU_CONVOLUTION_HPP
 #define CLIPX_CPU_CONVOLUTION_HPP
 #include "device.hpp"
@@ -11,7 +11,7 @@
 
 namespace clipx::detail {
 
-/// BatchNorm, residual and ReLU that follow a convolution; residual may be empty.
+/// BatchNorm, residual and ReLU after a convolution; residual may be empty.
 struct after_conv {
   batchnorm_parameters<float> bn;
   cpu_view residual;
@@ -19,9 +19,9 @@ struct after_conv {
 };
 /// y = relu?(BatchNorm(conv(x)) + residual?)
 void conv_batchnorm(cpu_state& s, cpu_view x, const window& w, cpu_view weight, const after_conv& after, cpu_view y);
-/// y = conv(x), for training: the weights (out, in k k) are taken as they are now.
+/// y = conv(x), for training: the weights (out, in k k) are read in each call.
 void conv_training(cpu_state& s, cpu_view x, const window& w, cpu_view weight, cpu_view y);
-/// dx, which may be empty, is written; dweight accumulates.
+/// dx, which may be empty, is overwritten; dweight accumulates.
 void conv_backward(cpu_state& s, cpu_view x, const window& w, cpu_view weight, cpu_view dy, cpu_view dx, cpu_view dweight);
 
 template <class T>
@@ -50,7 +50,7 @@ class cpu_convolution {
 #ifdef CLIPX_CPU_MEMBERS
 namespace clipx::detail {
 
-/// What all plans of a convolution depend on, but for the number of images.
+/// Everything that all plans of a convolution depend on, except the number of images.
 struct conv_sizes {
   window w;
   dim out, x_row, y_row;
@@ -123,7 +123,7 @@ CLIPX_INLINE cpu_state::plan inference_plan(cpu_state& s, const conv_sizes& c, d
   });
 }
 
-/// Weights and bias with BatchNorm folded in, in the form that the plan wants.
+/// Weights and bias with BatchNorm folded in, in the format that the plan requires.
 CLIPX_INLINE void fold_and_pack(cpu_state& s, const conv_sizes& c, const onednn::md& form, cpu_view weight, const after_conv& norm,
                                 cpu_state::pack& to) {
   std::vector<float> memory;
@@ -211,7 +211,7 @@ CLIPX_INLINE cpu_state::plan training_plan(cpu_state& s, cpu_state::plan_kind ki
       expect(static_cast<bool>(pd), error_kind::device, missing);
       return {.run = dnnl::convolution_backward_data(pd), .weights = pd.weights_desc(), .scratch = pd.scratchpad_desc()};
     }
-    forms.weight = c.weight(dnnl::memory::data_type::f32, any);  // summed in float, whatever x is
+    forms.weight = c.weight(dnnl::memory::data_type::f32, any);  // summed in float for any type of x
     const auto pd = onednn::conv_weights(s.engine, forms, forward, attr);
     expect(static_cast<bool>(pd), error_kind::device, missing);
     return {.run = dnnl::convolution_backward_weights(pd), .weights = pd.diff_weights_desc(), .scratch = pd.scratchpad_desc()};
@@ -247,11 +247,11 @@ CLIPX_INLINE void training_pass(cpu_state& s, cpu_state::plan_kind kind, const c
   });
 }
 
-/// The gradient of the weights in their plain order, until the next call.
+/// The gradient of the weights in plain order; valid until the next call.
 CLIPX_INLINE mat<const float> weights_gradient(cpu_state& s, const conv_sizes& c, cpu_view x, cpu_view dy) {
   constexpr auto kind = cpu_state::plan_kind::conv_weights;
   const dim images = x.rows / c.in_pixels();
-  // Sums of all parts together are no larger than the patches would be.
+  // The sums of all parts together take no more memory than the patches would.
   const dim parts = std::max<dim>(1, std::min({s.deterministic ? dim{8} : dim{s.threads}, images, dy.rows / c.out}));
   const int threads_each = parts > 1 || s.deterministic ? 1 : s.threads;
   const auto first = [&](dim part) { return images * part / parts; };

@@ -24,7 +24,7 @@
 
 namespace clipx::detail {
 
-/// OpenMP's number of threads for the calls inside; oneDNN reads it when plans are made and when they run.
+/// Sets OpenMP's number of threads for the enclosed calls; oneDNN reads it when it makes and when it runs plans.
 struct thread_limit {
   int before;
   explicit thread_limit(int n) : before(omp_get_max_threads()) { omp_set_num_threads(n); }
@@ -54,15 +54,15 @@ inline cpu_view rows_of(cpu_view v, dim first, dim n) {
   return v;
 }
 
-/// Uninitialised memory; large pieces in huge pages where the system grants them: weights are read from end to end in every
-/// product, and with small pages a good part of that time goes into address translation.
+/// Uninitialized memory; large blocks use huge pages if the system grants them: weights are read from end to end in every product,
+/// and with small pages a good part of that time would be address translation.
 inline buffer<std::byte> pages(dim bytes) {
   constexpr std::size_t huge = std::size_t{2} << 20;
   const auto n = static_cast<std::size_t>(std::max<dim>(bytes, 1));
   void* p = nullptr;
   expect(::posix_memalign(&p, n >= huge ? huge : 256, n) == 0, error_kind::out_of_memory,
          [&] { return cat("cpu: out of memory for ", bytes, " bytes"); });
-  if (n >= huge) ::madvise(p, n / huge * huge, MADV_HUGEPAGE);  // advice: refused, it changes nothing
+  if (n >= huge) ::madvise(p, n / huge * huge, MADV_HUGEPAGE);  // only advice: a refusal changes nothing
   return {static_cast<std::byte*>(p), bytes, std::free};
 }
 
@@ -74,28 +74,28 @@ struct cpu_state {
 
   dnnl::memory at(const md& form, const void* data) const { return dnnl::memory(form, engine, const_cast<void*>(data)); }
   void reorder(dnnl::memory from, dnnl::memory to) {
-    dnnl::stream stream(engine);  // of this call alone: oneDNN does not say that threads may share one
+    dnnl::stream stream(engine);  // for this call alone: oneDNN does not say that threads may share a stream
     dnnl::reorder(from, to).execute(stream, from, to);
     stream.wait();
   }
 
-  /// A primitive for one shape. Its scratchpad is ours: oneDNN's own belongs to the thread that made the plan, and any thread may
-  /// run it.
+  /// A primitive for one shape. We own its scratchpad, because oneDNN's belongs to the thread that made the plan, and any thread
+  /// may run it.
   struct plan {
     dnnl::primitive run;
     md weights, scratch;
   };
   enum class plan_kind { product, conv_inference, conv_forward, conv_data, conv_weights };
-  using plan_key = std::array<std::int64_t, 16>;  // the kind, then all that the plan depends on
+  using plan_key = std::array<std::int64_t, 16>;  // the kind, then everything that the plan depends on
   std::map<plan_key, plan> plans;
   std::mutex guard;  // of `plans`
 
-  /// The plan with this key, made where there is none yet; empty where oneDNN has none.
+  /// The plan with this key, made if it does not exist; empty if oneDNN does not support it.
   template <class Make>
   plan plan_for(const plan_key& key, Make&& make) {
     const std::lock_guard lock(guard);
     if (const auto found = plans.find(key); found != plans.end()) return found->second;
-    if (plans.size() >= 4096) plans.clear();  // texts come in many lengths
+    if (plans.size() >= 4096) plans.clear();  // there are texts of many lengths
     plan made = make();
     if (made.run) plans.emplace(key, made);
     return made;
@@ -123,7 +123,7 @@ struct cpu_state {
     return static_cast<const char*>(data) < i->first + i->second.bytes ? &i->second : nullptr;
   }
 
-  /// Frozen weights in the form that oneDNN chose; `form` is empty where the plain one is as good.
+  /// Frozen weights in the format that oneDNN chose; `form` is empty if the plain one is as good.
   struct pack {
     md form;
     buffer<std::byte> memory;
@@ -132,8 +132,8 @@ struct cpu_state {
   };
   enum class pack_kind { product, conv, conv_bf16 };
   using pack_key = std::array<std::int64_t, 4>;
-  std::map<pack_key, std::list<pack>> packs;  // of a weight; several where plans differ in the form that they want
-  std::mutex pack_guard;                      // of `packs`: they stay where they are until thaw()
+  std::map<pack_key, std::list<pack>> packs;  // per weight; several if plans require different formats
+  std::mutex pack_guard;                      // of `packs`, whose elements keep their addresses until thaw()
   static pack_key key_of(const cpu_view& w, pack_kind kind) {
     return {reinterpret_cast<std::intptr_t>(w.data), w.rows, w.cols, static_cast<std::int64_t>(kind)};
   }
@@ -145,15 +145,15 @@ struct cpu_state {
 
   /// Memory of the calling thread, kept for its next call.
   struct own_memory {
-    // On a processor without bf16 products: its operands, converted, and results.
+    // For a processor without bf16 products: converted operands and results.
     std::vector<float> converted_a, converted_b, converted_c, converted_w;
-    std::vector<float> packed_weight, part_sums, plain_sum;  // of convolutions that train
+    std::vector<float> packed_weight, part_sums, plain_sum;  // of convolutions in training
   };
   static own_memory& own() {
     thread_local own_memory memory;
     return memory;
   }
-  /// v as float: itself, or converted into `memory`.
+  /// v as float: v itself, or converted into `memory`.
   mat<const float> as_float(cpu_view v, std::vector<float>& memory) {
     if (!v.is_bf16) return in_view<float>(v);
     auto out = floats(memory, v.rows, v.cols);
@@ -162,7 +162,7 @@ struct cpu_state {
   }
   void round(mat<const float> from, cpu_view to) { cpu_elementwise<bf16>(threads).copy(from, out_view<bf16>(to)); }
 
-  /// body() on as many threads as the device may use; oneDNN's errors become ours.
+  /// Calls body() with the device's number of threads; oneDNN's errors become clipx::error.
   template <class Body>
   void guarded(Body&& body) {
     try {

@@ -1,4 +1,4 @@
-// cpu_device: what all verbs of cpu<T> work with: oneDNN's engine and its plans, the number of threads, the arena of host memory.
+// cpu_device: what all verbs of cpu<T> use: oneDNN's engine and plans, the number of threads, the arena of host memory.
 #pragma once
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
@@ -13,15 +13,15 @@
 namespace clipx {
 
 struct cpu_options {
-  int threads = 0;  // 0: as many as OpenMP would take (all processors, or OMP_NUM_THREADS)
-  /// An image's or text's embedding is bit-equal alone, in any batch, and with any number of threads. Slower: products run in
-  /// blocks of 48 rows and convolutions an image at a time, each by one thread.
+  int threads = 0;  // 0: OpenMP's default (all processors, or OMP_NUM_THREADS)
+                    /// The embedding of an image or text has the same bits alone, in any batch, and with any number of threads.
+                    /// Slower: products are computed in blocks of 48 rows and convolutions one image at a time, each by one thread.
   bool deterministic = false;
 };
 
 namespace detail {
 
-/// Matrix operand of either type.
+/// A matrix operand of either type.
 struct cpu_view {
   const void* data = nullptr;
   dim rows = 0, cols = 0, ld = 0;
@@ -32,7 +32,7 @@ struct cpu_view {
   explicit operator bool() const { return data != nullptr; }
 };
 
-/// oneDNN behind views: plans are made once for each shape and kept. The families products and convolution stand on it.
+/// oneDNN's state: plans are made once per shape and kept. The families products and convolution are built on it.
 struct cpu_state;
 
 class cpu_device {
@@ -46,8 +46,8 @@ class cpu_device {
   int threads() const;
   /// What makes models in bf16 slow on this processor.
   std::vector<std::string> warnings(bool bf16) const;
-  /// A frozen weight must not change until thaw(): matrices and filters are packed for oneDNN when they are first used, and
-  /// `release` is called once the original is no longer read.
+  /// A frozen weight must not change until thaw(): matrices and filters are packed for oneDNN on first use, and `release` is called
+  /// once the original is no longer read.
   template <class E>
   void freeze(mat<const E> weight, frozen_role, release_callback release = {}) {
     freeze_bytes(weight.data, static_cast<std::size_t>(byte_extent(weight)), release);

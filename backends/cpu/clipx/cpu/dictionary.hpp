@@ -1,4 +1,4 @@
-// A softmax over a dictionary, a tile of its columns at a time, and mixtures of its probabilities.
+// A softmax over a dictionary, one tile of its columns at a time, and mixtures of its probabilities.
 #ifndef CLIPX_CPU_DICTIONARY_HPP
 #define CLIPX_CPU_DICTIONARY_HPP
 #include "family.hpp"

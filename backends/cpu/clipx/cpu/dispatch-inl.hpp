@@ -1,14 +1,14 @@
-// Compiles the kernels for each instruction set by Highway's foreach_target, and CLIPX_KERNEL, which picks at run time.
+// Compiles the kernels for each instruction set with Highway's foreach_target, and defines CLIPX_KERNEL, which selects one at run
+// time.
 //
-// Highway wants foreach_target before hwy/highway.h, and once in a translation unit: header-only, clipx/cpu.hpp comes before
-// hwy/highway.h, and a unit with a foreach_target of its own uses clipx::cpu-compiled, or leaves clipx/cpu.hpp to another unit.
+// Highway requires foreach_target before hwy/highway.h, once per translation unit: when header-only, include clipx/cpu.hpp before
+// hwy/highway.h; a unit with its own foreach_target must use clipx::cpu-compiled, or leave clipx/cpu.hpp to another unit.
 #pragma once
 #if defined(HWY_NAMESPACE) || defined(HIGHWAY_HWY_FOREACH_TARGET_H_)
 #error "clipx/cpu.hpp, header-only, must be included before hwy/highway.h and hwy/foreach_target.h; or link clipx::cpu-compiled"
 #endif
-// On x86 AVX-512 (which Highway calls AVX3), AVX2, SSE4 and what the compiler was told to assume. Left out: what adds compile time
-// and no speed here (all targets above AVX3, and SSSE3), and vectors whose size is not known at compile time, of which there can be
-// no arrays.
+// On x86: AVX-512 (Highway's AVX3), AVX2, SSE4 and the compiler's own target. Disabled are targets that take compile time without a
+// gain in speed here (all above AVX3, and SSSE3), and those with vectors of unknown size, of which there can be no arrays.
 #undef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS ((HWY_AVX3 - 1) | HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
@@ -17,19 +17,19 @@
 #undef HWY_TARGET_INCLUDE
 //
 #include "isa.hpp"
-#include "kernels-inl.hpp"  // once more, for the set that the compiler was told to assume
+#include "kernels-inl.hpp"  // once more, for the compiler's own target
 
 namespace clipx::simd {
 
-/// A kernel as compiled for one of Highway's targets.
+/// A kernel compiled for one of Highway's targets.
 template <class F>
 struct variant {
   std::int64_t target;
   F kernel;
 };
 
-/// Highway's targets that may be used here: those of the processor, as far as CLIPX_MAX_ISA allows. On x86 a target is a bit, a
-/// better one lower.
+/// Highway's targets that may be used: those of the processor, as far as CLIPX_MAX_ISA allows. On x86 each target is a bit; a lower
+/// bit is a better target.
 inline std::int64_t usable_targets() {
   const std::int64_t here = hwy::SupportedTargets();
   switch (most_isa()) {
@@ -45,7 +45,7 @@ inline std::int64_t usable_targets() {
   return here;
 }
 
-/// The first that may be used; the last is what the compiler was told to assume, and always may.
+/// The first variant that may be used; the last one is the compiler's own target, which always may.
 template <class F, std::size_t N>
 F best_of(const variant<F> (&variants)[N]) {
   const std::int64_t usable = usable_targets();
@@ -72,7 +72,7 @@ F best_of(const variant<F> (&variants)[N]) {
 #define CLIPX_KERNEL_SSE4(...)
 #endif
 
-/// CLIPX_KERNEL(f) or CLIPX_KERNEL(f<T>): the function f of simd::HWY_NAMESPACE for the best instruction set. Chosen once.
+/// CLIPX_KERNEL(f) or CLIPX_KERNEL(f<T>): the function f of simd::HWY_NAMESPACE for the best instruction set. Selected once.
 #define CLIPX_KERNEL(...)                                                                                                          \
   ([] {                                                                                                                            \
     using clipx_kernel = decltype(&::clipx::simd::HWY_NAMESPACE::__VA_ARGS__);                                                     \

@@ -1,4 +1,4 @@
-// Element by element: copies and conversions, sums, activations; pixels.
+// Elementwise verbs: copies and conversions, sums, activations; pixels.
 #ifndef CLIPX_CPU_ELEMENTWISE_HPP
 #define CLIPX_CPU_ELEMENTWISE_HPP
 #include <array>
@@ -56,10 +56,10 @@ class cpu_elementwise : cpu_family<T> {
   void fill(view<A> y, float value) {
     on_float().fill(y, value);
   }
-  /// y = (rgb / 255 - mean) / deviation in float32, two true divisions and one subtraction, each rounded.
+  /// y = (rgb / 255 - mean) / deviation in float32: two real divisions and one subtraction, each rounded.
   void pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> deviation, mat<T> y);
 
-  /// y = alpha x + beta y; y is not read where beta is 0.
+  /// y = alpha x + beta y; y is not read if beta is 0.
   void add(float alpha, mat<const T> x, float beta, mat<T> y);
   template <accum_of<T> A = float>
   void add(float alpha, view<const A> x, float beta, view<A> y) {
@@ -67,13 +67,13 @@ class cpu_elementwise : cpu_family<T> {
   }
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
-  /// x[r][c] into [low, high].
+  /// Clamps x[r][c] to [low, high].
   void clamp(mat<float> x, double low, double high);
 
-  /// Not a verb: what follows a matrix product. u = x + bias, y = f(u) + residual, everything in float between the loads and the
-  /// stores. bias (1, cols), f, residual (y's shape) and pre (receives u) may be empty. y and pre may be x; residual may be y.
+  /// Not a verb: the epilogue of a matrix product. u = x + bias, y = f(u) + residual, in float between the loads and the stores.
+  /// bias (1, cols), f, residual (y's shape) and pre (receives u) may be empty. y and pre may be x; residual may be y.
   void bias_act(mat<const T> x, mat<const T> bias, const activation* f, mat<const T> residual, mat<T> y, mat<T> pre);
-  /// The same for sums that are not rounded yet.
+  /// The same for sums that have not been rounded yet.
   template <accum_of<T> A = float>
   void bias_act(view<const A> x, mat<const T> bias, const activation* f, mat<const T> residual, mat<T> y, mat<T> pre) {
     bias_act_sums(x, bias, f, residual, y, pre);
@@ -99,7 +99,7 @@ CLIPX_CPU_DECLARED(cpu_elementwise);
 HWY_BEFORE_NAMESPACE();
 namespace clipx::simd::HWY_NAMESPACE {
 
-/// y = x, from any storage to any.
+/// y = x, from any storage type to any other.
 template <class X, class Y>
 void convert(mat<const X> x, mat<Y> y) {
   for (dim r = 0; r < y.rows; ++r) along(y.cols, [&](auto at) CLIPX_LANES { at.put(at.get(x.row(r)), y.row(r)); });
@@ -180,7 +180,7 @@ void cpu_elementwise<T>::fill(mat<T> y, T value) {
 }
 template <class T>
 void cpu_elementwise<T>::pixels(mat<const std::uint8_t> rgb, std::array<float, 3> mean, std::array<float, 3> deviation, mat<T> y) {
-  std::array<std::array<T, 3>, 256> values;  // every result there is: exact, and no arithmetic left to a compiler's contraction
+  std::array<std::array<T, 3>, 256> values;  // every possible result: exact, with no arithmetic left to a compiler's contraction
   for (std::size_t level = 0; level < 256; ++level)
     for (std::size_t c = 0; c < 3; ++c) {
       const float unit = static_cast<float>(level) / 255.0f, centered = unit - mean[c];

@@ -1,4 +1,4 @@
-// Definitions of the families in families.hpp: kernels for every instruction set, then the members.
+// Definitions of the families in families.hpp: kernels for each instruction set, then the members.
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,5 @@
-// The families whose kernels are compiled for each instruction set. Read three times, as family.hpp says: no include guard.
+// The families whose kernels are compiled for each instruction set. Included three times (see family.hpp), so without include
+// guard.
 #include "attention.hpp"
 #include "dictionary.hpp"
 #include "elementwise.hpp"

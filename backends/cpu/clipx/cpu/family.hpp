@@ -1,17 +1,17 @@
-// Verbs of cpu<T> come in families. A family is one file, which is read three times:
+// The verbs of cpu<T> are organized in families. A family is one file, which is included three times:
 //
-//   1. the declaration: a class template with the verbs as members, a base of cpu<T>. No third-party header.
-//   2. CLIPX_CPU_KERNELS is defined: the kernels, once for each instruction set, in namespace simd::HWY_NAMESPACE. A kernel works
-//      on what one thread was given.
-//   3. CLIPX_CPU_MEMBERS is defined: the members, once. They divide the work among threads (parallel-inl.hpp) and call
-//      CLIPX_KERNEL(name<T>), the kernel of the best instruction set that the processor has (dispatch-inl.hpp).
+//   1. For the declaration: a class template with the verbs as members, a base of cpu<T>. No third-party headers.
+//   2. With CLIPX_CPU_KERNELS defined: the kernels, once for each instruction set, in namespace simd::HWY_NAMESPACE. A kernel
+//      processes what one thread is given.
+//   3. With CLIPX_CPU_MEMBERS defined: the members, once. They divide the work among threads (parallel-inl.hpp) and call
+//      CLIPX_KERNEL(name<T>), the kernel for the processor's best instruction set (dispatch-inl.hpp).
 //
-// A new verb is one member, one kernel and one definition in the file of its family. A new family is a new file, its line in
-// families.hpp and its base of cpu<T> in cpu.hpp.
+// A new verb is one member, one kernel and one definition in its family's file. A new family is a new file, a line in families.hpp
+// and a base of cpu<T> in cpu.hpp.
 //
-// Contract of all families: sums are held in float; shapes are trusted. Every row is computed by one thread in an order of
-// summation that depends neither on the number of threads nor on the other rows, so results are bit-equal whatever batch a row
-// comes in. Column sums go down the rows in fixed blocks, whichever threads take them. Small work stays on the caller's thread.
+// Contract of all families: sums are held in float; shapes are not checked. Every row is computed by one thread, in an order of
+// summation that depends neither on the number of threads nor on other rows, so results have the same bits in any batch. Column
+// sums run down the rows in fixed blocks, whichever threads compute them. Small tasks stay on the caller's thread.
 #pragma once
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
@@ -19,20 +19,20 @@
 #include <type_traits>
 
 namespace clipx::simd {
-/// Name of the instruction set whose kernels are used, as Highway calls it.
+/// Highway's name of the instruction set whose kernels are used.
 CLIPX_INLINE const char* instruction_set();
 }  // namespace clipx::simd
 
 namespace clipx::detail {
 
-/// A is float and T another type. Verbs that take T and float have overloads `template <accum_of<T> A = float>` for the latter.
+/// A is float and T another type. Verbs that take T and float have overloads `template <accum_of<T> A = float>` for float.
 template <class A, class T>
 concept accum_of = std::is_same_v<A, float> && !std::is_same_v<T, float>;
-/// A matrix parameter from which nothing is deduced, so that arguments are converted as those of any function.
+/// A matrix parameter that takes no part in template deduction, so arguments are converted as for an ordinary function.
 template <class E>
 using view = std::type_identity_t<mat<E>>;
 
-/// Base of a family: the number of threads that a call may use.
+/// Base of all families: the number of threads that a call may use.
 template <class T>
 class cpu_family {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, bf16>,
@@ -47,7 +47,7 @@ class cpu_family {
 
 }  // namespace clipx::detail
 
-// At the end of a family's declaration, and of its members: both types are compiled once, in units/, for CLIPX_COMPILED.
+// At the end of a family's declaration and of its members: with CLIPX_COMPILED, both types are compiled once, in units/.
 #ifdef CLIPX_COMPILED
 #define CLIPX_CPU_DECLARED(family)     \
   extern template class family<float>; \

@@ -1,4 +1,4 @@
-// Images as rows, one pixel a row: patches and average pooling.
+// Images as rows, one per pixel: patches and average pooling.
 #ifndef CLIPX_CPU_IMAGES_HPP
 #define CLIPX_CPU_IMAGES_HPP
 #include "family.hpp"
@@ -10,7 +10,7 @@ class cpu_images : cpu_family<T> {
  public:
   using cpu_family<T>::cpu_family;
 
-  /// Columns of a patch are (channel, ky, kx); `lead` rows before each image are left alone.
+  /// The columns of a patch are (channel, ky, kx); `lead` rows before each image are not touched.
   void im2col(mat<const T> x, const window& w, mat<T> cols);
   void col2im(mat<const T> cols, const window& w, mat<T> x);
   /// Mean over windows, stride = kernel, clipped to the image on each side.
@@ -26,7 +26,7 @@ CLIPX_CPU_DECLARED(cpu_images);
 HWY_BEFORE_NAMESPACE();
 namespace clipx::simd::HWY_NAMESPACE {
 
-/// The kernel clipped to the image, and the pooled image's size.
+/// The kernel clipped to the image, and the size of the pooled image.
 struct pooling {
   dim kh, kw, oh, ow;
   explicit pooling(const window& w)
@@ -96,7 +96,7 @@ void cpu_images<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
     for (dim r = first; r < first + n; ++r) {
       const dim image = r / (w.height * w.width), iy = r / w.width % w.height, ix = r % w.width;
       std::fill_n(totals, w.channels, 0.0f);
-      for (dim tap = 0; tap < taps; ++tap) {  // the one window that sees this pixel through this tap, if any
+      for (dim tap = 0; tap < taps; ++tap) {  // the window, if any, that sees this pixel through this tap
         const dim ty = iy + w.pad - tap / w.kernel, tx = ix + w.pad - tap % w.kernel;
         if (ty < 0 || tx < 0 || ty % w.stride || tx % w.stride || ty / w.stride >= oh || tx / w.stride >= ow) continue;
         const T* from = cols.row(image * w.out_rows() + w.lead + ty / w.stride * ow + tx / w.stride) + tap;

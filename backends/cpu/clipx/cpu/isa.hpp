@@ -1,4 +1,4 @@
-// CLIPX_MAX_ISA: how far oneDNN and the kernels may go.
+// CLIPX_MAX_ISA: the best instruction set that oneDNN and the kernels may use.
 #pragma once
 #include <clipx/core/error.hpp>
 #include <cstdlib>
@@ -8,7 +8,7 @@ namespace clipx::simd {
 
 enum class isa { sse4, avx2, avx512, any };
 
-/// The best instruction set that may be used: CLIPX_MAX_ISA=AVX512, AVX2 or SSE4 in the environment has this processor stand for
+/// The best instruction set that may be used: CLIPX_MAX_ISA=AVX512, AVX2 or SSE4 in the environment makes this processor behave as
 /// an older one. Read once.
 inline isa most_isa() {
   static const isa most = [] {

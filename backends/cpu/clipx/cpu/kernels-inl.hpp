@@ -1,4 +1,4 @@
-// The kernels of one instruction set. dispatch-inl.hpp has it read once for each: no include guard.
+// The kernels of one instruction set. dispatch-inl.hpp includes this once for each, so there is no include guard.
 #include <hwy/highway.h>
 
 #include "vectors-inl.hpp"

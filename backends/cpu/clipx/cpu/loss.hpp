@@ -1,4 +1,4 @@
-// The contrastive losses, on a tile of cosines (I, J): row i has its pair in column i + shift, where that is in the tile.
+// The contrastive losses on a tile of cosines (I, J): the pair of row i is column i + shift, if it is in the tile.
 // S = exp(log_scale) cosines.
 #ifndef CLIPX_CPU_LOSS_HPP
 #define CLIPX_CPU_LOSS_HPP
@@ -10,14 +10,14 @@ class cpu_loss {
  public:
   explicit cpu_loss(int threads) : threads_(threads) {}
 
-  /// Joins the largest of S and the sum of exp(S - largest) to rows (I, 2) and cols (J, 2), which begin as (-inf, 0); own (I, 1)
+  /// Merges the largest of S and the sum of exp(S - largest) into rows (I, 2) and cols (J, 2), which start as (-inf, 0); own (I, 1)
   /// receives the pairs' cosines.
   void xent_tile(mat<const float> cosines, mat<const float> log_scale, dim shift, mat<float> rows, mat<float> cols, mat<float> own);
-  /// loss (1, 1) of N pairs; the first of rows and cols (N, 2) becomes the log-sum-exp.
+  /// loss (1, 1) of N pairs; the first column of rows and cols (N, 2) becomes the log-sum-exp.
   void xent_loss(mat<const float> log_scale, mat<float> rows, mat<float> cols, mat<const float> own, mat<float> loss);
-  /// dcosines is written (it may be the cosines), dlog_scale (1, 1) accumulates.
+  /// dcosines, which may be the cosines, is overwritten; dlog_scale (1, 1) accumulates.
   void xent_tile_backward(const xent_tile_input<float>& in, mat<float> dcosines, mat<float> dlog_scale);
-  /// Logits S + bias; loss, dlog_scale and dbias accumulate. dcosines may be empty: the loss alone.
+  /// Logits S + bias; loss, dlog_scale and dbias accumulate. Without dcosines, only the loss is computed.
   void sigmoid_xent_tile(const sigmoid_tile_input<float>& in, const sigmoid_tile_output<float>& out);
 
  private:
@@ -31,14 +31,14 @@ class cpu_loss {
 HWY_BEFORE_NAMESPACE();
 namespace clipx::simd::HWY_NAMESPACE {
 
-/// Joins (largest, sum of exp(. - largest)) to what is so far.
+/// Merges (largest, sum of exp(. - largest)) into so_far.
 inline void join(float high, float total, float* so_far) {
   const float top = std::max(so_far[0], high);
-  so_far[1] = so_far[1] * std::exp(so_far[0] - top) + total * std::exp(high - top);  // at first so_far is (-inf, 0)
+  so_far[1] = so_far[1] * std::exp(so_far[0] - top) + total * std::exp(high - top);  // so_far may still be (-inf, 0)
   so_far[0] = top;
 }
 
-/// Joins the rows of scale * cosines to so_far (rows, 2).
+/// Merges the rows of scale * cosines into so_far (rows, 2).
 inline void xent_rows(mat<const float> cosines, float scale, mat<float> so_far) {
   const auto s = set(scale);
   for (dim r = 0; r < cosines.rows; ++r) {
@@ -49,7 +49,7 @@ inline void xent_rows(mat<const float> cosines, float scale, mat<float> so_far) 
   }
 }
 
-/// The same down the columns with a running maximum: the sum so far is rescaled once a block of rows.
+/// The same for columns, with a running maximum: the sum so far is rescaled once per block of rows.
 inline void xent_columns(mat<const float> cosines, float scale, mat<float> so_far) {
   const auto s = set(scale);
   const dim n = cosines.cols;
@@ -67,7 +67,7 @@ inline void xent_columns(mat<const float> cosines, float scale, mat<float> so_fa
   for (dim c = 0; c < n; ++c) join(high[c], total[c], so_far.row(c));
 }
 
-/// dcosines = scale (P + Q - 2I) / 2N, and in `sums` each row's part of dlog_scale. across: log-sum-exp of the columns.
+/// dcosines = scale (P + Q - 2I) / 2N, and `sums` with each row's part of dlog_scale. across: log-sum-exp of the columns.
 inline void xent_backward(mat<const float> cosines, float scale, dim shift, dim N, mat<const float> rows, const float* across,
                           mat<float> dcosines, float* sums) {
   const auto s = set(scale), weight = set(0.5f / static_cast<float>(N));
@@ -94,8 +94,8 @@ HWY_INLINE vf log1p_unit(vf e) {
   for (float k : {13.0f, 11.0f, 9.0f, 7.0f, 5.0f, 3.0f, 1.0f}) p = hn::MulAdd(p, u, set(1.0f / k));
   return (t + t) * p;
 }
-/// Sums of softplus(-z S) and, where dcosines is not empty, G = -z sigma(-z S) / N: dcosines = scale G, and each row's sums of
-/// G (S - b) and of G. sums (3, rows).
+/// Sums of softplus(-z S) and, unless dcosines is empty, G = -z sigma(-z S) / N: dcosines = scale G, and each row's sums of G (S -
+/// b) and of G. sums (3, rows).
 inline void sigmoid_rows(mat<const float> cosines, float scale, float bias, dim shift, dim N, mat<float> dcosines,
                          mat<float> sums) {
   const auto s = set(scale), b = set(bias), one = set(1.0f), n = set(1.0f / static_cast<float>(N));
@@ -103,7 +103,7 @@ inline void sigmoid_rows(mat<const float> cosines, float scale, float bias, dim 
     const float* row = cosines.row(r);
     const bool pair = r + shift >= 0 && r + shift < cosines.cols;
     const float own = pair ? row[r + shift] : 0.0f;
-    // As if there were no pairs: softplus(S) and sigma(S).
+    // First as if there were no pairs: softplus(S) and sigma(S).
     sums.row(0)[r] = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
       const auto logit = hn::MulAdd(s, at.get(row), b);
       return hn::Max(logit, zero()) + log1p_unit(exp_down(zero() - hn::Abs(logit)));
@@ -166,7 +166,7 @@ CLIPX_INLINE void cpu_loss::xent_loss(mat<const float> log_scale, mat<float> row
 CLIPX_INLINE void cpu_loss::xent_tile_backward(const xent_tile_input<float>& in, mat<float> dcosines, mat<float> dlog_scale) {
   const dim n = in.cosines.rows, m = in.cosines.cols;
   float *sums = simd::shared_floats(n + m), *across = sums + n;
-  for (dim i = 0; i < m; ++i) across[i] = in.columns.row(i)[0];  // a column of a wider matrix perhaps: here side by side
+  for (dim i = 0; i < m; ++i) across[i] = in.columns.row(i)[0];  // possibly a column of a wider matrix: here made contiguous
   simd::parallel_ranges(threads_, n, 4 * m, 1, [&](dim first, dim count) {
     const auto kernel = CLIPX_KERNEL(xent_backward);
     kernel(in.cosines.row_range(first, count), std::exp(in.log_scale.data[0]), first + in.shift, in.N,

@@ -1,4 +1,4 @@
-// LayerNorm, BatchNorm, L2-normalized rows.
+// LayerNorm, BatchNorm, L2 normalization of rows.
 #ifndef CLIPX_CPU_NORM_HPP
 #define CLIPX_CPU_NORM_HPP
 #include "family.hpp"
@@ -12,14 +12,14 @@ class cpu_norm : cpu_family<T> {
 
   /// y = LayerNorm(x). stats (rows, 2): mean and 1 / deviation; may be empty.
   void layernorm(mat<const T> x, mat<const float> weight, mat<const float> bias, double eps, mat<T> y, mat<float> stats);
-  /// dx, which may be dy, is written; dweight and dbias accumulate.
+  /// dx, which may be dy, is overwritten; dweight and dbias accumulate.
   void layernorm_backward(const layernorm_backward_input<T, float>& in, mat<T> dx, mat<float> dweight, mat<float> dbias) {
     add_layernorm_backward(in, {}, dx, dweight, dbias);
   }
-  /// sum = x + branch (may be x), y = LayerNorm(sum), of the sum as it was stored.
+  /// sum = x + branch (may be x), y = LayerNorm(sum), computed from the sum as stored.
   void add_layernorm(const residual_sum<T>& r, mat<const float> weight, mat<const float> bias, double eps, mat<T> y,
                      mat<float> stats);
-  /// dx = the LayerNorm's gradient + residual where given; it may be dy or residual.
+  /// dx = the LayerNorm's gradient, plus residual if given; it may be dy or residual.
   void add_layernorm_backward(const layernorm_backward_input<T, float>& in, mat<const T> residual, mat<T> dx, mat<float> dweight,
                               mat<float> dbias);
 
@@ -30,8 +30,7 @@ class cpu_norm : cpu_family<T> {
     batchnorm_relu_backward(in, {}, dx, dx, dweight, dbias);
   }
   void batchnorm_relu(mat<const T> x, const batchnorm_parameters<float>& bn, const batchnorm_epilogue<T>& after, mat<T> y);
-  /// y: what the ReLU gave, empty where there was none. dz receives the gradient before it and may be dy, or dx where it is not
-  /// needed.
+  /// y: the output of the ReLU; empty: no ReLU. dz receives the gradient before it and may be dy, or dx if it is not needed.
   void batchnorm_relu_backward(const batchnorm_backward_input<T, float>& in, mat<const T> y, mat<T> dz, mat<T> dx,
                                mat<float> dweight, mat<float> dbias);
 
@@ -79,7 +78,7 @@ void add_layernorm(mat<const T> x, mat<const T> branch, mat<const float> w, mat<
   }
 }
 
-/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)), + residual where given.
+/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)), plus residual if given.
 template <class T>
 void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<const T> residual,
                         mat<T> dx) {
@@ -144,14 +143,14 @@ void batchnorm(mat<const T> x, mat<const float> stats, mat<const float> w, mat<c
   });
 }
 
-/// dy through the ReLU that gave y, where there was one.
+/// dy through the ReLU that produced y, if there was one.
 template <class At, class T>
 HWY_INLINE vf before_relu(At at, dim r, mat<const T> y, mat<const T> dy) {
   const auto g = at.get(dy.row(r));
   return y ? hn::IfThenElseZero(at.get(y.row(r)) > zero(), g) : g;
 }
 
-/// sums (2, cols) of dz xhat and of dz, the gradient before the ReLU, which dz receives where it is not empty.
+/// sums (2, cols) of dz xhat and of dz, the gradient before the ReLU, which is stored in dz unless dz is empty.
 template <class T>
 void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<const T> y, mat<const T> dy, mat<T> dz,
                        mat<float> sums) {
@@ -170,7 +169,7 @@ void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<co
   });
 }
 
-/// means (2, cols) of dz xhat and of dz, where the statistics are the batch's own; else empty.
+/// means (2, cols) of dz xhat and of dz if the statistics are the batch's own; else empty.
 template <class T>
 void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float> w, float eps, mat<const float> means,
                         mat<const T> y, mat<const T> dy, mat<T> dx) {
@@ -236,7 +235,7 @@ void cpu_norm<T>::add_layernorm_backward(const layernorm_backward_input<T, float
   const mat<const T> x = in.x;
   const auto sums = simd::column_pieces(this->threads_, x.rows, x.cols, [&](dim first, dim n, mat<float> piece) {
     CLIPX_KERNEL(layernorm_columns<T>)(x.row_range(first, n), in.stats.row_range(first, n), in.dy.row_range(first, n), piece);
-  });  // before dx, which may be dy
+  });  // before dx is written, which may be dy
   for (dim c = 0; c < x.cols; ++c) {
     dweight.data[c] += sums.row(0)[c];
     dbias.data[c] += sums.row(1)[c];
@@ -256,7 +255,8 @@ void cpu_norm<T>::column_stats(mat<const T> x, mat<float> stats) {
     for (dim p = first; p < first + n; ++p)
       CLIPX_KERNEL(column_stats<T>)(x.row_range(p * height, rows_of(p)), parts.row_range(2 * p, 2));
   });
-  // The mean of all rows is that of the pieces' means; the variance is the pieces' own and that of their means.
+  // The mean of all rows is the mean of the pieces' means; the variance is the mean of the pieces' variances plus that of their
+  // means.
   for (dim c = 0; c < x.cols; ++c) {
     double mean = 0, squares = 0;
     for (dim p = 0; p < pieces; ++p) mean += static_cast<double>(rows_of(p)) * static_cast<double>(parts.row(2 * p)[c]);
@@ -285,7 +285,7 @@ void cpu_norm<T>::batchnorm_relu_backward(const batchnorm_backward_input<T, floa
   const mat<const T> x = in.x;
   mat<const T> dy = in.dy;
   const float e = static_cast<float>(in.eps), n = static_cast<float>(x.rows);
-  const bool kept = y && dz.data != dx.data;  // else it is computed again
+  const bool kept = y && dz.data != dx.data;  // else it is recomputed
   const auto sums = simd::column_pieces(this->threads_, x.rows, x.cols, [&](dim first, dim count, mat<float> piece) {
     const auto kernel = CLIPX_KERNEL(batchnorm_columns<T>);
     kernel(x.row_range(first, count), in.stats, e, simd::row_part(y, first, count), dy.row_range(first, count),

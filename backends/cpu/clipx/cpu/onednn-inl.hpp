@@ -1,4 +1,5 @@
-// oneDNN 2.6 to 3.x behind one form: descriptors are made the same way, and what a processor cannot do is an empty descriptor.
+// oneDNN 2.6 to 3.x behind one interface: descriptors are made the same way, and an empty descriptor means that the processor does
+// not support it.
 #pragma once
 #include <clipx/core/error.hpp>
 #include <dnnl.hpp>
@@ -9,7 +10,7 @@ namespace clipx::onednn {
 
 using md = dnnl::memory::desc;
 
-/// The three tensors of a convolution (or their gradients), and how its window moves.
+/// The three tensors of a convolution (or their gradients), and the movement of its window.
 struct convolution {
   static constexpr auto how = dnnl::algorithm::convolution_direct;
   md x, weight, y;
@@ -18,7 +19,7 @@ struct convolution {
   dnnl::memory::dims pads() const { return {pad, pad}; }
 };
 
-/// Holds oneDNN to CLIPX_MAX_ISA; before its first use, once in a process.
+/// Restricts oneDNN to CLIPX_MAX_ISA; to be called before its first use, once per process.
 inline void limit_isa() {
   [[maybe_unused]] static const bool done = [] {
     using simd::isa;
@@ -80,9 +81,9 @@ inline void append(dnnl::post_ops& ops, dnnl::algorithm f, float alpha, float be
 inline bool has(dnnl::cpu_isa isa) {
   return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & static_cast<unsigned>(isa)) == static_cast<unsigned>(isa);
 }
-/// Whether the processor multiplies bf16 by itself.
+/// Whether the processor has bf16 products.
 inline bool native_bf16() { return has(dnnl::cpu_isa::avx512_core_bf16); }
-/// Whether a convolution may add another tensor. Without AVX2 version 2.6 adds wrong elements, and 3.7 takes its slow reference.
+/// Whether a convolution may add another tensor. Without AVX2, version 2.6 adds wrong elements, and 3.7 uses its slow reference.
 inline bool conv_adds() { return has(dnnl::cpu_isa::avx2); }
 
 inline const char* name_of(dnnl::cpu_isa isa) {

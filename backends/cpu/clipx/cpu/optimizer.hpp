@@ -4,7 +4,7 @@
 #include "family.hpp"
 
 namespace clipx::simd {
-/// Numbers of one AdamW step: rest = 1 - beta, root = 1 / sqrt(1 - beta2^count), keep = 1 - lr decay.
+/// Constants of one AdamW step: rest = 1 - beta, root = 1 / sqrt(1 - beta2^count), keep = 1 - lr decay.
 struct adamw_numbers {
   float b1, b2, rest1, rest2, rate, root, eps, keep, clip;
 };
@@ -40,7 +40,7 @@ CLIPX_CPU_DECLARED(cpu_optimizer);
 HWY_BEFORE_NAMESPACE();
 namespace clipx::simd::HWY_NAMESPACE {
 
-/// X: the gradient's storage. copy (may be empty) receives the parameters as X.
+/// X: the type of the gradient. copy (may be empty) receives the parameters as X.
 template <class X>
 void adamw(const adamw_numbers& k, mat<const X> grad, mat<float> p, mat<float> m, mat<float> v, mat<X> copy) {
   const auto b1 = set(k.b1), b2 = set(k.b2), rest1 = set(k.rest1), rest2 = set(k.rest2);
@@ -69,7 +69,7 @@ namespace clipx::detail {
 
 template <class T>
 void cpu_optimizer<T>::sum_squares(mat<const T> x, mat<float> y) {
-  constexpr dim piece = dim{1} << 16;  // summed by one thread, whatever their number
+  constexpr dim piece = dim{1} << 16;  // summed by one thread, for any number of threads
   const dim pieces = (x.cols + piece - 1) / piece;
   float* sums = simd::shared_floats(pieces);
   simd::parallel_ranges(this->threads_, pieces, piece, 1, [&](dim first, dim n) {

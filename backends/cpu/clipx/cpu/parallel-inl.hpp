@@ -9,7 +9,7 @@
 
 namespace clipx::simd {
 
-/// f(i) for i < n on up to `threads` threads, the next i to whichever thread is free; what f throws reaches the caller.
+/// Calls f(i) for i < n on up to `threads` threads; each i goes to the next free thread. Exceptions of f reach the caller.
 template <class F>
 void parallel_tasks(int threads, dim n, F&& f) {
   if (threads <= 1 || n <= 1) {
@@ -31,8 +31,8 @@ void parallel_tasks(int threads, dim n, F&& f) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
-/// f(first, n) for one range of `items` on each thread, in multiples of `grain`. `work` is the number of elements of an item: a
-/// thread is woken for no fewer than 2^15 of them.
+/// Calls f(first, n) for one range of `items` on each thread, in multiples of `grain`. `work` is the number of elements per item: a
+/// thread is used only for at least 2^15 elements.
 template <class F>
 void parallel_ranges(int threads, dim items, dim work, dim grain, F&& f) {
   const dim most = std::min<dim>({threads, (items + grain - 1) / grain, items * work >> 15});
@@ -53,12 +53,12 @@ template <class E>
 mat<E> row_part(mat<E> m, dim first, dim n) {
   return m ? m.row_range(first, n) : m;
 }
-/// f(parts...), each part a range of rows.
+/// Calls f(parts...), each part a range of rows.
 template <class F, class... E>
 void parallel_rows(int threads, dim rows, dim work, F&& f, mat<E>... m) {
   parallel_ranges(threads, rows, work, 1, [&](dim first, dim n) { f(row_part(m, first, n)...); });
 }
-/// f(parts...) where elements do not depend on each other: as one long row where nothing lies between the rows.
+/// Calls f(parts...) for independent elements: as one long row if the rows are contiguous.
 template <class F, class... E>
 void parallel_elements(int threads, F&& f, mat<E>... m) {
   const std::array<dim, sizeof...(m)> rows{m.rows...}, sizes{m.size()...};
@@ -67,7 +67,7 @@ void parallel_elements(int threads, F&& f, mat<E>... m) {
   else parallel_rows(threads, rows[0], sizes[0] / std::max<dim>(rows[0], 1), f, m...);
 }
 
-/// At least n floats, aligned for any vector, the same memory at each call on one thread. Not zeroed.
+/// At least n floats, aligned for any vector; the same memory in each call on one thread. Not zeroed.
 inline float* scratch(dim n) {
   struct memory {
     float* data = nullptr;
@@ -84,16 +84,16 @@ inline float* scratch(dim n) {
   }
   return m.data;
 }
-/// Floats of the calling thread, apart from those of scratch(): for what several threads fill together.
+/// Floats of the calling thread, separate from those of scratch(): for results that several threads fill in together.
 inline float* shared_floats(dim n) {
   thread_local std::vector<float> v;
   if (static_cast<dim>(v.size()) < n) v.resize(static_cast<std::size_t>(n));
   return v.data();
 }
 
-/// Rows that one thread sums: a function of the columns alone, and few enough to stay in the cache.
+/// Number of rows that one thread sums: depends only on the columns, and is small enough for the cache.
 inline dim piece_rows(dim cols) { return std::max<dim>(1, (dim{1} << 9) / std::max<dim>(cols, 1)) * 64; }
-/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece, the pieces added in their order. The result lies in
+/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece; the pieces are added in order. The result is in
 /// shared_floats().
 template <class F>
 mat<float> column_pieces(int threads, dim rows, dim cols, F&& f) {

@@ -1,4 +1,4 @@
-// Matrix products, by oneDNN.
+// Matrix products, with oneDNN.
 #ifndef CLIPX_CPU_PRODUCTS_HPP
 #define CLIPX_CPU_PRODUCTS_HPP
 #include "device.hpp"
@@ -16,7 +16,7 @@ class cpu_products {
  public:
   explicit cpu_products(cpu_device& device) : device_(device) {}
 
-  /// c = alpha op(a) op(b) + beta c; c is not read where beta is 0.
+  /// c = alpha op(a) op(b) + beta c; c is not read if beta is 0.
   void gemm(op ta, op tb, float alpha, mat<const T> a, mat<const T> b, float beta, mat<T> c) {
     detail::gemm(device_.state(), ta, tb, alpha, a, b, beta, c);
   }
@@ -28,7 +28,7 @@ class cpu_products {
   void gemm(op ta, op tb, float alpha, view<const A> a, view<const A> b, float beta, view<A> c) {
     detail::gemm(device_.state(), ta, tb, alpha, a, b, beta, c);
   }
-  /// y = f(x W^T + b) + residual. f is applied to x W^T + b as it is stored, so that keeping it (pre) changes nothing.
+  /// y = f(x W^T + b) + residual. f is applied to x W^T + b as stored, so that keeping it (pre) changes nothing.
   void linear(mat<const T> x, mat<const T> w, mat<const T> b, const epilogue<T>& after, mat<T> y);
 
  private:
@@ -42,7 +42,7 @@ CLIPX_CPU_DECLARED(cpu_products);
 #ifdef CLIPX_CPU_MEMBERS
 namespace clipx::detail {
 
-/// c (m, n) = alpha a (m, k) b (k, n) + beta c + bias + residual, with the distances between rows and between columns in elements.
+/// c (m, n) = alpha a (m, k) b (k, n) + beta c + bias + residual, with the strides of rows and columns in elements.
 struct product {
   dim m, n, k;
   dim a_row, a_col, b_row, b_col, c_row, residual_row = 0;
@@ -59,7 +59,7 @@ struct product {
   onednn::md form_bias() const { return matrix(1, n, n, 1, in_bf16); }
   onednn::md form_residual() const { return matrix(m, n, residual_row, 1, out_bf16); }
 };
-/// How b lies: as the product says, as oneDNN likes best, or packed as it liked best before.
+/// Layout of b: as in the product, oneDNN's choice, or packed as oneDNN chose before.
 enum class weights { strided, any, packed };
 
 CLIPX_INLINE cpu_state::plan product_plan(cpu_state& s, const product& p, weights kind, const onednn::md& packed = {}) {
@@ -94,7 +94,7 @@ CLIPX_INLINE cpu_state::plan product_plan(cpu_state& s, const product& p, weight
   });
 }
 
-/// Frozen weights (n, k) in oneDNN's own form, or null where it would not change the order (AVX2 before oneDNN 3).
+/// Frozen weights (n, k) in oneDNN's own format, or null if that would not change their order (AVX2 before oneDNN 3).
 CLIPX_INLINE const cpu_state::pack* packed_weights(cpu_state& s, const product& p, cpu_view w) {
   const std::lock_guard lock(s.pack_guard);
   auto& packs = s.packs[cpu_state::key_of(w, cpu_state::pack_kind::product)];
@@ -123,7 +123,7 @@ struct product_data {
   const void* c;
 };
 
-/// One product by one call to oneDNN.
+/// One product with one call to oneDNN.
 CLIPX_INLINE void run_product(cpu_state& s, const product& p, const product_data& data, cpu_view b, bool may_pack) {
   const auto* pack = may_pack ? packed_weights(s, p, b) : nullptr;
   auto plan = pack ? product_plan(s, p, weights::packed, pack->form) : product_plan(s, p, weights::strided);
@@ -142,7 +142,7 @@ CLIPX_INLINE void run_product(cpu_state& s, const product& p, const product_data
   s.execute(plan, args);
 }
 
-/// Fewer rows than a block, in a block of their own: oneDNN's kernels take a remainder in another order.
+/// Fewer rows than a block, in a block of their own, because oneDNN's kernels process a remainder in another order.
 CLIPX_INLINE void run_partial_block(cpu_state& s, product p, cpu_view a, cpu_view b, const void* bias, cpu_view residual,
                                     cpu_view c, bool may_pack) {
   const dim row_a = p.k * element_size(p.in_bf16), row_c = p.n * element_size(p.out_bf16);
@@ -161,10 +161,10 @@ CLIPX_INLINE void run_partial_block(cpu_state& s, product p, cpu_view a, cpu_vie
   for (dim i = 0; i < c.rows; ++i) std::memcpy(const_cast<char*>(row(c, i)), y.data() + i * row_c, static_cast<std::size_t>(row_c));
 }
 
-/// The same in blocks of rows, each by one thread: a row's sums do not depend on the rows beside it or on the threads.
+/// The same in blocks of rows, each by one thread: a row's sums depend neither on other rows nor on the number of threads.
 CLIPX_INLINE void run_by_rows(cpu_state& s, product p, cpu_view a, cpu_view b, const void* bias, cpu_view residual, cpu_view c,
                               bool may_pack) {
-  constexpr dim block = 48;  // kernels take 6 (AVX2) or 8 (AVX-512) rows at once, and a remainder in another order
+  constexpr dim block = 48;  // kernels process 6 (AVX2) or 8 (AVX-512) rows at a time, and a remainder in another order
   const dim rows = p.m;
   p.m = block;
   if (may_pack) {
@@ -210,7 +210,7 @@ CLIPX_INLINE void gemm(cpu_state& s, op ta, op tb, float alpha, cpu_view a, cpu_
   });
 }
 
-/// bf16 on a processor without it: panels of weights are converted as they are needed, so that they stay bf16 in memory.
+/// bf16 on a processor without it: panels of weights are converted when needed, so that weights remain bf16 in memory.
 CLIPX_INLINE void linear_by_panels(cpu_state& s, cpu_view x, cpu_view w, cpu_view bias, cpu_view residual, cpu_view y) {
   constexpr dim panel = 512;
   auto& own = s.own();

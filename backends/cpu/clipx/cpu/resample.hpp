@@ -22,7 +22,7 @@ namespace clipx::simd::HWY_NAMESPACE {
 
 inline constexpr int resample_bits = 22;
 
-/// One output byte by plain integers: edges, and images of one or two bands.
+/// One output byte in plain integer arithmetic: for edges, and images of one or two bands.
 inline std::uint8_t resampled(const std::uint8_t* p, dim step, const std::int32_t* k, dim n) {
   std::int32_t sum = 1 << (resample_bits - 1);
   for (dim j = 0; j < n; ++j) sum += p[j * step] * k[j];
@@ -44,8 +44,8 @@ inline void horizontal(const std::uint8_t* in, dim in_stride, dim rows, dim band
         for (dim b = 0; b < bands; ++b) out[b] = resampled(p + b, bands, k, n);
         continue;
       }
-      // A pixel is a vector. With three bands the fourth byte read is the next pixel's, and the fourth one written is written again
-      // with the next pixel: in all rows but the last, whose neighbours may be someone else's.
+      // A pixel is a vector. With three bands the fourth byte read belongs to the next pixel, and the fourth byte written is
+      // overwritten with the next pixel: in all rows but the last, after which the memory may not be ours.
       auto sum = hn::Set(d32, 1 << (resample_bits - 1)), other = hn::Zero(d32);
       const auto tap = [&](dim j)
                            CLIPX_LANES { return hn::Mul(hn::PromoteTo(d32, hn::LoadU(d8, p + j * bands)), hn::Set(d32, k[j])); };

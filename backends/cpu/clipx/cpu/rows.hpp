@@ -1,4 +1,4 @@
-// Rows: added to others, summed, gathered and scattered.
+// Verbs on rows: added to others, summed, gathered and scattered.
 #ifndef CLIPX_CPU_ROWS_HPP
 #define CLIPX_CPU_ROWS_HPP
 #include "family.hpp"
@@ -16,7 +16,7 @@ class cpu_rows : cpu_family<T> {
   void sum_rows(mat<const T> x, mat<T> y);
   /// y[i] = x[ids[i]], ids (1, n).
   void gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
-  /// y[ids[i]] += x[i]; rows of one id are added in float, in order, and rounded once.
+  /// y[ids[i]] += x[i]; rows with the same id are added in float, in order, and rounded once.
   void scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
 };
 CLIPX_CPU_DECLARED(cpu_rows);
@@ -28,7 +28,7 @@ CLIPX_CPU_DECLARED(cpu_rows);
 HWY_BEFORE_NAMESPACE();
 namespace clipx::simd::HWY_NAMESPACE {
 
-/// y's rows are first, first + 1, ... of all.
+/// The rows of y are rows first, first + 1, ... of the whole.
 template <class T>
 void add_rows(mat<const T> x, dim first, mat<T> y) {
   for (dim r = 0; r < y.rows; ++r) {
@@ -88,7 +88,7 @@ void cpu_rows<T>::gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T
 template <class T>
 void cpu_rows<T>::scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y) {
   thread_local std::vector<std::int32_t> memory;
-  auto& order = memory;  // x's rows by id, in their own order within one; a plain reference: threads see this thread's
+  auto& order = memory;  // x's rows by id, in order within each id; a plain reference, so that threads see this thread's memory
   order.resize(static_cast<std::size_t>(ids.cols));
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(),
@@ -96,7 +96,7 @@ void cpu_rows<T>::scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, 
   const auto id = [&](dim i) { return ids.data[order[static_cast<std::size_t>(i)]]; };
   simd::parallel_ranges(this->threads_, ids.cols, x.cols, 1, [&](dim first, dim n) {
     dim i = first;
-    while (i > 0 && i < first + n && id(i) == id(i - 1)) ++i;  // a run that begins in the range before belongs to that one
+    while (i > 0 && i < first + n && id(i) == id(i - 1)) ++i;  // a run that begins in the previous range belongs to that range
     while (i < first + n) {
       dim end = i + 1;
       while (end < ids.cols && id(end) == id(i)) ++end;

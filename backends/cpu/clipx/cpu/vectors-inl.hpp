@@ -1,5 +1,5 @@
-// Vectors of float: loads and stores of float and bf16, whole or in part, sums along rows and columns, and the functions that the
-// kernels need. Part of kernels-inl.hpp, read once for each instruction set: no include guard.
+// Vectors of float: loads and stores of float and bf16, whole or partial, sums along rows and columns, and the functions that the
+// kernels need. Part of kernels-inl.hpp, included once for each instruction set: no include guard.
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 #include "parallel-inl.hpp"
 
-// A lambda of vector code: the instruction set does not reach into lambdas by itself.
+// Attributes for lambdas with vector code, to which the enclosing function's target attribute does not extend.
 #undef CLIPX_LANES
 #define CLIPX_LANES HWY_ATTR __attribute__((always_inline))
 
@@ -38,7 +38,7 @@ HWY_INLINE vf load(const bf16* p) {
   return hn::BitCast(df(), hn::ShiftLeft<16>(hn::PromoteTo(du(), bits)));
 }
 HWY_INLINE void store(vf v, float* p) { hn::StoreU(v, df(), p); }
-/// Round to nearest even; NaN keeps its upper half and stays a NaN.
+/// Rounds to nearest even; a NaN keeps its upper half and remains a NaN.
 HWY_INLINE void store(vf v, bf16* p) {
   const auto u = hn::BitCast(du(), v);
   const auto upper = hn::ShiftRight<16>(u);
@@ -48,7 +48,7 @@ HWY_INLINE void store(vf v, bf16* p) {
   hn::StoreU(hn::DemoteTo(dbf(), hn::BitCast(di(), bits)), dbf(), reinterpret_cast<std::uint16_t*>(p));
 }
 
-/// A place in a row: `lanes` elements at i, or the last n < lanes ones (read as 0 beyond the row, never written there).
+/// A position in a row: `lanes` elements at i, or the last n < lanes ones (0 is read beyond the row, and nothing written there).
 struct whole {
   dim i;
   static constexpr dim n = lanes;
@@ -79,7 +79,7 @@ struct part {
   /// The lanes inside the row, 0 elsewhere: for sums.
   HWY_INLINE vf keep(vf v) const { return hn::IfThenElseZero(hn::FirstN(df(), static_cast<std::size_t>(n)), v); }
 };
-/// f(place) along a row of n.
+/// Calls f(position) along a row of n.
 template <class F>
 HWY_INLINE void along(dim n, F&& f) {
   dim i = 0;
@@ -87,7 +87,7 @@ HWY_INLINE void along(dim n, F&& f) {
   if (i < n) f(part{i, n - i});
 }
 
-/// The sum of get(place) along a row of n; the four partial sums hide the adder's latency and are part of the fixed order.
+/// The sum of get(position) along a row of n; four partial sums hide the adder's latency and are part of the fixed order.
 template <class F>
 HWY_INLINE float row_sum(dim n, F&& get) {
   auto s0 = zero(), s1 = zero(), s2 = zero(), s3 = zero();
@@ -103,7 +103,7 @@ HWY_INLINE float row_sum(dim n, F&& get) {
   return sum((s0 + s1) + (s2 + s3));
 }
 
-/// The largest of get(place) along a row of n; lanes beyond the row are as low as can be.
+/// The largest of get(position) along a row of n; lanes beyond the row hold the lowest value.
 template <class F>
 HWY_INLINE float row_top(dim n, F&& get) {
   const auto lowest = set(-std::numeric_limits<float>::infinity());
@@ -114,15 +114,15 @@ HWY_INLINE float row_top(dim n, F&& get) {
   return top(m);
 }
 
-/// f(place, first row, end) by blocks of rows, so few that they stay in the first cache while the columns go by.
+/// Calls f(position, first row, end) for blocks of rows that are small enough to stay in the first-level cache.
 template <class F>
 HWY_INLINE void by_columns(dim rows, dim cols, F&& f) {
   constexpr dim few = 16;
   for (dim r = 0; r < rows; r += few) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + few)); });
 }
 
-/// totals[c] = the sum of get(place, r) over r = first, first + step, ... < rows, for all `cols` columns; by blocks of 64 rows, so
-/// that long sums keep their accuracy and a block stays in the cache.
+/// totals[c] = the sum of get(position, r) over r = first, first + step, ... < rows, for all `cols` columns; in blocks of 64 rows,
+/// so that long sums keep their accuracy and a block stays in the cache.
 inline constexpr dim block_rows = 64;
 template <class F>
 HWY_INLINE void column_sums(dim first, dim step, dim rows, dim cols, float* totals, F&& get) {
@@ -137,14 +137,14 @@ HWY_INLINE void column_sums(dim first, dim step, dim rows, dim cols, float* tota
   }
 }
 
-/// e^(x + low) for x <= 88 and |low| < 0.06, within 1 ulp; 0 below -88. r = x - n ln 2 in [-0.35, 0.35] and 2^r from a
-/// polynomial (near-minimax, error 3e-9). Adding `round` leaves n + 127 in the low bits, which shifted up are the float 2^n.
+/// e^(x + low) for x <= 88 and |low| < 0.06, within 1 ulp; 0 below -88. r = x - n ln 2 is in [-0.35, 0.35], and e^r comes from a
+/// polynomial (near-minimax, error 3e-9). Adding `round` leaves n + 127 in the low bits; shifted up, they are the float 2^n.
 HWY_INLINE vf exp_down(vf x, vf low) {
   const auto round = set(12582912.0f + 127.0f);  // 1.5 * 2^23: the spacing of floats there is 1
-  x = hn::Max(set(-88.02969f), x);               // 2^-127, whose bits are those of 0; the order of operands keeps NaN
+  x = hn::Max(set(-88.02969f), x);               // 2^-127, whose bits are those of 0; this order of operands preserves NaN
   const auto t = hn::MulAdd(x, set(1.44269504f), round);
   const auto n = t - round;
-  auto r = hn::NegMulAdd(n, set(0.693145751953125f), x);  // ln 2 in two parts, the first of 15 bits: n times it is exact
+  auto r = hn::NegMulAdd(n, set(0.693145751953125f), x);  // ln 2 in two parts; the first has 15 bits, so n times it is exact
   r = hn::NegMulAdd(n, set(1.42860682e-6f), r) + low;
   auto p = set(0.0013814543951671944f);
   p = hn::MulAdd(p, r, set(0.00836874501497822f));
@@ -156,9 +156,9 @@ HWY_INLINE vf exp_down(vf x, vf low) {
 }
 HWY_INLINE vf exp_down(vf x) { return exp_down(x, zero()); }
 
-/// The normal distribution's density e = exp(-x^2 / 2) (not yet over sqrt(2 pi)) and its lower tail at -|x|, both to a few ulp
-/// relative however small: tail = e * t * Q(t), t = 1 / (1 + 0.3 |x|), Q a polynomial (near-minimax, error 4e-9). x^2 is taken in
-/// two parts: x = h + l with 12 bits in h, so h^2 is exact, and (x - h)(x + h) is the rest.
+/// The normal distribution's density e = exp(-x^2 / 2) (without the factor 1 / sqrt(2 pi)) and its lower tail at -|x|, both to a
+/// few ulp relative, however small: tail = e * t * Q(t), t = 1 / (1 + 0.3 |x|), Q a polynomial (near-minimax, error 4e-9). x^2 is
+/// computed in two parts: x = h + l with 12 bits in h, so h^2 is exact, and (x - h)(x + h) is the rest.
 struct normal {
   vf e, tail;
   HWY_INLINE explicit normal(vf x) {
@@ -210,7 +210,7 @@ struct quick_gelu {
 struct identity {
   static HWY_INLINE vf value(vf x) { return x; }
 };
-/// use(functor) for an activation.
+/// Calls use(functor) for an activation.
 template <class F>
 HWY_INLINE void with(activation f, F&& use) {
   switch (f) {

@@ -1,5 +1,5 @@
-// Attention over row ranges, and softmax on its own. The kernels are in attention_tiles.cuh (any head), attention_mma.cuh (bf16 on
-// tensor cores) and attention_one.cuh (one query a sequence).
+// Attention over row ranges, and softmax alone. The kernels are in attention_tiles.cuh (any head width), attention_mma.cuh (bf16 on
+// tensor cores) and attention_one.cuh (one query per sequence).
 #pragma once
 #include "engine.hpp"
 
@@ -28,7 +28,7 @@ class cuda_attention : cuda_family {
 
 namespace clipx::gpu {
 
-/// Rows in place; causal: row i sees columns <= i, the rest becomes 0.
+/// Softmax of rows, in place; causal: row i sees columns <= i, the rest becomes 0.
 __global__ void softmax(mat<float> x, bool causal) {
   CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = causal && r + 1 < x.cols ? r + 1 : x.cols;
@@ -54,7 +54,7 @@ __global__ void softmax_backward(mat<const float> p, mat<float> dp) {
 
 namespace clipx::detail {
 
-/// body(columns of a head that a block of attention has, whether the head may have more): integral constants. In bf16 only heads
+/// Calls body(number of a head's columns per block, whether the head may have more), both integral constants. In bf16, only heads
 /// that are too wide for tensor cores come here.
 template <class T, class F>
 void for_head_width(dim d, F&& body) {
@@ -65,12 +65,12 @@ void for_head_width(dim d, F&& body) {
   else if (d <= 128) body(std::integral_constant<int, 128>(), std::false_type());
   else body(std::integral_constant<int, 128>(), std::true_type());
 }
-/// A head's rows as kernels take them.
+/// A head's rows in the form that kernels take.
 template <class T>
 gpu::head_rows<T> head_rows(mat<const T> x, const row_ranges& r, dim d) {
   return {x, r.first, gpu::vectorizable<16 / sizeof(T)>(d, x.col_range(0, d))};
 }
-/// Attention's grid: rows of the longest sequence, `rows` a block, and the columns of a head, `width` a block.
+/// Attention's grid: the rows of the longest sequence, `rows` per block, and the columns of a head, `width` per block.
 struct attention_grid {
   dim blocks_each;
   dim3 grid;

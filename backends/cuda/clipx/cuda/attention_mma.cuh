@@ -1,5 +1,6 @@
-// Attention of bf16 on tensor cores, forward and backward, with no (L, L) matrix: a warp has 16 rows of one side, the other side's
-// rows lie in shared memory, the head's whole or as many as a block may have. Sums have one order: the same bits every time.
+// Attention in bf16 on tensor cores, forward and backward, without an (L, L) matrix: a warp holds 16 rows of one side; the rows of
+// the other side are in shared memory, all of the head's or as many as fit. Sums have a fixed order, so results have the same bits
+// every time.
 #pragma once
 #include <cmath>
 
@@ -9,13 +10,13 @@
 
 namespace clipx::gpu {
 
-inline constexpr int warp_rows = 16;   // of its side
-inline constexpr int sweep = 32;       // rows of the other side that a warp takes at a time
+inline constexpr int warp_rows = 16;   // of its own side
+inline constexpr int sweep = 32;       // rows of the other side that a warp processes at a time
 inline constexpr int block_warps = 4;  // backward; forward has up to most_warps
 inline constexpr int most_warps = 8;
 
-/// Rows of a head in shared memory, on 16 bytes; the gap keeps the eight rows of a quarter on different banks.
-template <int Steps>  // of 16 columns, the head's width rounded up
+/// Rows of a head in shared memory, aligned to 16 bytes; the padding puts the eight rows of a quarter on different banks.
+template <int Steps>  // number of 16-column steps: the head's width, rounded up
 inline constexpr int shared_ld = 16 * Steps + 8;
 
 /// One sequence's part of a head: its rows begin at `data`.
@@ -43,7 +44,7 @@ struct head_part {
     return v;
   }
 };
-/// Rows first .. first + count - 1 of x into shared memory, zeros beyond its end.
+/// Copies rows first .. first + count - 1 of x to shared memory, with zeros beyond its end.
 template <int Steps>
 __device__ void stage(bf16* to, const head_part& x, dim first, int count) {
   constexpr int eights = 2 * Steps;
@@ -51,7 +52,7 @@ __device__ void stage(bf16* to, const head_part& x, dim first, int count) {
     *reinterpret_cast<uint4*>(to + i / eights * shared_ld<Steps> + i % eights * 8) = x.eight(first + i / eights, i % eights * 8);
 }
 
-/// c (16, 32) += rows of a (16 in shared memory) times rows of b (32): <a_r, b_j> over the head's columns.
+/// c (16, 32) += <a_r, b_j> over the head's columns, for 16 rows of a and 32 rows of b, both in shared memory.
 template <int Steps>
 __device__ void row_products(float (&c)[4][4], const bf16* a, const bf16* b) {
 #pragma unroll
@@ -66,7 +67,7 @@ __device__ void row_products(float (&c)[4][4], const bf16* a, const bf16* b) {
     }
   }
 }
-/// sums (16, 16 Steps) += weights (16, 32), rounded, times rows of b (32).
+/// sums (16, 16 Steps) += weights (16, 32), rounded to bf16, times 32 rows of b.
 template <int Steps>
 __device__ void weigh(float (&sums)[2 * Steps][4], const float (&weights)[4][4], const bf16* b) {
 #pragma unroll
@@ -81,7 +82,7 @@ __device__ void weigh(float (&sums)[2 * Steps][4], const float (&weights)[4][4],
     }
   }
 }
-/// y's row = scale * row `half` (g or g + 8) of the sums.
+/// Sets a row of y to scale * row `half` (g or g + 8) of the sums.
 template <int Steps>
 __device__ void put_row(const float (&sums)[2 * Steps][4], int half, float scale, bf16* row, dim d, bool aligned) {
   const int t = static_cast<int>(threadIdx.x % 4);
@@ -90,7 +91,7 @@ __device__ void put_row(const float (&sums)[2 * Steps][4], int half, float scale
     const dim c = 8 * n + 2 * t;
     const float low = scale * sums[n][2 * half], high = scale * sums[n][2 * half + 1];
     if (c >= d) continue;
-    if (aligned) *reinterpret_cast<unsigned*>(row + c) = word(low, high);  // d is even then
+    if (aligned) *reinterpret_cast<unsigned*>(row + c) = word(low, high);  // d is even in this case
     else {
       row[c] = stored<bf16>(low);
       if (c + 1 < d) row[c + 1] = stored<bf16>(high);
@@ -104,7 +105,7 @@ __device__ void clear(float (&c)[N][4]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) c[n][i] = 0;
 }
-/// f(n, i, row half, column) for a lane's elements of C (16, 32).
+/// Calls f(n, i, row half, column) for a lane's elements of C (16, 32).
 template <class F>
 __device__ void each_product(F&& f) {
   const int t = static_cast<int>(threadIdx.x % 4);
@@ -114,9 +115,9 @@ __device__ void each_product(F&& f) {
     for (int i = 0; i < 4; ++i) f(n, i, i / 2, 8 * n + 2 * t + i % 2);
 }
 
-/// Scores p (16, 32) become exp(scale p - top), or 0 where row g + 8 half does not see a column, with `top` (of rows g and g + 8)
-/// the largest so far; `total` and `sums`, which belong to an older top, shrink, and the new weights are added to `total`. Every
-/// row sees one column, or has seen one before.
+/// Replaces scores p (16, 32) by exp(scale p - top), or by 0 where row g + 8 half does not see a column. `top` (of rows g and g +
+/// 8) becomes the largest so far; `total` and `sums`, which refer to the previous top, are rescaled, and the new weights are added
+/// to `total`. Every row sees a column here or has seen one before.
 template <int N, class F>
 __device__ void join_scores(float (&p)[4][4], F&& sees, float scale, float (&top)[2], float (&total)[2], float (&sums)[N][4]) {
   float high[2] = {-INFINITY, -INFINITY}, shrink[2];
@@ -131,7 +132,7 @@ __device__ void join_scores(float (&p)[4][4], F&& sees, float scale, float (&top
     top[half] = now;
     total[half] *= shrink[half];
   }
-  each_product([&](int m, int i, int half, int) {  // one rounding in the exponent: gradients cancel
+  each_product([&](int m, int i, int half, int) {  // a single rounding in the exponent: gradients cancel
     p[m][i] = expf(fmaf(p[m][i], scale, -top[half]));
     total[half] += p[m][i];
   });
@@ -141,8 +142,9 @@ __device__ void join_scores(float (&p)[4][4], F&& sees, float scale, float (&top
     for (int i = 0; i < 4; ++i) sums[m][i] *= shrink[i / 2];
 }
 
-/// What all three kernels are given. A block has `span` rows of one sequence and head, blocks_each of them a sequence; `chunk` rows
-/// of the other side are in shared memory at a time. aligned: heads of the results start on 16 bytes, and d is a multiple of 8.
+/// Arguments of all three kernels. A block has `span` rows of one sequence and head; a sequence has blocks_each blocks; `chunk`
+/// rows of the other side are in shared memory at a time. aligned: heads of the results start at multiples of 16 bytes, and d is a
+/// multiple of 8.
 struct mma_shape {
   dim blocks_each, span, d;
   dim chunk;
@@ -201,8 +203,8 @@ __global__ void __launch_bounds__(32 * most_warps, Steps > 6 ? 1 : 2)
   }
 }
 
-/// P = exp(S - lse), dP = dy v^T; delta (rows of q, heads) = the sum over keys of P dP, as in attention_delta; dS = P (dP - delta);
-/// dq = dS k / sqrt(d). A block has block_warps * warp_rows queries; the keys go by twice.
+/// P = exp(S - lse), dP = dy v^T; delta (rows of q, heads) = the sum over keys of P dP, as in attention_dq; dS = P (dP - delta);
+/// dq = dS k / sqrt(d). A block has block_warps * warp_rows queries; it goes over the keys twice.
 template <int Steps>
 __global__ void __launch_bounds__(32 * block_warps, 2)
     attention_mma_dq(head_rows<bf16> q, head_rows<bf16> k, head_rows<bf16> v, head_rows<bf16> dy, mma_shape s, mat<const float> lse,
@@ -263,7 +265,8 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
   }
 }
 
-/// dv = P^T dy, dk = dS^T q / sqrt(d), the scores turned: a block has block_warps * warp_rows keys, the queries go by.
+/// dv = P^T dy, dk = dS^T q / sqrt(d), with the scores transposed: a block has block_warps * warp_rows keys and goes over the
+/// queries.
 template <int Steps>
 __global__ void __launch_bounds__(32 * block_warps, 2)
     attention_mma_dkv(head_rows<bf16> q, head_rows<bf16> k, head_rows<bf16> v, head_rows<bf16> dy, mma_shape s,
@@ -274,7 +277,8 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
   if (from >= mk.rows) return;
   const int warp = static_cast<int>(threadIdx.x / 32), g = static_cast<int>(threadIdx.x % 32) / 4;
   bf16 *const sk = shared_memory<bf16>(), *const sv = sk + rows * ld, *const sq = sv + rows * ld, *const sdy = sq + s.chunk * ld;
-  float *const norms = reinterpret_cast<float*>(sdy + s.chunk * ld), *const means = norms + s.chunk;  // of the queries there
+  float *const norms = reinterpret_cast<float*>(sdy + s.chunk * ld), *const means = norms + s.chunk;  // of the queries in shared
+                                                                                                      // memory
   const dim first = from + warp * warp_rows;
   float of_k[2 * Steps][4], of_v[2 * Steps][4];
   clear(of_k);
@@ -294,7 +298,7 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
     __syncthreads();
     if (first >= mk.rows) continue;
     for (int j = 0; j < n; j += sweep) {
-      if (s.causal && at + j + sweep <= first) continue;  // before all of the warp's keys
+      if (s.causal && at + j + sweep <= first) continue;  // all of these queries precede the warp's keys
       float p[4][4], ds[4][4];
       clear(p);
       clear(ds);
@@ -323,7 +327,7 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
 
 namespace clipx::detail {
 
-/// body(integral constant: steps of 16 columns): tensor cores take heads up to 128 wide.
+/// Calls body(integral constant: number of 16-column steps): tensor cores are used for heads of up to 128 columns.
 inline constexpr dim max_mma_width = 128;
 template <class F>
 void for_head_steps(dim d, F&& body) {
@@ -334,25 +338,25 @@ void for_head_steps(dim d, F&& body) {
   else if (d <= 112) body(std::integral_constant<int, 7>());
   else body(std::integral_constant<int, 8>());
 }
-/// How tensor cores share attention: blocks of `warps` warps and `bytes` of shared memory.
+/// How attention on tensor cores is launched: blocks of `warps` warps and `bytes` of shared memory.
 struct mma_launch {
   gpu::mma_shape shape;
   unsigned warps;
   std::size_t bytes;
 };
-/// `own` rows of a block's side lie in shared memory `sides` times, those of the other side twice: all of them if two blocks then
-/// fit on a multiprocessor, else as many as do.
+/// Shared memory holds the `own` rows of a block's side `sides` times and rows of the other side twice: all of those if two blocks
+/// then fit on a multiprocessor, else as many as fit.
 template <int Steps>
 void fit_rows(mma_launch& l, dim shared_bytes, dim other, dim own, dim sides) {
-  constexpr dim row = gpu::shared_ld<Steps> * static_cast<dim>(sizeof(bf16)), sweep = gpu::sweep, extra = 4,  // two floats a row
-      reserved = 1024;  // by the system, a block
+  constexpr dim row = gpu::shared_ld<Steps> * static_cast<dim>(sizeof(bf16)), sweep = gpu::sweep, extra = 4,  // two floats per row
+      reserved = 1024;  // by the system, per block
   const dim whole = (other + sweep - 1) / sweep * sweep,
             room = (shared_bytes / 2 - reserved - sides * own * row) / (2 * (row + extra));
   l.shape.chunk = std::min(whole, std::max(sweep, room / sweep * sweep));
   l.bytes = static_cast<std::size_t>(sides * own * row + 2 * l.shape.chunk * (row + extra));
 }
-/// Forward: a block takes all queries of a head, in rounds, unless two blocks a multiprocessor need more blocks than there are
-/// heads.
+/// Forward: a block takes all queries of a head, in rounds, unless there are fewer heads than needed for two blocks per
+/// multiprocessor.
 template <int Steps>
 mma_launch forward_by_mma(dim processors, dim shared_bytes, dim heads_in_all, dim queries, dim keys) {
   const dim tiles = (queries + gpu::warp_rows - 1) / gpu::warp_rows;
@@ -362,7 +366,7 @@ mma_launch forward_by_mma(dim processors, dim shared_bytes, dim heads_in_all, di
   mma_launch l{};
   l.warps = static_cast<unsigned>((span + rounds - 1) / rounds);
   fit_rows<Steps>(l, shared_bytes, keys, l.warps * gpu::warp_rows, 1);
-  if (l.shape.chunk < keys && rounds > 1) {  // in rounds the chunks would be loaded again and again
+  if (l.shape.chunk < keys && rounds > 1) {  // each round would load the chunks again
     span = l.warps = gpu::most_warps;
     fit_rows<Steps>(l, shared_bytes, keys, l.warps * gpu::warp_rows, 1);
   }
@@ -370,7 +374,7 @@ mma_launch forward_by_mma(dim processors, dim shared_bytes, dim heads_in_all, di
   l.shape.span = span * gpu::warp_rows;
   return l;
 }
-/// Whether every head of the results starts on 16 bytes.
+/// Whether every head of the results starts at a multiple of 16 bytes.
 template <class... M>
 bool aligned_heads(dim d, const M&... results) {
   return (gpu::vectorizable<8>(d, results.col_range(0, d)) && ...);

@@ -1,5 +1,5 @@
-// Attention with one query a sequence (the attention pool, the last block of a tower): a block has one sequence and head, and its
-// time is that of reading k and v. Scores stay in shared memory; sums have one order, so results are the same every time.
+// Attention with one query per sequence (the attention pool, the last block of a tower): a block has one sequence and head, and its
+// time is that of reading k and v. Scores stay in shared memory; sums have a fixed order, so results are the same every time.
 #pragma once
 #include "attention_tiles.cuh"
 
@@ -7,23 +7,23 @@ namespace clipx::gpu {
 
 inline constexpr int one_threads = 128, one_warps = one_threads / 32;
 inline constexpr int one_lanes = 8;                          // threads that share a key's row: N columns each, then the next 8 N
-inline constexpr int one_groups = one_threads / one_lanes;   // keys side by side
-inline constexpr int one_ahead = 4;                          // keys of a thread that are loaded together
-inline constexpr std::size_t one_most_bytes = 48 * 1024;     // of shared memory, which every device gives without being asked
-constexpr int one_padded(int d) { return (d + 7) / 8 * 8; }  // vectors in shared memory start on 16 bytes
-/// Shared memory of a block, forward or backward.
+inline constexpr int one_groups = one_threads / one_lanes;   // keys processed side by side
+inline constexpr int one_ahead = 4;                          // keys that a thread loads together
+inline constexpr std::size_t one_most_bytes = 48 * 1024;     // of shared memory, which every device provides by default
+constexpr int one_padded(int d) { return (d + 7) / 8 * 8; }  // vectors in shared memory start at multiples of 16 bytes
+/// Shared memory per block, forward or backward.
 inline std::size_t one_bytes(dim keys, dim d, bool backward) {
   const int vectors = (backward ? 2 : 1) + one_warps, weights = backward ? 2 : 1;
   return static_cast<std::size_t>(vectors * one_padded(static_cast<int>(d)) + weights * keys + 33) * sizeof(float);
 }
 
-/// f(i) for every i < n, by the block's threads in turn.
+/// Calls f(i) for every i < n, distributed over the block's threads.
 template <class F>
 __device__ void one_each(int n, F&& f) {
 #pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x); i < n; i += one_threads) f(i);
 }
-/// One sequence's keys or values: rows of one head.
+/// The keys or values of one sequence and head.
 template <class T>
 struct one_rows {
   T* data;
@@ -32,7 +32,7 @@ struct one_rows {
   __device__ one_rows(mat<E> x, dim first, int column) : data(x.row(first) + column), ld(x.ld) {}
   __device__ T* at(int key, int column) const { return data + key * ld + column; }
 };
-/// A block's keys, its query's row (as a sequence without a query has none: zeros) and its part of shared memory.
+/// A block's keys, its query's row (zeros for a sequence without a query) and its part of shared memory.
 struct one_query {
   int d, keys, column, head;
   dim first, row;
@@ -90,7 +90,7 @@ __device__ void one_dots(const one_query& at, const float* a, one_rows<const T> 
   }
 }
 
-/// f(key, N columns of the key's row of x) for a thread's keys.
+/// Calls f(key, N columns of the key's row of x) for a thread's keys.
 template <int N, class T, class F>
 __device__ void one_walk(const one_query& at, one_rows<const T> x, int column, F&& f) {
   for (int from = at.group; from < at.keys; from += one_ahead * one_groups) {
@@ -103,8 +103,8 @@ __device__ void one_walk(const one_query& at, one_rows<const T> x, int column, F
   }
 }
 
-/// What part(column) gives of N columns, summed over the block's groups, scaled and put into y's row of the query. `sums` is memory
-/// for a vector a warp.
+/// Sums part(column), N columns at a time, over the block's groups, scales it and writes it to y's row of the query. `sums` is
+/// memory for one vector per warp.
 template <int N, class T, class F>
 __device__ void one_sum(const one_query& at, float* sums, float scale, mat<T> y, F&& part) {
   for (int from = 0; from < at.d; from += one_lanes * N) {

@@ -1,17 +1,19 @@
-// Attention over row ranges, forward and backward, with no (L, L) matrix: a block has Rows rows of one sequence and head and walks
-// over the other side's rows, `tile` at a time. Both lie in shared memory as floats; a warp has 16 of the block's rows, a thread a
-// square of 4 x 4 scores, so that a value that it loads is used four times. Sums have one order: the same results every time.
+// Attention over row ranges, forward and backward, without an (L, L) matrix: a block has Rows rows of one sequence and head, and
+// goes over the rows of the other side, `tile` at a time. Both are in shared memory as floats; a warp has 16 of the block's rows
+// and a thread a square of 4 x 4 scores, so each loaded value is used four times. Sums have a fixed order, so results are the same
+// every time.
 #pragma once
 #include "packs.cuh"
 
 namespace clipx::gpu {
 
 inline constexpr int tile = 32;                     // rows of the other side
-inline constexpr int square = 4;                    // rows of either side a thread
+inline constexpr int square = 4;                    // rows of either side per thread
 inline constexpr int across = tile / square;        // lanes that share rows
-inline constexpr int strip = 32 / across * square;  // rows a warp
+inline constexpr int strip = 32 / across * square;  // rows per warp
 
-// Rows a block, as many as 99 KiB hold (8.9), and blocks a multiprocessor that registers must suffice for.
+// Rows per block, as many as fit into 99 KiB (compute capability 8.9), and the blocks per multiprocessor for which registers must
+// suffice.
 inline constexpr int forward_rows = 64;
 constexpr int backward_rows(int width) { return width > 96 ? 32 : 64; }
 constexpr int blocks_wanted(int rows, int width) { return rows == 32 || width <= 64 ? 3 : 2; }
@@ -21,9 +23,9 @@ template <class T>
 struct head_rows {
   mat<const T> x;  // (rows, heads * d)
   const std::int32_t* first;
-  bool aligned = false;  // every head's rows start on 16 bytes, and d is a multiple of what they hold
+  bool aligned = false;  // every head's rows start at multiples of 16 bytes, and d is a multiple of 16 bytes
 };
-/// One sequence's part of them.
+/// The part that belongs to one sequence.
 template <class T>
 struct sequence_rows {
   const T* data;
@@ -37,7 +39,7 @@ struct sequence_rows {
   __device__ const T* at(int row, int column) const { return data + static_cast<dim>(row) * ld + column; }
 };
 
-/// N values to shared memory as floats, or zeros. Floats go by themselves, without registers: all threads have them after arrive().
+/// Copies N values to shared memory as floats, or zeros. Floats are copied asynchronously: all threads see them after arrive().
 template <int N, class T>
 __device__ void send(float* to, const T* from, bool exist) {
   if constexpr (emulated || !std::is_same_v<T, float>) {
@@ -62,8 +64,8 @@ __device__ inline void arrive() {
   __syncthreads();
 }
 
-/// Rows `row` .. of a sequence, columns `column` .. of the head's d, zeros beyond either. The gap of 16 bytes puts eight
-/// neighbouring rows on different banks.
+/// Rows from `row` on of a sequence and columns from `column` on of the head's d, with zeros beyond the ends. The padding of 16
+/// bytes puts eight adjacent rows on different banks.
 template <int Rows, int Width>
 struct panel {
   float x[Rows][Width + 4];
@@ -85,18 +87,19 @@ struct panel {
     }
   }
 };
-/// A block's shared memory: Pairs operands of its own rows (q; or two, for dP as well), two of the other side, and weights.
+/// A block's shared memory: Pairs operands with its own rows (q; or two, for dP as well), two with rows of the other side, and
+/// weights.
 template <int Rows, int Width, int Pairs>
 struct panels {
   static constexpr int threads = Rows / strip * 32;
   panel<Rows, Width> mine[Pairs];
   panel<tile, Width> others[2];
-  float weights[Rows][tile + 8];  // a warp writes four rows of eight at once, on different banks
+  float weights[Rows][tile + 8];  // a warp writes four rows of eight at once, to different banks
 };
 static_assert(sizeof(panels<forward_rows, 128, 1>) <= 99 * 1024 && sizeof(panels<backward_rows(128), 128, 2>) <= 99 * 1024 &&
               sizeof(panels<backward_rows(96), 96, 2>) <= 99 * 1024);
 
-/// A thread's rows of the block's, and of a tile of the other side.
+/// A thread's rows among the block's, and in a tile of the other side.
 struct thread_place {
   int strip_row = static_cast<int>(threadIdx.x) / 32 * strip, lane = static_cast<int>(threadIdx.x) % 32;
   __device__ int row(int i) const { return strip_row + lane / across + strip / square * i; }
@@ -122,9 +125,9 @@ __device__ void add_dots(const panel<Rows, Width>& a, const panel<tile, Width>& 
   }
 }
 
-/// s[p][i][j] = <row i of mine[p], row j of others[p]> over all d columns, where the warp `works`: the block's rows begin at row
-/// `from`, the other side's at `row`. Then m.others has the columns from `column`. `again`: m.mine still holds the block's rows,
-/// where d is not more than Width (else Sliced).
+/// s[p][i][j] = <row i of mine[p], row j of others[p]> over all d columns, computed if the warp `works`: the block's rows begin at
+/// row `from`, the other side's at `row`. Afterwards m.others has the columns from `column` on. `again`: m.mine still holds the
+/// block's rows, if d is at most Width (else Sliced).
 template <bool Sliced, int Rows, int Width, int Pairs, class T>
 __device__ void dots(panels<Rows, Width, Pairs>& m, const sequence_rows<T> (&mine)[Pairs], int from,
                      const sequence_rows<T> (&others)[2], int row, bool again, int d, int column, bool works,
@@ -165,7 +168,7 @@ __device__ void dots(panels<Rows, Width, Pairs>& m, const sequence_rows<T> (&min
 template <int Width>
 using row_sums = float[square][Width / tile][4];
 
-/// sums[i] += the sum over the tile's rows of weight(row i, row) b(row, columns); the warp's weights pass through shared memory.
+/// sums[i] += the sum over the tile's rows of weight(row i, row) b(row, columns); the warp's weights go through shared memory.
 template <int Rows, int Width>
 __device__ void weighted(const float (&weight)[square][square], float (&shared)[Rows][tile + 8], const panel<tile, Width>& b,
                          row_sums<Width>& sums) {
@@ -192,7 +195,7 @@ __device__ void weighted(const float (&weight)[square][square], float (&shared)[
       }
   }
 }
-/// A head's row, from `column` on = scale * row i of the sums, as far as the head has columns.
+/// Sets a head's row, from `column` on, to scale * row i of the sums, up to the head's last column.
 template <class T, int Groups>
 __device__ void put(const float (&sums)[Groups][4], float scale, T* row, int d, int column) {
   const int first = column + 4 * thread_place().other(0);
@@ -203,7 +206,7 @@ __device__ void put(const float (&sums)[Groups][4], float scale, T* row, int d, 
       if (const int c = first + tile * g + n; c < d) row[c] = stored<T>(scale * sums[g][n]);
 }
 
-/// Sum and largest over the threads of a row (neighbouring lanes).
+/// Sum and maximum over the threads of a row (adjacent lanes).
 __device__ inline float row_sum(float v) {
   for (int step = 1; step < across; step *= 2) v += __shfl_xor_sync(all_lanes, v, step);
   return v;
@@ -213,7 +216,7 @@ __device__ inline float row_max(float v) {
   return v;
 }
 
-/// What every block works out: its sequence, first row and head; blockIdx.z is the part of the columns that it writes.
+/// A block's place: its sequence, first row and head; blockIdx.z is the part of the columns that it writes.
 struct block_place {
   int sequence, from, head, column;
   __device__ block_place(int blocks_each, int rows, int width)
@@ -257,7 +260,9 @@ __global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
       }
       const float now = fmaxf(top[i], scale * row_max(high)), shrink = expf(top[i] - now);  // every query sees row 0
 #pragma unroll
-      for (int j = 0; j < square; ++j) part += s[0][i][j] = expf(fmaf(s[0][i][j], scale, -now));  // one rounding: gradients cancel
+      for (int j = 0; j < square; ++j)
+        part += s[0][i][j] = expf(fmaf(s[0][i][j], scale, -now));  // a single rounding in the
+                                                                   // exponent: gradients cancel
       total[i] = total[i] * shrink + row_sum(part);
       top[i] = now;
 #pragma unroll
@@ -277,9 +282,9 @@ __global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
   }
 }
 
-/// P = exp(S - lse), dP = dy v^T, delta = the sum over keys of P dP, dS = P (dP - delta): dq = dS k / sqrt(d), a block its queries.
-/// delta (rows of q, heads) is left for attention_dkv. It is not taken as the sum of dy y, which it equals but for rounding: the
-/// sum of dS over keys must cancel.
+/// P = exp(S - lse), dP = dy v^T, delta = the sum over keys of P dP, dS = P (dP - delta): a block computes dq = dS k / sqrt(d) for
+/// its queries. delta (rows of q, heads) is stored for attention_dkv. It is not computed as the sum of dy y, which it equals up to
+/// rounding, because the sum of dS over keys must cancel.
 template <class T, int Rows, int Width, bool Sliced>
 __global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
     attention_dq(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, int blocks_each, int d, float scale, bool causal,
@@ -300,7 +305,7 @@ __global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
     norm[i] = query < queries ? lse.row(q.first[at.sequence] + query)[at.head] : 0.0f;
   }
 #pragma unroll 1
-  for (int pass = 0; pass < 2; ++pass) {  // delta, then what needs it
+  for (int pass = 0; pass < 2; ++pass) {  // first delta, then what needs it
 #pragma unroll 1
     for (int key = 0; key < seen; key += tile) {
       float s[2][square][square];
@@ -332,7 +337,7 @@ __global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
   }
 }
 
-/// dv = P^T dy, dk = dS^T q / sqrt(d), a block its keys.
+/// dv = P^T dy, dk = dS^T q / sqrt(d), for a block's keys.
 template <class T, int Rows, int Width, bool Sliced>
 __global__ void __launch_bounds__(2 * Rows, blocks_wanted(Rows, Width))
     attention_dkv(head_rows<T> q, head_rows<T> k, head_rows<T> v, head_rows<T> dy, int blocks_each, int d, float scale, bool causal,

@@ -1,4 +1,4 @@
-// Down the columns: their statistics, and BatchNorm.
+// Column statistics, and BatchNorm.
 #pragma once
 #include "engine.hpp"
 
@@ -50,7 +50,7 @@ template <int N>
 __device__ floats<N> deviation_inverse(mat<const float> stats, dim c, float eps) {
   return map([=](float v) { return 1.0f / sqrtf(v + eps); }, load<N>(stats.row(1) + c));
 }
-/// y = (x - mean) / sqrt(var + eps) w + b, + residual where given, then ReLU where asked; stats (2, cols): mean, biased variance.
+/// y = (x - mean) / sqrt(var + eps) w + b, plus residual if given, then ReLU if requested; stats (2, cols): mean, biased variance.
 template <int N, class T>
 __global__ void batchnorm(mat<const T> x, mat<const float> stats, mat<const float> w, mat<const float> b, float eps,
                           mat<const T> residual, bool relu, dim taps, mat<T> y) {
@@ -65,8 +65,8 @@ __global__ void batchnorm(mat<const T> x, mat<const float> stats, mat<const floa
     store(y.row(r) + c, v);
   }
 }
-/// Partial sums of dz xhat (rows 0 .. chunks - 1 of `partial`) and of dz (rows chunks ..). dz is dy, or behind a ReLU that gave y
-/// it is dy where y > 0, and then it is stored.
+/// Partial sums of dz xhat (rows 0 .. chunks - 1 of `partial`) and of dz (rows chunks ..). dz is dy; after a ReLU with output y, it
+/// is dy where y > 0, else 0, and is stored.
 template <int N, class T>
 __global__ void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<const T> y, mat<const T> dy, mat<T> dz,
                                   dim taps, dim chunks, mat<float> partial) {
@@ -89,7 +89,8 @@ __global__ void batchnorm_columns(mat<const T> x, mat<const float> stats, float 
   sum_down(dot, held, x.cols, partial.row(blockIdx.y));
   sum_down(all, held, x.cols, partial.row(chunks + blockIdx.y));
 }
-/// dx = w rstd (dz - mean(dz) - xhat mean(dz xhat)); sums (2, cols) of dz xhat and of dz, empty where the statistics are not x's.
+/// dx = w rstd (dz - mean(dz) - xhat mean(dz xhat)); sums (2, cols) of dz xhat and of dz; empty if the statistics are not those of
+/// x.
 template <int N, class T>
 __global__ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float> w, float eps, mat<const float> sums,
                                    mat<const T> dz, dim taps, mat<T> dx) {
@@ -97,7 +98,7 @@ __global__ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<c
   if (c >= x.cols) return;
   const auto mean = load<N>(stats.row(0) + c), rstd = deviation_inverse<N>(stats, c, eps);
   const auto scale = map([](float s, float g) { return s * g; }, rstd, load<N>(w.data + c));
-  floats<N> slope{}, offset{};  // of what is taken from dz: (x - mean) slope + offset
+  floats<N> slope{}, offset{};  // of what is subtracted from dz: (x - mean) slope + offset
   if (sums.data) {
     const float n = static_cast<float>(x.rows);
     slope = map([=](float dot, float d) { return dot / n * d; }, load<N>(sums.row(0) + c), rstd);

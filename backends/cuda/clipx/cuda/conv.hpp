@@ -1,4 +1,4 @@
-// Windows over images, a pixel a row: patches, their adjoint, average pooling. A thread a pack of the result.
+// Windows over images, one row per pixel: patches, their adjoint, average pooling. One thread per pack of the result.
 #pragma once
 #include "engine.hpp"
 
@@ -22,7 +22,7 @@ class cuda_conv : cuda_family {
 
 namespace clipx::gpu {
 
-/// A window as kernels take it: in 32 bits, which divide far faster.
+/// A window as kernels take it: in 32 bits, for which division is much faster.
 struct frame {
   int height, width, kernel, stride, pad, lead, out_height, out_width, out_rows;
   explicit frame(const window& w)
@@ -37,8 +37,8 @@ struct frame {
         out_rows(static_cast<int>(w.out_rows())) {}
 };
 
-/// Columns of a patch are (channel, ky, kx); `lead` rows before each image are left alone. cols has images * out_rows rows.
-/// Neighbouring threads write neighbouring columns; what they read lies in kernel^2 pixels, of which the cache keeps the rest.
+/// The columns of a patch are (channel, ky, kx); `lead` rows before each image are not touched. cols has images * out_rows rows.
+/// Adjacent threads write adjacent columns; what they read is in kernel^2 pixels, of which the cache keeps the rest.
 template <int N, class T>
 __global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
   const auto [r, c] = here<N>();
@@ -65,7 +65,7 @@ __global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
   store(cols.row(r) + c, out);
 }
 
-/// x (pixels, channels) = the sum, for every pixel, of the patch elements that were taken from it, in the order of the taps.
+/// x (pixels, channels) = for every pixel, the sum of the patch elements taken from it, in the order of the taps.
 template <class T>
 __global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
   const auto [r, c] = here<1>();
@@ -83,7 +83,7 @@ __global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
   x.row(r)[c] = stored<T>(sum);
 }
 
-/// The pooling kernel clipped to the image, and the pooled image's size.
+/// The pooling kernel clipped to the image, and the size of the pooled image.
 struct pooling {
   int height, width, kh, kw, oh, ow;
   explicit pooling(const window& w)

@@ -1,4 +1,4 @@
-// A softmax over a dictionary, a tile of its columns at a time, and mixtures of its probabilities.
+// A softmax over a dictionary, one tile of its columns at a time, and mixtures of its probabilities.
 #pragma once
 #include "engine.hpp"
 #include "loss.hpp"
@@ -24,7 +24,7 @@ class cuda_dictionary : cuda_family {
 
 namespace clipx::gpu {
 
-/// Row blockIdx.x: its largest logit and the sum of exp(logit - largest), joined to so_far (N, 2).
+/// Merges the largest logit of row blockIdx.x and the sum of exp(logit - largest) into so_far (N, 2).
 __global__ void softmax_rows(mat<const float> logits, mat<float> so_far) {
   CLIPX_SHARED(float[33], partial);
   const dim i = blockIdx.x;
@@ -47,7 +47,7 @@ __global__ void pick(mat<const float> x, mat<const std::int32_t> ids, mat<float>
   const dim e = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (e < y.cols) y.data[e] = x.row(ids.row(0)[e])[ids.row(1)[e]];
 }
-/// The places are distinct, so no two threads add to one.
+/// The places are distinct, so no two threads add to the same one.
 __global__ void add_picked(mat<const float> y, mat<const std::int32_t> ids, mat<float> x) {
   const dim e = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (e < y.cols) x.row(ids.row(0)[e])[ids.row(1)[e]] += y.data[e];
@@ -55,7 +55,7 @@ __global__ void add_picked(mat<const float> y, mat<const std::int32_t> ids, mat<
 __device__ inline float exponent(const mixture_input<float>& in, dim t) {
   return in.log_weights.data[t] + in.logits.data[in.entries.data[t]];
 }
-/// log p of a mixture of a few terms, a thread each.
+/// log p of a mixture of a few terms, one thread each.
 __global__ void mixture_log_p(mixture_input<float> in, mat<float> log_p) {
   const dim g = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (g >= log_p.cols) return;
@@ -65,7 +65,7 @@ __global__ void mixture_log_p(mixture_input<float> in, mat<float> log_p) {
   for (dim t = first; t < end; ++t) sum += expf(exponent(in, t) - top);
   log_p.data[g] = top + logf(sum);
 }
-/// The loss, by one block.
+/// The loss, computed by one block.
 __global__ void mixture_total(mixture_input<float> in, mat<const float> log_p, float* loss) {
   CLIPX_SHARED(float[33], partial);
   float total = 0;
@@ -75,7 +75,7 @@ __global__ void mixture_total(mixture_input<float> in, mat<const float> log_p, f
   total = block_sum(total, partial);
   if (threadIdx.x == 0) *loss = static_cast<float>(in.scale) * total;
 }
-/// Minus the responsibilities of a logit's terms, a thread each.
+/// Minus the responsibilities of a logit's terms, one thread each.
 __global__ void mixture_gradient(mixture_input<float> in, mat<const float> log_p, mat<float> dlogits) {
   const dim e = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (e >= dlogits.cols) return;
@@ -91,7 +91,7 @@ __global__ void mixture_gradient(mixture_input<float> in, mat<const float> log_p
 
 namespace clipx::detail {
 
-/// A thread for each of n.
+/// One thread for each of n elements.
 template <class... P, class... A>
 void each_one(cuda_engine& e, dim n, void (*kernel)(P...), A&&... arguments) {
   if (n > 0) run(e, kernel, dim3(gpu::blocks_for(n, gpu::row_threads)), gpu::row_threads, std::forward<A>(arguments)...);

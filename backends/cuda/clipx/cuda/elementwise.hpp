@@ -1,4 +1,4 @@
-// Element by element and row by row: sums, activations, pixels.
+// Elementwise and row verbs: sums, activations, pixels.
 #pragma once
 #include "engine.hpp"
 
@@ -27,7 +27,7 @@ class cuda_elementwise : cuda_family {
 
 namespace clipx::gpu {
 
-/// y = (rgb / 255 - mean) / deviation in float32, in this order, every step rounded.
+/// y = (rgb / 255 - mean) / deviation in float32, in this order, each step rounded.
 template <class T>
 __global__ void pixels(mat<const std::uint8_t> rgb, float3 mean, float3 deviation, mat<T> y) {
   const dim r = static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -39,7 +39,7 @@ __global__ void pixels(mat<const std::uint8_t> rgb, float3 mean, float3 deviatio
     y.row(r)[c] = stored<T>(__fdiv_rn(__fsub_rn(__fdiv_rn(static_cast<float>(from[c]), 255.0f), means[c]), deviations[c]));
 }
 
-/// y = alpha x + beta y; y is not read where beta is 0.
+/// y = alpha x + beta y; y is not read if beta is 0.
 template <int N, class T>
 __global__ void add(float alpha, mat<const T> x, float beta, mat<T> y) {
   const auto [r, c] = here<N>();

@@ -16,7 +16,7 @@ namespace clipx::detail {
 /// What all lanes share.
 struct cuda_engine::state {
   cuda_options options;
-  int processors = 1, shared_bytes = 48 << 10;  // multiprocessors; the shared memory of one
+  int processors = 1, shared_bytes = 48 << 10;  // multiprocessors; shared memory per multiprocessor
   std::mutex guard;                             // of frozen
   std::map<const char*, dim> frozen;            // ranges: first byte, bytes
   per_thread<lane> lanes;
@@ -27,7 +27,7 @@ struct cuda_engine::state {
 #ifndef NDEBUG
     const std::lock_guard lock(guard);
     const auto* begin = static_cast<const char*>(data);
-    const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last that begins before the end decides
+    const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last one that begins before the end decides
     if (bytes == 0 || after == frozen.begin()) return;
     const auto& weight = *std::prev(after);
     expect(weight.first + weight.second <= begin,
@@ -56,12 +56,12 @@ struct cuda_engine::lane {
   void* allocate(dim bytes);
   arena make_arena();
 
-  /// Pinned buffers that take turns: while the device reads one the host fills another. Images have two; ids and row ranges, of
-  /// which a step has a few, have enough that no step waits for the device to reach the copies of the one before.
+  /// Pinned buffers used in turn: while the device reads one, the host fills another. There are two for images, and for ids and row
+  /// ranges, of which a step has a few, enough that no step waits for the device to reach the copies of the previous one.
   struct staging {
     void* data = nullptr;
     std::size_t bytes = 0;
-    cudaEvent_t read = nullptr;  // the last copy from here is done
+    cudaEvent_t read = nullptr;  // recorded after the last copy from here
   };
   template <std::size_t Count>
   struct turns {
@@ -73,12 +73,12 @@ struct cuda_engine::lane {
   turns<2> large_uploads;
   turns<32> small_uploads;
   struct graph;
-  graph* recording = nullptr;  // what is called now is not run
+  graph* recording = nullptr;  // if set, calls are recorded and not run
 
   void expect_thawed(const void* data, dim bytes) const { shared.expect_thawed(data, bytes); }
-  void use() const { gpu::check(cudaSetDevice(shared.options.device), "choosing the device"); }  // the calling thread's
+  void use() const { gpu::check(cudaSetDevice(shared.options.device), "choosing the device"); }  // for the calling thread
 
-  /// y (rows of row_bytes, `step` apart) = what fill writes into pinned memory: the caller's values may change when this returns.
+  /// y (rows of row_bytes, `step` apart) = what fill writes to pinned memory: the caller's values may change once this returns.
   void upload(void* y, std::size_t step, std::size_t row_bytes, std::size_t rows, function_ref<void(char*)> fill);
 
   template <class F>
@@ -224,7 +224,7 @@ void cuda_engine::thaw(const void* data) {
 std::shared_ptr<void> cuda_engine::record(function_ref<void()> body) {
   auto& s = get();
   auto made = std::make_shared<lane::graph>(s.stream);
-  // Relaxed: pinned memory is taken while calls are recorded.
+  // Relaxed, because pinned memory is allocated while calls are recorded.
   gpu::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeRelaxed), "recording");
   s.recording = made.get();
   cudaGraph_t calls = nullptr;

@@ -1,6 +1,6 @@
-// What every family of verbs of cuda<T> stands on, without a CUDA header: the engine (device, stream, memory) and the arena.
-// A family is one file: a class template with its verbs as members, which any C++ compiler takes, and where definitions are
-// compiled (CLIPX_CUDA_DEFINITIONS: units/cuda.cu) its kernels and what launches them.
+// What every family of verbs of cuda<T> needs, without a CUDA header: the engine (device, stream, memory) and the arena. A family
+// is one file: a class template with its verbs as members, which any C++ compiler reads, and, where definitions are compiled
+// (CLIPX_CUDA_DEFINITIONS: units/cuda.cu), its kernels and the code that launches them.
 #pragma once
 #include <clipx/core/backend.hpp>
 #include <clipx/core/bf16.hpp>
@@ -13,12 +13,12 @@
 namespace clipx {
 
 struct cuda_options {
-  int device = 0;         // which GPU, as the driver counts
-  bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, and no longer within the float bars
-  bool autotune = false;  // time cuBLASLt's best heuristics once for each shape
+  int device = 0;         // index of the GPU, as counted by the driver
+  bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, but outside the tolerances for float
+  bool autotune = false;  // times cuBLASLt's best heuristics once for each shape
 };
 
-/// Why no GPU can be used here, in one sentence; empty where one can.
+/// Why no GPU can be used here, in one sentence; empty if one can.
 std::string cuda_missing();
 
 namespace detail {
@@ -42,10 +42,10 @@ class cuda_engine {
   void* allocate(dim bytes);
   static void release(void* p);
   arena make_arena();
-  /// What body calls goes into a CUDA graph and is not run.
+  /// Records the calls of body in a CUDA graph; they are not run.
   std::shared_ptr<void> record(function_ref<void()> body);
   void replay(void* graph);
-  /// Device memory that no verb may write until thaw(data).
+  /// Marks device memory that no verb may write until thaw(data).
   void freeze(const void* data, dim bytes);
   void thaw(const void* data);
 
@@ -68,15 +68,15 @@ class cuda_family {
   arena& memory() const { return engine_.memory(); }
   cuda_engine& engine_;
 };
-/// All of them.
+/// All families.
 template <class T, template <class> class... Family>
 class cuda_families : public Family<T>... {
  protected:
   explicit cuda_families(cuda_context& c) : Family<T>(c)... {}
 };
 
-/// A is float and T is narrower: a verb that takes either type has an overload for A. It is a template, so that nothing of it
-/// exists where T is float too; its explicit instantiation stands at the foot of the family.
+/// A is float and T is narrower: a verb that takes either type has an overload for A. It is a template, so it does not exist if T
+/// is float; its explicit instantiation is at the end of the family.
 template <class A, class T>
 concept wider_float = std::is_same_v<A, float> && !std::is_same_v<T, float>;
 

@@ -1,4 +1,4 @@
-// How verbs start kernels: the grid for what is worked on, and the width at which its views can be walked.
+// How verbs launch kernels: the grid for the data, and the width at which its views can be processed.
 #pragma once
 #include <utility>
 
@@ -7,12 +7,12 @@
 #include "sums.cuh"
 
 namespace clipx::gpu {
-inline constexpr unsigned row_threads = 256, max_row_threads = 512;  // of a block a row
+inline constexpr unsigned row_threads = 256, max_row_threads = 512;  // threads of a block that processes one row
 }
 
 namespace clipx::detail {
 
-/// Gives back, at the end of a scope, what a verb took for itself.
+/// At the end of a scope, returns the memory that a verb took for itself.
 struct temporary {
   arena& memory;
   arena::mark mark;
@@ -20,7 +20,7 @@ struct temporary {
   ~temporary() { memory.release(mark); }
 };
 
-/// Debug builds: throws where an argument that a kernel may write is a frozen weight.
+/// Debug builds: throws if an argument that a kernel may write is a frozen weight.
 template <class E>
 void expect_thawed(const cuda_engine::lane& s, const mat<E>& m) {
   if constexpr (!std::is_const_v<E>) s.expect_thawed(m.data, byte_extent(m));
@@ -32,7 +32,7 @@ void expect_thawed(const cuda_engine::lane& s, E* const& p) {
 template <class A>
 void expect_thawed(const cuda_engine::lane&, const A&) {}
 
-/// With dynamic shared memory; run() without.
+/// run() with dynamic shared memory.
 template <class... P, class... A>
 void run_shared(cuda_engine& e, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, A&&... arguments) {
   const auto& s = e.get();
@@ -43,7 +43,7 @@ template <class... P, class... A>
 void run(cuda_engine& e, void (*kernel)(P...), dim3 grid, dim3 block, A&&... arguments) {
   run_shared(e, kernel, grid, block, 0, std::forward<A>(arguments)...);
 }
-/// body(integral constant n): n values of rows of `cols` at a time, 16 bytes where every view among the arguments allows it,
+/// Calls body(integral constant n): n values of rows of `cols` at a time, 16 bytes if every view among the arguments allows it,
 /// else 1.
 template <class F, class... A>
 void by_width(dim cols, F&& body, const A&... arguments) {
@@ -51,7 +51,7 @@ void by_width(dim cols, F&& body, const A&... arguments) {
   if ((gpu::vectorizable<n>(cols, arguments) && ...)) body(std::integral_constant<int, n>());
   else body(std::integral_constant<int, 1>());
 }
-/// kernel_of(n), a thread for n values of a row.
+/// kernel_of(n), with one thread for n values of a row.
 template <class K, class... A>
 void each_pack(cuda_engine& e, dim rows, dim cols, K&& kernel_of, A&&... arguments) {
   by_width(
@@ -63,18 +63,18 @@ void each_pack(cuda_engine& e, dim rows, dim cols, K&& kernel_of, A&&... argumen
       },
       arguments...);
 }
-/// A warp's width of columns a block.
+/// One block per warp's width of columns.
 template <class... P, class... A>
 void each_column(cuda_engine& e, dim rows, dim cols, void (*kernel)(P...), A&&... arguments) {
   run(e, kernel, gpu::totals(cols, rows), dim3(32, gpu::groups), std::forward<A>(arguments)...);
 }
-/// A block a row.
+/// One block per row.
 template <class... P, class... A>
 void each_row(cuda_engine& e, dim rows, void (*kernel)(P...), A&&... arguments) {
   run(e, kernel, dim3(static_cast<unsigned>(rows)), gpu::row_threads, std::forward<A>(arguments)...);
 }
 
-/// kernel_of(n, once) for a block a row of n values a thread, as along() walks it; `blocks` rows or chunks of rows.
+/// kernel_of(n, once) with one block per row and n values per thread, as in along(); `blocks` rows or chunks of rows.
 template <class K, class... A>
 void each_vector_row(cuda_engine& e, dim blocks, dim cols, K&& kernel_of, A&&... arguments) {
   by_width(

@@ -23,13 +23,13 @@ class cuda_loss : cuda_family {
 
 namespace clipx::gpu {
 
-/// Joins (largest, sum of exp(. - largest)) to what is so far.
+/// Merges (largest, sum of exp(. - largest)) into so_far.
 __device__ inline void join(float high, float total, float* so_far) {
   const float top = fmaxf(so_far[0], high);
-  so_far[1] = so_far[1] * expf(so_far[0] - top) + total * expf(high - top);  // at first so_far is (-inf, 0)
+  so_far[1] = so_far[1] * expf(so_far[0] - top) + total * expf(high - top);  // so_far may still be (-inf, 0)
   so_far[0] = top;
 }
-/// Row blockIdx.x, joined to so_far (I, 2); own (I, 1) receives the pair's cosine.
+/// Merges row blockIdx.x into so_far (I, 2); own (I, 1) receives the pair's cosine.
 __global__ void xent_rows(mat<const float> cosines, const float* log_scale, dim shift, mat<float> so_far, mat<float> own) {
   CLIPX_SHARED(float[33], partial);
   const dim i = blockIdx.x, n = cosines.cols;
@@ -44,8 +44,8 @@ __global__ void xent_rows(mat<const float> cosines, const float* log_scale, dim 
   join(top, total, so_far.row(i));
   if (i + shift >= 0 && i + shift < n) own.row(i)[0] = row[i + shift];
 }
-/// 32 columns a block, a lane a column, joined to so_far (J, 2): each warp takes every eighth row, then the first joins the
-/// others'.
+/// Merges 32 columns per block, one per lane, into so_far (J, 2): each warp takes every eighth row, then the first warp merges the
+/// results of the others.
 inline constexpr unsigned column_warps = 8;
 __global__ void xent_columns(mat<const float> cosines, const float* log_scale, mat<float> so_far) {
   CLIPX_SHARED(float[column_warps][2][32], parts);
@@ -65,7 +65,7 @@ __global__ void xent_columns(mat<const float> cosines, const float* log_scale, m
   if (warp || c >= cosines.cols) return;
   for (unsigned w = 0; w < column_warps && w < cosines.rows; ++w) join(parts[w][0][lane], parts[w][1][lane], so_far.row(c));
 }
-/// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block; the first of rows and cols (N, 2) becomes the
+/// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block; the first column of rows and cols (N, 2) becomes the
 /// log-sum-exp.
 __global__ void xent_loss(const float* log_scale, mat<float> rows, mat<float> cols, mat<const float> own, float* loss) {
   CLIPX_SHARED(float[33], partial);
@@ -95,8 +95,8 @@ __global__ void xent_backward(mat<const float> cosines, const float* log_scale, 
   total = block_sum(total, partial);
   if (threadIdx.x == 0) share[i] = total;
 }
-/// The sigmoid loss, S = exp(t) cosines + b, z = 1 for a pair, else -1: each row's sums of softplus(-z S) / N, of G (S - b) and of
-/// G = -z sigma(-z S) / N into shares (3, I); dcosines = exp(t) G may be empty, or the cosines.
+/// The sigmoid loss, S = exp(t) cosines + b, z = 1 for a pair, else -1: stores each row's sums of softplus(-z S) / N, of G (S - b)
+/// and of G = -z sigma(-z S) / N in shares (3, I); dcosines = exp(t) G may be empty, or the cosines.
 __global__ void sigmoid_xent(mat<const float> cosines, const float* log_scale, const float* bias, dim shift, float n,
                              mat<float> dcosines, mat<float> shares) {
   CLIPX_SHARED(float[33], partial);

@@ -1,5 +1,6 @@
-// Matrix products by cuBLASLt: row-major views, bf16 or float in, float sums, a bias in the epilogue; plans kept for each shape.
-// tests/emulation/clipx/cuda/lt.cuh stands in for this file where there is no device.
+// Matrix products with cuBLASLt: row-major views, bf16 or float inputs, float sums, a bias in the epilogue; plans are kept per
+// shape.
+// tests/emulation/clipx/cuda/lt.cuh replaces this file where there is no device.
 #pragma once
 #include <cublasLt.h>
 
@@ -20,7 +21,7 @@ inline void check(cublasStatus_t code, const char* what, where at = where::here(
 
 class lt {
  public:
-  static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // what cuBLASLt asks for on Hopper
+  static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // what cuBLASLt recommends for Hopper
   /// workspace: workspace_bytes of device memory.
   lt(void* workspace, bool tf32, bool autotune) : workspace_(workspace), tf32_(tf32), autotune_(autotune) {
     check(cublasLtCreate(&handle_), "starting");
@@ -56,7 +57,7 @@ class lt {
           "a product");
   }
 
-  /// Bytes that a matrix's start and step have in common, at most 16.
+  /// The common alignment of a matrix's start and row stride in bytes, at most 16.
   static std::uint32_t alignment(const void* data, dim ld, bool bf16) {
     const auto bits = reinterpret_cast<std::uintptr_t>(data) | static_cast<std::uintptr_t>(ld * (bf16 ? 2 : 4)) | 16u;
     return static_cast<std::uint32_t>(bits & (~bits + 1));
@@ -85,7 +86,7 @@ class lt {
     return plans_.emplace(key, made).first->second;
   }
 
-  /// The product and its matrices in cuBLASLt's words.
+  /// The product and its matrices in cuBLASLt's terms.
   void describe(prepared& made, const product& p) const {
     const auto type = p.bf16_in ? CUDA_R_16BF : CUDA_R_32F, type_c = p.bf16_out ? CUDA_R_16BF : CUDA_R_32F;
     const auto set = [&](auto what, const auto& v) {
@@ -113,7 +114,7 @@ class lt {
     layout(made.c, type_c, op::none, p.m, p.n, p.ldc);
   }
 
-  /// The best algorithm by cuBLASLt's heuristics, or by the clock where that is asked for.
+  /// Chooses an algorithm by cuBLASLt's heuristics, or by timing if requested.
   void choose(prepared& made, const product& p, cudaStream_t stream) {
     const alignments in(p);
     cublasLtMatmulPreference_t preference = nullptr;
@@ -138,7 +139,7 @@ class lt {
       made.algorithm = fastest(made, p, std::span(found).first(static_cast<std::size_t>(count)), stream);
   }
 
-  /// Each algorithm twice, the second run timed; only where c does not depend on what it held.
+  /// Runs each algorithm twice and times the second run; only if c does not depend on its previous contents.
   cublasLtMatmulAlgo_t fastest(const prepared& made, const product& p, std::span<const cublasLtMatmulHeuristicResult_t> found,
                                cudaStream_t stream) {
     cudaEvent_t start, stop;

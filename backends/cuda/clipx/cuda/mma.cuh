@@ -1,18 +1,18 @@
-// Tensor cores: products of bf16 fragments with float sums, and how fragments come out of shared memory. Each has a portable twin,
-// which is what the emulation runs and what it means.
+// Tensor cores: products of bf16 fragments with float sums, and loading of fragments from shared memory. Each operation has a
+// portable twin, which defines it and which the emulation runs.
 #pragma once
 #include "packs.cuh"
 
 namespace clipx::gpu {
 
-/// Fragments of a warp, lane = 4 g + t, two bf16 a word, the lower half first:
+/// Fragments of a warp, lane = 4 g + t, two bf16 per word, the lower half first:
 ///   A (16, 16)  a[0] row g, columns 2t, 2t + 1; a[1] row g + 8; a[2] and a[3] the same with columns 2t + 8, 2t + 9
 ///   B (16, 8)   b[0] rows 2t, 2t + 1 of column g; b[1] rows 2t + 8, 2t + 9
 ///   C (16, 8)   c[0], c[1] row g, columns 2t, 2t + 1; c[2], c[3] row g + 8
 struct fragments {
   unsigned a[4], b[2];
 };
-/// of(lane): another lane's fragments. In the emulation all lanes meet once for it, on a device for every word.
+/// of(lane): another lane's fragments. The emulation synchronizes all lanes once for them, a device for every word.
 __device__ inline auto every_lane(const fragments& own) {
 #ifdef CLIPX_CUDA_EMULATION
   return [all = ::emulation::machine().everyone(all_lanes, own)](int lane) { return all(static_cast<unsigned>(lane)); };
@@ -32,7 +32,7 @@ __device__ inline void mma_twin(float (&c)[4], const unsigned (&a)[4], const uns
   const int lane = static_cast<int>(threadIdx.x % 32), g = lane / 4, t = lane % 4;
   const auto of = every_lane({{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
 #pragma unroll
-  for (int k = 0; k < 16; ++k) {  // what row or column r has of this term is in lane 4 r + k % 8 / 2
+  for (int k = 0; k < 16; ++k) {  // this term's element of row or column r is in lane 4 r + k % 8 / 2
     const auto at = [&](unsigned w) { return __uint_as_float(k % 2 ? w & 0xffff0000u : w << 16); };
     const auto row = of(4 * g + k % 8 / 2), even = of(8 * t + k % 8 / 2), odd = of(8 * t + 4 + k % 8 / 2);
 #pragma unroll
@@ -49,12 +49,12 @@ __device__ inline void mma(float (&c)[4], const unsigned (&a)[4], const unsigned
 #endif
 }
 
-/// Two neighbours as a word, the first in the lower half.
+/// Two adjacent values as a word, the first in the lower half.
 __device__ inline unsigned pair(bf16 low, bf16 high) { return low.bits | static_cast<unsigned>(high.bits) << 16; }
 
-/// A 16 x 16 block of shared memory, rows ld apart and on 16 bytes, as four words a lane. With (r, c) a quarter of 8 x 8, the word
-/// is (row r + g, columns c + 2t, c + 2t + 1), or transposed (rows r + 2t, r + 2t + 1, column c + g).
-/// Quarters in order: `by_columns` (0, 0), (0, 8), (8, 0), (8, 8); else (0, 0), (8, 0), (0, 8), (8, 8).
+/// A 16 x 16 block of shared memory, whose rows are ld apart and aligned to 16 bytes, as four words per lane. For a quarter of 8 x
+/// 8 at (r, c), the word is (row r + g, columns c + 2t, c + 2t + 1), or transposed (rows r + 2t, r + 2t + 1, column c + g).
+/// Order of the quarters: `by_columns` (0, 0), (0, 8), (8, 0), (8, 8); else (0, 0), (8, 0), (0, 8), (8, 8).
 template <bool Transposed, bool ByColumns>
 __device__ void quarters(unsigned (&w)[4], const bf16* block, int ld) {
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -98,7 +98,7 @@ __device__ inline void load_b(unsigned (&b)[2][2], const bf16* block, int ld) {
   b[1][0] = w[2];
   b[1][1] = w[3];
 }
-/// Sum and largest over the four lanes that share a row of C.
+/// Sum and maximum over the four lanes that share a row of C.
 __device__ inline float quad_sum(float v) {
   v += __shfl_xor_sync(all_lanes, v, 1);
   return v + __shfl_xor_sync(all_lanes, v, 2);
@@ -107,7 +107,7 @@ __device__ inline float quad_max(float v) {
   v = fmaxf(v, __shfl_xor_sync(all_lanes, v, 1));
   return fmaxf(v, __shfl_xor_sync(all_lanes, v, 2));
 }
-/// Two neighbouring C (16, 8), rounded, as A (16, 16).
+/// Two adjacent C (16, 8), rounded, as A (16, 16).
 __device__ inline void as_a(unsigned (&a)[4], const float (&left)[4], const float (&right)[4]) {
   a[0] = word(left[0], left[1]);
   a[1] = word(left[2], left[3]);

@@ -1,4 +1,4 @@
-// A block a row: LayerNorm and L2 normalization. Statistics in float.
+// LayerNorm and L2 normalization, one block per row. Statistics in float.
 #pragma once
 #include "engine.hpp"
 
@@ -25,8 +25,8 @@ class cuda_norm : cuda_family {
 
 namespace clipx::gpu {
 
-/// f(column) for every N columns of a row of n that are the calling thread's. `once`: the block is as wide as the row, so that what
-/// a thread has read of it can stay in registers; else it is read again by every pass.
+/// Calls f(column) for every N columns of a row of n that belong to the calling thread. `once`: the block is as wide as the row, so
+/// that the values a thread has read can stay in registers; else every pass reads them again.
 template <int N, bool once, class F>
 __device__ void along(dim n, F&& f) {
   for (dim c = static_cast<dim>(threadIdx.x) * N; c < n; c += static_cast<dim>(blockDim.x) * N) {
@@ -56,14 +56,14 @@ __device__ inline void block_sums(float& a, float& b, float* partial) {
   b = warp_sum(lane < warps ? partial[33 + lane] : 0.0f);
 }
 
-/// y = (x - mean) / sqrt(var + eps) w + b; stats (rows, 2) receives mean and 1 / deviation, may be empty. With a branch,
-/// x + branch is stored in `sum` first, and it is the stored sum that is normalized.
+/// y = (x - mean) / sqrt(var + eps) w + b; stats (rows, 2) receives mean and 1 / deviation, may be empty. With a branch, x + branch
+/// is first stored in `sum`, and the stored sum is normalized.
 template <int N, bool once, class T>
 __global__ void __launch_bounds__(max_row_threads) layernorm(mat<const T> x, mat<const T> branch, mat<T> sum, mat<const float> w,
                                                              mat<const float> b, float eps, mat<T> y, mat<float> stats) {
   CLIPX_SHARED(float[33], partial);
   const dim r = blockIdx.x, n = x.cols;
-  floats<N> own{};  // the thread's part of the row that is normalized
+  floats<N> own{};  // the thread's part of the row to normalize
   const auto again = [&](dim c) {
     if constexpr (!once) own = load<N>((branch.data ? sum.row(r) : x.row(r)) + c);
   };
@@ -94,8 +94,8 @@ __global__ void __launch_bounds__(max_row_threads) layernorm(mat<const T> x, mat
   }
 }
 
-/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)) + residual, for a chunk of `taps` rows a block. Its
-/// sums of dy xhat go to row chunk of `partial`, those of dy to row chunks + chunk. dx may be dy or residual.
+/// g = dy w, xhat = (x - mean) rstd: dx = rstd (g - mean g - xhat mean(g xhat)) + residual, for a chunk of `taps` rows per block.
+/// The chunk's sums of dy xhat are stored in row `chunk` of `partial`, those of dy in row chunks + chunk. dx may be dy or residual.
 template <int N, bool once, class T>
 __global__ void __launch_bounds__(max_row_threads)
     layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> stats, mat<const T> dy, mat<const T> residual, dim taps,
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(max_row_threads)
   CLIPX_SHARED(float[66], held);
   const dim n = x.cols, first = blockIdx.x * taps, end = first + taps < x.rows ? first + taps : x.rows;
   float *to_w = partial.row(blockIdx.x), *to_b = partial.row(chunks + blockIdx.x);
-  floats<N> dw{}, db{};  // of the thread's columns; where a thread has more of them they stand in `partial`
+  floats<N> dw{}, db{};  // of the thread's columns; if it has more than N, they are in `partial`
   for (dim r = first; r < end; ++r) {
     const float mean = stats.row(r)[0], rstd = stats.row(r)[1];
     floats<N> out{}, g{}, xhat{}, rest{};
@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(max_row_threads)
     });
 }
 
-/// L2-normalized rows and their norms, floor 1e-12.
+/// L2-normalized rows and their norms, at least 1e-12.
 template <class T>
 __global__ void normalize(mat<const T> x, mat<float> y, mat<float> norms) {
   CLIPX_SHARED(float[33], partial);

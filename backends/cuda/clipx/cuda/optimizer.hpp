@@ -1,4 +1,4 @@
-// The optimiser on flat spans, (1, n).
+// The optimizer on flat spans, (1, n).
 #pragma once
 #include "engine.hpp"
 
@@ -27,7 +27,7 @@ class cuda_optimizer : cuda_family {
 
 namespace clipx::gpu {
 
-/// partial[b] = the squares that block b sums: every gridDim.x-th run of blockDim.x values, in an order of its own.
+/// partial[b] = the sum of squares of block b: every gridDim.x-th run of blockDim.x values, in a fixed order.
 template <class T>
 __global__ void squares(const T* x, dim n, float* partial) {
   CLIPX_SHARED(float[33], shared);
@@ -38,7 +38,7 @@ __global__ void squares(const T* x, dim n, float* partial) {
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-/// Of one AdamW step: one_minus_beta = 1 - beta, step_size = lr / (1 - beta1^count), v_scale = 1 / sqrt(1 - beta2^count),
+/// Constants of one AdamW step: one_minus_beta = 1 - beta, step_size = lr / (1 - beta1^count), v_scale = 1 / sqrt(1 - beta2^count),
 /// p_scale = 1 - lr decay.
 struct adamw_constants {
   float beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, v_scale, eps, p_scale, max_norm;

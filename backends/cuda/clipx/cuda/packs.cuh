@@ -1,5 +1,5 @@
-// Rows of values: a thread takes N neighbouring ones, 16 bytes at once where every view of a kernel allows it (vectorizable), else
-// N is 1. And the activations.
+// Rows of values: a thread takes N adjacent ones, 16 bytes at a time if every view of a kernel allows it (vectorizable), else N is
+// 1. And the activations.
 #pragma once
 #include <bit>
 
@@ -7,7 +7,7 @@
 
 namespace clipx::gpu {
 
-/// N neighbouring values, moved at once.
+/// N adjacent values, moved together.
 template <class T, int N>
 struct alignas(std::min<std::size_t>(16, N * sizeof(T))) pack {
   T at[N];
@@ -19,7 +19,7 @@ template <int N, class T>
 __device__ const pack<T, N>& packed(const T* p) {
   return *reinterpret_cast<const pack<T, N>*>(p);
 }
-/// Two bf16, of which the first stands in the lower half of the word.
+/// Two bf16, the first in the lower half of the word.
 __device__ inline unsigned word(float first, float second) {
 #ifdef CLIPX_CUDA_EMULATION
   return stored<bf16>(first).bits | static_cast<unsigned>(stored<bf16>(second).bits) << 16;
@@ -29,7 +29,7 @@ __device__ inline unsigned word(float first, float second) {
   return w;
 #endif
 }
-/// N values from memory and to it; 8 bf16 as one uint4, which no compiler takes apart.
+/// Loads and stores N values; 8 bf16 are moved as one uint4, which the compiler does not split.
 template <int N, class T>
 __device__ floats<N> load(const T* p) {
   if constexpr (std::is_same_v<T, float>) {
@@ -58,7 +58,7 @@ __device__ void store(bf16* p, const floats<N>& v) {
         make_uint4(word(v.at[0], v.at[1]), word(v.at[2], v.at[3]), word(v.at[4], v.at[5]), word(v.at[6], v.at[7]));
   }
 }
-/// f of each value and those beside it in `more`.
+/// f of each value and the corresponding values in `more`.
 template <class F, int N, class... More>
 __device__ floats<N> map(F f, const floats<N>& v, const More&... more) {
   floats<N> out;
@@ -71,14 +71,14 @@ __device__ floats<N> operator+(const floats<N>& a, const floats<N>& b) {
   return map([](float v, float w) { return v + w; }, a, b);
 }
 
-/// How many values 16 bytes hold, of the narrowest storage among a kernel's arguments.
+/// How many values fit into 16 bytes, for the narrowest type among a kernel's arguments.
 template <class... A>
 inline constexpr int vector_width = (std::is_same_v<std::decay_t<A>, mat<bf16>> || ...) ||
                                             (std::is_same_v<std::decay_t<A>, mat<const bf16>> || ...)
                                         ? 8
                                         : 4;
-/// Whether rows of `cols` values can be walked N at a time in this argument of a kernel: views of another width are not walked, and
-/// an empty one can be.
+/// Whether rows of `cols` values can be processed N at a time in this argument of a kernel. Views of another width are not
+/// processed this way; an empty view can be.
 template <int N, class V>
 bool vectorizable(dim, const V&) {
   return true;
@@ -90,19 +90,19 @@ bool vectorizable(dim cols, const mat<E>& v) {
                             static_cast<std::size_t>(v.ld) * sizeof(E) % bytes == 0);
 }
 
-/// Blocks of `pack_threads` over rows of packs: a thread a pack, as many rows a block as keep its warps full.
+/// Blocks of `pack_threads` over rows of packs: one thread per pack, with enough rows per block to fill its warps.
 inline constexpr unsigned pack_threads = 256;
 inline dim3 pack_block(dim rows, dim packs) {
   unsigned x = std::min(32u, std::bit_ceil(static_cast<unsigned>(std::min<dim>(packs, 32))));
   while (x < pack_threads && pack_threads / x > rows) x *= 2;
   return {x, pack_threads / x};
 }
-/// The grid of such blocks: rows beyond what y holds go on in z.
+/// The grid of such blocks: rows beyond the limit of y continue in z.
 inline dim3 pack_grid(dim rows, dim packs, dim3 block) {
   const unsigned down = blocks_for(rows, block.y), y = std::min(down, 32768u);
   return {blocks_for(packs, block.x), y, y ? blocks_for(down, y) : 0};
 }
-/// The calling thread's place in it: the first of its N values.
+/// The calling thread's position in it: the first of its N values.
 struct place {
   dim row, col;
 };

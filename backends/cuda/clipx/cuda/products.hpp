@@ -1,4 +1,4 @@
-// Matrix products, by cuBLASLt, and what follows them.
+// Matrix products with cuBLASLt, and their epilogues.
 #pragma once
 #include "engine.hpp"
 
@@ -16,7 +16,7 @@ class cuda_products : cuda_family {
   void gemm(op ta, op tb, float alpha, mat<const std::type_identity_t<A>> a, mat<const std::type_identity_t<A>> b, float beta,
             mat<A> c);
 
-  /// y = f(x W^T + b) + residual, one pass after the product; pre receives x W^T + b.
+  /// y = f(x W^T + b) + residual, in one pass after the product; pre receives x W^T + b.
   void linear(mat<const T> x, mat<const T> w, mat<const T> b, const epilogue<T>& after, mat<T> y);
 };
 
@@ -27,7 +27,7 @@ class cuda_products : cuda_family {
 
 namespace clipx::gpu {
 
-/// What follows a matrix product u (bias included, as it is stored): y = f(u) + residual. y may be u or residual.
+/// Epilogue of a matrix product u (with bias, as stored): y = f(u) + residual. y may be u or residual.
 template <int N, class T>
 __global__ void act_add(mat<const T> u, bool has_f, activation f, mat<const T> residual, mat<T> y) {
   const auto [r, c] = here<N>();
@@ -42,7 +42,7 @@ __global__ void act_add(mat<const T> u, bool has_f, activation f, mat<const T> r
 
 namespace clipx::detail {
 
-/// c = alpha op(a) op(b) + beta c, + bias where given.
+/// c = alpha op(a) op(b) + beta c, plus bias if given.
 template <class A, class C>
 void product(cuda_engine& e, op ta, op tb, float alpha, mat<const A> a, mat<const A> b, float beta, mat<C> c,
              const void* bias = nullptr) {

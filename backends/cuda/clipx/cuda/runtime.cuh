@@ -1,7 +1,7 @@
-// What every kernel stands on: checked calls, the one launch, shared memory, conversions, reductions over a warp and a block.
-// Kernels are written for the device and, unchanged, for tests/emulation (a stand-in <cuda_runtime.h> that runs a block's threads
-// as fibres on the host). So: no <<<>>>, dynamic shared memory through shared_memory() alone, warps through the helpers below with
-// all lanes present, and anything in PTX beside a portable twin.
+// What every kernel needs: checked calls, the single launch function, shared memory, conversions, reductions over a warp and a
+// block. Kernels are written for the device and run unchanged in tests/emulation (a stand-in <cuda_runtime.h> that runs a block's
+// threads as fibers on the host). Hence: no <<<>>>, dynamic shared memory only through shared_memory(), warps only through the
+// helpers below with all lanes present, and a portable twin for everything in PTX.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -27,8 +27,8 @@ inline void check(cudaError_t code, const char* what, where at = where::here()) 
          cat("cuda: ", what, ": ", cudaGetErrorString(code), " (", at.file, ":", at.line, ")"), at);
 }
 
-/// A matrix product as gpu::lt takes it: c (m, n) = alpha op(a) op(b) + beta c, + bias (1, n) where given. a and b are of one
-/// type, c and the bias of one.
+/// A matrix product as gpu::lt takes it: c (m, n) = alpha op(a) op(b) + beta c, plus bias (1, n) if given. a and b have the same
+/// type, and so have c and the bias.
 struct product {
   struct operand {
     const void* data;
@@ -44,7 +44,7 @@ struct product {
   bool bf16_in, bf16_out;  // else float
 };
 
-/// The one place where kernels start. Arguments are converted to the kernel's parameters; nothing is launched for an empty grid.
+/// The only place that launches kernels. Arguments are converted to the kernel's parameters; an empty grid launches nothing.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
@@ -62,7 +62,7 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_byte
 
 inline unsigned blocks_for(dim items, dim per_block) { return static_cast<unsigned>((items + per_block - 1) / per_block); }
 
-/// CLIPX_SHARED(type, name): the one way to declare a block's static shared memory; arrays as CLIPX_SHARED(float[33], name).
+/// CLIPX_SHARED(type, name) is the only way to declare a block's static shared memory; arrays as CLIPX_SHARED(float[33], name).
 #ifdef CLIPX_CUDA_EMULATION
 #define CLIPX_SHARED(type, name) auto& name = ::emulation::shared<type>([] {})
 #else
@@ -89,7 +89,7 @@ template <>
 __device__ inline float stored<float>(float v) {
   return v;
 }
-/// Round to nearest even; NaN stays NaN.
+/// Rounds to nearest even; NaN stays NaN.
 template <>
 __device__ inline bf16 stored<bf16>(float v) {
   const unsigned u = __float_as_uint(v);
@@ -110,8 +110,8 @@ __device__ inline float warp_max(float v) {
   return v;
 }
 
-/// Sum over a block of whole warps (at most 1024 threads), the same in every thread. `partial` is 33 floats of shared memory,
-/// which may be used again at once.
+/// Sum over a block of whole warps (at most 1024 threads), the same in every thread. `partial` is 33 floats of shared memory, which
+/// may be reused immediately.
 __device__ inline float block_sum(float v, float* partial) {
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   v = warp_sum(v);

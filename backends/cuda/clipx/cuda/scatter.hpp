@@ -1,5 +1,5 @@
-// Rows by their ids: gathered, and added to the rows that ids name, many to one: by id, with one order of every sum and
-// nothing added atomically.
+// Rows by id: gathered, and added to the rows that the ids name, many to one, in order of id: every sum has a fixed order, and
+// there are no atomic additions.
 #pragma once
 #include "engine.hpp"
 
@@ -42,18 +42,18 @@ __global__ void count_up(mat<std::int32_t> x) {
   store(x.row(r) + c, out);
 }
 
-/// x's rows by id are cut into spans, so that an id that comes often is summed by many threads: a run of equal ids is in one span,
-/// or it has a piece at the end of the span where it begins, and one at the beginning of each further span.
+/// The rows of x, sorted by id, are divided into spans, so that a frequent id is summed by many threads: a run of equal ids is
+/// either in one span, or has a piece at the end of the span where it begins and one at the beginning of each further span.
 inline constexpr dim span = 16;
-/// order (2, n): places in x, and their ids, by id. y[id] += the run's sum where it is in one span; else the sum of a piece is
-/// stored in `partial`: at row 2 s + 1 the one at the end of span s, at row 2 s the one at its beginning.
+/// order (2, n): rows of x sorted by id, and their ids. If a run is in one span, y[id] += its sum; else the sum of each piece is
+/// stored in `partial`: that at the end of span s in row 2 s + 1, that at its beginning in row 2 s.
 template <int N, class T>
 __global__ void scatter_spans(mat<const T> x, mat<const std::int32_t> order, mat<T> y, mat<float> partial) {
   const auto [s, c] = here<N>();
   const std::int32_t *places = order.row(0), *ids = order.row(1);
   const dim n = order.cols, begin = s * span, end = begin + span < n ? begin + span : n;
   if (begin >= n || c >= y.cols) return;
-  bool begun = begin == 0 || ids[begin - 1] != ids[begin];  // in this span
+  bool begun = begin == 0 || ids[begin - 1] != ids[begin];  // whether the run begins in this span
   floats<N> sum{};
   for (dim k = begin; k < end; ++k) {
     sum = sum + load<N>(x.row(places[k]) + c);
@@ -65,7 +65,7 @@ __global__ void scatter_spans(mat<const T> x, mat<const std::int32_t> order, mat
     sum = {};
   }
 }
-/// y[id] += the sum of its pieces, for the run of ids that begins in the block's span and goes on in the next.
+/// y[id] += the sum of its pieces, for the run of ids that begins in the block's span and continues in the next.
 template <class T>
 __global__ void scatter_runs(mat<const std::int32_t> order, mat<const float> partial, mat<T> y) {
   CLIPX_SHARED(float[32 * groups], held);
@@ -73,7 +73,7 @@ __global__ void scatter_runs(mat<const std::int32_t> order, mat<const float> par
   const dim n = order.cols, s = blockIdx.y + static_cast<dim>(blockIdx.z) * gridDim.y, begin = s * span, end = begin + span;
   if (end >= n || ids[end] != ids[end - 1] || (begin > 0 && ids[begin - 1] == ids[end])) return;
   const std::int32_t id = ids[end];
-  dim last = end, beyond = n;  // the run's last place is found between them
+  dim last = end, beyond = n;  // the end of the run is found by bisection between them
   while (beyond - last > 1) {
     const dim middle = last + (beyond - last) / 2;
     if (ids[middle] == id) last = middle;

@@ -1,5 +1,5 @@
-// Ids in order, by CUB's radix sort: stable, in stream order, in the caller's memory.
-// tests/emulation/clipx/cuda/sort.cuh stands in for this file where there is no device.
+// Sorts ids with CUB's radix sort: stable, in stream order, in the caller's memory.
+// tests/emulation/clipx/cuda/sort.cuh replaces this file where there is no device.
 #pragma once
 #include <cub/device/device_radix_sort.cuh>
 
@@ -11,13 +11,13 @@ namespace clipx::gpu {
 struct sorting {
   dim n;
   int bits;
-  /// Bytes of device memory that run() needs for itself.
+  /// Bytes of device memory that run() needs.
   std::size_t memory() const {
     std::size_t bytes = 0;
     call(nullptr, bytes, nullptr, nullptr, nullptr, nullptr, nullptr);
     return bytes;
   }
-  /// sorted = the ids by id, order = the places that they come from, equal ids in their order; places holds 0 .. n - 1.
+  /// sorted = the ids in order, order = the places that they come from, equal ids in their original order; places holds 0 .. n - 1.
   void run(void* memory, std::size_t bytes, const std::int32_t* ids, const std::int32_t* places, std::int32_t* sorted,
            std::int32_t* order, cudaStream_t stream) const {
     call(memory, bytes, ids, places, sorted, order, stream);

@@ -1,11 +1,11 @@
-// Sums over rows. A block sums a chunk of rows, a tile of them at a time, and a second kernel adds the chunks, both in an order
-// that depends on the shape alone.
+// Sums over rows. A block sums a chunk of rows, one tile at a time, and a second kernel adds the chunks, both in an order that
+// depends only on the shape.
 #pragma once
 #include "packs.cuh"
 
 namespace clipx::gpu {
 
-/// How a matrix of rows of packs is cut: blocks side by side, and at most `most` chunks of `taps` rows one below the other.
+/// How a matrix of rows of packs is divided: blocks side by side, and at most `most` chunks of `taps` rows below one another.
 struct strips {
   dim3 block;
   unsigned across;
@@ -16,7 +16,7 @@ struct strips {
   }
   dim3 grid(dim planes = 1) const { return {across, static_cast<unsigned>(chunks), static_cast<unsigned>(planes)}; }
 };
-inline constexpr dim summed = 512, written = 32768;  // `most`: of partial sums, which are added; of what is only written
+inline constexpr dim summed = 512, written = 32768;  // `most`: for partial sums, which are added; for data that is only written
 /// The calling thread's part of chunk blockIdx.y: columns col .. col + N - 1 of rows first, first + blockDim.y, ... before end.
 struct part {
   dim col, first, end;
@@ -27,8 +27,8 @@ __device__ part of_chunk(dim rows, dim taps) {
   return {(static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x) * N, begin + threadIdx.y, end < rows ? end : rows};
 }
 
-/// to[c] = the sum of v over the block's threads of column c, in the order of their rows. All threads take part; `held` is a pack
-/// for each of them.
+/// to[c] = the sum of v over the block's threads of column c, in the order of their rows. All threads must call it; `held` has a
+/// pack for each of them.
 template <int N>
 __device__ void sum_down(const floats<N>& v, floats<N>* held, dim cols, float* to) {
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x, width = blockDim.x * N;
@@ -43,12 +43,12 @@ __device__ void sum_down(const floats<N>& v, floats<N>* held, dim cols, float* t
   }
 }
 
-/// The second kernels: blocks of 32 columns by `groups`.
+/// The second kernels use blocks of 32 columns by `groups`.
 inline constexpr unsigned groups = 16;
 inline dim3 totals(dim cols, dim rows = 1) { return {blocks_for(cols, 32), static_cast<unsigned>(rows)}; }
 __device__ inline dim total_column() { return static_cast<dim>(blockIdx.x) * 32 + threadIdx.x; }
-/// The sum of `count` rows first, first + step, ... of x's column total_column(), in every thread of that column: each group
-/// takes every 16th of them, and the groups are added in their order. All threads take part; `held` is 32 * groups floats.
+/// The sum of `count` rows first, first + step, ... of column total_column() of x, in every thread of that column: each group takes
+/// every 16th row, and the groups are added in order. All threads must call it; `held` is 32 * groups floats.
 __device__ inline float total_down(mat<const float> x, dim first, dim step, dim count, float* held) {
   const dim c = total_column();
   float sum = 0;
@@ -62,7 +62,7 @@ __device__ inline float total_down(mat<const float> x, dim first, dim step, dim 
   return sum;
 }
 
-/// dw += the first half of the partial sums, db += the second; both to `sums` (2, cols) too where it is given.
+/// dw += the first half of the partial sums, db += the second; both are also stored in `sums` (2, cols) if given.
 __global__ void add_partials(mat<const float> partial, dim chunks, mat<float> sums, mat<float> dw, mat<float> db) {
   CLIPX_SHARED(float[32 * groups], held);
   const dim c = total_column();

@@ -1,4 +1,4 @@
-// Host rows to the device and back, and copies there.
+// Copies between host and device, and on the device.
 #pragma once
 #include "engine.hpp"
 
@@ -46,7 +46,7 @@ class cuda_transfer : cuda_family {
 
 namespace clipx::gpu {
 
-/// y = x, from any storage to any.
+/// y = x, from any storage type to any other.
 template <int N, class X, class Y>
 __global__ void convert(mat<const X> x, mat<Y> y) {
   const auto [r, c] = here<N>();
@@ -68,13 +68,13 @@ __global__ void fill(mat<T> y, T v) {
 
 namespace clipx::detail {
 
-/// Rows without gaps are one row.
+/// Contiguous rows are treated as one row.
 template <class E, class F>
 void for_lines(mat<E> x, bool no_gaps, F&& body) {
   if (no_gaps) body(dim{1}, x.size());
   else body(x.rows, x.cols);
 }
-/// Host rows to device rows, converted on the host where the types differ, a few MiB at a time.
+/// Host rows to device rows, converted on the host if the types differ, a few MiB at a time.
 template <class From, class To>
 void to_device(cuda_engine& e, mat<const From> x, mat<To> y) {
   constexpr dim piece = (dim{16} << 20) / static_cast<dim>(sizeof(To));  // values

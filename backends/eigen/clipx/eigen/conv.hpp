@@ -1,4 +1,4 @@
-// Windows over images: patches, their adjoint, average pooling.
+// Windows over images: patches, the adjoint, average pooling.
 #pragma once
 #include "family.hpp"
 

@@ -1,4 +1,4 @@
-// Element by element and row by row: sums, activations, pixels, rows by their ids.
+// Elementwise and row verbs: sums, activations, pixels, rows by id.
 #pragma once
 #include "family.hpp"
 

@@ -1,5 +1,5 @@
-// What every family of verbs of eigen<T> stands on. A family is one file: a class template with its verbs as members, and their
-// definitions where those are compiled: header-only, and in units/, which instantiate them for CLIPX_EIGEN_SCALAR.
+// What every family of verbs of eigen<T> needs. A family is one file: a class template with its verbs as members, and their
+// definitions where those are compiled: header-only, or in units/, which instantiate them for CLIPX_EIGEN_SCALAR.
 #pragma once
 #include <clipx/core/backend.hpp>
 #include <clipx/core/freeze.hpp>
@@ -18,7 +18,7 @@ inline constexpr bool is_complex = false;
 template <class T>
 inline constexpr bool is_complex<std::complex<T>> = true;
 
-/// Order is the real part's: complex numbers appear here only as a value plus an infinitesimal.
+/// The real part, for comparisons: complex numbers occur here only as a value plus an infinitesimal.
 template <class T>
 double real(T v) {
   if constexpr (is_complex<T>) return v.real();

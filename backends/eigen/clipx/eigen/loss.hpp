@@ -67,7 +67,7 @@ void eigen_loss<T>::sigmoid_xent_tile(const sigmoid_tile_input<T>& in, const sig
   const auto& [loss, dcosines, dlog_scale, dbias] = out;
   const T s = std::exp(log_scale.data[0]), n = T(static_cast<double>(N)), one = T(1);
   for (dim i = 0; i < cosines.rows; ++i) {
-    T row(0), dt(0), db(0);  // a row's sums first: float would lose a sum of N^2 terms
+    T row(0), dt(0), db(0);  // first the sums of a row: a float would lose a sum of N^2 terms
     for (dim j = 0; j < cosines.cols; ++j) {
       const T c = cosines.row(i)[j], z = j == i + shift ? one : -one, logit = z * (s * c + bias.data[0]);
       const bool right = real(logit) > 0;

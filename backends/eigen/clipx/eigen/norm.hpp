@@ -61,7 +61,7 @@ void eigen_norm<T>::layernorm_backward(const layernorm_backward_input<T, T>& in,
 
 template <class T>
 void eigen_norm<T>::column_stats(mat<const T> x, mat<T> stats) {
-  using total_t = std::conditional_t<std::is_same_v<T, float>, double, T>;  // columns are long: an image's every pixel
+  using total_t = std::conditional_t<std::is_same_v<T, float>, double, T>;  // columns are long: one entry per pixel of every image
   const total_t n = total_t(static_cast<double>(x.rows));
   for (dim c = 0; c < x.cols; ++c) {
     total_t mean(0), var(0);

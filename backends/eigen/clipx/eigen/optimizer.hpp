@@ -1,4 +1,4 @@
-// The optimiser on flat spans, (1, n).
+// The optimizer on flat spans, (1, n).
 #pragma once
 #include "family.hpp"
 

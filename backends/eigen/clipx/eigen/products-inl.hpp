@@ -1,4 +1,4 @@
-// Definitions of products.hpp, apart because Eigen is met here alone.
+// Definitions of products.hpp, in a separate file because only they include Eigen.
 #pragma once
 #include <Eigen/Core>
 

@@ -1,4 +1,4 @@
-// Host memory and the "device's", which are the same here: conversions and copies.
+// Host memory and "device" memory, which are the same here: conversions and copies.
 #pragma once
 #include <type_traits>
 
