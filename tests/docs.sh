@@ -12,6 +12,7 @@
 #   output: approximate    numbers in the output are not compared
 #   file: NAME             the block is written to this file in the folder
 #   fragment: PARAMETERS   the cpp block goes into the body of a function with these parameters
+# shellcheck disable=SC2086  # lists of labels and of flags
 set -u
 mode=${1-} source=$(cd "$(dirname "$0")/.." && pwd)
 tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
@@ -94,7 +95,7 @@ prepare() {
       printf %d $number > "samples/$key.cls"
       number=$((number + 1))
     done
-    tar -C samples --format=ustar -cf "$file" $(ls samples)
+    (cd samples && tar --format=ustar -cf - -- *) > "$file"
     rm -r samples
   }
   shard test.tar $labels
@@ -164,7 +165,7 @@ commands() {
       continue
     fi
     ran=$((ran + 1))
-    if [ $language = sh ]; then sh -e "$(body "$n")" > "$tmp/log" 2>&1 < /dev/null
+    if [ "$language" = sh ]; then sh -e "$(body "$n")" > "$tmp/log" 2>&1 < /dev/null
     else run_console "$(body "$n")" "$output" > "$tmp/log" 2>&1; fi || { fail "$document:$line"; tail -n 30 "$tmp/log"; }
   done < "$tmp/index"
   echo "$ran blocks of commands ran, $failed failed, $marked are marked as not run"
@@ -191,7 +192,6 @@ cpp() {
   done < "$tmp/index"
   [ $fragments -eq 0 ] || { sort -u includes; cat fragments; } > unit-fragments.cpp
   for unit in unit-*.cpp; do
-    # shellcheck disable=SC2086  # several flags
     ${CXX:-c++} $flags $unit > "$tmp/log" 2>&1 || { fail "$unit: does not compile"; head -n 20 "$tmp/log"; }
   done
   echo "$units units and $fragments fragments of C++ compiled, $failed failed"
@@ -200,6 +200,6 @@ cpp() {
 case $mode in
   commands) commands "${2-}" ;;
   cpp) cpp ;;
-  *) sed -n '2,/^set -u/{/^set -u/d;s/^# \{0,1\}//;p;}' "$0" >&2; exit 2 ;;
+  *) sed -n '2,/^# shellcheck/{/^# shellcheck/d;s/^# \{0,1\}//;p;}' "$0" >&2; exit 2 ;;
 esac
 [ "$failed" -eq 0 ]
