@@ -223,6 +223,14 @@ macro(clipx_tests)
     endif()
   endforeach()
 
+  # What the documentation shows; its commands name cpu and languages.
+  if("eigen" IN_LIST clipx_backends AND "cpu" IN_LIST clipx_backends)
+    clipx_check("C++ of the documentation" sh ${here}/tests/docs.sh cpp)
+    if(TARGET clipx-program AND CLIPX_HAS_CLD2)
+      clipx_check("commands of the documentation" sh ${here}/tests/docs.sh commands $<TARGET_FILE:clipx-program>)
+    endif()
+  endif()
+
   # The program and the examples, on the default model and our own images; the evaluation sets where they are at hand.
   if(TARGET clipx-program)
     clipx_check("eval counts what PyTorch counts" sh ${here}/tests/eval.sh $<TARGET_FILE:clipx-program> ${here})
