@@ -23,21 +23,30 @@ using cuda_verbs = cuda_families<T, cuda_transfer, cuda_products, cuda_elementwi
                                  cuda_attention, cuda_conv, cuda_loss, cuda_dictionary, cuda_optimizer>;
 }
 
+/// An NVIDIA GPU: T is float or bf16. Its verbs are those of clipx::backend; calls return before they are done, and calls of
+/// several threads take turns.
 template <class T>
 class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
  public:
-  using scalar = T;
-  using accum = float;
+  using scalar = T;     // type of activations and weights
+  using accum = float;  // type of sums, norms, statistics and the loss
+  /// The fused verbs that it has (nothing_fast).
   struct fast : nothing_fast {
+    ///@{
+    /// See nothing_fast.
     static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, replay = true;
+    ///@}
   };
-  static constexpr bool host_memory = false;
+  static constexpr bool host_memory = false;  // weights are uploaded
 
+  /// Errors: no driver, no such GPU.
   explicit cuda(const cuda_options& o = {}) : cuda_context(o), detail::cuda_verbs<T>(static_cast<cuda_context&>(*this)) {}
   cuda(cuda&&) = delete;
 
   /// What is in use: the GPU, its memory, the versions of driver, runtime and cuBLASLt.
   std::string describe() const { return engine.describe(); }
+  ///@{
+  /// As clipx::backend asks: steps, memory, waiting for the GPU.
   void enter() { turn.lock(); }
   void leave() { turn.unlock(); }
   arena& memory() { return cuda_context::memory; }
@@ -46,6 +55,7 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   buffer<E> alloc(dim n) {
     return {static_cast<E*>(engine.allocate(n * static_cast<dim>(sizeof(E)))), n, &detail::cuda_engine::release};
   }
+  ///@}
 
   /// A frozen weight must not be written until thaw(): in debug builds a verb that would write to it throws. Every weight is read
   /// where it is, so that `release` is never called.
@@ -53,13 +63,14 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   void freeze(mat<const E> weight, frozen_role, release_callback = {}) {
     engine.freeze(weight.data, detail::byte_extent(weight));
   }
-  void thaw(const void* data) { engine.thaw(data); }
+  void thaw(const void* data) { engine.thaw(data); }  // the weight may be written again
 
   /// A sequence of verbs as a CUDA graph, and the memory that it works in. It must not outlive the device.
   struct recording {
-    arena memory;
-    std::shared_ptr<void> graph;
+    arena memory;                 // where the recorded verbs work
+    std::shared_ptr<void> graph;  // the instantiated graph
   };
+  /// Runs `body` once and records it; see replays_verbs.
   recording record(function_ref<void()> body) {
     recording r{engine.make_arena(), nullptr};
     arena& own = memory();
@@ -77,7 +88,7 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
     }
     return r;
   }
-  void replay(const recording& r) { engine.replay(r.graph.get()); }
+  void replay(const recording& r) { engine.replay(r.graph.get()); }  // launches the graph
 };
 
 }  // namespace clipx

@@ -25,10 +25,10 @@ enum class layout { open_clip, hf };
 struct key_source {
   /// How a position table of another length is brought to the model's (open_clip's layout alone; transformers refuses).
   enum class resizing { none, image_grid, sequence };
-  std::vector<std::string> parts;  // stacked by rows: in_proj is q, k and v in Hugging Face's layout
-  bool transposed = false;         // stored (out, in) where we hold (in, out)
-  resizing positions = resizing::none;
-  std::string_view other_prefix = {};  // the parts may stand under this prefix instead
+  std::vector<std::string> parts;       // stacked by rows: in_proj is q, k and v in Hugging Face's layout
+  bool transposed = false;              // stored (out, in) where we hold (in, out)
+  resizing positions = resizing::none;  // whether this is a position table, and of what
+  std::string_view other_prefix = {};   // the parts may stand under this prefix instead
 };
 
 /// What settles a question that a configuration leaves open; empty or 0: the file is asked.
@@ -39,22 +39,23 @@ struct config_answers {
 
 /// What one tower's configuration says of choices that both towers share.
 struct shared_choices {
-  activation act = activation::quick_gelu;
-  double norm_eps = 1e-5;
+  activation act = activation::quick_gelu;  // of the MLPs
+  double norm_eps = 1e-5;                   // of LayerNorm
 };
 
 /// Reads a tower's part of a configuration file.
 struct tower_reader {
-  layout keys;
-  fields& tower;  // vision_cfg or vision_config, text_cfg or text_config
-  const config_answers& answers;
-  shared_choices shared = {};  // Hugging Face's layout: received from the tower
+  layout keys;                    // of the file
+  fields& tower;                  // vision_cfg or vision_config, text_cfg or text_config
+  const config_answers& answers;  // take precedence over the file
+  shared_choices shared = {};     // Hugging Face's layout: received from the tower
 };
 
 /// Shapes of a bare file, from which sizes are inferred (spec 7.3). Problems go to the list of issues.
 class shape_reader {
  public:
   virtual ~shape_reader() = default;
+  /// Whether the file has a tensor of this name.
   virtual bool has(const std::string& name) const = 0;
   /// The shape of a tensor of so many sizes; ones, and an issue, where it is missing or has another rank.
   virtual std::vector<dim> sizes(const std::string& name, std::size_t rank) = 0;
@@ -62,59 +63,77 @@ class shape_reader {
   dim count(const std::string& prefix, const std::string& suffix) const;
   /// The side of a square grid with one more row than it has cells.
   static dim side(dim rows);
+  /// Adds an issue.
   virtual void issue(const std::string& what) = 0;
-  config_answers answers;
+  config_answers answers;  // what shapes do not show
 };
 
 /// Facts of a model as `clipx inspect` shows them, in order.
 struct model_fact {
-  std::string name;
-  std::variant<dim, std::string, std::vector<dim>> value;
+  std::string name;                                        // "patch size", for example
+  std::variant<dim, std::string, std::vector<dim>> value;  // as it is printed
 };
 
 /// AdamW's defaults for an architecture (paper, appendix F).
 struct adam_defaults {
-  double beta2, eps;
+  double beta2, eps;  // of optimizer_options
 };
 
+/// Names of tensors in a checkpoint and their shapes, in a fixed order.
 using named_shapes = std::vector<std::pair<std::string, shape>>;
 
 /// One architecture at run time; the objects are constant and live as long as the program. Thread-safe.
 class architecture {
  public:
-  static constexpr std::string_view kind = "architecture";
+  static constexpr std::string_view kind = "architecture";  // in messages
   template <class A>
   static const architecture& of();  // the object for a policy
 
   virtual ~architecture() = default;
+  /// In messages and in `clipx inspect`.
   virtual std::string_view name() const = 0;
+  /// Side in pixels of the images that the tower takes.
   virtual dim image_size(const clip_config& c) const = 0;
+  /// What trainers use unless told otherwise.
   virtual adam_defaults optimizer() const = 0;
+  /// Whether the image tower is made of tokens, so that patch dropout can be used.
   virtual bool has_patches() const = 0;
+  /// Whether there is a text tower.
   virtual bool has_text() const = 0;
 
   // Configuration files. `model` holds both towers' parts.
+  /// Whether a configuration file describes this architecture.
   virtual bool claims(layout keys, const fields& model, const fields& vision) const = 0;
+  /// Reads the image tower's part into c.vision. Problems become issues.
   virtual void read_vision(tower_reader& r, clip_config& c) const = 0;
+  /// Reads the text tower's part. Problems become issues.
   virtual void read_text(tower_reader& r, text_config& c) const = 0;
   /// Errors: the layout has no place for such a model.
   virtual void write_vision(const clip_config& c, layout keys, field_writer& to) const = 0;
+  /// The same for the text tower.
   virtual void write_text(const clip_config& c, layout keys, field_writer& to) const = 0;
   /// The name of a tensor that only this architecture's bare files have, and sizes from the shapes of such a file.
   virtual std::string_view telltale() const = 0;
+  /// Fills in the sizes of both towers. Problems become issues.
   virtual void infer(shape_reader& r, clip_config& c) const = 0;
   /// Sizes that no model can have.
   virtual void check(const clip_config& c, std::vector<std::string>& issues) const = 0;
 
   // Parameters, by our names (open_clip's).
+  /// Of all parameters of both towers, in the order of walk().
   virtual named_shapes shapes(const clip_config& c) const = 0;
+  /// Where a layout holds a parameter.
   virtual key_source source_of(std::string_view name, layout keys) const = 0;
+  /// How a parameter is initialized.
   virtual initial_values initial(const std::string& name, const shape& s, const clip_config& c) const = 0;
 
+  /// What there is to say about the image tower.
   virtual std::vector<model_fact> facts(const clip_config& c) const = 0;
+  /// The published models with this architecture.
   virtual std::span<const clip_config> presets() const = 0;
   /// Floating-point operations of one image's, and of one text's, forward pass; of matrix products alone.
   virtual double image_flops(const clip_config& c) const = 0;
+  /// The same of a text of this many tokens.
   virtual double text_flops(const clip_config& c, dim tokens) const = 0;
 };
 

@@ -6,7 +6,7 @@ namespace clipx {
 
 /// Sizes of a stack of blocks as both layouts' configurations have them.
 struct transformer_sizes {
-  dim width, heads, layers, mlp_width;
+  dim width, heads, layers, mlp_width;  // columns between blocks, attention heads, blocks, columns inside an MLP
 };
 
 /// Hugging Face's fields of a tower, whose defaults are those of `sizes`; r.shared receives activation and norm epsilon.
@@ -19,13 +19,15 @@ std::optional<key_source> hf_block_source(std::string_view name, std::string_vie
 
 /// A tensor outside the blocks: names that end in a dot are beginnings.
 struct key_row {
-  std::string_view ours, hf;
-  bool transposed = false;
+  std::string_view ours, hf;  // names in open_clip's and in Hugging Face's layout
+  bool transposed = false;    // whether Hugging Face's layout holds it as (out, in)
 };
+/// Where Hugging Face's layout holds a tensor outside the blocks, by a table; nothing for other names.
 std::optional<key_source> hf_row_source(std::string_view name, std::span<const key_row> rows);
 
 /// The activation of that name; an issue where clipx has none.
 activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues);
+/// Its name in configuration files.
 const char* name_of(activation f);
 
 /// Fields of open_clip's vision_cfg that change what a tower computes in ways that clipx does not know; the rest change nothing.

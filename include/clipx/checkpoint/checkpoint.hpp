@@ -49,16 +49,17 @@ class weight_source {
   std::vector<dim> sizes_;  // ours
 };
 
+/// An open checkpoint: configuration, mapped weights, tokenizer. Copies share them. Thread-safe.
 class checkpoint {
  public:
   /// A folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
   /// One error lists all that is wrong or unclear, in the configuration or in the tensors, and names the option that settles it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
 
-  const clip_config& config() const { return config_.model; }
+  const clip_config& config() const { return config_.model; }  // of the model
   /// The whole configuration: model, preprocessing, tokenization.
   const checkpoint_config& settings() const { return config_; }
-  const preprocess_config& pixels() const { return config_.pixels; }
+  const preprocess_config& pixels() const { return config_.pixels; }  // of images
   /// Read at first use. Errors: the checkpoint came without a tokenizer, or with one that does not suit its config.
   const tokenizer& text() const;
   /// The folder that was opened; empty where it was a single file.

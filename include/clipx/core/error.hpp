@@ -18,14 +18,16 @@ namespace clipx {
 
 /// The caller's place in the source, filled in by default arguments (clang 14 has no std::source_location).
 struct where {
-  const char* file = "";
-  int line = 0;
+  const char* file = "";  // as __FILE__ names it
+  int line = 0;           // counted from 1; 0: unknown
+  /// The place of the call.
   static where here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
 /// What a caller can get wrong: files, shapes, devices. what() says what, expected, got and in which file or tensor.
 class error : public std::runtime_error {
  public:
+  /// `message` becomes what(); `at` is the caller's place unless it is given.
   explicit error(const std::string& message, where at = where::here()) : std::runtime_error(message), at_(at) {}
   /// Source position of the failed check, for bug reports.
   where at() const noexcept { return at_; }
@@ -53,6 +55,7 @@ std::string cat(const Parts&... parts) {
   return out;
 }
 
+/// Throws clipx::error(message).
 [[noreturn]] inline void fail(const std::string& message, where at = where::here()) { throw error(message, at); }
 
 /// Throws clipx::error(message()) unless ok; the message is built only on failure.

@@ -13,6 +13,7 @@ namespace clipx {
 /// as threads had steps at the same time. All functions may be called from any thread.
 class working_memory {
  public:
+  /// `device` is handed to both functions, which arenas call; see arena.
   working_memory(void* device, arena::source allocate, arena::poison fill) : device_(device), allocate_(allocate), fill_(fill) {}
 
   /// A step begins or ends on the calling thread. Those of one thread nest.
@@ -24,6 +25,7 @@ class working_memory {
     own->thread = this_thread();
     ++own->steps;
   }
+  /// Ends the innermost step of the calling thread.
   void leave() {
     const std::lock_guard lock(guard_);
     auto* own = find(this_thread());
@@ -64,7 +66,7 @@ class working_memory {
 template <class B>
 class device_use {
  public:
-  explicit device_use(B& d) : device_(d) { d.enter(); }
+  explicit device_use(B& d) : device_(d) { d.enter(); }  // calls enter(), and leave() at the end
   ~device_use() { device_.leave(); }
   device_use(const device_use&) = delete;
   device_use& operator=(const device_use&) = delete;

@@ -34,7 +34,7 @@ class automaton {
 
   /// Places of the double array, unused ones among them, and their bytes.
   std::size_t states() const;
-  std::size_t bytes() const;
+  std::size_t bytes() const;  // of the double array
 
  private:
   struct tables;

@@ -12,7 +12,7 @@ namespace clipx {
 
 /// What one thread reads at a time: a tar shard, or some lines of a plain text.
 struct caption_part {
-  std::string path;
+  std::string path;                  // of the file
   bool lines = false;                // a plain text
   std::uint64_t begin = 0, end = 0;  // bytes of the file; whole lines of a text
   std::uint64_t first_line = 0;      // the number of its first line, from 0
@@ -33,17 +33,18 @@ struct caption_report {
   std::uint64_t broken_shards = 0;  // whose rest is left out
   std::vector<std::string> first;   // of the last two: why, of the first eight
 
+  /// Keeps the reason if it is among the first eight; counts nothing.
   void add_problem(const std::string& why);
   /// Adds what was read after it.
   void add(const caption_report& next);
-  std::uint64_t problems() const { return unreadable + broken_shards; }
+  std::uint64_t problems() const { return unreadable + broken_shards; }  // whether anything was lost
 };
 
 /// A sample and its captions, as they stand in the file but for the end of a line. The bytes live as long as the call.
 struct captioned_sample {
-  std::string_view key;  // of a shard's sample; of a plain text the line's number from 0
-  std::span<const std::string_view> captions;
-  const sample* members = nullptr;  // all of the sample's files; null for a plain text
+  std::string_view key;                        // of a shard's sample; of a plain text the line's number from 0
+  std::span<const std::string_view> captions;  // in the sample's order
+  const sample* members = nullptr;             // all of the sample's files; null for a plain text
 };
 
 /// Calls f with every sample of the part, in order, also with those without a caption. `field`: the captions are this field of the

@@ -16,27 +16,27 @@ namespace clipx {
 /// Why a sample is dropped. `reason` is one of few, to be counted ("basic: words"); `detail` is about this sample ("2, expected 3
 /// or more"). Without a reason it is kept.
 struct verdict {
-  std::string reason, detail;
-  bool keep() const { return reason.empty(); }
+  std::string reason, detail;                   // as above
+  bool keep() const { return reason.empty(); }  // whether there is no reason
 };
 
 /// Where a sample stands after the steps so far.
 struct decision {
-  std::string key;
-  std::string step;  // that dropped it; empty: it is kept
-  verdict why;
-  std::string facts = "{}";  // a JSON object: by step, what was measured and decided
-  bool kept() const { return step.empty(); }
+  std::string key;                            // the sample's
+  std::string step;                           // that dropped it; empty: it is kept
+  verdict why;                                // the reason of that step
+  std::string facts = "{}";                   // a JSON object: by step, what was measured and decided
+  bool kept() const { return step.empty(); }  // whether no step has dropped it
 };
 
 /// What was decided about a shard, in numbers.
 struct shard_summary {
-  std::uint64_t samples = 0, kept = 0;
+  std::uint64_t samples = 0, kept = 0;           // number of samples, and of those kept
   std::map<std::string, std::uint64_t> dropped;  // "step: reason" to samples
   caption_report read;                           // of the first step, which meets what cannot be read
 
-  void add(const shard_summary& next);
-  void count(const decision& d);
+  void add(const shard_summary& next);  // adds another shard's numbers
+  void count(const decision& d);        // adds one sample's decision
 };
 
 /// Adds `facts`, the text of a JSON object, to a decision under a step's name. Error: no object.
@@ -44,6 +44,7 @@ void add_facts(decision& d, const std::string& step, std::string_view facts);
 
 /// Appends the line that holds a decision, and the line that ends a shard's file.
 void append_line(std::string& out, const decision& d);
+/// The last line: the summary.
 void append_line(std::string& out, const shard_summary& s);
 
 /// The decisions of a shard's file, in the shard's order. `name` stands for the file. Errors, by line: not what append_line writes.

@@ -15,10 +15,11 @@ namespace clipx {
 /// where a rule needs its pixels. Memory: duplicate_finder's, and the keys of what stays. Errors: those of duplicate_finder.
 void drop_duplicates(curation& here, const std::string& step, const duplicate_rules& rules);
 
+/// Options of decontaminate().
 struct decontaminate_config {
   std::vector<std::string> against;  // shards of evaluation sets (list_caption_parts)
-  duplicate_rules rules;
-  std::optional<double> cosine;  // of a model's embeddings, at which and above which an image is one of theirs
+  duplicate_rules rules;             // what counts as the same image
+  std::optional<double> cosine;      // of a model's embeddings, at which and above which an image is one of theirs
 };
 
 /// Drops images that are in evaluation shards too: by the rules of drop_duplicates, and by the cosine of their embeddings. Memory:

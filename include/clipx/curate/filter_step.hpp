@@ -9,13 +9,14 @@
 
 namespace clipx {
 
+/// Options of filter_samples().
 struct filter_config {
-  filter_rules rules;
+  filter_rules rules;  // applied before the cosine
   /// Cosine of image and caption below which a sample is dropped. LAION-5B: 0.28 by ViT-B/32 for English captions, LAION-400M 0.3.
   std::optional<double> min_cosine;
   /// The cosine is computed where min_cosine is set; true: also where it is not, for the metadata alone.
   bool score = false;
-  bool scores() const { return score || min_cosine; }
+  bool scores() const { return score || min_cosine; }  // whether a model is needed
 };
 
 /// Whatever of it decides, as JSON text.

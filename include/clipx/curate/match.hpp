@@ -8,11 +8,12 @@ namespace clipx {
 
 /// What the stages over captions are given.
 struct curate_data {
-  std::vector<std::string> data;  // list_caption_parts
-  std::string caption_field;      // for_each_captioned
-  std::uint64_t part_bytes = std::uint64_t(64) << 20;
+  std::vector<std::string> data;                       // list_caption_parts
+  std::string caption_field;                           // for_each_captioned
+  std::uint64_t part_bytes = std::uint64_t(64) << 20;  // about how much of a text file is one part
 };
 
+/// What was counted.
 struct match_result {
   bool whole = false;                  // every part of every process is done, and the files are written
   std::size_t parts = 0, missing = 0;  // in all; those that are not done

@@ -10,9 +10,10 @@
 
 namespace clipx {
 
+/// What was written.
 struct curation_output {
   std::vector<std::pair<std::string, std::uint64_t>> shards;  // as in sizes.json
-  std::uint64_t removed = 0;
+  std::uint64_t removed = 0;                                  // number of samples
 };
 
 /// Writes to the curation's folder the samples that stay, in their order, as 00000.tar and so on: members with the bytes that they

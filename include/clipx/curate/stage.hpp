@@ -20,6 +20,7 @@ struct stage_item {
 /// A file's path, size and time of last change. Errors: a file that is not there, a folder.
 std::string file_facts(const std::string& path);
 
+/// How a stage runs, and where its results are.
 struct stage_config {
   std::string folder;                 // of the results; it is made where it is missing, and belongs to the stage
   std::string options;                // whatever decides the results beside the items, as any text
@@ -52,7 +53,7 @@ class stage {
 
   /// How many items there are, and how many of them, of all parts, are not done.
   std::size_t size() const;
-  std::size_t missing() const;
+  std::size_t missing() const;  // over all parts
   /// Whether this process alone may make one result of all: false while another one that asked first is at it.
   bool claim();
   /// The result of item i. Error: it is not done.

@@ -14,19 +14,20 @@ namespace clipx {
 
 /// One encoded image. Without bytes it is the file `name`, which is mapped when its batch is decoded.
 struct image_source {
-  std::string name;  // in messages
-  std::optional<std::vector<std::byte>> bytes;
+  std::string name;                             // in messages
+  std::optional<std::vector<std::byte>> bytes;  // the encoded image
 };
 
 /// The image files that these paths stand for, in order: a folder stands for the images in it and below it, sorted by path; "-",
 /// which is standard input, for itself. Errors: no paths, a folder without images.
 std::vector<std::string> image_paths(std::span<const std::string> paths);
 
+/// How a stream of images becomes batches.
 struct image_batch_config {
-  preprocess_config preprocess{};
-  std::size_t batch_size = 32;
-  int threads = 0;  // that decode, the caller's included; 0: as many as the machine has
-  resampler loops = plain_resampler();
+  preprocess_config preprocess{};       // applied to each image
+  std::size_t batch_size = 32;          // images of a batch, at least 1
+  int threads = 0;                      // that decode, the caller's included; 0: as many as the machine has
+  resampler loops = plain_resampler();  // for resizing
 };
 
 /// The images of a batch that could be decoded.
@@ -38,6 +39,7 @@ struct image_batch {
 
 /// Calls its argument with each image in turn.
 using image_stream = function_ref<void(function_ref<void(image_source)>)>;
+/// Receives a batch, which lives until the call returns.
 using image_batch_sink = function_ref<void(const image_batch&)>;
 /// Takes the place in the stream of an image that could not be decoded, its name, and why.
 using image_failure_sink = function_ref<void(std::size_t index, const std::string& name, const std::string& message)>;

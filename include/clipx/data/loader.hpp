@@ -15,6 +15,7 @@
 
 namespace clipx {
 
+/// The data of a loader and what becomes of it.
 struct loader_config {
   /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images,
   /// with the caption in a .txt of the same name.
@@ -26,27 +27,27 @@ struct loader_config {
   /// Captions are tokenized with it by the threads that decode, and packed for a text tower of this configuration:
   /// pair_batch::texts. Without it there are captions only.
   std::optional<tokenizer> text;
-  text_config text_side;
+  text_config text_side;  // of that text tower
   /// Tables, as open_clip names their columns. Fields may be quoted (RFC 4180); paths begin at the table's folder.
   std::string image_column = "filepath", caption_column = "title";
   char separator = '\0';  // '\0': a comma in .csv, a tab in .tsv
 
-  dim batch = 256;
+  dim batch = 256;           // pairs of a batch
   bool keep_last = false;    // an epoch's last, incomplete batch
   std::uint64_t epochs = 0;  // 0: no end
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;    // of everything random
   /// Shards (rows, files) come in an order drawn for each epoch; of that stream so many samples wait, and one of them is drawn each
   /// time. 0: everything in its own order.
   std::size_t shuffle = 5000;
   /// One sample in so many, by a hash of its key alone, is held out: only the others come. With held_out only those come. 0: none.
   std::uint64_t hold_out = 0;
-  bool held_out = false;
+  bool held_out = false;  // which part is used
 
   /// Images are made RGB and then augmented to preprocess.size, with its filter. Without augmentation all of preprocess holds, as
   /// in evaluation.
   std::optional<augmentation> augment = augmentation{};
-  preprocess_config preprocess;
-  resampler loops = plain_resampler();
+  preprocess_config preprocess;         // as above
+  resampler loops = plain_resampler();  // for resizing
 
   int threads = 0;   // 0: as many as the machine has
   dim prefetch = 2;  // batches that are ready before they are asked for
@@ -54,12 +55,13 @@ struct loader_config {
 
 /// Where a loader stands: it goes on from there exactly as if it had never stopped.
 struct loader_position {
-  std::uint64_t epoch = 0;
+  std::uint64_t epoch = 0;  // from 0
   std::uint64_t place = 0;  // samples of the epoch's order that have been taken, unusable ones counted
   std::uint64_t batch = 0;  // batches of the epoch that have been given out
   bool operator==(const loader_position&) const = default;
 };
 
+/// N images with their captions.
 struct pair_batch {
   std::vector<std::uint8_t> pixels;   // (N, n n 3), 8-bit RGB
   std::vector<std::string> captions;  // N
@@ -70,11 +72,12 @@ struct pair_batch {
 
 /// Since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
-  std::uint64_t batches = 0, pairs = 0;
+  std::uint64_t batches = 0, pairs = 0;    // returned by next()
   std::uint64_t skipped = 0;               // samples without an image or a caption, damaged ones, rests of damaged shards
   std::vector<std::string> first_skipped;  // why, of the first eight
   double seconds = 0, waited = 0;          // since the first batch was asked for, and in next()
-  double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;
+  double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;  // work of each kind
+  /// Fraction of the time that was spent in next().
   double share_waited() const { return seconds > 0 ? waited / seconds : 0; }
 };
 
@@ -102,8 +105,8 @@ class loader {
   /// After the last batch, or the epoch's end, that was given out.
   const loader_position& position() const;
 
-  loader_report report() const;
-  const loader_config& config() const;
+  loader_report report() const;         // may be called between batches
+  const loader_config& config() const;  // as given
 
  private:
   struct state;

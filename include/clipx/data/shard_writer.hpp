@@ -15,6 +15,7 @@ namespace clipx {
 /// a function of the samples alone (no time, no user). It is a new_file: without commit() nothing is left of it. For one thread.
 class tar_writer {
  public:
+  /// Errors: those of new_file.
   explicit tar_writer(const std::string& path);
   /// Appends the members of a sample, "key.suffix" each, in their order and with their bytes. Errors: a name that would be read
   /// back as another sample's (an empty key, a dot in its base name, a folder __x__, the key of the sample before) or not at all (a
@@ -22,7 +23,7 @@ class tar_writer {
   void add(const sample& s);
   /// The end of the archive; then the file takes its place. Error: no samples, which readers refuse; those of new_file.
   void commit();
-  std::uint64_t samples() const { return samples_; }
+  std::uint64_t samples() const { return samples_; }  // added so far
 
  private:
   void put(std::span<const std::byte> bytes);

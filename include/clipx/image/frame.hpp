@@ -16,13 +16,13 @@ enum class frame_matrix { bt601, bt601_full, bt709, bt709_full };
 
 /// Pixels of somebody else, which are only read.
 struct frame {
-  frame_format format = frame_format::rgb;
-  dim width = 0, height = 0;             // pixels
-  const std::uint8_t* data = nullptr;    // the top row's first byte; of nv12 its luma
-  dim stride = 0;                        // bytes from one row to the next; 0: no padding; negative: rows go up in memory
-  const std::uint8_t* chroma = nullptr;  // nv12; null: right behind the last row of luma
-  dim chroma_stride = 0;                 // nv12; 0: that of the luma
-  frame_matrix matrix = frame_matrix::bt601;
+  frame_format format = frame_format::rgb;    // order of the bytes
+  dim width = 0, height = 0;                  // pixels
+  const std::uint8_t* data = nullptr;         // the top row's first byte; of nv12 its luma
+  dim stride = 0;                             // bytes from one row to the next; 0: no padding; negative: rows go up in memory
+  const std::uint8_t* chroma = nullptr;       // nv12; null: right behind the last row of luma
+  dim chroma_stride = 0;                      // nv12; 0: that of the luma
+  frame_matrix matrix = frame_matrix::bt601;  // nv12
 };
 
 /// The frame as an image, in one pass over it: pixel_mode::rgb of rgb, bgr and nv12; rgba of rgba and bgra; gray of gray. Chroma is

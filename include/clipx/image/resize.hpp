@@ -6,6 +6,7 @@
 
 namespace clipx {
 
+/// Pillow's filters of these names, which average when they reduce.
 enum class filter { bicubic, bilinear };
 
 /// An image is resized from sides of at most that: weights take 48 bytes for each row and column.
@@ -24,22 +25,24 @@ constexpr bool vertical_first(dim in_width, dim in_height, dim out_width, dim ou
 
 /// Pixels that lie somewhere, in an image perhaps that they are a part of.
 struct pixel_view {
-  const std::uint8_t* data;
+  const std::uint8_t* data;          // first byte of the top row
   dim width, height, bands, stride;  // bands: bytes of a pixel, stride: bytes from one row to the next
   bool wide = false;                 // gray16
 };
 /// What a resize needs on the way: kept by the caller, it is taken from the heap once.
 struct resize_scratch {
-  resample_taps columns, rows;
-  std::vector<std::uint8_t> half;
+  resample_taps columns, rows;     // weights of both axes
+  std::vector<std::uint8_t> half;  // the image after the first axis
+};
+
+/// A rectangle of pixels.
+struct window_of {
+  dim x, y, w, h;  // left, top, width and height
 };
 
 /// The window (x, y, w, h) of the image resized to width x height, in its own mode: nearest for palettes and 1-bit images,
 /// alpha multiplied in and out again, 16-bit gray in double. Errors: those of check_image, a side of the image above
 /// longest_side, a size below 1 x 1, a window that does not lie in the result.
-struct window_of {
-  dim x, y, w, h;
-};
 image resize(const image& img, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
 /// The same for bands that are resampled each by itself (no palette, no alpha), to out: rows without gaps. The caller

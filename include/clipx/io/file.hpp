@@ -29,8 +29,8 @@ class mapped_file {
     return *this;
   }
   ~mapped_file();
-  std::span<std::byte> bytes() const { return {data_, size_}; }
-  const std::string& path() const { return path_; }
+  std::span<std::byte> bytes() const { return {data_, size_}; }  // all of the file
+  const std::string& path() const { return path_; }              // as it was opened
   /// Says that the pages inside this range will not be needed soon: they leave memory and come back from the file when read.
   /// Only for ranges that were never written.
   void release(const void* begin, std::size_t bytes) const;
@@ -58,6 +58,7 @@ class new_file {
   new_file& operator=(const new_file&) = delete;
   /// Errors, also of commit(): a full disk, a pipe that nobody reads.
   void write(std::span<const std::byte> bytes);
+  /// Puts the file in place; nothing can be written afterwards.
   void commit();
 
  private:
@@ -68,6 +69,7 @@ class new_file {
 
 /// The whole file by a new_file: where body() throws, nothing is left.
 void write_file(const std::string& path, function_ref<void(file_writer)> body);
+/// The same for a text.
 void write_file(const std::string& path, std::string_view text);
 
 /// Errors where write_file could not put a file there (a folder of that name, no folder to put it in, or one that cannot be written

@@ -14,15 +14,19 @@ namespace clipx {
 
 /// The element types that weights come in, and those that files may hold besides.
 enum class dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, other };
+/// Bytes of an element; 0 for `other`.
 dim size_of(dtype type);
+/// The name in a file's header, "BF16" for example.
 std::string_view name_of(dtype type);
 
+/// A tensor of an open file.
 struct tensor_info {
-  std::string name;
-  dtype type = dtype::other;
-  std::vector<dim> shape;
+  std::string name;           // as in the file
+  dtype type = dtype::other;  // of its elements
+  std::vector<dim> shape;     // empty: a scalar
   std::byte* data = nullptr;  // inside the mapping, not necessarily aligned
-  std::size_t bytes = 0;
+  std::size_t bytes = 0;      // size of the data
+  /// Number of elements.
   dim count() const {
     dim n = 1;
     for (dim d : shape) n *= d;
@@ -30,6 +34,7 @@ struct tensor_info {
   }
 };
 
+/// An open file, or all shards of a model. Reading is thread-safe.
 class safetensors {
  public:
   /// A .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format forbids
@@ -38,11 +43,12 @@ class safetensors {
   /// From memory, for tests: `bytes` must outlive the object.
   static safetensors parse(std::span<std::byte> bytes, const std::string& name);
 
-  const std::vector<tensor_info>& tensors() const { return tensors_; }
+  const std::vector<tensor_info>& tensors() const { return tensors_; }  // sorted by name
   /// Null where there is no such tensor.
   const tensor_info* find(std::string_view name) const;
+  /// The header's __metadata__.
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  // as it was opened
   /// Gives mapped pages back to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
@@ -58,11 +64,12 @@ class safetensors {
 /// Values of any float type as float; exact but for f64. Error: another type.
 void to_float(dtype type, const std::byte* from, std::span<float> to);
 
+/// What is known of a tensor before its values.
 struct tensor_to_write {
-  std::string name;
+  std::string name;         // unique in the file, UTF-8
   dtype type = dtype::f32;  // f32, f16, bf16 or f64
-  std::vector<dim> shape;
-  dim count() const;
+  std::vector<dim> shape;   // empty: a scalar
+  dim count() const;        // number of elements
 };
 /// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name. `values(i, out)`
 /// fills in all of tensors[i], one tensor at a time. Errors: a name that comes twice or is not UTF-8, another type, a file that

@@ -7,6 +7,7 @@ namespace clipx {
 
 /// z = 1 for a pair, -1 for any other two, S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S).
 struct sigmoid {
+  /// What a configuration says about the loss.
   struct config {
     using policy = sigmoid;
     static constexpr std::string_view name = "sigmoid";
@@ -15,9 +16,12 @@ struct sigmoid {
     friend bool operator==(const config&, const config&) = default;
   };
 
+  /// The loss on backend B.
   template <backend_types B>
   struct loss;
 
+  ///@{
+  /// As in loss_policy.
   static bool claims(const fields& model) { return model.has("init_logit_bias"); }
   static constexpr std::string_view telltale = "logit_bias";
   static config read(fields& model) { return {.bias = model.number("init_logit_bias", config{}.bias)}; }
@@ -26,11 +30,14 @@ struct sigmoid {
   static initial_values initial(std::string_view name, const config& c) {
     return initial_values::constant(name == "logit_scale" ? c.log_scale : c.bias);
   }
+  ///@}
   /// An independent sigmoid for each label.
   static void score(std::span<double> cosines, std::span<const double> parameters);
+  /// As in loss_policy.
   static void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean);
 };
 
+/// Its parameters, with the loss of a batch and its gradients.
 template <backend_types B>
 struct sigmoid::loss {
   using T = scalar_t<B>;

@@ -19,9 +19,9 @@ namespace clipx {
 /// is widened on the way out or narrowed on the way back in.
 struct any_rows {
   std::variant<std::vector<float>, std::vector<double>> values;  // (rows, cols)
-  dim cols = 0;
+  dim cols = 0;                                                  // values of a row
 
-  dim rows() const;
+  dim rows() const;  // number of rows
   /// Takes the type of `more` where this is empty. Errors: another type, another number of columns.
   void append(const any_rows& more);
   /// All values as float, rounded where they are double.
@@ -31,15 +31,17 @@ struct any_rows {
 /// Rows kept in the device's memory by an any_model: class weights, or embeddings to be found. They must not outlive it.
 class device_rows {
  public:
+  /// The memory; a model derives from it.
   struct held {
-    dim rows = 0, cols = 0;
+    dim rows = 0, cols = 0;       // sizes of the matrix
     const void* owner = nullptr;  // the model
     virtual ~held() = default;
   };
+  /// For models: takes ownership.
   explicit device_rows(std::unique_ptr<held> rows) : held_(std::move(rows)) {}
-  dim rows() const { return held_->rows; }
-  dim cols() const { return held_->cols; }
-  const held& get() const { return *held_; }
+  dim rows() const { return held_->rows; }    // number of rows
+  dim cols() const { return held_->cols; }    // values of a row
+  const held& get() const { return *held_; }  // for the model that holds them
 
  private:
   std::unique_ptr<held> held_;
@@ -47,7 +49,7 @@ class device_rows {
 
 /// Bytes on the device: the weights, the most that a call took beside them, and what is held for the next call.
 struct model_memory {
-  dim weights = 0, activations = 0, held = 0;
+  dim weights = 0, activations = 0, held = 0;  // bytes
 };
 
 /// n-grams, by their ids in the model's dictionary, and their scores.
@@ -62,6 +64,8 @@ class any_model {
   /// What any_model_of.hpp implements for each architecture and device; the functions are those of any_model.
   struct implementation {
     virtual ~implementation() = default;
+    ///@{
+    /// As the member of any_model with this name.
     virtual const checkpoint& source() const = 0;
     virtual any_rows encode_pixels(std::span<const std::uint8_t> rgb) const = 0;
     virtual any_rows encode_text(std::span<const std::string> texts) const = 0;
@@ -74,10 +78,12 @@ class any_model {
     virtual std::vector<std::pair<dim, double>> rank(const any_rows& scores, dim row) const = 0;
     virtual const scoring& score() const = 0;
     virtual model_memory memory() const = 0;
+    ///@}
   };
+  /// For load_any() and borrow_any(): takes ownership.
   explicit any_model(std::unique_ptr<implementation> model) : model_(std::move(model)) {}
 
-  const checkpoint& source() const { return model_->source(); }
+  const checkpoint& source() const { return model_->source(); }  // where the weights come from
 
   /// Images of the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). A Visual N-Grams model gives rows
   /// (N, D + 1) that only it can use: features, and minus the log of its softmax's sum.
@@ -92,6 +98,7 @@ class any_model {
   device_rows keep_classes(const prompt_set& prompts, progress_sink encoded) const {
     return model_->keep_classes(prompts, encoded);
   }
+  /// The same without progress.
   device_rows keep_classes(const prompt_set& prompts) const {
     const auto nobody = [](std::size_t, std::size_t) {};
     return keep_classes(prompts, progress_sink(nobody));
@@ -121,7 +128,7 @@ class any_model {
 
   /// How the model was trained to score: its loss, and the loss's parameters.
   const scoring& score() const { return model_->score(); }
-  model_memory memory() const { return model_->memory(); }
+  model_memory memory() const { return model_->memory(); }  // what the model uses of its device
 
  private:
   std::unique_ptr<implementation> model_;

@@ -16,11 +16,11 @@ namespace clipx {
 
 /// Texts as mixtures of n-grams (ngram_terms, a text in the place of an image), and which n-grams they are of.
 struct ngram_texts {
-  ngram_terms terms;
+  ngram_terms terms;                  // the mixtures of each text
   std::vector<std::int32_t> ngrams;   // distinct, ascending: the columns of scores
   std::vector<std::int32_t> columns;  // of each entry of `terms`: its place in `ngrams`
   std::vector<double> prior;          // of each text: its log-probability without an image, by the dictionary's counts
-  dim count = 0;
+  dim count = 0;                      // number of texts
 
   /// log p of the text for an image whose log p_obs of the n-grams are `log_p`; minus the prior where calibrated. A text without a
   /// known word has minus infinity.

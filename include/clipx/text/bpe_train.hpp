@@ -12,6 +12,7 @@
 
 namespace clipx {
 
+/// What is to be learned.
 struct bpe_options {
   dim vocab_size = 49408;           // ids in all: 512 bytes, merges, start and end; 515 to 49,408 (what CLIP's readers take)
   std::uint64_t min_frequency = 2;  // a pair that occurs less often is not merged
@@ -25,9 +26,10 @@ struct learnt_bpe {
   std::string merges;  // text of a merges file: a header line, then a pair of symbols a line; tokenizer::from_merges_bytes reads it
   dim vocab_size = 0;  // of the tokenizer that it makes: 514 and one a merge
   dim missing = 0;     // merges fewer than asked for, where the captions have no more pairs
-  std::uint64_t captions = 0, words = 0, distinct_words = 0;
-  std::uint64_t bytes = 0, tokens = 0;  // of all words: in UTF-8, cleaned; as ids of the new vocabulary
+  std::uint64_t captions = 0, words = 0, distinct_words = 0;  // all of them, and the distinct words among them
+  std::uint64_t bytes = 0, tokens = 0;                        // of all words: in UTF-8, cleaned; as ids of the new vocabulary
 
+  /// A tokenizer with this vocabulary.
   clipx::tokenizer tokenizer(const tokenizer_options& o = tokenizer_options::openai()) const {
     return clipx::tokenizer::from_merges_bytes(merges, o);
   }
@@ -47,6 +49,7 @@ class bpe_trainer {
   bpe_trainer(bpe_trainer&&) noexcept;
   bpe_trainer& operator=(bpe_trainer&&) noexcept;
 
+  /// Counts the words of a caption.
   void add(std::string_view caption);
   /// The same for many, shared out to the threads.
   void add(std::span<const std::string> captions);
@@ -54,6 +57,7 @@ class bpe_trainer {
   /// progress(merges so far) is called after each merge. More captions may be added afterwards, and learnt from with the others.
   /// Errors: no captions, no words in them, no pair that is frequent enough, distinct words of more than 4 GiB.
   learnt_bpe learn(function_ref<void(dim)> progress);
+  /// The same without progress.
   learnt_bpe learn() {
     return learn([](dim) {});
   }

@@ -18,7 +18,7 @@ struct tokenizer_options {
   /// simple: openai/CLIP's and open_clip's own tokenizer. hf: transformers 5 (its special strings are found before cleaning and
   /// anywhere, letters are lowered one by one, "'S" is no contraction before it is lowered).
   enum class library { simple, hf };
-  library follows = library::simple;
+  library follows = library::simple;      // whose ids are reproduced
   clean_rule clean = clean_rule::openai;  // for `hf` it comes before the rule of that name, which always runs
   std::string sot = "<|startoftext|>";    // strings that are one id each when they stand in a text; for a vocabulary
   std::string eot = "<|endoftext|>";      // without them, the ids of start and end under their other usual names

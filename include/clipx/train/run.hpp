@@ -15,6 +15,7 @@
 
 namespace clipx {
 
+/// What a run is made of, besides the trainer.
 struct run_options {
   /// Of this run alone, made where it is missing. It gets metrics.jsonl (and TensorBoard's events),
   /// checkpoints/step_NNNNNNNN.safetensors, model/ (as write_model() writes it), loss.svg and report.html.
@@ -28,13 +29,13 @@ struct run_options {
   /// Pairs for val_loss and recall: batches of them up to `held_out_pairs`. The loss is that of blocks of its `batch`; its `text`
   /// is data's.
   std::optional<loader_config> held_out;
-  dim held_out_pairs = 10000;
+  dim held_out_pairs = 10000;  // most pairs of an evaluation
 
   double save_every = 1;                   // epochs between checkpoints; may be a fraction; 0: only at the end
   int keep_last = 3;                       // checkpoints that are kept; 0: all
   dim log_every = 10;                      // steps of which a line of metrics is the mean
   int validate_every = 1, look_every = 0;  // epochs between evaluations of held_out and calls of run_observer::look; 0: none
-  bool tensorboard = false;
+  bool tensorboard = false;                // whether events are written, too
 };
 
 /// Names and values, as JSON texts, of all that decides the weights. They are written into every checkpoint and into the report,
@@ -51,7 +52,7 @@ class run_progress {
   /// Of the last step, and of the model, exp of its log scale. Each waits for the device; without them steps follow one another
   /// without a wait until a line of metrics is due.
   virtual double loss() = 0;
-  virtual double scale() = 0;
+  virtual double scale() = 0;  // 0 for a loss without parameters
 };
 
 /// What a run asks and tells its caller, in the thread that runs it. Each function may throw, which ends the run without a
@@ -61,7 +62,9 @@ class run_observer {
   virtual ~run_observer() = default;
   /// Asked before each step. true: the run saves and ends.
   virtual bool should_stop() { return false; }
+  /// Called once, before the first step: the steps done already, and those of the whole run.
   virtual void began(dim /*step*/, dim /*steps*/) {}
+  /// Called after each step.
   virtual void stepped(run_progress&) {}
   /// What does not end the run: a setting that differs from the checkpoint's, a checkpoint that could not be written.
   virtual void warned(const std::string& /*message*/) {}
@@ -70,13 +73,15 @@ class run_observer {
   virtual std::vector<metric> look(any_model&) { return {}; }
 };
 
+/// How a run ended.
 struct run_result {
   dim steps = 0;         // of the run so far
   bool stopped = false;  // before its end
   std::string model;     // training_run::model_folder()
-  loader_report data;
+  loader_report data;    // of the training data
 };
 
+/// A run that has opened its data. Must be used by one thread.
 class training_run {
  public:
   /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch.
@@ -85,10 +90,10 @@ class training_run {
   training_run(training_run&&) noexcept;
   training_run& operator=(training_run&&) noexcept;
 
-  std::uint64_t pairs() const;
+  std::uint64_t pairs() const;  // usable ones in an epoch, as far as headers tell
   /// What a schedule needs to know.
   dim steps_an_epoch() const;
-  dim steps() const;
+  dim steps() const;  // of the whole run
 
   /// Trains to the end, or until the observer says stop; then saves, and writes model/ and the report. With options().resume the
   /// trainer is restored first. To be called once. A loss that is not finite is an error, noticed at the latest when the next line
@@ -96,7 +101,7 @@ class training_run {
   /// checkpoint to resume from, or one that is older than the folder's last; a full disk, where the run ends.
   run_result operator()(any_trainer& trainer, const run_settings& settings, run_observer& observer);
 
-  const run_options& options() const;
+  const run_options& options() const;  // as given
   /// model/ in the run's folder.
   std::string model_folder() const;
 

@@ -11,6 +11,7 @@
 
 namespace clipx {
 
+/// How a device uses its processor.
 struct cpu_options {
   int threads = 0;  // 0: as many as OpenMP would take (all processors, or OMP_NUM_THREADS)
   /// An image's or text's embedding is bit-equal alone, in any batch, and with any number of threads. Slower: products run in

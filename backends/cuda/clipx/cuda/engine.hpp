@@ -13,6 +13,7 @@
 
 namespace clipx {
 
+/// Which GPU is used, and how.
 struct cuda_options {
   int device = 0;         // which GPU, as the driver counts
   bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, and no longer within the float bars
