@@ -3,6 +3,21 @@
 #   - a docstring of `int a, b;` is that of both names;
 #   - idioms that mean the same in every class are documented here, once;
 #   - the text of docstrings holds no commands: @ and < are only characters.
+# And of a document: the same without links to files that are not part of the reference.
+
+FILENAME ~ /\.md$/ {
+  line = ""
+  while (match($0, /\]\([^)]*\)/)) {
+    to = substr($0, RSTART + 2, RLENGTH - 3)
+    text = substr($0, 1, RSTART - 1)
+    if (to ~ /:|^#|\.md(#|$)|\.hpp$/) line = line text substr($0, RSTART, RLENGTH)
+    else { match(text, /\[[^[]*$/); line = line substr(text, 1, RSTART - 1) substr(text, RSTART + 1) }
+    match($0, /\]\([^)]*\)/)
+    $0 = substr($0, RSTART + RLENGTH)
+  }
+  print line $0
+  next
+}
 
 # Text outside of `code` with the characters escaped that Doxygen would read as commands or tags.
 function plain(text,    n, i, parts, out) {

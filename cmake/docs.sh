@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the API reference, build/release/docs/html/index.html, and fails where Doxygen warns: a public name without a docstring, a link
-# that leads nowhere (77: no Doxygen here).
+# to a document that is not there (77: no Doxygen here).
 set -eu
 cd "$(dirname "$0")/.."
 command -v doxygen > /dev/null || { echo "docs: skipped, doxygen is not here"; exit 77; }
