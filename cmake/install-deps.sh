@@ -1,14 +1,14 @@
 #!/bin/sh
 # Installs what clipx is built with, and only what is missing: Debian 12, Debian 13, Ubuntu 24.04 by apt (sudo when not root).
 # Elsewhere it names the headers and programs that are missing and exits with 1.
-#   sh cmake/install-deps.sh [--ci]     --ci adds what .ci/run needs: clang, clang-format, libFuzzer
+#   sh cmake/install-deps.sh [--ci]     --ci adds what .ci/run needs: clang with its tools, doxygen, valgrind
 set -eu
 
 packages="g++ cmake ninja-build pkg-config libeigen3-dev libdnnl-dev libhwy-dev libstb-dev libjpeg-dev libgif-dev
           nlohmann-json3-dev libcli11-dev libutf8proc-dev libxxhash-dev zlib1g-dev libcld2-dev libboost-context-dev catch2"
 ci=
 [ "${1:-}" = --ci ] && ci=1
-[ "$ci" ] && packages="$packages git clang clang-format libomp-dev"
+[ "$ci" ] && packages="$packages git clang clang-format clang-tidy libomp-dev doxygen valgrind"
 
 apt_install() {  # packages: those of them that are not there
   missing=

@@ -18,3 +18,6 @@
 #include "zero_shot/classifier.hpp"
 #include "zero_shot/rank.hpp"
 #include "zero_shot/retrieval.hpp"
+
+/// All of clipx. What stands in clipx::detail, or in an -inl.hpp file only, is not part of the API.
+namespace clipx {}

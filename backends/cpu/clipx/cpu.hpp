@@ -11,6 +11,8 @@
 
 namespace clipx {
 
+/// The production backend: processors with AVX2 or better, T is float or bf16. Its verbs are those of clipx::backend. A device may
+/// be used by several threads at once.
 template <class T>
 class cpu : public detail::cpu_device,
             public detail::cpu_elementwise<T>,
@@ -25,17 +27,22 @@ class cpu : public detail::cpu_device,
             public detail::cpu_products<T>,
             public detail::cpu_convolution<T> {
  public:
-  using scalar = T;
-  using accum = float;
+  using scalar = T;     // type of activations and weights
+  using accum = float;  // type of sums, norms, statistics and the loss
+  /// The fused verbs that it has (nothing_fast).
   struct fast : nothing_fast {
+    ///@{
+    /// See nothing_fast.
     static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, conv_batchnorm = true,
                           conv = true, pixels_resampler = true;
+    ///@}
   };
 #ifdef CLIPX_COMPILED
   using compiled_models = cpu;  // clipx::cpu-compiled holds the towers of clipx's own architectures, for this very type
 #endif
   static constexpr bool host_memory = true;  // weights may be read in place from a mapped file
 
+  /// Each call of a verb may use `o.threads` threads.
   explicit cpu(const cpu_options& o = {})
       : cpu_device(o),
         detail::cpu_elementwise<T>(cpu_device::threads()),

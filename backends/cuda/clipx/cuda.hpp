@@ -23,24 +23,33 @@ using cuda_verbs = cuda_families<T, cuda_transfer, cuda_products, cuda_elementwi
                                  cuda_attention, cuda_conv, cuda_loss, cuda_dictionary, cuda_optimizer>;
 }
 
+/// An NVIDIA GPU: T is float or bf16. Its verbs are those of clipx::backend; calls return before they are done, and calls of
+/// several threads take turns.
 template <class T>
 class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
  public:
-  using scalar = T;
-  using accum = float;
+  using scalar = T;     // type of activations and weights
+  using accum = float;  // type of sums, norms, statistics and the loss
+  /// The fused verbs that it has (nothing_fast).
   struct fast : nothing_fast {
+    ///@{
+    /// See nothing_fast.
     static constexpr bool linear = true, attention = true, add_layernorm = true, batchnorm_relu = true, replay = true;
+    ///@}
   };
 #ifdef CLIPX_COMPILED
   using compiled_models = cuda;  // clipx::cuda-compiled holds the towers of clipx's own architectures, for this very type
 #endif
-  static constexpr bool host_memory = false;
+  static constexpr bool host_memory = false;  // weights are uploaded
 
+  /// Errors: no driver, no such GPU.
   explicit cuda(const cuda_options& o = {}) : cuda_context(o), detail::cuda_verbs<T>(static_cast<cuda_context&>(*this)) {}
   cuda(cuda&&) = delete;
 
   /// What is in use: the GPU, its memory, the versions of driver, runtime and cuBLASLt.
   std::string describe() const { return engine.describe(); }
+  ///@{
+  /// As clipx::backend asks: steps, memory, waiting for the GPU.
   void enter() { engine.enter(); }
   void leave() { engine.leave(); }
   arena& memory() { return engine.memory(); }
@@ -52,6 +61,7 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
     sync();
     return made;
   }
+  ///@}
 
   /// A frozen weight must not be written until thaw(): in debug builds a verb that would write to it throws. Every weight is read
   /// in place, so `release` is never called.
@@ -59,14 +69,15 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
   void freeze(mat<const E> weight, frozen_role, release_callback = {}) {
     engine.freeze(weight.data, detail::byte_extent(weight));
   }
-  void thaw(const void* data) { engine.thaw(data); }
+  void thaw(const void* data) { engine.thaw(data); }  // the weight may be written again
 
   /// A sequence of verbs as a CUDA graph, and the memory that it works in. One thread at a time may replay it, any thread. It must
   /// not outlive the device.
   struct recording {
-    arena memory;
-    std::shared_ptr<void> graph;
+    arena memory;                 // where the recorded verbs work
+    std::shared_ptr<void> graph;  // the instantiated graph
   };
+  /// Runs `body` once and records it; see replays_verbs.
   recording record(function_ref<void()> body) {
     recording r{engine.make_arena(), nullptr};
     arena& own = memory();
@@ -84,7 +95,7 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
     }
     return r;
   }
-  void replay(const recording& r) { engine.replay(r.graph.get()); }
+  void replay(const recording& r) { engine.replay(r.graph.get()); }  // launches the graph
 };
 
 }  // namespace clipx

@@ -39,9 +39,13 @@ inline void* zeroed(dim bytes) {
 
 }  // namespace detail::reference
 
+/// The reference backend: T is float, double or std::complex<double>. Its verbs are those of clipx::backend. A device may be used
+/// by several threads at once.
 template <class T>
 class eigen : public detail::reference::eigen_verbs<T> {
  public:
+  ///@{
+  /// As clipx::backend asks: types, fused verbs, whether mapped weights are used in place.
   using scalar = T;
   using accum = T;
   using fast = nothing_fast;
@@ -50,6 +54,7 @@ class eigen : public detail::reference::eigen_verbs<T> {
   using compiled_models = std::conditional_t<std::is_floating_point_v<T>, eigen, void>;
 #endif
   static constexpr bool host_memory = false;  // weights are converted, never read in place
+  ///@}
 
   eigen()
       : memory_(
@@ -58,6 +63,8 @@ class eigen : public detail::reference::eigen_verbs<T> {
             [](void*, std::byte* p, dim n) { std::memset(p, 0xff, static_cast<std::size_t>(n)); }) {}
   eigen(eigen&&) = delete;
 
+  ///@{
+  /// As clipx::backend asks: steps and memory of the calling thread.
   void enter() { memory_.enter(); }
   void leave() { memory_.leave(); }
   arena& memory() { return memory_.mine(); }
@@ -66,11 +73,12 @@ class eigen : public detail::reference::eigen_verbs<T> {
   buffer<E> alloc(dim n) {
     return {static_cast<E*>(detail::reference::zeroed(n * static_cast<dim>(sizeof(E)))), n, std::free};
   }
+  ///@}
 
   /// Does nothing: the reference backend reads every weight in place, so `release` is never called.
   template <class E>
   void freeze(mat<const E>, frozen_role, release_callback = {}) {}
-  void thaw(const void*) {}
+  void thaw(const void*) {}  // does nothing
 
  private:
   working_memory memory_;

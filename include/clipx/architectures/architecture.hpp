@@ -25,10 +25,10 @@ enum class layout { open_clip, hf };
 struct key_source {
   /// How a position table of another length is resampled (open_clip's layout only; transformers refuses).
   enum class resizing { none, image_grid, sequence };
-  std::vector<std::string> parts;  // stacked by rows: in_proj is q, k and v in Hugging Face's layout
-  bool transposed = false;         // stored as (out, in); we hold (in, out)
-  resizing positions = resizing::none;
-  std::string_view other_prefix = {};  // alternative prefix under which the parts may be stored
+  std::vector<std::string> parts;       // stacked by rows: in_proj is q, k and v in Hugging Face's layout
+  bool transposed = false;              // stored as (out, in); we hold (in, out)
+  resizing positions = resizing::none;  // whether this is a position table, and of what
+  std::string_view other_prefix = {};   // alternative prefix under which the parts may be stored
 };
 
 /// Answers to what a configuration leaves open; empty or 0: as in the file.
@@ -39,22 +39,23 @@ struct config_answers {
 
 /// What one tower's configuration says about options that both towers share.
 struct shared_choices {
-  activation act = activation::quick_gelu;
-  double norm_eps = 1e-5;
+  activation act = activation::quick_gelu;  // of the MLPs
+  double norm_eps = 1e-5;                   // of LayerNorm
 };
 
 /// Reads a tower's part of a configuration file.
 struct tower_reader {
-  layout keys;
-  fields& tower;  // vision_cfg or vision_config, text_cfg or text_config
-  const config_answers& answers;
-  shared_choices shared = {};  // Hugging Face's layout: filled in by the tower
+  layout keys;                    // of the file
+  fields& tower;                  // vision_cfg or vision_config, text_cfg or text_config
+  const config_answers& answers;  // take precedence over the file
+  shared_choices shared = {};     // Hugging Face's layout: filled in by the tower
 };
 
 /// Shapes of a bare file, from which sizes are inferred (docs/clip.md section 7.3).
 class shape_reader {
  public:
   virtual ~shape_reader() = default;
+  /// Whether the file has a tensor of this name.
   virtual bool has(const std::string& name) const = 0;
   /// The shape of a tensor of this rank; ones, and an issue, if it is missing or has another rank.
   virtual std::vector<dim> sizes(const std::string& name, std::size_t rank) = 0;
@@ -64,58 +65,75 @@ class shape_reader {
   static dim side(dim rows);
   /// Where problems go.
   virtual issue_list& issues() = 0;
-  config_answers answers;
+  config_answers answers;  // what shapes do not show
 };
 
 /// A fact about a model, as `clipx inspect` prints it.
 struct model_fact {
-  std::string name;
-  std::variant<dim, std::string, std::vector<dim>> value;
+  std::string name;                                        // "patch size", for example
+  std::variant<dim, std::string, std::vector<dim>> value;  // as it is printed
 };
 
 /// AdamW's defaults for an architecture (paper appendix F).
 struct adam_defaults {
-  double beta2, eps;
+  double beta2, eps;  // of optimizer_options
 };
 
+/// Names of tensors in a checkpoint and their shapes, in a fixed order.
 using named_shapes = std::vector<std::pair<std::string, shape>>;
 
 /// One architecture at run time. The objects are constant and live as long as the program. Thread-safe.
 class architecture {
  public:
-  static constexpr std::string_view kind = "architecture";
+  static constexpr std::string_view kind = "architecture";  // in messages
   template <class A>
   static const architecture& of();  // the object for a policy
 
   virtual ~architecture() = default;
+  /// In messages and in `clipx inspect`.
   virtual std::string_view name() const = 0;
+  /// Side in pixels of the images that the tower takes.
   virtual dim image_size(const clip_config& c) const = 0;
+  /// What trainers use unless told otherwise.
   virtual adam_defaults optimizer() const = 0;
+  /// Whether the image tower is made of tokens, so that patch dropout can be used.
   virtual bool has_patches() const = 0;
+  /// Whether there is a text tower.
   virtual bool has_text() const = 0;
 
-  // Configuration files. `model` contains both towers' parts.
+  // Configuration files. `model` holds both towers' parts.
+  /// Whether a configuration file describes this architecture.
   virtual bool claims(layout keys, const fields& model, const fields& vision) const = 0;
+  /// Reads the image tower's part into c.vision. Problems become issues.
   virtual void read_vision(tower_reader& r, clip_config& c) const = 0;
+  /// Reads the text tower's part. Problems become issues.
   virtual void read_text(tower_reader& r, text_config& c) const = 0;
   /// Errors: the layout cannot represent such a model.
   virtual void write_vision(const clip_config& c, layout keys, field_writer& to) const = 0;
+  /// The same for the text tower.
   virtual void write_text(const clip_config& c, layout keys, field_writer& to) const = 0;
   /// The name of a tensor that only this architecture's bare files have; sizes from the shapes of such a file.
   virtual std::string_view telltale() const = 0;
+  /// Fills in the sizes of both towers. Problems become issues.
   virtual void infer(shape_reader& r, clip_config& c) const = 0;
   /// Reports sizes that no model can have.
   virtual void check(const clip_config& c, issue_list& issues) const = 0;
 
-  // Parameters, under our names (open_clip's).
+  // Parameters, by our names (open_clip's).
+  /// Of all parameters of both towers, in the order of walk().
   virtual named_shapes shapes(const clip_config& c) const = 0;
+  /// Where a layout holds a parameter.
   virtual key_source source_of(std::string_view name, layout keys) const = 0;
+  /// How a parameter is initialized.
   virtual initial_values initial(const std::string& name, const shape& s, const clip_config& c) const = 0;
 
+  /// What there is to say about the image tower.
   virtual std::vector<model_fact> facts(const clip_config& c) const = 0;
+  /// The published models with this architecture.
   virtual std::span<const clip_config> presets() const = 0;
   /// Floating-point operations of the forward pass of one image and of one text, counting matrix products only.
   virtual double image_flops(const clip_config& c) const = 0;
+  /// The same of a text of this many tokens.
   virtual double text_flops(const clip_config& c, dim tokens) const = 0;
 };
 

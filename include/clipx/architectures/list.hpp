@@ -12,6 +12,7 @@
 
 namespace clipx {
 
+/// The policies; an architecture that is not among them is still loaded by name.
 using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, modified_resnet, vit>;
 
 /// The same at run time.

@@ -7,6 +7,8 @@ namespace clipx {
 
 /// The members are those of vit (architectures/vit.hpp).
 struct modified_resnet {
+  ///@{
+  /// As in vit.
   using config = modified_resnet_config;
   using text = causal_text;
   template <backend_types B>
@@ -16,8 +18,11 @@ struct modified_resnet {
 
   static bool claims(layout keys, const fields& model, const fields& vision);
   static config read(tower_reader& r);
+  ///@}
   /// Errors: Hugging Face's layout has no ModifiedResNet.
   static void write(const config& v, const clip_config& c, layout keys, field_writer& to);
+  ///@{
+  /// As in vit.
   static constexpr std::string_view telltale = "visual.layer1.0.conv1.weight";
   static config infer(shape_reader& r);
   static void check(const config& v, issue_list& issues);
@@ -26,6 +31,7 @@ struct modified_resnet {
   static std::vector<model_fact> facts(const config& v);
   /// Sizes of the published models (docs/clip.md section 1.1); all use quick_gelu.
   static std::span<const clip_config> presets();
+  /// As in vit.
   static double flops(const config& v, const clip_config& c);
 };
 

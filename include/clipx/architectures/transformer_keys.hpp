@@ -6,7 +6,7 @@ namespace clipx {
 
 /// Sizes of a stack of blocks, as in both layouts' configurations.
 struct transformer_sizes {
-  dim width, heads, layers, mlp_width;
+  dim width, heads, layers, mlp_width;  // columns between blocks, attention heads, blocks, columns inside an MLP
 };
 
 /// Reads Hugging Face's fields of a tower, with the defaults in `sizes`; r.shared receives the activation and the norms' epsilon.
@@ -19,15 +19,17 @@ std::optional<key_source> hf_block_source(std::string_view name, std::string_vie
 
 /// A tensor outside the blocks; names that end in a dot are prefixes.
 struct key_row {
-  std::string_view ours, hf;
-  bool transposed = false;
+  std::string_view ours, hf;  // names in open_clip's and in Hugging Face's layout
+  bool transposed = false;    // whether Hugging Face's layout holds it as (out, in)
 };
+/// Where Hugging Face's layout holds a tensor outside the blocks, by a table; nothing for other names.
 std::optional<key_source> hf_row_source(std::string_view name, std::span<const key_row> rows);
 
 /// The activation of that name; an issue if clipx does not have it.
 activation activation_named(const std::string& name, const char* where, issue_list& issues);
 /// The activation that the caller names; an issue likewise.
 activation answered_activation(const config_answers& answers, issue_list& issues);
+/// Its name in configuration files.
 const char* name_of(activation f);
 
 /// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support; skips those that

@@ -22,29 +22,35 @@ struct joined_names {
 };
 }  // namespace detail
 
+/// The members of Image (architectures/vit.hpp shows them), with Text where they concern texts.
 template <class Image, class Text>
 struct with_text : Image {
+  /// The sizes are those of the image tower.
   struct config : Image::config {
     using policy = with_text;
     static constexpr std::string_view name = detail::joined_names<Image::config::name, Text::label>::value;
     friend bool operator==(const config&, const config&) = default;
   };
-  using text = Text;
+  using text = Text;  // the text side
 
+  /// The image tower on backend B.
   template <backend_types B>
   struct tower : Image::template tower<B> {
-    using base = typename Image::template tower<B>;
+    using base = typename Image::template tower<B>;  // Image's own
     tower() = default;
-    explicit tower(const clip_config& c) : base(image_part(c)) {}
+    explicit tower(const clip_config& c) : base(image_part(c)) {}  // unbound; the sizes are the configuration's
   };
 
+  ///@{
+  /// As in vit.
   static bool claims(layout keys, const fields& model, const fields& vision) {
     return Text::claims(keys, model) && Image::claims(keys, model, vision);
   }
   static config read(tower_reader& r) { return {Image::read(r)}; }
   static constexpr std::string_view telltale = Text::telltale;
+  ///@}
   static config infer(shape_reader&) { return {}; }  // the text side needs its configuration; its own infer() reports that
-  static std::span<const clip_config> presets() { return {}; }
+  static std::span<const clip_config> presets() { return {}; }  // no model of this kind was published
 
  private:
   /// The configuration in terms of the image tower's own architecture.

@@ -50,6 +50,7 @@ class weight_source {
   std::vector<dim> sizes_;  // in our layout
 };
 
+/// An open checkpoint: configuration, mapped weights, tokenizer. Copies share them. Thread-safe.
 class checkpoint {
  public:
   /// Opens a folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
@@ -61,10 +62,10 @@ class checkpoint {
   /// alignment allow (see named_bytes).
   static checkpoint open(std::vector<named_bytes> files, const checkpoint_options& options = {}, const std::string& name = "model");
 
-  const clip_config& config() const { return config_.model; }
+  const clip_config& config() const { return config_.model; }  // of the model
   /// The whole configuration: model, preprocessing, tokenization.
   const checkpoint_config& settings() const { return config_; }
-  const preprocess_config& pixels() const { return config_.pixels; }
+  const preprocess_config& pixels() const { return config_.pixels; }  // of images
   /// Read on first use. Errors: the checkpoint has no tokenizer, or one that does not match its config.
   const tokenizer& text() const;
   /// The files beside the weights: the folder that was opened, or the memory; null where it was a single file.

@@ -14,16 +14,16 @@ namespace clipx {
 
 /// Policies that readers try before those in architectures/list.hpp and loss/list.hpp.
 struct extra_policies {
-  std::vector<const architecture*> architectures;
-  std::vector<const loss_policy*> losses;
+  std::vector<const architecture*> architectures;  // tried in this order
+  std::vector<const loss_policy*> losses;          // tried in this order
 };
 
 /// Everything that a checkpoint's configuration says: the only source of sizes, preprocessing and tokenization.
 struct checkpoint_config {
-  clip_config model;
-  preprocess_config pixels;
-  tokenizer_options text;
-  layout keys = layout::open_clip;
+  clip_config model;                // sizes of both towers, and the loss
+  preprocess_config pixels;         // preprocessing of images
+  tokenizer_options text;           // how texts become ids
+  layout keys = layout::open_clip;  // of the folder
 };
 
 /// A configuration with CLIP's own preprocessing and tokenization, for the model's sizes.
@@ -40,8 +40,10 @@ checkpoint_config read_hf_config(std::string_view json, std::string_view preproc
 
 /// The contents of the same files.
 std::string open_clip_config_text(const checkpoint_config& c);
+/// config.json: `dtype` is the type of the weights ("f32", "f16" or "bf16"), the others are ids of the tokenizer's special tokens.
 std::string hf_config_text(const checkpoint_config& c, const std::string& dtype, std::int32_t sot, std::int32_t eot,
                            std::int32_t pad);
+/// preprocessor_config.json.
 std::string hf_preprocessor_text(const checkpoint_config& c);
 
 }  // namespace clipx

@@ -12,11 +12,11 @@ namespace clipx {
 /// L2-normalized rows in host memory, (rows, cols); A is the backend's accumulation type (float, or double for eigen<double>).
 template <class A>
 struct embeddings {
-  std::vector<A> values;
-  dim cols = 0;
-  dim rows() const { return cols ? static_cast<dim>(values.size()) / cols : 0; }
-  mat<const A> view() const { return {values.data(), rows(), cols}; }
-  const A* row(dim r) const { return values.data() + r * cols; }
+  std::vector<A> values;                                                          // row after row
+  dim cols = 0;                                                                   // D
+  dim rows() const { return cols ? static_cast<dim>(values.size()) / cols : 0; }  // N
+  mat<const A> view() const { return {values.data(), rows(), cols}; }             // all of them, for a verb on the host's memory
+  const A* row(dim r) const { return values.data() + r * cols; }                  // first value of row r
 };
 
 namespace detail {
@@ -134,6 +134,7 @@ template <class Architecture, backend B>
 class replayed_pixels {
  public:
   using A = accum_t<B>;
+  /// Records the forward pass of this many images; mean and std are the checkpoint's.
   replayed_pixels(const clip<Architecture, B>& model, dim images, const std::array<float, 3>& mean, const std::array<float, 3>& std)
       : device_(&model.device()),
         rows_(images * model.visual.config.image_size * model.visual.config.image_size),
@@ -150,7 +151,7 @@ class replayed_pixels {
           device_->normalize(mat<const scalar_t<B>>(features), unit_.as_mat(images, features.cols), norms_.as_mat(images, 1));
         })) {}
 
-  dim images() const { return images_; }
+  dim images() const { return images_; }  // the recorded number
   /// rgb (N, n n 3) -> L2-normalized embeddings (N, D). Errors: a number of images other than the recorded one.
   embeddings<A> operator()(std::span<const std::uint8_t> rgb) const {
     expect(static_cast<dim>(rgb.size()) == 3 * rows_,

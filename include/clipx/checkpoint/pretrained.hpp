@@ -131,6 +131,7 @@ template <class Architecture, backend B>
 class pretrained {
  public:
   using A = accum_t<B>;
+  /// Binds the checkpoint's weights. Errors: those of checkpoint::match(), another architecture. The device must outlive the model.
   pretrained(B& device, checkpoint source)
       : source_(std::move(source)),
         model_(device, source_.config(), {}),
@@ -141,8 +142,8 @@ class pretrained {
          [&]<class E>(const std::string&, mat<E>&, const shape& s, role) { bytes_ += s.count() * static_cast<dim>(sizeof(E)); });
   }
 
-  const clip<Architecture, B>& model() const { return model_; }
-  const checkpoint& source() const { return source_; }
+  const clip<Architecture, B>& model() const { return model_; }  // the towers
+  const checkpoint& source() const { return source_; }           // where the weights come from
   /// How the model scores: given by the loss that it was trained with, and that loss's parameters.
   const scoring& score() const { return score_; }
   /// Bytes of the weights, in device memory or in the mapped file.
@@ -155,6 +156,7 @@ class pretrained {
     for (auto& text : texts) rows.push_back(source_.text()(text));
     return embed_tokens(model_, rows);
   }
+  /// The same for a list in braces.
   embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
     return encode_text(std::span<const std::string>(texts.begin(), texts.size()));
   }
@@ -192,6 +194,7 @@ pretrained<Architecture, B> load(B& device, const std::string& path, checkpoint_
   options.policies.architectures.push_back(&architecture::of<Architecture>());
   return pretrained<Architecture, B>(device, checkpoint::open(path, options));
 }
+/// The same from an open checkpoint.
 template <class Architecture, backend B>
 pretrained<Architecture, B> load(B& device, checkpoint source) {
   return pretrained<Architecture, B>(device, std::move(source));

@@ -13,8 +13,9 @@ namespace clipx {
 template <class E>
 class buffer {
  public:
-  using deleter = void (*)(void*);
+  using deleter = void (*)(void*);  // frees the memory at its argument
   buffer() = default;
+  /// Takes ownership of `size` elements at `data`.
   buffer(E* data, dim size, deleter free) : data_(data), size_(size), free_(free) {}
   buffer(buffer&& o) noexcept : data_(std::exchange(o.data_, nullptr)), size_(std::exchange(o.size_, 0)), free_(o.free_) {}
   buffer& operator=(buffer&& o) noexcept {
@@ -26,11 +27,11 @@ class buffer {
   ~buffer() {
     if (data_) free_(data_);
   }
-  E* data() const { return data_; }
+  E* data() const { return data_; }  // nullptr after release() or a move
   /// Gives up ownership: the caller must free the memory.
   E* release() { return std::exchange(data_, nullptr); }
-  dim size() const { return size_; }
-  mat<E> as_mat(dim rows, dim cols) const { return {data_, rows, cols}; }
+  dim size() const { return size_; }                                       // in elements
+  mat<E> as_mat(dim rows, dim cols) const { return {data_, rows, cols}; }  // the first rows * cols elements as a view
 
  private:
   E* data_ = nullptr;
@@ -43,19 +44,23 @@ class buffer {
 /// memory (all bits set: NaN in every float format), so a view that is kept too long shows at once.
 class arena {
  public:
+  /// A height of the stack: everything above it was taken later.
   struct mark {
-    std::size_t block = 0;
-    dim used = 0;
+    std::size_t block = 0;  // index of a block of memory
+    dim used = 0;           // bytes in use in that block
   };
-  using source = buffer<std::byte> (*)(void* device, dim bytes);
+  using source = buffer<std::byte> (*)(void* device, dim bytes);      // allocates a block
   using poison = void (*)(void* device, std::byte* from, dim bytes);  // sets every bit
+  /// `device` is handed to both functions. Nothing is allocated yet.
   arena(void* device, source allocate, poison fill) : device_(device), allocate_(allocate), poison_(fill) {}
 
+  /// A contiguous view (rows, cols) of uninitialized memory, aligned to 256 bytes.
   template <class E>
   mat<E> take(dim rows, dim cols) {
     return {reinterpret_cast<E*>(take_bytes(rows * cols * static_cast<dim>(sizeof(E)))), rows, cols};
   }
-  mark here() const { return at_; }
+  mark here() const { return at_; }  // the current height
+  /// Returns everything that was taken since `to`.
   void release(mark to) {
 #ifndef NDEBUG
     for (std::size_t b = to.block; b < blocks_.size() && b <= at_.block; ++b) {
@@ -72,7 +77,7 @@ class arena {
     for (auto& b : blocks_) sum += b.size();
     return sum;
   }
-  dim peak() const { return peak_; }
+  dim peak() const { return peak_; }  // bytes
   /// Returns all memory to the device. Nothing may be in use.
   void clear() {
     expect(at_.block == 0 && at_.used == 0, "arena: clear() while a step is alive");

@@ -40,8 +40,10 @@ concept backend_types = requires {
 }
 &&std::derived_from<typename B::fast, nothing_fast>;
 
+/// How B stores activations and weights.
 template <class B>
 using scalar_t = typename B::scalar;
+/// How B holds sums, norms, statistics and the loss.
 template <class B>
 using accum_t = typename B::accum;
 
@@ -209,7 +211,7 @@ concept backend = backend_types<B> &&
 template <class B>
 struct plain : B {
   using B::B;
-  using fast = nothing_fast;
+  using fast = nothing_fast;  // no fused verb is used
 };
 
 }  // namespace clipx

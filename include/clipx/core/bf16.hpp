@@ -7,17 +7,18 @@ namespace clipx {
 
 /// The upper half of a float: 8 exponent and 8 significant bits. A storage type; arithmetic is done in float.
 struct bf16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits = 0;  // sign, exponent and the upper 7 bits of the significand, as in a float
 
   bf16() = default;
+  /// Rounds to nearest even.
   explicit bf16(float v) {
     const auto u = std::bit_cast<std::uint32_t>(v);
     if ((u & 0x7fffffffu) > 0x7f800000u) bits = static_cast<std::uint16_t>((u >> 16) | 0x40u);  // NaN stays NaN
     else bits = static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  explicit bf16(double v) : bf16(static_cast<float>(v)) {}
-  explicit bf16(int v) : bf16(static_cast<float>(v)) {}
-  operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+  explicit bf16(double v) : bf16(static_cast<float>(v)) {}  // through float, which rounds twice
+  explicit bf16(int v) : bf16(static_cast<float>(v)) {}     // through float
+  operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }  // exact
 };
 
 /// IEEE 754 binary16 to float, exact.

@@ -16,6 +16,7 @@ template <class Policy>
 class chosen {
  public:
   chosen() = default;
+  /// Chooses C's policy with this configuration. Implicit, so that `c.vision = vit_config{...}` works.
   template <class C>
   requires requires { typename C::policy; }
   chosen(C config)  // implicit: c.vision = vit_config{...}
@@ -23,6 +24,7 @@ class chosen {
         config_(std::make_shared<const C>(std::move(config))),
         equal_([](const void* a, const void* b) { return *static_cast<const C*>(a) == *static_cast<const C*>(b); }) {}
 
+  /// Whether anything was chosen.
   explicit operator bool() const { return policy_ != nullptr; }
   /// Errors: nothing was chosen.
   const Policy& policy() const {
@@ -42,6 +44,7 @@ class chosen {
         [&] { return cat(Policy::kind, ": expected ", C::name, ", the configuration describes ", policy().name()); }, at);
     return *static_cast<const C*>(config_.get());
   }
+  /// Whether policy and configuration are equal, or nothing was chosen in either.
   friend bool operator==(const chosen& a, const chosen& b) {
     if (!a.policy_ || !b.policy_) return a.policy_ == b.policy_;
     return a.policy_->name() == b.policy_->name() && a.equal_(a.config_.get(), b.config_.get());

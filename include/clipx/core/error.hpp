@@ -20,8 +20,9 @@ namespace clipx {
 
 /// The caller's position in the source, filled in by default arguments (clang 14 has no std::source_location).
 struct where {
-  const char* file = "";
-  int line = 0;
+  const char* file = "";  // as __FILE__ names it
+  int line = 0;           // counted from 1; 0: unknown
+  /// The place of the call.
   static where here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
@@ -41,9 +42,11 @@ enum class error_kind {
 /// The only exception type of the library. what() says what was expected, what was found, and in which file or tensor.
 class error : public std::runtime_error {
  public:
+  /// `message` becomes what(); `at` is the caller's place unless it is given.
   error(error_kind kind, const std::string& message, where at = where::here())
       : std::runtime_error(message), kind_(kind), at_(at) {}
   explicit error(const std::string& message, where at = where::here()) : error(error_kind::invalid_argument, message, at) {}
+  /// For callers that act on it.
   error_kind kind() const noexcept { return kind_; }
   /// Source position of the failed check, for bug reports.
   where at() const noexcept { return at_; }
@@ -80,9 +83,11 @@ inline error_kind system_error_kind(int code) {
   return code == 0 || code == ENOENT || code == ENOTDIR ? error_kind::not_found : error_kind::io;
 }
 
+/// Throws clipx::error(kind, message).
 [[noreturn]] inline void fail(error_kind kind, const std::string& message, where at = where::here()) {
   throw error(kind, message, at);
 }
+/// Throws clipx::error(message).
 [[noreturn]] inline void fail(const std::string& message, where at = where::here()) { throw error(message, at); }
 
 /// Throws clipx::error(kind, message()) unless ok; the message is built only on failure.

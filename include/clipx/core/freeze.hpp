@@ -21,8 +21,9 @@ enum class frozen_role {
 /// release their pages. It is a plain function and the owner that is passed to it; the owner must live until thaw(). Any thread
 /// may call it.
 struct release_callback {
-  const void* owner = nullptr;
-  void (*function)(const void* owner, const void* data, std::size_t bytes) = nullptr;
+  const void* owner = nullptr;                                                         // what the function gets first
+  void (*function)(const void* owner, const void* data, std::size_t bytes) = nullptr;  // nullptr: nobody is to be told
+  /// Tells the owner that these bytes are no longer read.
   void operator()(const void* data, std::size_t bytes) const {
     if (function) function(owner, data, bytes);
   }

@@ -12,12 +12,13 @@ class function_ref;
 template <class R, class... A>
 class function_ref<R(A...)> {
  public:
+  /// Refers to `f`, which must live as long as this is called.
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, function_ref> && std::is_invocable_r_v<R, F&, A...>) function_ref(F&& f)
       : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* object, A... a) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(static_cast<A&&>(a)...);
         }) {}
-  R operator()(A... a) const { return call_(object_, static_cast<A&&>(a)...); }
+  R operator()(A... a) const { return call_(object_, static_cast<A&&>(a)...); }  // calls it
 
  private:
   void* object_;

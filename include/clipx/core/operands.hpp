@@ -13,21 +13,26 @@
 
 namespace clipx {
 
+/// Whether a matrix product reads an operand as it is or transposed.
 enum class op : char { none, transpose };  // of a gemm operand
 
 /// Sequences as row ranges: sequence i is rows first[i] .. first[i + 1] - 1. There is no padding.
 struct row_ranges {
-  const std::int32_t* first = nullptr;  // count + 1 offsets in the device's memory
-  const std::int32_t* host = nullptr;   // the same on the host
-  dim count = 0, longest = 0;
-  dim rows() const { return count ? host[count] : 0; }
+  const std::int32_t* first = nullptr;                  // count + 1 offsets in the device's memory
+  const std::int32_t* host = nullptr;                   // the same on the host
+  dim count = 0, longest = 0;                           // number of sequences, and the most rows of any of them
+  dim rows() const { return count ? host[count] : 0; }  // of all sequences
 };
 
 /// A window that slides over N images of height x width pixels, each pixel a row of `channels` values. Order of the output
 /// rows: image, y, x, with `lead` rows left free before each image (for the class token).
 struct window {
-  dim height, width, channels, kernel, stride, pad = 0, lead = 0;
+  dim height, width, channels;  // of an image: pixels, pixels, values per pixel
+  dim kernel, stride, pad = 0;  // pixels: side of the square window, its step, zeros added on each side
+  dim lead = 0;                 // rows left free before each image
+  /// Positions of the window from top to bottom.
   constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
+  /// Positions of the window from left to right.
   constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
   constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // per image
   constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
@@ -45,11 +50,12 @@ struct epilogue {
 /// pooled row is needed. causal: row i of a sequence sees its rows <= i.
 template <class T>
 struct attention_input {
-  mat<const T> q, k, v;  // (Rq, W), (Rk, W), (Rk, W)
-  row_ranges queries, keys;
-  bool causal = false;
+  mat<const T> q, k, v;      // (Rq, W), (Rk, W), (Rk, W)
+  row_ranges queries, keys;  // the rows of each sequence in q, and in k and v
+  bool causal = false;       // whether a row sees only itself and the rows before it
 };
 
+/// What the backward pass of attention writes.
 template <class T>
 struct attention_gradients {
   mat<T> q, k, v;  // the shapes of the inputs
@@ -62,6 +68,7 @@ struct residual_sum {
   mat<T> sum;              // (R, W), may be x
 };
 
+/// What the backward pass of LayerNorm reads.
 template <class T, class A>
 struct layernorm_backward_input {
   mat<const T> x;       // (R, W), what was normalized
@@ -75,24 +82,25 @@ template <class A>
 struct batchnorm_parameters {
   mat<const A> stats;         // (2, C), mean and biased variance of every column
   mat<const A> weight, bias;  // (1, C)
-  double eps;
+  double eps;                 // added to the variance
 };
 
 /// What may follow a BatchNorm: y = relu?(BatchNorm(x) + residual?).
 template <class T>
 struct batchnorm_epilogue {
   mat<const T> residual = {};  // (R, C); empty: none
-  bool relu = false;
+  bool relu = false;           // whether max(0, ..) is applied last
 };
 
+/// What the backward pass of BatchNorm reads.
 template <class T, class A>
 struct batchnorm_backward_input {
   mat<const T> x;       // (R, C)
   mat<const A> stats;   // (2, C), mean and biased variance of every column
   mat<const A> weight;  // (1, C)
-  double eps;
-  bool training;    // whether the statistics are those of x, and so depend on it
-  mat<const T> dy;  // (R, C), gradient of the last result: of the ReLU's, if there was one
+  double eps;           // added to the variance
+  bool training;        // whether the statistics are those of x, and so depend on it
+  mat<const T> dy;      // (R, C), gradient of the last result: of the ReLU's, if there was one
 };
 
 /// A tile (I, J) of the N x N cosines for the backward pass of the contrastive loss.
@@ -103,7 +111,7 @@ struct xent_tile_input {
   mat<const A> rows;       // (I, 1), log-sum-exp of the logits in each row of all N x N
   mat<const A> columns;    // (J, 1), the same of each column
   dim shift;               // the pair of row i is column i + shift, if it is in the tile
-  dim N;
+  dim N;                   // number of pairs
 };
 
 /// A tile (I, J) of the N x N cosines for the sigmoid loss.
@@ -112,7 +120,7 @@ struct sigmoid_tile_input {
   mat<const A> cosines;          // (I, J)
   mat<const A> log_scale, bias;  // (1, 1)
   dim shift;                     // the pair of row i is column i + shift, if it is in the tile
-  dim N;
+  dim N;                         // number of pairs
 };
 
 /// Outputs of the sigmoid loss of a tile: dcosines is overwritten, the others are added to. Empty gradients: the loss alone.
@@ -141,16 +149,19 @@ struct mixture_input {
 /// gradient that comes through the mixtures, overwritten; empty: not computed.
 template <class A>
 struct mixture_output {
-  mat<A> loss, log_p, dlogits = {};
+  mat<A> loss, log_p, dlogits = {};  // (1, 1), (1, G), (1, E)
 };
 
 /// One step of AdamW as PyTorch computes it (docs/clip.md section 9.2): g = min(1, max_norm / (norm + 1e-6)) gradient,
 /// p *= 1 - lr decay, m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
 /// p -= lr / (1 - beta1^count) m / (sqrt(v / (1 - beta2^count)) + eps).
 struct adamw_step {
-  double lr, beta1 = 0.9, beta2 = 0.98, eps = 1e-6, decay = 0;
-  double max_norm = 0;  // of the gradient of all parameters; 0: no clipping
-  dim count = 1;        // number of this step, from 1
+  double lr;                         // learning rate
+  double beta1 = 0.9, beta2 = 0.98;  // of m and v
+  double eps = 1e-6;                 // added to the root
+  double decay = 0;                  // PyTorch's weight_decay
+  double max_norm = 0;               // of the gradient of all parameters; 0: no clipping
+  dim count = 1;                     // number of this step, from 1
 };
 
 }  // namespace clipx

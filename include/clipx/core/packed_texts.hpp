@@ -14,7 +14,7 @@ struct packed_texts {
   std::vector<std::int32_t> positions;  // of each token in its caption
   std::vector<std::int32_t> lengths;    // of each caption
 
-  dim count() const { return static_cast<dim>(lengths.size()); }
+  dim count() const { return static_cast<dim>(lengths.size()); }  // number of captions
   friend bool operator==(const packed_texts&, const packed_texts&) = default;
 
   /// Packs rows of ids as a tokenizer returns them, padded or not. Errors: an empty row, more than context_length tokens, an id
@@ -22,7 +22,7 @@ struct packed_texts {
   static packed_texts pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c);
   /// Appends one row. Errors as above.
   void append(std::span<const std::int32_t> row, const text_config& c);
-  void clear();
+  void clear();  // removes all captions; memory is kept
   /// Texts first .. first + n - 1.
   packed_texts part(dim first, dim n) const;
   /// Index of the row that becomes the caption's embedding; the last row if the pool is `none`.

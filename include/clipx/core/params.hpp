@@ -10,15 +10,18 @@ namespace clipx {
 
 /// A tensor's shape in a checkpoint; a mat holds it as (first, product of the rest), a vector as (1, n), a scalar as (1, 1).
 struct shape {
-  std::vector<dim> sizes;
+  std::vector<dim> sizes;  // as the checkpoint has them; empty: a scalar
+  /// shape({768, 512}) or, for a scalar, shape({}).
   shape(std::initializer_list<dim> s) : sizes(s) {}
-  dim rows() const { return sizes.size() < 2 ? 1 : sizes[0]; }
-  dim cols() const { return count() / rows(); }
+  dim rows() const { return sizes.size() < 2 ? 1 : sizes[0]; }  // of the mat that holds the tensor
+  dim cols() const { return count() / rows(); }                 // of the mat that holds the tensor
+  /// Number of elements.
   dim count() const {
     dim n = 1;
     for (dim d : sizes) n *= d;
     return n;
   }
+  /// For error messages: "[768, 512]".
   std::string text() const {
     std::string out = "[";
     for (std::size_t i = 0; i < sizes.size(); ++i) out += (i ? ", " : "") + std::to_string(sizes[i]);
@@ -101,8 +104,8 @@ dim parameter_count(Model& model) {
 /// Weights, gradients, moments and averages are the same struct over different buffers; updates run over these two spans.
 template <class B>
 struct flat {
-  buffer<scalar_t<B>> low;
-  buffer<accum_t<B>> high;
+  buffer<scalar_t<B>> low;  // what the backend stores as its scalar type
+  buffer<accum_t<B>> high;  // what it stores in its wider type
 };
 
 /// Takes zeroed memory from the device for every tensor of the model and points the model's views there: matrices first, then

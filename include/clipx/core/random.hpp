@@ -9,6 +9,7 @@ namespace clipx {
 /// The random numbers of one purpose, say draws(seed, epoch, index): SplitMix64 from a state into which the parts are mixed.
 class draws {
  public:
+  /// The parts name the purpose; different parts give unrelated numbers.
   template <class... Parts>
   explicit constexpr draws(Parts... parts) {
     ((state_ = mix(state_ + step + static_cast<std::uint64_t>(parts))), ...);
@@ -45,6 +46,7 @@ class draws {
     }
   }
 
+  /// SplitMix64's finalizer: a bijection of 64-bit integers.
   static constexpr std::uint64_t mix(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;

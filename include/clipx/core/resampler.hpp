@@ -10,11 +10,11 @@ namespace clipx {
 
 /// Weights for a range of outputs along one axis: output i reads inputs [lo[i], lo[i] + n[i]) with weights k[i width + j].
 struct resample_taps {
-  std::vector<std::int32_t> lo, n;
-  std::vector<std::int32_t> k;  // 22-bit fixed point
-  std::vector<double> w;        // the same before rounding, for 16-bit images
-  dim width = 0;                // the most taps of any output
-  dim size() const { return static_cast<dim>(lo.size()); }
+  std::vector<std::int32_t> lo, n;                          // first input of each output, and their number
+  std::vector<std::int32_t> k;                              // 22-bit fixed point
+  std::vector<double> w;                                    // the same before rounding, for 16-bit images
+  dim width = 0;                                            // the most taps of any output
+  dim size() const { return static_cast<dim>(lo.size()); }  // number of outputs
 };
 
 /// Loops on 8-bit bands: out = clamp((2^21 + sum in k) >> 22, 0, 255) in 32-bit integers.

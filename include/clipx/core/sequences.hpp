@@ -20,12 +20,13 @@ enum class pooled_row { none, first, last };
 
 /// The sequences of a batch, one after another. The ranges point to the vectors, so an object of this type is moved, not copied.
 struct sequences {
-  block_rows inner, last;  // of the blocks, of the last block
-  std::vector<std::int32_t> offsets, ones;
+  block_rows inner, last;                   // of the blocks, of the last block
+  std::vector<std::int32_t> offsets, ones;  // host memory of the ranges
 
   sequences() = default;
   sequences(sequences&&) = default;
   sequences& operator=(sequences&&) = default;
+  /// The ranges of sequences of these lengths, in the step's memory; `which` row of each leaves the last block.
   sequences(auto& step, std::span<const std::int32_t> lengths, pooled_row which) {
     const auto rows = step.ranges(lengths, offsets);
     inner = last = {rows, rows, {}};

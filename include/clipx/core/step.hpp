@@ -21,13 +21,17 @@ class step {
   using T = scalar_t<B>;
   using A = accum_t<B>;
 
+  /// Begins a step on the calling thread.
   explicit step(B& d, keep k = keep::nothing) requires backend<B> : device(d), kept(k), use_(d), start_(d.memory().here()) {}
   ~step() { device.memory().release(start_); }
   step(const step&) = delete;
   step& operator=(const step&) = delete;
 
+  /// Uninitialized memory (rows, cols), until the step ends.
   mat<T> make(dim rows, dim cols) { return device.memory().template take<T>(rows, cols); }
+  /// The same for statistics and sums.
   mat<A> make_accum(dim rows, dim cols) { return device.memory().template take<A>(rows, cols); }
+  /// The same, filled with zeros.
   mat<T> zeros(dim rows, dim cols) {
     auto m = make(rows, cols);
     device.fill(m, T(0));
@@ -53,8 +57,8 @@ class step {
     return r;
   }
 
-  B& device;
-  keep kept;
+  B& device;  // whose verbs the step calls
+  keep kept;  // what the forward pass keeps
 
  private:
   device_use<B> use_;
@@ -65,6 +69,7 @@ class step {
 template <class B>
 class scratch {
  public:
+  /// If not `active`, does nothing: the memory stays in use until the step ends.
   explicit scratch(step<B>& s, bool active = true) : memory_(s.device.memory()), mark_(memory_.here()), active_(active) {}
   ~scratch() {
     if (active_) memory_.release(mark_);

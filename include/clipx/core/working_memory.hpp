@@ -16,6 +16,7 @@ namespace clipx {
 template <class T>
 class per_thread {
  public:
+  /// Makes the T of a thread; gets the owner.
   using maker = std::unique_ptr<T> (*)(void* owner);
   per_thread(void* owner, maker make) : owner_(owner), make_(make) {}
   per_thread(const per_thread&) = delete;
@@ -30,6 +31,7 @@ class per_thread {
     ++own->steps;
     last() = {id_, own->value.get()};
   }
+  /// Ends the innermost step of the calling thread.
   void leave() {
     const std::lock_guard lock(guard_);
     auto* own = find(this_thread());
@@ -107,7 +109,7 @@ class working_memory : public per_thread<arena> {
 template <class B>
 class device_use {
  public:
-  explicit device_use(B& d) : device_(d) { d.enter(); }
+  explicit device_use(B& d) : device_(d) { d.enter(); }  // calls enter(), and leave() at the end
   ~device_use() { device_.leave(); }
   device_use(const device_use&) = delete;
   device_use& operator=(const device_use&) = delete;

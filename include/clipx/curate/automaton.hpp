@@ -35,7 +35,7 @@ class automaton {
 
   /// Number of places of the double array, including unused ones, and their bytes.
   std::size_t states() const;
-  std::size_t bytes() const;
+  std::size_t bytes() const;  // of the double array
 
  private:
   struct tables;

@@ -14,9 +14,10 @@ class balancer {
   /// Errors: t is 0.
   balancer(const entry_counts& counts, std::uint64_t t, std::uint64_t seed);
 
+  /// What is decided about a sample.
   struct decision {
-    bool kept = false;
-    double p = 0;  // probability of being kept
+    bool kept = false;  // whether an entry was drawn
+    double p = 0;       // probability of being kept
   };
   /// For a sample with these entries (indices into the list); one without entries is not kept.
   decision operator()(std::string_view key, std::span<const std::uint32_t> ids) const;
@@ -27,19 +28,21 @@ class balancer {
   std::vector<double> probabilities_;
 };
 
+/// What was kept, over the parts that are done.
 struct balance_result {
-  bool whole = false;  // as in match_result
-  std::size_t parts = 0, missing = 0;
-  caption_report captions;
+  bool whole = false;                        // as in match_result
+  std::size_t parts = 0, missing = 0;        // number of parts, and of those not done
+  caption_report captions;                   // what was read
   std::uint64_t matched = 0, kept = 0;       // samples with an entry; samples kept
   double expected = 0;                       // sum of the matched samples' probabilities
   std::vector<std::uint64_t> before, after;  // captions that contain each entry: of all samples, of those kept
 };
 
+/// How samples are chosen.
 struct balance_options {
-  std::uint64_t t = 20'000, seed = 0;
-  padding rule = padding::spaces;
-  bool decisions = true;  // write kept.jsonl
+  std::uint64_t t = 20'000, seed = 0;  // see balancer
+  padding rule = padding::spaces;      // see query_matcher
+  bool decisions = true;               // write kept.jsonl
 };
 
 /// Matches the captions again and writes the samples that are kept to the folder: those of part i as the shard NNNNN.tar (i in at

@@ -12,7 +12,7 @@ namespace clipx {
 
 /// What one thread reads at a time: a tar shard, or some lines of a text file.
 struct caption_part {
-  std::string path;
+  std::string path;                  // of the file
   bool lines = false;                // a text file
   std::uint64_t begin = 0, end = 0;  // byte range in the file; whole lines of a text file
   std::uint64_t first_line = 0;      // the index of its first line
@@ -33,17 +33,18 @@ struct caption_report {
   std::uint64_t broken_shards = 0;  // whose rest is left out
   std::vector<std::string> first;   // reasons for the first eight of the last two
 
+  /// Keeps the reason if it is among the first eight; counts nothing.
   void add_problem(const std::string& why);
   /// Adds the report of what was read next.
   void add(const caption_report& next);
-  std::uint64_t problems() const { return unreadable + broken_shards; }
+  std::uint64_t problems() const { return unreadable + broken_shards; }  // whether anything was lost
 };
 
 /// A sample and its captions, unchanged but for the end of a line. The bytes are valid during the call.
 struct captioned_sample {
-  std::string_view key;  // of a shard's sample; for a text file, the index of the line
-  std::span<const std::string_view> captions;
-  const sample* members = nullptr;  // all files of the sample; null for a text file
+  std::string_view key;                        // of a shard's sample; for a text file, the index of the line
+  std::span<const std::string_view> captions;  // in the sample's order
+  const sample* members = nullptr;             // all files of the sample; null for a text file
 };
 
 /// Calls f with every sample of the part, in order, including those without a caption. `field`: the captions are this field of the

@@ -9,8 +9,8 @@ namespace clipx {
 
 /// By index in the query list.
 struct entry_counts {
-  std::vector<std::string> entries;
-  std::vector<std::uint64_t> counts;
+  std::vector<std::string> entries;   // the texts
+  std::vector<std::uint64_t> counts;  // captions that contain each
 };
 
 /// Writes one line per entry: entry, tab, count.

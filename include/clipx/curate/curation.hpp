@@ -12,6 +12,7 @@
 
 namespace clipx {
 
+/// What is curated, and where results go.
 struct curation_config {
   std::vector<std::string> data;             // shards and folders of shards (list_caption_parts)
   std::string caption_field;                 // for_each_captioned
@@ -39,8 +40,8 @@ class curation {
   /// False once a step is left undone: the observer cancelled it, or other processes are still at their parts. The steps below then
   /// do nothing.
   bool whole() const;
-  const curation_config& config() const;
-  std::span<const caption_part> shards() const;
+  const curation_config& config() const;         // as given
+  std::span<const caption_part> shards() const;  // all shards, in order
   /// A hash of the facts of all shards, for the options of steps that look at all shards at once.
   std::string hash_of_all() const;
 
@@ -51,6 +52,7 @@ class curation {
   /// A stage for a step whose results are not decisions: over `items`, by default one per shard. Null if it is incomplete.
   std::unique_ptr<stage> prepare(const std::string& what, const std::string& options,
                                  function_ref<void(std::size_t item, file_writer put)> work);
+  /// The same over these items.
   std::unique_ptr<stage> prepare(const std::string& what, const std::string& options, std::vector<stage_item> items,
                                  function_ref<void(std::size_t item, file_writer put)> work);
 
@@ -61,13 +63,13 @@ class curation {
   void walk(std::size_t shard, function_ref<void(decision&&)> f) const;
   /// For a shard, and for all of them.
   shard_summary summary(std::size_t shard) const;
-  shard_summary total() const;
+  shard_summary total() const;  // of all shards
   /// The steps so far, with the totals after each.
   struct step_total {
-    std::string step;
-    shard_summary after;
+    std::string step;     // its name
+    shard_summary after;  // of all shards
   };
-  const std::vector<step_total>& steps() const;
+  const std::vector<step_total>& steps() const;  // in order
 
  private:
   struct state;

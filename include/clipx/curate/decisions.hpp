@@ -16,27 +16,27 @@ namespace clipx {
 /// Why a sample is dropped. `reason` is one of a few, for statistics ("basic: words"); `detail` is about this sample ("2, expected
 /// 3 or more"). Without a reason it is kept.
 struct verdict {
-  std::string reason, detail;
-  bool keep() const { return reason.empty(); }
+  std::string reason, detail;                   // as above
+  bool keep() const { return reason.empty(); }  // whether there is no reason
 };
 
 /// The state of a sample after the steps so far.
 struct decision {
-  std::string key;
-  std::string step;  // that dropped it; empty: it is kept
-  verdict why;
-  std::string facts = "{}";  // a JSON object: for each step, what was measured and decided
-  bool kept() const { return step.empty(); }
+  std::string key;                            // the sample's
+  std::string step;                           // that dropped it; empty: it is kept
+  verdict why;                                // the reason of that step
+  std::string facts = "{}";                   // a JSON object: for each step, what was measured and decided
+  bool kept() const { return step.empty(); }  // whether no step has dropped it
 };
 
 /// The decisions about a shard, in numbers.
 struct shard_summary {
-  std::uint64_t samples = 0, kept = 0;
+  std::uint64_t samples = 0, kept = 0;           // number of samples, and of those kept
   std::map<std::string, std::uint64_t> dropped;  // "step: reason" to number of samples
   caption_report read;                           // of the first step, which finds what cannot be read
 
-  void add(const shard_summary& next);
-  void count(const decision& d);
+  void add(const shard_summary& next);  // adds another shard's numbers
+  void count(const decision& d);        // adds one sample's decision
 };
 
 /// Adds `facts`, the text of a JSON object, to a decision under a step's name. Errors: not an object.
@@ -44,6 +44,7 @@ void add_facts(decision& d, const std::string& step, std::string_view facts);
 
 /// Appends the line for a decision, and the line that ends a shard's file.
 void append_line(std::string& out, const decision& d);
+/// The last line: the summary.
 void append_line(std::string& out, const shard_summary& s);
 
 /// The decisions in a shard's file, in the shard's order. `name` is used for the file. Errors, by line: not what append_line

@@ -12,16 +12,16 @@ namespace clipx {
 
 /// What makes an image a duplicate of another.
 struct duplicate_rules {
-  bool bytes = true, pixels = true;
-  int distance = 4;  // bits of the perceptual hash; negative: not used
+  bool bytes = true, pixels = true;  // whether equal bytes of the file, and equal pixels, make a duplicate
+  int distance = 4;                  // bits of the perceptual hash; negative: not used
   /// Whether images have to be decoded.
   bool decodes() const { return pixels || distance >= 0; }
 };
 
 /// The hashes that the rules need; the others are 0.
 struct image_hashes {
-  hash128 bytes, pixels;
-  std::uint64_t perceptual = 0;
+  hash128 bytes, pixels;         // hash_bytes() of the file and hash_pixels() of the image
+  std::uint64_t perceptual = 0;  // perceptual_hash()
 };
 
 /// For an encoded image. Errors, with `name`: those of decode_image, if the rules need pixels.

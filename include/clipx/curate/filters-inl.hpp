@@ -54,7 +54,7 @@ template <class Rule>
 verdict worst_of(const Rule& rule, std::span<const std::string_view> captions, field_writer& facts) {
   for (const auto& caption : captions) {
     field_writer mine;
-    const auto v = rule.text(caption_of(caption), mine);
+    auto v = rule.text(caption_of(caption), mine);
     mine.put("keep", v.keep());
     facts.put(Rule::name, mine);
     if (!v.keep()) return v;

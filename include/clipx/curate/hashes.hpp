@@ -14,12 +14,13 @@ namespace clipx {
 
 /// 128-bit XXH3 (xxHash 0.8), the same on every machine.
 struct hash128 {
-  std::uint64_t high = 0, low = 0;
+  std::uint64_t high = 0, low = 0;  // the two halves
   auto operator<=>(const hash128&) const = default;
   /// 32 hexadecimal digits, as xxhsum prints them.
   std::string hex() const;
 };
 
+/// Of bytes in memory.
 hash128 hash_bytes(std::span<const std::byte> bytes);
 /// Of the image as 8-bit RGB (to_rgb): its width and height, 8 bytes each, little-endian, then the pixels.
 hash128 hash_pixels(const image& decoded);
@@ -37,15 +38,15 @@ std::uint64_t perceptual_hash(const image& decoded);
 /// comparing all pairs. 4 bytes per hash and table. Not thread-safe.
 class hamming_index {
  public:
-  static constexpr int most_distance = 16;
+  static constexpr int most_distance = 16;  // in bits
   /// `expected`: approximate number of hashes. Errors: a distance outside 0 .. most_distance.
   hamming_index(int distance, std::size_t expected);
   /// The index of the first added hash within the distance; nothing if there is none.
   std::optional<std::uint32_t> find(std::uint64_t hash) const;
   /// The hash's index is the number of those added before. Errors: 2^32 - 1 hashes.
   void add(std::uint64_t hash);
-  std::size_t size() const { return hashes_.size(); }
-  int distance() const { return distance_; }
+  std::size_t size() const { return hashes_.size(); }  // number of hashes
+  int distance() const { return distance_; }           // in bits
 
  private:
   struct table {

@@ -5,6 +5,7 @@
 
 namespace clipx {
 
+/// What cld2 says about a text.
 struct detected_language {
   std::string code;       // "en", "zh-Hant"; "un" if unknown
   int percent = 0;        // of the text's letters that are in this language

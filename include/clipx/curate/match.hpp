@@ -8,11 +8,12 @@ namespace clipx {
 
 /// The input of the stages over captions.
 struct curate_data {
-  std::vector<std::string> data;  // list_caption_parts
-  std::string caption_field;      // for_each_captioned
-  std::uint64_t part_bytes = std::uint64_t(64) << 20;
+  std::vector<std::string> data;                       // list_caption_parts
+  std::string caption_field;                           // for_each_captioned
+  std::uint64_t part_bytes = std::uint64_t(64) << 20;  // about how much of a text file is one part
 };
 
+/// What was counted.
 struct match_result {
   bool whole = false;                  // all parts of all processes are done, and the files are written
   std::size_t parts = 0, missing = 0;  // total number; number not done

@@ -37,11 +37,11 @@ class query_matcher {
   /// Errors: no entries, an empty one, those of automaton.
   explicit query_matcher(std::vector<std::string> entries, padding rule = padding::spaces);
 
-  const std::vector<std::string>& entries() const { return entries_; }
-  padding rule() const { return rule_; }
+  const std::vector<std::string>& entries() const { return entries_; }  // as given
+  padding rule() const { return rule_; }                                // as given
   /// The indices of the entries in the caption, each once, ascending. Overwrites `ids`; `scratch` is reused memory.
   void operator()(std::string_view caption, std::vector<std::uint32_t>& ids, std::string& scratch) const;
-  const class automaton& automaton() const { return automaton_; }
+  const class automaton& automaton() const { return automaton_; }  // over the padded entries
 
  private:
   std::vector<std::string> entries_;

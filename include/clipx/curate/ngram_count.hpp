@@ -12,16 +12,18 @@
 
 namespace clipx {
 
+/// What is counted.
 struct ngram_sources {
   /// Patterns (expand_braces) of shards, .csv or .tsv tables, texts with one caption per line, and folders: of shards, or else of
   /// images with captions in .txt files of the same names. All captions of an image count.
   std::vector<std::string> data;
-  caption_config captions;
-  dim max_n = 5;
+  caption_config captions;                    // where tables and shards have their captions
+  dim max_n = 5;                              // words of the longest n-gram
   std::uint64_t min_count = 1000;             // the paper keeps what occurs more than 1,000 times
   std::size_t memory = std::size_t(1) << 30;  // approximate number of bytes for counting; does not affect the result
 };
 
+/// What was read.
 struct ngram_report {
   std::uint64_t captions = 0, words = 0;  // words: including [BEGIN] and [END]
   std::uint64_t distinct = 0;             // n-grams, before rare ones are removed

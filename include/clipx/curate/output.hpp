@@ -10,9 +10,10 @@
 
 namespace clipx {
 
+/// What was written.
 struct curation_output {
   std::vector<std::pair<std::string, std::uint64_t>> shards;  // as in sizes.json
-  std::uint64_t removed = 0;
+  std::uint64_t removed = 0;                                  // number of samples
 };
 
 /// Writes the samples kept to the curation's folder, in order, as 00000.tar and so on: members unchanged, and a .json with the

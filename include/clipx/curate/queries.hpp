@@ -9,6 +9,7 @@
 
 namespace clipx {
 
+/// What entries are taken from.
 struct query_sources {
   std::vector<std::string> text;              // patterns of text files, in which words and pairs of adjacent words are counted
   std::uint64_t unigram_min = 100;            // minimum count of a word
@@ -19,19 +20,20 @@ struct query_sources {
   std::string wordnet_folder;                 // with data.adj, data.adv, data.noun, data.verb; "": the usual places
   std::size_t limit = 500'000;                // maximum number of entries
   std::size_t memory = std::size_t(1) << 30;  // bytes for counting, over all threads; does not affect the result
-  std::uint64_t part_bytes = std::uint64_t(64) << 20;
+  std::uint64_t part_bytes = std::uint64_t(64) << 20;  // about how much of a text file is one part
 };
 
+/// What was found.
 struct query_report {
-  bool whole = false;  // as in match_result
-  std::size_t parts = 0, missing = 0;
+  bool whole = false;                                                             // as in match_result
+  std::size_t parts = 0, missing = 0;                                             // number of parts, and of those not done
   std::uint64_t numbers = 0, synsets = 0, unigrams = 0, bigrams = 0, titles = 0;  // entries of each source
   std::uint64_t words = 0, distinct_words = 0, distinct_pairs = 0;                // in the text
   std::uint64_t punctuation = 0;              // entries of a single ASCII punctuation character, left out
   std::uint64_t unreadable = 0;               // words and titles that are not UTF-8, left out
   std::vector<std::string> first_unreadable;  // the places of the first of them
   std::uint64_t over_limit = 0;               // entries for which there was no room, at least
-  std::vector<std::string> entries;
+  std::vector<std::string> entries;           // the list
 };
 
 /// Writes a query list, one entry per line, in this order; repeated entries are left out.

@@ -10,11 +10,12 @@
 
 namespace clipx {
 
+/// Options of spherical_kmeans().
 struct kmeans_config {
-  dim cells = 100;
-  int iterations = 20;
-  std::uint64_t seed = 0;
-  int threads = 0;  // 0: one for each processor; does not affect the result
+  dim cells = 100;         // number of centroids
+  int iterations = 20;     // rounds of assigning rows and averaging cells
+  std::uint64_t seed = 0;  // of the first centroids
+  int threads = 0;         // 0: one for each processor; does not affect the result
 };
 
 /// Spherical k-means: L2-normalized centroids (cells, D) of L2-normalized rows (N, D). It starts from distinct rows drawn by the
@@ -24,12 +25,13 @@ std::vector<float> spherical_kmeans(mat<const float> rows, const kmeans_config& 
 
 /// The cell of a row: the centroid with the highest cosine, the first of several.
 struct cell_of_row {
-  std::uint32_t cell = 0;
-  float cosine = 0;
+  std::uint32_t cell = 0;  // index of the centroid
+  float cosine = 0;        // with it
 };
 /// For each row (N, D), with centroids (K, D).
 std::vector<cell_of_row> assign_cells(mat<const float> rows, mat<const float> centroids, int threads);
 
+/// Which rows of a cell are dropped.
 struct semantic_rule {
   /// Of two rows of a cell with a cosine above this (1 - epsilon in the paper), one is dropped.
   double cosine = 0.95;
@@ -43,7 +45,7 @@ struct semantic_rule {
 
 /// Why a row of a cell is dropped.
 struct semantic_match {
-  static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();  // no row
   std::uint32_t row = none;  // the first row in the order that it is too close to; none: it is kept
   float cosine = 0;          // with that row
 };

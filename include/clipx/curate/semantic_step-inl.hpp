@@ -201,6 +201,7 @@ CLIPX_INLINE void match_groups(curation& here, const std::string& step, const st
                                const numbered_shards& shards, dim cells, dim cols, semantic_work& work) {
   const auto groups = cell_groups(*work.assigned, cells, config.memory / sizeof(float) / static_cast<std::uint64_t>(cols));
   std::vector<stage_item> items;
+  items.reserve(groups.size());
   for (const auto& g : groups) items.push_back({cat(g.first, " ", g.second)});
   const auto matched = here.prepare(step + "-matches", options, std::move(items), [&](std::size_t i, file_writer put) {
     put_values(put, match_cells(*work.embedded, *work.assigned, shards, groups[i], cols, config.rule));

@@ -8,11 +8,12 @@
 
 namespace clipx {
 
+/// Options of drop_semantic_duplicates().
 struct semantic_config {
-  semantic_rule rule;
-  dim cells = 0;  // 0: the square root of the number of images, at most 50,000
-  int iterations = 20;
-  std::uint64_t seed = 0;
+  semantic_rule rule;      // within a cell
+  dim cells = 0;           // 0: the square root of the number of images, at most 50,000
+  int iterations = 20;     // of k-means
+  std::uint64_t seed = 0;  // of k-means, and of the rows that it learns from
   /// Bytes of embeddings that a thread holds in memory; a cell is always held whole.
   std::uint64_t memory = std::uint64_t(256) << 20;
 };

@@ -17,8 +17,8 @@ class shared_model {
   /// batch size and the resampling loops are used.
   shared_model(any_model& model, std::string facts, const image_batch_config& images);
   ~shared_model();
-  const std::string& facts() const;
-  std::size_t batch_size() const;
+  const std::string& facts() const;  // as given
+  std::size_t batch_size() const;    // images or texts that the model takes at once
   /// Number of values of an embedding.
   dim cols() const;
   /// Bytes per image in the model's input.
@@ -30,14 +30,15 @@ class shared_model {
   void append_pixels(const image& decoded, std::vector<std::uint8_t>& rgb) const;
   /// L2-normalized embeddings (N, D) of such pixels, or of texts, in batches.
   std::vector<float> encode_pixels(std::span<const std::uint8_t> rgb);
+  /// Texts to L2-normalized embeddings (N, D).
   std::vector<float> encode_texts(std::span<const std::string> texts);
 
   /// Keeps embeddings (M, D) on the device for comparisons. They must not outlive this object.
   device_rows keep(std::span<const float> rows);
   /// The row with the highest cosine, the first of several, and that cosine.
   struct nearest_row {
-    std::size_t row = 0;
-    double cosine = 0;
+    std::size_t row = 0;  // its index
+    double cosine = 0;    // with it
   };
   /// For each image, as in encode_pixels, among kept rows.
   std::vector<nearest_row> nearest(std::span<const std::uint8_t> rgb, const device_rows& kept);

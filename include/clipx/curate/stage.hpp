@@ -21,6 +21,7 @@ struct stage_item {
 /// A file's path, size and modification time. Errors: a file that does not exist, a folder.
 std::string file_facts(const std::string& path);
 
+/// How a stage runs, and where its results are.
 struct stage_config {
   std::string folder;                 // for the results; created if it does not exist, and owned by the stage
   std::string options;                // any text that contains everything else that affects the results
@@ -54,7 +55,7 @@ class stage {
 
   /// The number of items, and of those, over all parts, that are not done.
   std::size_t size() const;
-  std::size_t missing() const;
+  std::size_t missing() const;  // over all parts
   /// Whether this process may compute a result of all items: false while another process that asked first is doing so.
   bool claim();
   /// The result of item i. Errors: it is not done.

@@ -7,6 +7,7 @@
 
 namespace clipx {
 
+/// Where a file has its captions.
 struct caption_config {
   std::string column = "title";  // of .csv and .tsv tables, whose first row names the columns; fields may be quoted (RFC 4180)
   char separator = '\0';         // between fields; '\0': a comma in .csv, a tab in .tsv

@@ -30,11 +30,12 @@ std::vector<std::uint8_t> read_pixels(const image_source& source, const preproce
 /// standard input, stands for itself. Errors: no paths, a folder without images.
 std::vector<std::string> image_paths(std::span<const std::string> paths);
 
+/// How a stream of images becomes batches.
 struct image_batch_config {
-  preprocess_config preprocess{};
-  std::size_t batch_size = 32;
-  int threads = 0;  // that decode, including the caller's; 0: one for each processor
-  resampler loops = plain_resampler();
+  preprocess_config preprocess{};       // applied to each image
+  std::size_t batch_size = 32;          // images of a batch, at least 1
+  int threads = 0;                      // that decode, including the caller's; 0: one for each processor
+  resampler loops = plain_resampler();  // for resizing
 };
 
 /// The images of a batch that could be decoded.
@@ -46,6 +47,7 @@ struct image_batch {
 
 /// Calls its argument with each image in turn.
 using image_stream = function_ref<void(function_ref<void(image_source)>)>;
+/// Receives a batch, which lives until the call returns.
 using image_batch_sink = function_ref<void(const image_batch&)>;
 /// Takes the place in the stream of an image that could not be decoded, its name, and why; why.what() begins with the name.
 using image_failure_sink = function_ref<void(std::size_t index, const std::string& name, const error& why)>;

@@ -15,6 +15,7 @@
 
 namespace clipx {
 
+/// The data of a loader and what becomes of it.
 struct loader_config {
   /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images
   /// with captions in .txt files of the same names.
@@ -26,29 +27,29 @@ struct loader_config {
   /// Tokenizes captions on the decoding threads and packs them for a text tower with this configuration, into
   /// pair_batch::texts. If not set, batches have captions only.
   std::optional<tokenizer> text;
-  text_config text_side;
+  text_config text_side;  // of that text tower
   /// Tables, with open_clip's names for their columns. Fields may be quoted (RFC 4180); paths are relative to the table's
   /// folder.
   std::string image_column = "filepath", caption_column = "title";
   char separator = '\0';  // '\0': a comma in .csv, a tab in .tsv
 
-  dim batch = 256;
+  dim batch = 256;           // pairs of a batch
   bool keep_last = false;    // an epoch's last, incomplete batch
   std::uint64_t epochs = 0;  // 0: no limit
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;    // of everything random
   /// Shards (rows, files) come in an order drawn for each epoch; the buffer holds this many samples of that stream, and the
   /// next sample is drawn from it. 0: everything in its original order.
   std::size_t shuffle = 5000;
   /// One in this many samples, chosen by a hash of its key alone, is held out: only the others are used. With held_out, only
   /// the held-out ones are used. 0: none.
   std::uint64_t hold_out = 0;
-  bool held_out = false;
+  bool held_out = false;  // which part is used
 
   /// Images are converted to RGB and augmented to preprocess.size, with its filter. Without augmentation, all of preprocess
   /// applies, as in evaluation.
   std::optional<augmentation> augment = augmentation{};
-  preprocess_config preprocess;
-  resampler loops = plain_resampler();
+  preprocess_config preprocess;         // as above
+  resampler loops = plain_resampler();  // for resizing
 
   int threads = 0;   // 0: one for each processor
   dim prefetch = 2;  // number of batches prepared ahead
@@ -56,12 +57,13 @@ struct loader_config {
 
 /// The state of a loader: from there it continues exactly as if it had never stopped.
 struct loader_position {
-  std::uint64_t epoch = 0;
+  std::uint64_t epoch = 0;  // from 0
   std::uint64_t place = 0;  // number of samples read in the epoch's order, including unusable ones
   std::uint64_t batch = 0;  // number of batches of the epoch that next() has returned
   bool operator==(const loader_position&) const = default;
 };
 
+/// N images with their captions.
 struct pair_batch {
   std::vector<std::uint8_t> pixels;   // (N, n n 3), 8-bit RGB
   std::vector<std::string> captions;  // N
@@ -72,11 +74,12 @@ struct pair_batch {
 
 /// Totals since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
-  std::uint64_t batches = 0, pairs = 0;
+  std::uint64_t batches = 0, pairs = 0;    // returned by next()
   std::uint64_t skipped = 0;               // samples without an image or a caption, damaged ones, rests of damaged shards
   std::vector<std::string> first_skipped;  // reasons for the first eight
   double seconds = 0, waited = 0;          // since the first batch was requested; time spent in next()
-  double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;
+  double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;  // work of each kind
+  /// Fraction of the time that was spent in next().
   double share_waited() const { return seconds > 0 ? waited / seconds : 0; }
 };
 
@@ -104,8 +107,8 @@ class loader {
   /// The position after the last batch, or end of epoch, that next() returned.
   const loader_position& position() const;
 
-  loader_report report() const;
-  const loader_config& config() const;
+  loader_report report() const;         // may be called between batches
+  const loader_config& config() const;  // as given
 
  private:
   struct state;

@@ -149,9 +149,8 @@ class pair_stream {
       else ended_ = true;
     }
     if (waiting_.empty()) return false;
-    auto& chosen = waiting_[draw_.below(given_++, waiting_.size())];
-    out = std::move(chosen);
-    if (&chosen != &waiting_.back()) chosen = std::move(waiting_.back());
+    std::swap(waiting_[draw_.below(given_++, waiting_.size())], waiting_.back());
+    out = std::move(waiting_.back());
     waiting_.pop_back();
     return true;
   }

@@ -16,6 +16,7 @@ namespace clipx {
 /// thread-safe.
 class tar_writer {
  public:
+  /// Errors: those of new_file.
   explicit tar_writer(const std::string& path);
   /// Appends the members of a sample, "key.suffix" each, in order and unchanged. Errors: a name that would be read back as part
   /// of another sample (an empty key, a dot in its base name, a folder __x__, the key of the previous sample) or not at all
@@ -23,7 +24,7 @@ class tar_writer {
   void add(const sample& s);
   /// Ends the archive and puts the file in place. Errors: no samples, which readers refuse; those of new_file.
   void commit();
-  std::uint64_t samples() const { return samples_; }
+  std::uint64_t samples() const { return samples_; }  // added so far
 
  private:
   void put(std::span<const std::byte> bytes);

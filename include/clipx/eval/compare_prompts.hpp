@@ -13,9 +13,9 @@ enum class prompt_ensemble {
 
 /// One way to classify.
 struct prompt_arm {
-  std::string name;
-  prompt_set prompts;
-  prompt_ensemble ensemble = prompt_ensemble::embeddings;
+  std::string name;                                        // for reports
+  prompt_set prompts;                                      // the classes, with their texts
+  prompt_ensemble ensemble = prompt_ensemble::embeddings;  // for classes of several texts
 };
 
 /// Results for images whose class shares its name with another class, such as the two senses of "crane".
@@ -26,10 +26,11 @@ struct shared_name_metrics {
   double mean_per_class = 0;
 };
 
+/// The result of one arm.
 struct prompt_comparison {
-  std::string name;
-  zero_shot_metrics metrics;
-  shared_name_metrics shared_names;
+  std::string name;                  // the arm's
+  zero_shot_metrics metrics;         // over all images
+  shared_name_metrics shared_names;  // over images whose class shares its name
 };
 
 /// `text` with a context before its full stop: "a photo of a crane." and "a bird" give "a photo of a crane, a bird.". No full stop
@@ -39,10 +40,11 @@ std::string add_context(std::string text, const std::string& context);
 /// Classes with the same name are distinguished by their indices. Ties go to the smaller index.
 class shared_name_counter {
  public:
+  /// The names of the C classes.
   explicit shared_name_counter(std::span<const std::string> classes);
   /// scores (N, C), labels (N) in 0 .. C - 1.
   void add(std::span<const double> scores, std::span<const dim> labels);
-  shared_name_metrics metrics() const;
+  shared_name_metrics metrics() const;  // for all images so far
 
  private:
   std::vector<std::vector<dim>> namesakes_;  // per class: the classes with its name, including itself, ascending

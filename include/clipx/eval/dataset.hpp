@@ -20,12 +20,12 @@ class image_dataset {
   /// the .txt beside the image. Errors: no images, no captions, and those of the readers.
   static image_dataset captioned(const std::string& path);
 
-  dim size() const { return static_cast<dim>(labels_.size()); }
+  dim size() const { return static_cast<dim>(labels_.size()); }  // number of images
   /// The class of each image; -1 for captioned images without one.
   const std::vector<dim>& labels() const { return labels_; }
   /// All captions, in the order of their images; and the index of each caption's image.
   const std::vector<std::string>& captions() const { return captions_; }
-  const std::vector<dim>& image_of() const { return image_of_; }
+  const std::vector<dim>& image_of() const { return image_of_; }  // the image of each caption
 
   /// Calls `next` with each image, in the order of labels(). Errors: a shard has changed since it was opened.
   void for_each_image(function_ref<void(image_source)> next) const;

@@ -8,8 +8,9 @@
 
 namespace clipx {
 
+/// The result of a classification.
 struct zero_shot_report {
-  zero_shot_metrics metrics;
+  zero_shot_metrics metrics;      // counts and accuracies
   std::vector<std::string> ties;  // the names of the images in metrics.ties
 };
 
@@ -26,20 +27,21 @@ retrieval_metrics evaluate_retrieval(const any_model& model, const image_dataset
 
 /// How well a Visual N-Grams model describes captioned images with n-grams of its dictionary.
 struct tagging_metrics {
-  std::vector<dim> k{1, 5, 10};
+  std::vector<dim> k{1, 5, 10};  // the ranks at which recall is measured
   /// The mean fraction of a caption's distinct n-grams (of the dictionary, without [BEGIN] and [END]) that are among the k best of
   /// its image, ranked by log p_obs, and by log p_obs minus the n-gram's own log-frequency.
   std::vector<double> recall, calibrated_recall;
   dim captions = 0;  // with such n-grams
 
+  /// Captions of one length.
   struct by_length {
-    dim captions = 0, words = 0;
-    double log_p = 0;
+    dim captions = 0, words = 0;  // their number, and that of their words that the dictionary has, [BEGIN] and [END] included
+    double log_p = 0;             // sum of the captions' log-probabilities
     /// exp(- mean log-probability of a word).
     double perplexity() const;
   };
   std::map<dim, by_length> lengths;  // by number of words, including [BEGIN] and [END]; 20: 20 or more
-  by_length all;
+  by_length all;                     // captions of any length
 };
 
 /// Ranks the dictionary for each image. Captions without a known word count for no perplexity. Stages and errors as above, and: a

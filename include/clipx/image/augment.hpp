@@ -28,17 +28,18 @@ struct augmentation {
 /// [0, 1], a factor above 64, a hue above 1/2.
 void check_augmentation(const augmentation& options);
 
+/// One change of the colors.
 struct color_step {
-  enum kind { brightness, contrast, saturation, hue } what = brightness;
-  double by = 1;  // a factor, or turns
+  enum kind { brightness, contrast, saturation, hue } what = brightness;  // the adjustment of that name in torchvision
+  double by = 1;                                                          // a factor, or turns
 };
 
 /// What is done to one image.
 struct augment_plan {
-  window_of crop{0, 0, 0, 0};
-  double side = 1;  // fraction of n to which the crop is resized before n; 1: directly
-  bool flip = false, gray = false;
-  int steps = 0;
+  window_of crop{0, 0, 0, 0};          // the part of the image that is kept, in pixels
+  double side = 1;                     // fraction of n to which the crop is resized before n; 1: directly
+  bool flip = false, gray = false;     // whether the result is mirrored, and then made gray
+  int steps = 0;                       // number of color changes
   std::array<color_step, 4> colors{};  // the first `steps` of them count
 };
 

@@ -17,13 +17,13 @@ enum class frame_matrix { bt601, bt601_full, bt709, bt709_full };
 
 /// A non-owning view of pixels, which are only read.
 struct frame {
-  frame_format format = frame_format::rgb;
-  dim width = 0, height = 0;             // pixels
-  const std::uint8_t* data = nullptr;    // first byte of the top row; for nv12, of the luma
-  dim stride = 0;                        // bytes from one row to the next; 0: no padding; negative: stored bottom-up
-  const std::uint8_t* chroma = nullptr;  // nv12; null: right after the last row of luma
-  dim chroma_stride = 0;                 // nv12; 0: same as the luma's
-  frame_matrix matrix = frame_matrix::bt601;
+  frame_format format = frame_format::rgb;    // order of the bytes
+  dim width = 0, height = 0;                  // pixels
+  const std::uint8_t* data = nullptr;         // first byte of the top row; for nv12, of the luma
+  dim stride = 0;                             // bytes from one row to the next; 0: no padding; negative: stored bottom-up
+  const std::uint8_t* chroma = nullptr;       // nv12; null: right after the last row of luma
+  dim chroma_stride = 0;                      // nv12; 0: same as the luma's
+  frame_matrix matrix = frame_matrix::bt601;  // nv12
 };
 
 /// Converts a frame to an image in one pass: pixel_mode::rgb for rgb, bgr and nv12; rgba for rgba and bgra; gray for gray.

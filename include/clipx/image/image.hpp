@@ -13,24 +13,26 @@ namespace clipx {
 /// Pillow's 1, L, LA, RGB, RGBA, P, CMYK and I;16.
 enum class pixel_mode { bit, gray, gray_alpha, rgb, rgba, palette, cmyk, gray16 };
 
+/// An image in memory.
 struct image {
-  pixel_mode mode = pixel_mode::rgb;
-  dim width = 0, height = 0;
+  pixel_mode mode = pixel_mode::rgb;  // how the bytes of a pixel are read
+  dim width = 0, height = 0;          // in pixels
   /// Rows of pixels, bands interleaved, no padding. bit: one byte of 0 or 255; gray16: two bytes, little-endian.
   std::vector<std::uint8_t> data;
   /// For `palette`: 256 RGBA entries.
   std::array<std::uint8_t, 1024> palette{};
   /// The file has a transparent color (bit, gray, rgb, gray16: key) or palette entries that are not opaque (palette).
   bool transparency = false;
-  std::array<std::uint8_t, 3> key{};
+  std::array<std::uint8_t, 3> key{};  // the transparent color, one value per band (gray16: low byte, high byte)
 
   /// Bytes per pixel.
   dim bands() const {
     constexpr dim sizes[] = {1, 1, 2, 3, 4, 1, 4, 2};
     return sizes[static_cast<int>(mode)];
   }
+  /// First byte of row y, from the top.
   const std::uint8_t* row(dim y) const { return data.data() + y * width * bands(); }
-  std::uint8_t* row(dim y) { return data.data() + y * width * bands(); }
+  std::uint8_t* row(dim y) { return data.data() + y * width * bands(); }  // first byte of row y, from the top
 };
 
 /// The check that every function that takes an image begins with. Errors, which start with `who`: an unknown mode, a side below

@@ -13,15 +13,20 @@
 
 namespace clipx {
 
+/// How an image becomes square: its shorter side is resized and the rest is cropped; both sides are resized; or the longer side is
+/// resized and the rest is filled.
 enum class resize_mode { shortest, squash, longest };
+/// Whose order of steps is followed: open_clip's or Hugging Face's.
 enum class pipeline { open_clip, hf };
 
+/// What is done to an image before the image tower; the defaults are those of OpenAI's models.
 struct preprocess_config {
-  dim size = 224;     // side of the result in pixels
-  dim resize_to = 0;  // shorter side before the crop; 0: size
-  resize_mode resize = resize_mode::shortest;
-  filter interpolation = filter::bicubic;
-  pipeline order = pipeline::open_clip;
+  dim size = 224;                              // side of the result in pixels
+  dim resize_to = 0;                           // shorter side before the crop; 0: size
+  resize_mode resize = resize_mode::shortest;  // how it becomes square
+  filter interpolation = filter::bicubic;      // of the resize
+  pipeline order = pipeline::open_clip;        // of resize, crop and conversion to RGB
+  /// Of R, G and B in 0 .. 1: the mean is subtracted, then std divides.
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};
   std::uint8_t fill = 0;  // of every band in the image's own mode, around a `longest` image
 };

@@ -6,6 +6,7 @@
 
 namespace clipx {
 
+/// Pillow's filters of these names, which average when they reduce.
 enum class filter { bicubic, bilinear };
 
 /// The longest side that an image may have to be resized: weights take 48 bytes per row and column.
@@ -30,22 +31,24 @@ constexpr bool vertical_first(dim in_width, dim in_height, dim out_width, dim ou
 
 /// A view of pixels, possibly of a part of a larger image.
 struct pixel_view {
-  const std::uint8_t* data;
+  const std::uint8_t* data;          // first byte of the top row
   dim width, height, bands, stride;  // bands: bytes per pixel; stride: bytes from one row to the next
   bool wide = false;                 // gray16
 };
 /// Temporary memory of a resize; a caller that keeps it saves allocations.
 struct resize_scratch {
-  resample_taps columns, rows;
-  std::vector<std::uint8_t> half;
+  resample_taps columns, rows;     // weights of both axes
+  std::vector<std::uint8_t> half;  // the image after the first axis
+};
+
+/// A rectangle of pixels.
+struct window_of {
+  dim x, y, w, h;  // left, top, width and height
 };
 
 /// The window (x, y, w, h) of the image resized to width x height, in its own mode: nearest for palettes and 1-bit images,
 /// alpha premultiplied and divided out again, 16-bit gray in double. Errors: those of check_image, a side of the image above
 /// longest_side, a size below 1 x 1, a window outside the result.
-struct window_of {
-  dim x, y, w, h;
-};
 image resize(const image& img, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
 /// The same for independent bands (no palette, no alpha), to out: rows without padding. The caller ensures that the memory of

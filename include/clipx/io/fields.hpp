@@ -24,11 +24,12 @@ class fields {
 
   /// An issue of the list's usual kind; those of values that a field cannot have are error_kind::damaged.
   void issue(const std::string& what) const;
+  /// Adds an issue of that kind.
   void issue(error_kind kind, const std::string& what) const;
-  issue_list& issues() const;
+  issue_list& issues() const;  // the list given to the constructor
   /// Whether the field is present and not null.
   bool has(const char* key) const;
-  bool is_list(const char* key) const;
+  bool is_list(const char* key) const;  // whether the field is a list
   /// The field as JSON text, cut to 60 characters, for messages.
   std::string dump(const char* key) const;
   /// The object in a field; empty if there is none. It reports its issues under `where`.
@@ -42,9 +43,13 @@ class fields {
   std::vector<dim> sizes(const char* key, std::size_t count, dim most);
   /// A side in pixels, 1 to 16,384: a number or [n, n].
   dim square(const char* key, dim otherwise);
+  /// A finite number.
   double number(const char* key, double otherwise);
+  /// A string.
   std::string text(const char* key, const std::string& otherwise);
+  /// true or false.
   bool flag(const char* key, bool otherwise);
+  /// A list of three numbers, above 0 if `positive`.
   std::array<float, 3> three(const char* key, std::array<float, 3> otherwise, bool positive);
   /// width times the number under `key`, rounded down.
   dim times(dim width, const char* key, double otherwise);
@@ -53,6 +58,8 @@ class fields {
 
   /// Fields of which clipx supports a single value; `refuse`: no value.
   void only(const char* key, bool value);
+  ///@{
+  /// Reports a field that has another value than this one: none for `refuse`, false for `refuse_true`.
   void only(const char* key, dim value);
   void only(const char* key, const char* value);
   void refuse(std::initializer_list<const char*> keys);
@@ -63,6 +70,7 @@ class fields {
   void refuse_others();
 
   struct state;
+  /// Of a JSON object that was parsed, for readers that include core/json-inl.hpp.
   explicit fields(std::unique_ptr<state> s);
   /// The JSON object itself, for readers that include core/json-inl.hpp.
   state& get() const { return *state_; }
@@ -77,6 +85,8 @@ class field_writer {
   field_writer();
   ~field_writer();
   field_writer(field_writer&&) noexcept;
+  ///@{
+  /// Sets a field, in place of one with the same name.
   void put(const char* key, dim value);
   void put(const char* key, double value);
   void put(const char* key, bool value);
@@ -84,8 +94,10 @@ class field_writer {
   void put(const char* key, const std::string& value);
   void put(const char* key, const std::vector<dim>& values);
   void put(const char* key, const field_writer& object);
+  ///@}
 
   struct state;
+  /// The JSON object, for writers that include core/json-inl.hpp.
   state& get() const { return *state_; }
 
  private:

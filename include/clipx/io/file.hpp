@@ -29,8 +29,8 @@ class mapped_file {
     return *this;
   }
   ~mapped_file();
-  std::span<std::byte> bytes() const { return {data_, size_}; }
-  const std::string& path() const { return path_; }
+  std::span<std::byte> bytes() const { return {data_, size_}; }  // all of the file
+  const std::string& path() const { return path_; }              // as it was opened
   /// Tells the system that the pages inside this range will not be needed soon: they are dropped from memory and read from the
   /// file again on access. Only for ranges that were never written.
   void release(const void* begin, std::size_t bytes) const;
@@ -58,6 +58,7 @@ class new_file {
   new_file& operator=(const new_file&) = delete;
   /// Errors, also of commit(): a full disk, a pipe without a reader.
   void write(std::span<const std::byte> bytes);
+  /// Puts the file in place; nothing can be written afterwards.
   void commit();
 
  private:
@@ -68,6 +69,7 @@ class new_file {
 
 /// Writes a whole file as a new_file: if body() throws, nothing is left behind.
 void write_file(const std::string& path, function_ref<void(file_writer)> body);
+/// The same for a text.
 void write_file(const std::string& path, std::string_view text);
 
 /// Throws if write_file could not create the file (a folder of that name, no parent folder, or one that cannot be written to),

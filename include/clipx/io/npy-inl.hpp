@@ -44,7 +44,7 @@ inline std::string_view npy_header(std::span<const std::byte> bytes, const std::
   const auto* text = reinterpret_cast<const char*>(bytes.data());
   expect(bytes.size() >= 10 && std::memcmp(text, "\x93NUMPY", 6) == 0, error_kind::damaged,
          [&] { return cat(name, ": not an .npy file"); });
-  const int version = text[6];
+  const int version = std::to_integer<int>(bytes[6]);
   expect(version >= 1 && version <= 3, error_kind::unsupported, [&] { return cat(name, ": unknown .npy version ", version); });
   const std::size_t prefix = version == 1 ? 10 : 12;
   expect(bytes.size() >= prefix, error_kind::damaged, [&] { return cat(name, ": the file ends inside its header"); });

@@ -8,8 +8,9 @@
 
 namespace clipx {
 
+/// An array in memory.
 struct npy_array {
-  std::vector<dim> shape;
+  std::vector<dim> shape;     // sizes of its axes; empty: one value
   std::vector<float> values;  // C order
 };
 
@@ -18,6 +19,7 @@ void write_npy(const std::string& path, std::span<const float> values, const std
 
 /// Reads f4, f8, i4, i8 or u1 in C order, versions 1 to 3. Errors: a header whose sizes are wrong, Fortran order, other types.
 npy_array read_npy(const std::string& path);
+/// The same from memory; `name` is used in errors.
 npy_array parse_npy(std::span<const std::byte> bytes, const std::string& name);
 
 }  // namespace clipx

@@ -15,15 +15,19 @@ namespace clipx {
 
 /// The element types of weights, and the others that a file may contain.
 enum class dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, other };
+/// Bytes of an element; 0 for `other`.
 dim size_of(dtype type);
+/// The name in a file's header, "BF16" for example.
 std::string_view name_of(dtype type);
 
+/// A tensor of an open file.
 struct tensor_info {
-  std::string name;
-  dtype type = dtype::other;
-  std::vector<dim> shape;
+  std::string name;           // as in the file
+  dtype type = dtype::other;  // of its elements
+  std::vector<dim> shape;     // empty: a scalar
   std::byte* data = nullptr;  // inside the mapping or the memory, not necessarily aligned
-  std::size_t bytes = 0;
+  std::size_t bytes = 0;      // size of the data
+  /// Number of elements.
   dim count() const {
     dim n = 1;
     for (dim d : shape) n *= d;
@@ -31,6 +35,7 @@ struct tensor_info {
   }
 };
 
+/// An open file, or all shards of a model. Reading is thread-safe.
 class safetensors {
  public:
   /// Opens a .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format
@@ -40,11 +45,12 @@ class safetensors {
   /// The same for one of several files, which may be in memory: an index finds its shards among them.
   static safetensors open(const file_set& files, const std::string& name);
 
-  const std::vector<tensor_info>& tensors() const { return tensors_; }
+  const std::vector<tensor_info>& tensors() const { return tensors_; }  // sorted by name
   /// Null if there is no such tensor.
   const tensor_info* find(std::string_view name) const;
+  /// The header's __metadata__.
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  // as it was opened
   /// Returns mapped pages to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
@@ -60,11 +66,12 @@ class safetensors {
 /// Converts values of any float type to float; exact except for f64. Errors: another type.
 void to_float(dtype type, const std::byte* from, std::span<float> to);
 
+/// What is known of a tensor before its values.
 struct tensor_to_write {
-  std::string name;
+  std::string name;         // unique in the file, UTF-8
   dtype type = dtype::f32;  // f32, f16, bf16 or f64
-  std::vector<dim> shape;
-  dim count() const;
+  std::vector<dim> shape;   // empty: a scalar
+  dim count() const;        // number of elements
 };
 /// Writes a file as the reference writer does: header padded to 8 bytes, tensors by descending alignment, then by name.
 /// `values(i, out)` fills in all of tensors[i], one tensor at a time. Errors: a repeated name, one that is not UTF-8, another

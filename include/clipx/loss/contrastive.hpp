@@ -10,6 +10,7 @@ namespace clipx {
 
 /// x = u / |u|, S = exp(t) X Y^T, loss = (sum of the log-sum-exp of rows and columns - 2 trace S) / 2N.
 struct contrastive {
+  /// What a configuration says about the loss.
   struct config {
     using policy = contrastive;
     static constexpr std::string_view name = "contrastive";
@@ -17,20 +18,26 @@ struct contrastive {
     friend bool operator==(const config&, const config&) = default;
   };
 
+  /// The loss on backend B.
   template <backend_types B>
   struct loss;
 
   static bool claims(const fields&) { return true; }  // the loss of open_clip unless its configuration says otherwise
+  ///@{
+  /// As in loss_policy.
   static constexpr std::string_view telltale = "logit_scale";
   static config read(fields&) { return {}; }
   static void write(const config&, field_writer&) {}
   static std::vector<std::pair<std::string, shape>> shapes() { return {{"logit_scale", {}}}; }
   static initial_values initial(std::string_view, const config& c) { return initial_values::constant(c.log_scale); }
+  ///@}
   /// A softmax over the labels.
   static void score(std::span<double> cosines, std::span<const double> parameters);
+  /// As in loss_policy.
   static void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean);
 };
 
+/// Its parameter, with the loss of a batch and its gradients.
 template <backend_types B>
 struct contrastive::loss {
   using T = scalar_t<B>;

@@ -16,15 +16,15 @@ enum class ngram_smoothing { none, jelinek_mercer };
 
 /// What a loss over n-grams needs to know about its dictionary, and its constants.
 struct ngram_loss_config {
-  std::vector<dim> orders;  // number of n-grams of 1, 2, ... words
-  ngram_smoothing smoothing = ngram_smoothing::none;
+  std::vector<dim> orders;                            // number of n-grams of 1, 2, ... words
+  ngram_smoothing smoothing = ngram_smoothing::none;  // which of the two losses
   /// Jelinek-Mercer's weight of the longest n-gram, and the factor per step of back-off. We could not confirm the paper's value.
   double lambda = 0.2;
   /// Restricts the softmax, and with it every update, to the n-grams that occur in the batch's captions (as the paper trains).
   bool batch_only = false;
   friend bool operator==(const ngram_loss_config&, const ngram_loss_config&) = default;
 
-  dim size() const;
+  dim size() const;  // n-grams of the dictionary
   /// Number of words of an n-gram; ids are sorted by it.
   dim order(std::int32_t id) const;
 };
@@ -32,18 +32,19 @@ struct ngram_loss_config {
 /// Captions as mixtures of probabilities of n-grams, in host memory. For a mixture g of image i, log p is the log-sum-exp over its
 /// terms t of log_weights[t] + log p_obs(n-gram of t | i).
 struct ngram_terms {
-  std::vector<std::int32_t> images, ngrams;     // of the entries: distinct pairs, sorted by n-gram, then by image
-  std::vector<std::int32_t> entries, mixtures;  // of each term; the terms of a mixture are adjacent
-  std::vector<double> log_weights;              // of the terms
-  std::vector<std::int32_t> first_of_mixture{0};
-  std::vector<std::int32_t> terms_by_entry, first_of_entry;
-  std::vector<float> counts;  // number of mixtures of each image
+  std::vector<std::int32_t> images, ngrams;                  // of the entries: distinct pairs, sorted by n-gram, then by image
+  std::vector<std::int32_t> entries, mixtures;               // of each term; the terms of a mixture are adjacent
+  std::vector<double> log_weights;                           // of the terms
+  std::vector<std::int32_t> first_of_mixture{0};             // where the terms of each mixture begin, and their end
+  std::vector<std::int32_t> terms_by_entry, first_of_entry;  // the terms grouped by entry, and where each group begins
+  std::vector<float> counts;                                 // number of mixtures of each image
 
-  dim mixture_count() const { return static_cast<dim>(first_of_mixture.size()) - 1; }
+  dim mixture_count() const { return static_cast<dim>(first_of_mixture.size()) - 1; }  // mixtures so far
   /// Ends a mixture; it must have terms.
   void end_mixture(dim image);
   /// Sorts the entries of all add() calls; call it once.
   void finish(dim images_in_all);
+  /// Adds a term to the current mixture.
   void add(dim image, std::int32_t ngram, double log_weight);
 };
 

@@ -7,6 +7,7 @@
 
 namespace clipx {
 
+/// The policies.
 using losses = type_list<ngrams, sigmoid, contrastive>;
 
 /// The same at run time.

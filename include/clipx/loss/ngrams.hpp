@@ -11,36 +11,42 @@ namespace clipx {
 /// The naive loss models no conditional probability: at test time the score of a phrase that is not in the dictionary is lambda
 /// times that of the phrase without its first word (stupid back-off). phrase without its first word (stupid back-off).
 struct ngrams {
+  /// What a configuration says about the loss and the dictionary.
   struct config : ngram_loss_config {
     using policy = ngrams;
     static constexpr std::string_view name = "ngrams";
     friend bool operator==(const config&, const config&) = default;
   };
 
+  /// The loss on backend B.
   template <backend_types B>
   struct loss;
   static constexpr bool over_table = true;  // requires a text side with has_table
 
+  ///@{
+  /// As in loss_policy.
   static bool claims(const fields& model) { return model.has("ngram_loss"); }
   static constexpr std::string_view telltale = "";  // a bare file does not show it
   static config read(fields& model);
   static void write(const config& c, field_writer& model);
   static std::vector<std::pair<std::string, shape>> shapes() { return {}; }
   static initial_values initial(std::string_view, const config&) { return {}; }
+  ///@}
   /// A softmax over the labels' log-probabilities: p(label | image), given that it is one of them.
   static void score(std::span<double> log_p, std::span<const double>);
   /// Minus the log-probability of each text given its own image.
   static void add_pair_loss(cosine_at log_p, dim n, dim N, std::span<const double>, double& mean);
 };
 
+/// The loss of a batch and its gradients; it has no parameters.
 template <backend_types B>
 struct ngrams::loss {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  config how;
+  config how;  // smoothing, counts of the dictionary
 
   loss() = default;
-  explicit loss(const config& c) : how(c) {}
+  explicit loss(const config& c) : how(c) {}  // of a configuration
   void visit(auto&) {}
 
   /// The mean over the images, (1, 1), in A for any type of features. f.text is the dictionary (V, D).
@@ -67,7 +73,7 @@ struct ngrams::loss {
     return out;
   }
 
-  void clamp(B&) {}
+  void clamp(B&) {}  // does nothing
 
  private:
   ngram_terms terms_of(const pair_features<B>& f) const {

@@ -26,21 +26,29 @@ using cosine_at = function_ref<double(dim, dim)>;
 /// One loss at run time. The objects are constant and live as long as the program. Thread-safe.
 class loss_policy {
  public:
-  static constexpr std::string_view kind = "loss";
+  static constexpr std::string_view kind = "loss";  // in messages
   template <class L>
   static const loss_policy& of();  // the object for a policy
 
   virtual ~loss_policy() = default;
+  /// In messages.
   virtual std::string_view name() const = 0;
   /// Whether a configuration in open_clip's layout, or a bare file's names, belong to a model trained with this loss.
   virtual bool claims(const fields& model) const = 0;
+  /// A parameter that bare files with this loss have, and those with the losses before it in loss/list.hpp do not; empty: there is
+  /// none.
   virtual std::string_view telltale() const = 0;
+  /// The loss with the configuration that training starts with.
   virtual chosen<loss_policy> defaults() const = 0;
+  /// The loss with what a configuration in open_clip's layout says.
   virtual chosen<loss_policy> read(fields& model) const = 0;
+  /// Writes the same fields.
   virtual void write(const clip_config& c, field_writer& model) const = 0;
 
   // The loss's own parameters, in the order of its visit().
+  /// Names in a checkpoint and shapes.
   virtual std::vector<std::pair<std::string, shape>> shapes() const = 0;
+  /// Where a parameter starts.
   virtual initial_values initial(std::string_view name, const clip_config& c) const = 0;
 
   /// Turns the cosines of one image with all labels into probabilities, in place. `parameters` in the order of shapes().
@@ -81,13 +89,15 @@ const loss_policy& loss_policy::of() {
 /// How a trained model scores: its loss, with the values of the loss's parameters. Thread-safe.
 class scoring {
  public:
+  /// The parameters in the order of loss.shapes().
   scoring(const loss_policy& loss, std::vector<double> parameters) : loss_(&loss), parameters_(std::move(parameters)) {}
 
-  const loss_policy& loss() const { return *loss_; }
+  const loss_policy& loss() const { return *loss_; }  // the loss that the model was trained with
   /// In the order of loss().shapes(): first the logarithm of the scale, then the others.
   std::span<const double> parameters() const { return parameters_; }
   /// Cosines of one image with C labels to probabilities, in place: a softmax over the labels, or an independent sigmoid for each.
   void probabilities(std::span<double> cosines) const { loss_->score(cosines, parameters_); }
+  /// As loss_policy::add_pair_loss(), with these parameters.
   void add_pair_loss(cosine_at cosines, dim n, dim N, double& mean) const {
     loss_->add_pair_loss(cosines, n, N, parameters_, mean);
   }

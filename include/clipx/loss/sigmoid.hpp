@@ -8,6 +8,7 @@ namespace clipx {
 
 /// z = 1 for a matching pair, else -1; S = exp(t) X Y^T + b: loss = - (1 / N) sum of log sigma(z S).
 struct sigmoid {
+  /// What a configuration says about the loss.
   struct config {
     using policy = sigmoid;
     static constexpr std::string_view name = "sigmoid";
@@ -16,9 +17,12 @@ struct sigmoid {
     friend bool operator==(const config&, const config&) = default;
   };
 
+  /// The loss on backend B.
   template <backend_types B>
   struct loss;
 
+  ///@{
+  /// As in loss_policy.
   static bool claims(const fields& model) { return model.has("init_logit_bias"); }
   static constexpr std::string_view telltale = "logit_bias";
   static config read(fields& model) { return {.bias = model.number("init_logit_bias", config{}.bias)}; }
@@ -27,11 +31,14 @@ struct sigmoid {
   static initial_values initial(std::string_view name, const config& c) {
     return initial_values::constant(name == "logit_scale" ? c.log_scale : c.bias);
   }
+  ///@}
   /// An independent sigmoid for each label.
   static void score(std::span<double> cosines, std::span<const double> parameters);
+  /// As in loss_policy.
   static void add_pair_loss(cosine_at cosines, dim n, dim N, std::span<const double> parameters, double& mean);
 };
 
+/// Its parameters, with the loss of a batch and its gradients.
 template <backend_types B>
 struct sigmoid::loss {
   using T = scalar_t<B>;

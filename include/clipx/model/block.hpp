@@ -15,10 +15,11 @@ template <backend_types B>
 struct multihead_attention {
   using T = scalar_t<B>;
   linear<B> in_proj, out_proj;  // rows 0 .. W - 1 of in_proj are q, then k, then v
-  attention<B> core;
-  bool causal = false;
+  attention<B> core;            // between the products
+  bool causal = false;          // whether a row sees only itself and the rows before it
 
   multihead_attention() = default;
+  /// Parameters of these sizes, without memory until bind().
   multihead_attention(dim width, dim heads, bool is_causal)
       : in_proj(width, 3 * width), out_proj(width, width), core{heads}, causal(is_causal) {}
   void visit(auto& v) {
@@ -33,6 +34,7 @@ struct multihead_attention {
     attention_input<T> in;  // views of q, k and v
     typename attention<B>::saved core;
   };
+  /// Memory for the forward pass over these rows, until the step or the scratch around it ends.
   saved make_saved(step<B>& s, const block_rows& rows) const {
     const dim W = in_proj.in, R = rows.in.rows(), Q = rows.out.rows();
     saved ctx;
@@ -50,6 +52,7 @@ struct multihead_attention {
     core.forward(s, ctx.in, ctx.a, ctx.core);
     out_proj.forward(s, ctx.a, y);
   }
+  /// dy (Q, W). Adds the gradients of the parameters to grad; dx (R, W) is overwritten.
   void backward(step<B>& s, mat<const T> x, const block_rows& rows, const saved& ctx, mat<const T> dy, multihead_attention& grad,
                 mat<T> dx) const {
     scratch<B> here(s);
@@ -81,10 +84,11 @@ struct multihead_attention {
 template <backend_types B>
 struct mlp_layers {
   using T = scalar_t<B>;
-  linear<B> c_fc, c_proj;
-  activation act = activation::quick_gelu;
+  linear<B> c_fc, c_proj;                   // W to M columns and back
+  activation act = activation::quick_gelu;  // between the two
 
   mlp_layers() = default;
+  /// Parameters of these sizes, without memory until bind().
   mlp_layers(dim width, dim mlp_width, activation f) : c_fc(width, mlp_width), c_proj(mlp_width, width), act(f) {}
   void visit(auto& v) {
     v("c_fc", c_fc);
@@ -99,6 +103,7 @@ struct mlp_layers {
     c_fc.forward(s, x, ctx.g, {.f = act, .pre = ctx.u});
     if (y) c_proj.forward(s, ctx.g, y, e);
   }
+  /// dy (Q, W). Adds the gradients of the parameters to grad; dx (Q, W) is overwritten.
   void backward(step<B>& s, mat<const T> x, const saved& ctx, mat<const T> dy, mlp_layers& grad, mat<T> dx) const {
     scratch<B> here(s);
     auto dg = s.make(dy.rows, c_fc.out), du = dg;  // (Q, M)
@@ -112,11 +117,12 @@ struct mlp_layers {
 template <backend_types B>
 struct resblock {
   using T = scalar_t<B>;
-  layernorm<B> ln_1, ln_2;
-  multihead_attention<B> attn;
-  mlp_layers<B> mlp;
+  layernorm<B> ln_1, ln_2;      // before attention and before the MLP
+  multihead_attention<B> attn;  // the first branch
+  mlp_layers<B> mlp;            // the second branch
 
   resblock() = default;
+  /// Parameters of these sizes, without memory until bind().
   resblock(dim w, dim heads, dim mlp_width, activation f, double eps, bool causal)
       : ln_1(w, eps), ln_2(w, eps), attn(w, heads, causal), mlp(w, mlp_width, f) {}
   void visit(auto& v) {
@@ -203,16 +209,17 @@ struct resblock {
 template <backend_types B>
 struct transformer {
   using T = scalar_t<B>;
-  std::vector<resblock<B>> resblocks;
+  std::vector<resblock<B>> resblocks;  // from the input on
 
   transformer() = default;
+  /// Parameters of these sizes, without memory until bind().
   transformer(dim layers, dim width, dim heads, dim mlp_width, activation f, double eps, bool causal)
       : resblocks(static_cast<std::size_t>(layers), resblock<B>(width, heads, mlp_width, f, eps, causal)) {}
   void visit(auto& v) { v("resblocks", resblocks); }
 
   struct saved {
     std::vector<typename resblock<B>::saved> blocks;
-    sequences rows;
+    sequences rows;  // the rows that entered and left
   };
 
   /// x (R, W), overwritten if nothing is kept -> the pooled rows (N, W), or (R, W) if all rows leave.

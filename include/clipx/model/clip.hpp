@@ -10,20 +10,21 @@ namespace clipx {
 template <class Architecture, backend_types B>
 class clip {
  public:
-  using architecture_type = Architecture;
-  using backend_type = B;
+  using architecture_type = Architecture;  // the policy
+  using backend_type = B;                  // the device's type
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  using visual_type = typename Architecture::template tower<B>;
-  using text_type = typename Architecture::text::template tower<B>;
+  using visual_type = typename Architecture::template tower<B>;      // the image tower
+  using text_type = typename Architecture::text::template tower<B>;  // the text tower
 
-  visual_type visual;
-  text_type text;
+  visual_type visual;  // parameters of the image tower
+  text_type text;      // parameters of the text tower
 
   /// Zeroed parameters on the device. Errors: a configuration of another architecture, or with invalid sizes.
   clip(B& d, const clip_config& c) : clip(d, c, unbound{}) { memory_ = bind(d, *this); }
   /// Parameters without memory: the caller points the views somewhere (for example into a mapped checkpoint).
   struct unbound {};
+  /// Sizes alone. Errors as above.
   clip(B& d, const clip_config& c, unbound) : visual(c), text(c), config_(c), device_(&d) {}
 
   void visit(auto& v) {
@@ -31,8 +32,8 @@ class clip {
     v("", text);
   }
 
-  B& device() const { return *device_; }
-  const clip_config& config() const { return config_; }
+  B& device() const { return *device_; }                 // where the parameters are
+  const clip_config& config() const { return config_; }  // sizes, and how the model is trained
   /// The parameters as flat spans, if this model owns them.
   flat<B>& memory() { return memory_; }
   /// The same model in zeroed memory, for a gradient or a moment.

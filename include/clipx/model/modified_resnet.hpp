@@ -12,15 +12,16 @@ namespace clipx {
 
 struct modified_resnet;  // architectures/modified_resnet.hpp
 
+/// Sizes of the image tower; the defaults are those of RN50.
 struct modified_resnet_config {
   using policy = modified_resnet;
   static constexpr std::string_view name = "ModifiedResNet";
-  dim image_size = 224;                   // side in pixels
-  dim width = 64;                         // w, of the stem; the feature map has 32 w channels
-  dim heads = 32;                         // of the attention pool
-  std::array<dim, 4> stages{3, 4, 6, 3};  // bottlenecks of each stage
-  dim channels() const { return 32 * width; }
-  dim grid() const { return image_size / 32; }
+  dim image_size = 224;                         // side in pixels
+  dim width = 64;                               // w, of the stem; the feature map has 32 w channels
+  dim heads = 32;                               // of the attention pool
+  std::array<dim, 4> stages{3, 4, 6, 3};        // bottlenecks of each stage
+  dim channels() const { return 32 * width; }   // C, of the last feature map
+  dim grid() const { return image_size / 32; }  // side of the last feature map
   friend bool operator==(const modified_resnet_config&, const modified_resnet_config&) = default;
 };
 
@@ -29,11 +30,12 @@ template <backend_types B>
 struct bottleneck {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  conv_batchnorm<B> conv1, conv2, conv3, downsample;
-  dim stride = 1, planes = 0;
-  bool has_downsample = false;
+  conv_batchnorm<B> conv1, conv2, conv3, downsample;  // 1 x 1, 3 x 3 and 1 x 1; the shortcut's 1 x 1
+  dim stride = 1, planes = 0;                         // of the average pools; p, channels inside
+  bool has_downsample = false;                        // else the shortcut is the identity
 
   bottleneck() = default;
+  /// From `in` channels to 4 p, stride s. The parameters have no memory until bind().
   bottleneck(dim in, dim p, dim s)
       : conv1(in, p, 1),
         conv2(p, p, 3),
@@ -86,6 +88,7 @@ struct bottleneck {
     s.device.add(A(1), avgpool_backward(s, ctx.conv1.x, stride, dshort), A(1), dx);
   }
 
+  /// Updates the running statistics; see batchnorm::update().
   void update(step<B>& s, const saved& ctx, double momentum) {
     conv1.bn.update(s, ctx.conv1.bn, momentum);
     conv2.bn.update(s, ctx.conv2.bn, momentum);
@@ -99,12 +102,13 @@ template <backend_types B>
 struct attention_pool {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> positional_embedding;  // (L, C), row 0 is for the mean token
-  linear<B> q_proj, k_proj, v_proj, c_proj;
-  attention<B> mix;
-  dim tokens = 0, channels = 0;
+  mat<T> positional_embedding;               // (L, C), row 0 is for the mean token
+  linear<B> q_proj, k_proj, v_proj, c_proj;  // from C columns to C, and from C to D
+  attention<B> mix;                          // between the products
+  dim tokens = 0, channels = 0;              // L, the mean and the g g cells of the map; C
 
   attention_pool() = default;
+  /// Parameters for maps of grid x grid cells and c channels, without memory until bind(); d is D.
   attention_pool(dim grid, dim c, dim heads, dim d)
       : q_proj(c, c), k_proj(c, c), v_proj(c, c), c_proj(c, d), mix{heads}, tokens(grid * grid + 1), channels(c) {}
   void visit(auto& v) {
@@ -116,8 +120,8 @@ struct attention_pool {
   }
 
   struct saved {
-    std::vector<std::int32_t> offsets, ones;
-    row_ranges keys, queries;       // per image: L rows, and one
+    std::vector<std::int32_t> offsets, ones;  // host memory of the ranges
+    row_ranges keys, queries;                 // per image: L rows, and one
     mat<const std::int32_t> place;  // (1, N L), the row of the feature map for each token; those of mean tokens are overwritten
     mat<T> x;                       // (N L, C)
     mat<T> q, k, v, a;              // (N, C), (N L, C), (N L, C), (N, C)
@@ -190,14 +194,15 @@ template <backend_types B>
 struct residual_network {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  conv_batchnorm<B> conv1, conv2, conv3;
-  std::vector<bottleneck<B>> layer1, layer2, layer3, layer4;
-  attention_pool<B> attnpool;
+  conv_batchnorm<B> conv1, conv2, conv3;                      // the stem, 3 x 3 each; the first has stride 2
+  std::vector<bottleneck<B>> layer1, layer2, layer3, layer4;  // the stages; all but the first begin with stride 2
+  attention_pool<B> attnpool;                                 // from the last map to features
 
-  modified_resnet_config config;
-  dim embed_dim = 0;
+  modified_resnet_config config;  // sizes
+  dim embed_dim = 0;              // D
 
   residual_network() = default;
+  /// Parameters of these sizes, without memory until bind(). Errors: an image size that 32 does not divide.
   explicit residual_network(const clip_config& c) : config(c.vision.as<modified_resnet_config>()), embed_dim(c.embed_dim) {
     expect(config.image_size % 32 == 0,
            [&] { return cat("modified_resnet: expected an image size that 32 divides, got ", config.image_size); });
@@ -256,6 +261,7 @@ struct residual_network {
     return features;
   }
 
+  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
   void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, residual_network& grad) const {
     expect(s.kept != keep::nothing, "backward: the forward pass kept nothing; make the step with another keep");
     scratch<B> here(s);

@@ -13,14 +13,15 @@ struct text_transformer {
   using A = accum_t<B>;
   mat<T> token_embedding;       // (vocabulary, W)
   mat<T> positional_embedding;  // (context, W)
-  transformer<B> blocks;
-  layernorm<B> ln_final;
-  mat<T> text_projection;  // (W, D)
+  transformer<B> blocks;        // causal
+  layernorm<B> ln_final;        // before the projection
+  mat<T> text_projection;       // (W, D)
 
-  text_config config;
-  dim embed_dim = 0;
+  text_config config;  // sizes
+  dim embed_dim = 0;   // D
 
   text_transformer() = default;
+  /// Parameters of these sizes, without memory until bind().
   explicit text_transformer(const clip_config& c)
       : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.act, c.norm_eps, true),
         ln_final(c.text.width, c.norm_eps),
@@ -65,6 +66,7 @@ struct text_transformer {
     return h;
   }
 
+  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
   void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, text_transformer& grad) const {
     scratch<B> here(s);
     const dim N = dfeatures.rows, R = ctx.ids.cols, W = config.width;

@@ -8,17 +8,18 @@ namespace clipx {
 
 struct vit;  // architectures/vit.hpp
 
+/// Sizes of the image tower; the defaults are those of ViT-B/32.
 struct vit_config {
   using policy = vit;
   static constexpr std::string_view name = "ViT";
-  dim image_size = 224;  // side in pixels
-  dim patch_size = 32;   // side in pixels
-  dim width = 768;       // of a token
-  dim heads = 12;
-  dim mlp_width = 3072;
-  dim layers = 12;
-  dim grid() const { return image_size / patch_size; }
-  dim tokens() const { return grid() * grid() + 1; }  // L: the class token and the patches
+  dim image_size = 224;                                 // side in pixels
+  dim patch_size = 32;                                  // side in pixels
+  dim width = 768;                                      // of a token
+  dim heads = 12;                                       // attention heads of a block
+  dim mlp_width = 3072;                                 // columns inside the MLP of a block
+  dim layers = 12;                                      // blocks
+  dim grid() const { return image_size / patch_size; }  // patches of a row and of a column
+  dim tokens() const { return grid() * grid() + 1; }    // L: the class token and the patches
   friend bool operator==(const vit_config&, const vit_config&) = default;
 };
 
@@ -27,17 +28,18 @@ template <backend_types B>
 struct vision_transformer {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> class_embedding;       // (1, W)
-  mat<T> positional_embedding;  // (L, W), row 0 is for the class token
-  mat<T> proj;                  // (W, D)
-  mat<T> conv1;                 // (W, 3 P P)
-  layernorm<B> ln_pre, ln_post;
-  transformer<B> blocks;
+  mat<T> class_embedding;        // (1, W)
+  mat<T> positional_embedding;   // (L, W), row 0 is for the class token
+  mat<T> proj;                   // (W, D)
+  mat<T> conv1;                  // (W, 3 P P)
+  layernorm<B> ln_pre, ln_post;  // before the blocks, and of the class token after them
+  transformer<B> blocks;         // not causal
 
-  vit_config config;
-  dim embed_dim = 0;
+  vit_config config;  // sizes
+  dim embed_dim = 0;  // D
 
   vision_transformer() = default;
+  /// Parameters of these sizes, without memory until bind(). Errors: a patch size below 1.
   explicit vision_transformer(const clip_config& c) : config(c.vision.as<vit_config>()), embed_dim(c.embed_dim) {
     expect(config.patch_size > 0, "vit: expected a patch size above 0");
     ln_pre = layernorm<B>(config.width, c.norm_eps);
@@ -95,6 +97,7 @@ struct vision_transformer {
     return h;
   }
 
+  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
   void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, vision_transformer& grad) const {
     scratch<B> here(s);
     const dim N = dfeatures.rows, W = config.width, L = config.tokens(), R = ctx.x0.rows;

@@ -11,7 +11,7 @@ template <backend_types B>
 struct attention {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  dim heads = 1;
+  dim heads = 1;  // they share the columns equally
 
   struct saved {
     mat<A> lse;            // (Rq, heads), log-sum-exp of the scores, if attention is fused

@@ -7,9 +7,9 @@ namespace clipx {
 /// N images of height x width pixels, one row of channels each.
 template <class T>
 struct feature_map {
-  mat<const T> rows;  // (N H W, C)
-  dim height = 0, width = 0;
-  dim images() const { return rows.rows / (height * width); }
+  mat<const T> rows;                                           // (N H W, C)
+  dim height = 0, width = 0;                                   // of an image, in pixels
+  dim images() const { return rows.rows / (height * width); }  // N
   /// The windows of average pooling, which do not overlap.
   window pools(dim kernel) const {
     return {.height = height, .width = width, .channels = rows.cols, .kernel = kernel, .stride = kernel};
@@ -24,14 +24,16 @@ struct conv_batchnorm {
   mat<T> weight;    // (out, in * k * k)
   batchnorm<B> bn;  // (1, out)
 
-  dim in = 0, out = 0, kernel = 1, stride = 1;
+  dim in = 0, out = 0, kernel = 1, stride = 1;  // channels of x and of y; side and stride of the window, in pixels
   conv_batchnorm() = default;
+  /// Parameters of these sizes, without memory until bind().
   conv_batchnorm(dim inputs, dim outputs, dim k, dim step = 1) : bn(outputs), in(inputs), out(outputs), kernel(k), stride(step) {}
   /// Under the two names that a checkpoint has for them, e.g. "conv1" and "bn1".
   void visit(auto& v, std::string_view conv, std::string_view norm) {
     v(std::string(conv) + ".weight", weight, {out, in, kernel, kernel});
     v(norm, bn);
   }
+  /// The convolution's windows over images of height x width; padded so that stride 1 keeps the size.
   window over(dim height, dim width) const {
     return {.height = height, .width = width, .channels = in, .kernel = kernel, .stride = stride, .pad = kernel / 2};
   }

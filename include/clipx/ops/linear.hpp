@@ -5,6 +5,7 @@
 
 namespace clipx {
 
+/// y = x W^T + b over R rows.
 template <backend_types B>
 struct linear {
   using T = scalar_t<B>;
@@ -12,8 +13,9 @@ struct linear {
   mat<T> weight;  // (out, in)
   mat<T> bias;    // (1, out); empty: none
 
-  dim in = 0, out = 0;
+  dim in = 0, out = 0;  // columns of x and of y
   linear() = default;
+  /// Parameters of these sizes, without memory until bind().
   linear(dim inputs, dim outputs) : in(inputs), out(outputs) {}
   void visit(auto& v) {
     v("weight", weight, {out, in});

@@ -5,11 +5,13 @@
 
 namespace clipx {
 
+/// What else the backward pass of LayerNorm adds up.
 template <class T>
 struct layernorm_backward_options {
   mat<const T> residual = {};  // (R, W), added to dx: the gradient through a residual sum that also contains x
 };
 
+/// LayerNorm of every row, with biased variance.
 template <backend_types B>
 struct layernorm {
   using T = scalar_t<B>;
@@ -17,9 +19,10 @@ struct layernorm {
   mat<A> weight;  // (1, W)
   mat<A> bias;    // (1, W)
 
-  dim width = 0;
-  double eps = 1e-5;
+  dim width = 0;      // W
+  double eps = 1e-5;  // added to the variance
   layernorm() = default;
+  /// Parameters of this width, without memory until bind().
   layernorm(dim w, double e) : width(w), eps(e) {}
   void visit(auto& v) {
     v("weight", weight, {width});
@@ -63,8 +66,8 @@ struct layernorm {
 template <class T>
 struct batchnorm_options {
   mat<const T> residual = {};  // (R, C); empty: none
-  bool relu = false;
-  bool training = false;  // the batch's own statistics, else the running ones
+  bool relu = false;           // whether max(0, ..) is applied last
+  bool training = false;       // the batch's own statistics, else the running ones
 };
 
 /// Where the gradients of the inputs are written.
@@ -83,9 +86,10 @@ struct batchnorm {
   mat<A> weight, bias;               // (1, C)
   mat<A> running_mean, running_var;  // (1, C)
 
-  dim width = 0;
-  double eps = 1e-5;
+  dim width = 0;      // C
+  double eps = 1e-5;  // added to the variance
   batchnorm() = default;
+  /// Parameters of this width, without memory until bind().
   explicit batchnorm(dim c) : width(c) {}
   void visit(auto& v) {
     v("weight", weight, {width});
@@ -95,10 +99,10 @@ struct batchnorm {
   }
 
   struct saved {
-    mat<A> stats;    // (2, C), the mean and biased variance used; memory of the caller
-    mat<const T> x;  // (R, C)
-    mat<const T> y;  // (R, C), output of the ReLU, whose slope is 1 where y > 0; empty: no ReLU
-    bool training = false;
+    mat<A> stats;           // (2, C), the mean and biased variance used; memory of the caller
+    mat<const T> x;         // (R, C)
+    mat<const T> y;         // (R, C), output of the ReLU, whose slope is 1 where y > 0; empty: no ReLU
+    bool training = false;  // whether the statistics are those of x
   };
 
   void forward(step<B>& s, mat<const T> x, mat<T> y, saved& ctx, const batchnorm_options<T>& o) const {  // (R, C) -> (R, C)
@@ -115,6 +119,7 @@ struct batchnorm {
       if (o.relu) s.device.unary(activation::relu, y, y);
     }
   }
+  /// dy (R, C). Adds the gradients of weight and bias to grad.
   void backward(step<B>& s, const saved& ctx, mat<const T> dy, batchnorm& grad, const batchnorm_gradients<T>& d) const {
     auto dz = d.residual ? d.residual : d.x;  // (R, C), the gradient before the ReLU
     batchnorm_backward_input<T, A> in{
@@ -127,6 +132,7 @@ struct batchnorm {
     s.device.batchnorm_backward(in, d.x, grad.weight, grad.bias);
   }
 
+  /// What the verbs read: these statistics with weight, bias and eps.
   batchnorm_parameters<A> parameters(mat<const A> stats) const {
     return {.stats = stats, .weight = weight, .bias = bias, .eps = eps};
   }

@@ -20,9 +20,9 @@ namespace clipx {
 /// never converted.
 struct any_rows {
   std::variant<std::vector<float>, std::vector<double>> values;  // (rows, cols)
-  dim cols = 0;
+  dim cols = 0;                                                  // values of a row
 
-  dim rows() const;
+  dim rows() const;  // number of rows
   /// Takes the type of `more` if this object is empty. Errors: another type, another number of columns.
   void append(const any_rows& more);
   /// All values as float; doubles are rounded.
@@ -32,15 +32,17 @@ struct any_rows {
 /// Rows kept in device memory by an any_model: class weights, or embeddings to search. They must not outlive the model.
 class device_rows {
  public:
+  /// The memory; a model derives from it.
   struct held {
-    dim rows = 0, cols = 0;
+    dim rows = 0, cols = 0;       // sizes of the matrix
     const void* owner = nullptr;  // the model
     virtual ~held() = default;
   };
+  /// For models: takes ownership.
   explicit device_rows(std::unique_ptr<held> rows) : held_(std::move(rows)) {}
-  dim rows() const { return held_->rows; }
-  dim cols() const { return held_->cols; }
-  const held& get() const { return *held_; }
+  dim rows() const { return held_->rows; }    // number of rows
+  dim cols() const { return held_->cols; }    // values of a row
+  const held& get() const { return *held_; }  // for the model that holds them
 
  private:
   std::unique_ptr<held> held_;
@@ -48,7 +50,7 @@ class device_rows {
 
 /// Bytes on the device: the weights, the most working memory of any call, and the memory held for the next call.
 struct model_memory {
-  dim weights = 0, activations = 0, held = 0;
+  dim weights = 0, activations = 0, held = 0;  // bytes
 };
 
 /// n-grams, as ids in the model's dictionary, with their scores.
@@ -60,6 +62,8 @@ class any_model {
   /// Implemented by any_model_of.hpp for each architecture and device; the functions are those of any_model.
   struct implementation {
     virtual ~implementation() = default;
+    ///@{
+    /// As the member of any_model with this name.
     virtual const checkpoint& source() const = 0;
     virtual any_rows encode_pixels(std::span<const std::uint8_t> rgb) const = 0;
     virtual any_rows encode_text(std::span<const std::string> texts) const = 0;
@@ -74,10 +78,12 @@ class any_model {
     virtual model_memory memory() const = 0;
     virtual resampler image_resampler() const = 0;
     virtual std::vector<std::string> warnings() const = 0;
+    ///@}
   };
+  /// For load_any() and borrow_any(): takes ownership.
   explicit any_model(std::unique_ptr<implementation> model) : model_(std::move(model)) {}
 
-  const checkpoint& source() const { return model_->source(); }
+  const checkpoint& source() const { return model_->source(); }  // where the weights come from
 
   /// Images of the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). A Visual N-Grams model returns rows (N,
   /// D + 1) for its own use: features, and minus the log of its softmax's sum.
@@ -117,7 +123,7 @@ class any_model {
 
   /// How the model was trained to score: its loss, and the loss's parameters.
   const scoring& score() const { return model_->score(); }
-  model_memory memory() const { return model_->memory(); }
+  model_memory memory() const { return model_->memory(); }  // what the model uses of its device
   /// The backend's loops for resizing images on the host, or the plain ones: all give the same pixels.
   resampler image_resampler() const { return model_->image_resampler(); }
   /// What makes this model slower on this machine than its type suggests, one sentence each; empty: nothing.

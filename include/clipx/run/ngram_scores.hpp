@@ -16,11 +16,11 @@ namespace clipx {
 
 /// Texts as mixtures of n-grams (ngram_terms, with texts instead of images), and the n-grams that occur in them.
 struct ngram_texts {
-  ngram_terms terms;
+  ngram_terms terms;                  // the mixtures of each text
   std::vector<std::int32_t> ngrams;   // distinct and ascending: the columns of the scores
   std::vector<std::int32_t> columns;  // for each entry of `terms`, its index in `ngrams`
   std::vector<double> prior;          // for each text, its log-probability without an image, from the dictionary's counts
-  dim count = 0;
+  dim count = 0;                      // number of texts
 
   /// log p of each text for an image whose log p_obs of the n-grams are `log_p`; if calibrated, minus the prior. Minus infinity for
   /// a text without a known word.

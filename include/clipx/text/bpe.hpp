@@ -38,8 +38,10 @@ class tokenizer {
 
   /// The same from bytes in memory; `name` is used for the file in messages.
   static tokenizer from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name = "merges");
+  /// The two files of from_vocab().
   static tokenizer from_vocab_bytes(std::string_view vocab_json, std::string_view merges_txt, const tokenizer_options& o,
                                     const std::string& name = "vocab.json + merges.txt");
+  /// The file of from_json().
   static tokenizer from_json_bytes(std::string_view json, const tokenizer_options& o, const std::string& name = "tokenizer.json");
 
   /// Converts texts to the ids of their n-grams, framed by [BEGIN] and [END] and never truncated:
@@ -58,10 +60,11 @@ class tokenizer {
   /// The text of ids: symbols joined, bytes decoded as UTF-8 (U+FFFD where ill-formed), each </w> replaced by a space.
   std::string decode(std::span<const std::int32_t> ids) const;
 
+  /// Number of ids.
   dim vocab_size() const { return ngrams_ ? ngrams_->size() + 1 : static_cast<dim>(tables_->symbols.size()); }
-  dim context_length() const { return tables_->options.context_length; }
-  std::int32_t sot() const { return tables_->sot; }
-  std::int32_t eot() const { return tables_->eot; }
+  dim context_length() const { return tables_->options.context_length; }  // ids of a text, start and end included
+  std::int32_t sot() const { return tables_->sot; }                       // id of the start
+  std::int32_t eot() const { return tables_->eot; }                       // id of the end
   /// The id that the library pads rows with: 0 in openai/CLIP and open_clip, the pad token (usually the end's id) in
   /// transformers.
   std::int32_t pad() const { return tables_->pad; }
@@ -73,7 +76,7 @@ class tokenizer {
   std::string merges_text() const;
   /// vocab.json as transformers reads it: symbol -> id, with start and end under the names that it expects.
   std::string vocab_text() const;
-  const tokenizer_options& options() const { return tables_->options; }
+  const tokenizer_options& options() const { return tables_->options; }  // as given
 
  private:
   explicit tokenizer(detail::vocabulary_ptr tables) : tables_(std::move(tables)) {}

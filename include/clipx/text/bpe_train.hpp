@@ -12,6 +12,7 @@
 
 namespace clipx {
 
+/// What is to be learned.
 struct bpe_options {
   dim vocab_size = 49408;           // number of ids: 512 bytes, merges, start and end; 515 to 49,408 (the most that CLIP's readers
                                     // take)
@@ -24,12 +25,13 @@ struct bpe_options {
 /// What was learned, and statistics of the captions.
 struct learnt_bpe {
   std::string merges;  // contents of a merges file: a header line, then one pair of symbols per line; see
-                       // tokenizer::from_merges_bytes
+  // tokenizer::from_merges_bytes
   dim vocab_size = 0;  // of the resulting tokenizer: 514 plus the number of merges
   dim missing = 0;     // number of merges short of the request, if the captions have no more pairs
-  std::uint64_t captions = 0, words = 0, distinct_words = 0;
-  std::uint64_t bytes = 0, tokens = 0;  // of all words: in cleaned UTF-8; as ids of the new vocabulary
+  std::uint64_t captions = 0, words = 0, distinct_words = 0;  // all of them, and the distinct words among them
+  std::uint64_t bytes = 0, tokens = 0;                        // of all words: in cleaned UTF-8; as ids of the new vocabulary
 
+  /// A tokenizer with this vocabulary.
   clipx::tokenizer tokenizer(const tokenizer_options& o = tokenizer_options::openai()) const {
     return clipx::tokenizer::from_merges_bytes(merges, o);
   }
@@ -49,6 +51,7 @@ class bpe_trainer {
   bpe_trainer(bpe_trainer&&) noexcept;
   bpe_trainer& operator=(bpe_trainer&&) noexcept;
 
+  /// Counts the words of a caption.
   void add(std::string_view caption);
   /// The same for many captions, divided among the threads.
   void add(std::span<const std::string> captions);

@@ -28,19 +28,20 @@ class ngram_dictionary {
   /// descending count, then by bytes. Errors, with the line: another form or order, a count of 0, invalid UTF-8, a repeated
   /// n-gram, no unigram at all.
   static ngram_dictionary open(const std::string& path);
+  /// The same from the file's contents; `name` is used for it in errors.
   static ngram_dictionary from_bytes(std::string_view text, const std::string& name = "n-grams");
   /// From n-grams with their counts, in any order. Errors as above.
   static ngram_dictionary from_counts(std::vector<std::pair<std::string, std::uint64_t>> counts);
 
-  dim size() const;
+  dim size() const;  // number of n-grams
   /// Number of words of the longest n-gram.
   dim max_n() const { return static_cast<dim>(orders().size()); }
   /// Number of n-grams of 1, 2, ... words.
   const std::vector<dim>& orders() const;
   /// Number of words of an n-gram.
   dim order(std::int32_t id) const;
-  std::string_view words(std::int32_t id) const;
-  std::uint64_t count(std::int32_t id) const;
+  std::string_view words(std::int32_t id) const;  // separated by single spaces
+  std::uint64_t count(std::int32_t id) const;     // how often captions have the n-gram
   /// The logarithm of its fraction of the sum of all counts: its log-probability without an image.
   double log_frequency(std::int32_t id) const;
   /// The id of an n-gram, or -1 if it is not in the dictionary.

@@ -18,7 +18,7 @@ struct tokenizer_options {
   /// simple: openai/CLIP's and open_clip's own tokenizer. hf: transformers 5 (special strings are found before cleaning and
   /// anywhere, letters are lowered one by one, "'S" is not a contraction until it is lowered).
   enum class library { simple, hf };
-  library follows = library::simple;
+  library follows = library::simple;      // whose ids are reproduced
   clean_rule clean = clean_rule::openai;  // with `hf`, runs before clean_rule::hf, which always runs
   std::string sot = "<|startoftext|>";    // strings that are one id each wherever they occur in a text; in a
   std::string eot = "<|endoftext|>";      // vocabulary without them, start and end under their other usual names

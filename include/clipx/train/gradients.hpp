@@ -9,6 +9,7 @@
 
 namespace clipx {
 
+/// How the gradients of a batch are computed.
 struct gradient_options {
   dim chunk = 0;                               // pairs encoded at a time; 0: the whole batch
   dim loss_tile = 0;                           // see pair_features
@@ -20,9 +21,9 @@ struct gradient_options {
 
 /// A batch on the host: N images (N, n n 3) of 8-bit RGB, N texts, and for patch dropout the rows that are kept (N, L').
 struct pair_view {
-  std::span<const std::uint8_t> rgb;
-  const packed_texts& texts;
-  std::span<const std::int32_t> chosen;
+  std::span<const std::uint8_t> rgb;     // the images
+  const packed_texts& texts;             // the texts
+  std::span<const std::int32_t> chosen;  // see vision_transformer::forward(); empty: all tokens
 };
 
 /// Model is a trainable<Architecture, B, Loss>.
@@ -31,8 +32,8 @@ class pair_gradients {
  public:
   static constexpr dim losses_kept = 128;  // of the last batches, on the device
 
-  using towers_type = typename Model::towers_type;
-  using B = typename Model::backend_type;
+  using towers_type = typename Model::towers_type;  // both towers
+  using B = typename Model::backend_type;           // the device's type
   using T = scalar_t<B>;
   using A = accum_t<B>;
   /// pixels: how images are normalized; from the checkpoint's configuration.

@@ -32,9 +32,10 @@ class growing_file {
 };
 }  // namespace detail
 
+/// A number of a step.
 struct metric {
   std::string_view name;  // such as loss, val_loss; TensorBoard groups names with the same prefix up to a '/'
-  double value = 0;
+  double value = 0;       // any; NaN and infinities are written as null
 };
 
 /// Writes folder/metrics.jsonl, one object per line: {"step": 12, "epoch": 0.31, "loss": 2.5}. With `tensorboard`, also a file

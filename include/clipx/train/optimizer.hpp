@@ -9,6 +9,7 @@
 
 namespace clipx {
 
+/// AdamW's numbers; see adamw_step.
 struct optimizer_options {
   double beta1 = 0.9, beta2 = 0.98, eps = 1e-6;  // the paper's for a ViT; 0.999 and 1e-8 for a ResNet
   double weight_decay = 0.2;  // of matrices; not of biases, gains, the class embedding and the log scale (docs/clip.md section 9.2)
@@ -21,11 +22,12 @@ struct optimizer_options {
 template <class Model>
 class optimizer {
  public:
-  using B = typename Model::backend_type;
+  using B = typename Model::backend_type;  // the device's type
   using T = scalar_t<B>;
   using A = accum_t<B>;
   static constexpr bool wide = std::is_same_v<T, A>;  // weights are their own master weights
 
+  /// Moments of zero; the master weights and the average begin with the model's weights.
   explicit optimizer(
       Model& model, const optimizer_options& o = {},
       function_ref<bool(const std::string&)> trained = [](const std::string&) { return true; })
@@ -82,12 +84,12 @@ class optimizer {
       }
     clear(grad);
   }
-  void clear(Model& grad) {
+  void clear(Model& grad) {  // sets a gradient to zero
     device_->fill(grad.memory().low.as_mat(1, grad.memory().low.size()), T(0));
     if (grad.memory().high.size() > 0) device_->fill(grad.memory().high.as_mat(1, grad.memory().high.size()), A(0));
   }
 
-  dim count() const { return count_; }
+  dim count() const { return count_; }  // steps done
   /// For checkpoints: f(name, shape, view in A) for every tensor of "weights" (masters), "m", "v" and, if there is one, "average".
   template <class F>
   void each_state(F&& f) {

@@ -15,6 +15,7 @@
 
 namespace clipx {
 
+/// What a run is made of, besides the trainer.
 struct run_options {
   /// A folder for this run alone, created if it does not exist. It receives metrics.jsonl (and TensorBoard's events),
   /// checkpoints/step_NNNNNNNN.safetensors, model/ (as written by write_model()), loss.svg and report.html.
@@ -29,13 +30,13 @@ struct run_options {
   /// Pairs for val_loss and recall: its batches up to `held_out_pairs`. The loss is over blocks of its `batch` pairs; its `text` is
   /// ignored in favor of data's.
   std::optional<loader_config> held_out;
-  dim held_out_pairs = 10000;
+  dim held_out_pairs = 10000;  // most pairs of an evaluation
 
   double save_every = 1;                   // epochs between checkpoints; may be a fraction; 0: only at the end
   int keep_last = 3;                       // number of checkpoints to keep; 0: all
   dim log_every = 10;                      // steps that a line of metrics averages over
   int validate_every = 1, look_every = 0;  // epochs between evaluations of held_out and calls of run_observer::look; 0: none
-  bool tensorboard = false;
+  bool tensorboard = false;                // whether events are written, too
 };
 
 /// Names and values, as JSON texts, of everything that determines the weights. They are written to every checkpoint and to the
@@ -52,7 +53,7 @@ class run_progress {
                                             /// Loss of the last step, and exp of the model's log scale. Each waits for the device;
                                             /// otherwise, steps follow one another without waiting until a line of metrics is due.
   virtual double loss() = 0;
-  virtual double scale() = 0;
+  virtual double scale() = 0;  // 0 for a loss without parameters
 };
 
 /// What a run asks and tells its caller, in the thread that runs it. cancelled() is asked before each step: the run then saves and
@@ -61,20 +62,24 @@ class run_progress {
 /// checkpoint.
 class run_observer : public observer {
  public:
+  /// Called once, before the first step: the steps done already, and those of the whole run.
   virtual void began(dim /*step*/, dim /*steps*/) {}
+  /// Called after each step.
   virtual void stepped(run_progress&) {}
   /// Called every look_every epochs and at the end, to measure more of the model so far, which has just been written to model/. The
   /// result is added to the metrics; names must be literals.
   virtual std::vector<metric> look(any_model&) { return {}; }
 };
 
+/// How a run ended.
 struct run_result {
   dim steps = 0;         // total so far
   bool stopped = false;  // before the end
   std::string model;     // training_run::model_folder()
-  loader_report data;
+  loader_report data;    // of the training data
 };
 
+/// A run that has opened its data. Must be used by one thread.
 class training_run {
  public:
   /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch.
@@ -83,10 +88,10 @@ class training_run {
   training_run(training_run&&) noexcept;
   training_run& operator=(training_run&&) noexcept;
 
-  std::uint64_t pairs() const;
+  std::uint64_t pairs() const;  // usable ones in an epoch, as far as headers tell
   /// For schedules.
   dim steps_an_epoch() const;
-  dim steps() const;
+  dim steps() const;  // of the whole run
 
   /// Trains to the end or until the observer stops the run; then saves, and writes model/ and the report. With options().resume,
   /// first restores the trainer. Call it once. A loss that is not finite is an error, noticed at the latest when the next line of
@@ -94,7 +99,7 @@ class training_run {
   /// checkpoint to resume from, or one that is older than the folder's last; a full disk at the end of the run.
   run_result operator()(any_trainer& trainer, const run_settings& settings, run_observer& observer);
 
-  const run_options& options() const;
+  const run_options& options() const;  // as given
   /// The path of model/ in the run's folder.
   std::string model_folder() const;
 

@@ -14,12 +14,12 @@ concept suits = has_table<typename Architecture::text::template tower<B>>
 template <class Architecture, backend B, class Loss = contrastive>
 class trainable {
  public:
-  using towers_type = clip<Architecture, B>;
-  using loss_type = typename Loss::template loss<B>;
-  using backend_type = B;
+  using towers_type = clip<Architecture, B>;          // both towers
+  using loss_type = typename Loss::template loss<B>;  // the loss
+  using backend_type = B;                             // the device's type
 
-  towers_type towers;
-  loss_type loss;
+  towers_type towers;  // parameters of the towers
+  loss_type loss;      // parameters of the loss
 
   /// Zeroed parameters on the device.
   trainable(B& device, const clip_config& c) : towers(device, c, {}), loss(made(c)) { memory_ = bind(device, *this); }
@@ -29,9 +29,10 @@ class trainable {
     v("", loss);
     v("", towers);
   }
-  B& device() const { return towers.device(); }
-  const clip_config& config() const { return towers.config(); }
-  flat<B>& memory() { return memory_; }
+  B& device() const { return towers.device(); }                  // where the parameters are
+  const clip_config& config() const { return towers.config(); }  // as given
+  flat<B>& memory() { return memory_; }                          // all parameters as flat spans
+  /// The same in zeroed memory of its own, for a gradient or a moment.
   trainable zeros_like() const { return trainable(device(), config()); }
   /// Restores the constraints on parameters after an optimizer step.
   void clamp() { loss.clamp(device()); }

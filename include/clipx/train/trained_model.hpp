@@ -17,7 +17,7 @@ template <class Architecture, backend B, class Loss>
 class trained_model {
  public:
   using A = accum_t<B>;
-  using model_type = typename trainer<Architecture, B, Loss>::model_type;
+  using model_type = typename trainer<Architecture, B, Loss>::model_type;  // towers and loss
 
   /// text: the model's tokenizer.
   trained_model(trainer<Architecture, B, Loss>& t, tokenizer text)
@@ -36,9 +36,9 @@ class trained_model {
   }
   trained_model(const trained_model&) = delete;
 
-  const model_type& model() const { return *model_; }
-  const scoring& score() const { return score_; }
-  const tokenizer& text() const { return text_; }
+  const model_type& model() const { return *model_; }  // the weights
+  const scoring& score() const { return score_; }      // how the model scores
+  const tokenizer& text() const { return text_; }      // as given
   /// Bytes of the towers' weights.
   dim bytes() const { return bytes_; }
 

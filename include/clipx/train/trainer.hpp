@@ -10,13 +10,14 @@
 
 namespace clipx {
 
+/// What a training consists of besides the model and the data.
 struct trainer_options {
-  gradient_options gradients;  // with train_image or train_text false, that tower's weights do not change
-  optimizer_options optimizer;
-  cosine_schedule schedule;
-  double patch_dropout = 0;  // fraction of a ViT's patches that are dropped, different ones for each image and step
-  dim whole_from = -1;       // from this step on no patches are dropped; -1: never
-  std::uint64_t seed = 0;    // for the initial weights and the patch dropout
+  gradient_options gradients;   // with train_image or train_text false, that tower's weights do not change
+  optimizer_options optimizer;  // how weights are updated
+  cosine_schedule schedule;     // the learning rate of each step
+  double patch_dropout = 0;     // fraction of a ViT's patches that are dropped, different ones for each image and step
+  dim whole_from = -1;          // from this step on no patches are dropped; -1: never
+  std::uint64_t seed = 0;       // for the initial weights and the patch dropout
 };
 
 /// The patches to keep for N images of L tokens: (N, L') rows, each image's class token first. Empty if dropout is 0.
@@ -26,7 +27,7 @@ std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, const dra
 template <class Architecture, backend B, class Loss = contrastive>
 class trainer {
  public:
-  using model_type = trainable<Architecture, B, Loss>;
+  using model_type = trainable<Architecture, B, Loss>;  // towers and loss
   /// A model with initial weights; its images are normalized as the checkpoint configuration says, which write_model writes.
   /// Errors: a configuration of another architecture or loss, or an inconsistent one; invalid options (patch dropout for an
   /// architecture without tokens, a fraction outside [0, 1)).
@@ -77,17 +78,17 @@ class trainer {
   /// Losses of the last out.size() steps, oldest first; waits for the device. Errors: more than losses_kept, or more than the
   /// number of steps that this trainer has done itself.
   void losses(std::span<double> out) { gradients_.losses(out); }
-  static constexpr dim losses_kept = pair_gradients<model_type>::losses_kept;
+  static constexpr dim losses_kept = pair_gradients<model_type>::losses_kept;  // how many steps losses() can go back
   /// The learning rate of the next step.
   double learning_rate() const { return options_.schedule(count()); }
   /// How the model scores now; waits for the device.
   scoring score() { return scoring_now(model_); }
   /// Number of steps done.
   dim count() const { return optimizer_.count(); }
-  const trainer_options& options() const { return options_; }
-  const checkpoint_config& config() const { return config_; }
-  model_type& model() { return model_; }
-  clipx::optimizer<model_type>& optimizer() { return optimizer_; }
+  const trainer_options& options() const { return options_; }       // as given
+  const checkpoint_config& config() const { return config_; }       // of the checkpoints that it writes
+  model_type& model() { return model_; }                            // the weights
+  clipx::optimizer<model_type>& optimizer() { return optimizer_; }  // moments, master weights, average
 
  private:
   using visual_type = typename model_type::towers_type::visual_type;

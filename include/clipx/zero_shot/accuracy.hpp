@@ -9,9 +9,10 @@ namespace clipx {
 
 /// Counts of images whose class has the highest score, or one of the five highest, and images whose two best scores nearly tie.
 struct zero_shot_metrics {
-  dim images = 0, right_at_1 = 0, right_at_5 = 0;
-  double acc1 = 0, acc5 = 0, mean_per_class_recall = 0;
-  std::vector<dim> ties;  // images whose two best cosines differ by less than 1e-5
+  dim images = 0, right_at_1 = 0, right_at_5 = 0;  // counts of images: all, and right by the best score or one of the five best
+  double acc1 = 0, acc5 = 0;                       // fractions of all images
+  double mean_per_class_recall = 0;                // the mean over classes of the fraction of their images that are right
+  std::vector<dim> ties;                           // images whose two best cosines differ by less than 1e-5
 };
 
 /// Errors: a label outside 0 .. classes - 1; `image` is its index.
@@ -23,6 +24,7 @@ inline void check_label(dim image, dim label, dim classes) {
 /// Counts images in batches of any size.
 class zero_shot_counter {
  public:
+  /// For C classes.
   explicit zero_shot_counter(dim classes) : right_(static_cast<std::size_t>(classes)), seen_(static_cast<std::size_t>(classes)) {}
 
   /// cosines (N, C), labels (N) in 0 .. C - 1. Errors: a label out of that range, other sizes.

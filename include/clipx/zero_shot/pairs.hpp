@@ -8,10 +8,11 @@
 
 namespace clipx {
 
+/// The result for N pairs.
 struct pair_metrics {
-  dim pairs = 0;
-  double loss = 0;  // the model's own loss; the mean over blocks
-  std::vector<dim> k{1, 5, 10};
+  dim pairs = 0;                                  // N
+  double loss = 0;                                // the model's own loss; the mean over blocks
+  std::vector<dim> k{1, 5, 10};                   // the ranks at which recall is measured
   std::vector<double> image_recall, text_recall;  // text -> image, image -> text, at each k
 };
 

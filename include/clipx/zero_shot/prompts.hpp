@@ -10,7 +10,7 @@ namespace clipx {
 
 /// Every class with all its texts.
 struct prompt_set {
-  std::vector<std::string> classes;
+  std::vector<std::string> classes;               // names
   std::vector<std::vector<std::string>> prompts;  // prompts[c]: the texts of class c, at least one
 };
 

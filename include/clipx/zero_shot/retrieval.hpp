@@ -40,6 +40,7 @@ std::vector<std::pair<dim, double>> rank(std::span<const A> cosines, const scori
 /// Hits among the first k, counted as integers, so that recall is an exact fraction.
 class recall_counter {
  public:
+  /// `ks`: the ranks at which recall is measured.
   explicit recall_counter(std::vector<dim> ks) : k_(std::move(ks)), hits_(k_.size()) {}
   /// `rank`: number of candidates before the first hit.
   void add(dim rank) {
@@ -59,8 +60,8 @@ class recall_counter {
 /// R@k in both directions. Text -> image: captions whose image is among the first k. Image -> text: images with at least one of
 /// their captions among the first k (a hit, not a fraction).
 struct retrieval_metrics {
-  std::vector<dim> k;
-  std::vector<double> image_recall, text_recall;
+  std::vector<dim> k;                             // the ranks at which recall is measured
+  std::vector<double> image_recall, text_recall;  // fractions at each k: of texts, of images
 };
 
 /// Counts texts as their scores arrive; keeps only, for each image, the texts with the highest scores.

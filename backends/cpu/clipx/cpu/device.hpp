@@ -12,6 +12,7 @@
 
 namespace clipx {
 
+/// How a device uses its processor.
 struct cpu_options {
   int threads = 0;  // 0: OpenMP's default (all processors, or OMP_NUM_THREADS)
                     /// The embedding of an image or text has the same bits alone, in any batch, and with any number of threads.

@@ -12,6 +12,7 @@
 
 namespace clipx {
 
+/// Which GPU is used, and how.
 struct cuda_options {
   int device = 0;         // index of the GPU, as counted by the driver
   bool tf32 = false;      // float products in TF32 (10 bits of mantissa): faster, but outside the tolerances for float
