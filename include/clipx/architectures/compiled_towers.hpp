@@ -28,9 +28,11 @@ void compiled_backward(const Tower& tower, step<B>& s, const typename Tower::sav
 /// Refers to the passes of every tower of a list of architectures: an explicit instantiation of it compiles them all.
 template <class List, backend B>
 struct compiled_towers;
+/// The list taken apart.
 template <class... Architecture, backend B>
 struct compiled_towers<type_list<Architecture...>, B> {
-  using any_function = void (*)();
+  using any_function = void (*)();  // a pass, whatever its type; not to be called
+  /// The passes of all towers.
   static std::array<any_function, 4 * sizeof...(Architecture)> functions() {
     std::array<any_function, 4 * sizeof...(Architecture)> out;
     std::size_t n = 0;

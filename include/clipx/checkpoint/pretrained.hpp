@@ -164,6 +164,7 @@ class pretrained {
   embeddings<A> encode_image(const image& img) const {
     return encode_pixels(to_pixels(img, source_.pixels(), resampler_of<B>()).data);
   }
+  /// The same for a frame.
   embeddings<A> encode_image(const frame& f) const { return encode_pixels(to_pixels(f, source_.pixels(), resampler_of<B>()).data); }
   /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
   /// image.

@@ -45,6 +45,7 @@ class error : public std::runtime_error {
   /// `message` becomes what(); `at` is the caller's place unless it is given.
   error(error_kind kind, const std::string& message, where at = where::here())
       : std::runtime_error(message), kind_(kind), at_(at) {}
+  /// The same with error_kind::invalid_argument.
   explicit error(const std::string& message, where at = where::here()) : error(error_kind::invalid_argument, message, at) {}
   /// For callers that act on it.
   error_kind kind() const noexcept { return kind_; }
@@ -97,6 +98,7 @@ void expect(bool ok, error_kind kind, Message&& message, where at = where::here(
   if constexpr (std::is_invocable_v<Message>) throw error(kind, message(), at);
   else throw error(kind, std::string(message), at);
 }
+/// The same for a value, shape or option that the call does not take: error_kind::invalid_argument.
 template <class Message>
 void expect(bool ok, Message&& message, where at = where::here()) {
   expect(ok, error_kind::invalid_argument, std::forward<Message>(message), at);

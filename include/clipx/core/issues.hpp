@@ -14,12 +14,14 @@ class issue_list {
  public:
   /// `kind`: of the issues that are added without one.
   explicit issue_list(error_kind kind) : usual_(kind) {}
+  /// Adds an issue of the usual kind.
   void add(const std::string& what) { add(usual_, what); }
+  /// Adds an issue of another kind.
   void add(error_kind kind, const std::string& what) {
     if (texts_.empty()) first_ = kind;
     texts_.push_back(what);
   }
-  bool empty() const { return texts_.empty(); }
+  bool empty() const { return texts_.empty(); }  // whether nothing is wrong
   /// Throws one error that lists the issues, at most `most` of them, under a name; nothing where there are none. Its kind is that
   /// of the first.
   void raise(const std::string& name, std::size_t most = static_cast<std::size_t>(-1), where at = where::here()) const {

@@ -18,6 +18,7 @@ class per_thread {
  public:
   /// Makes the T of a thread; gets the owner.
   using maker = std::unique_ptr<T> (*)(void* owner);
+  /// `owner` is handed to `make`.
   per_thread(void* owner, maker make) : owner_(owner), make_(make) {}
   per_thread(const per_thread&) = delete;
 
@@ -89,6 +90,7 @@ class per_thread {
 /// An arena for each thread.
 class working_memory : public per_thread<arena> {
  public:
+  /// `device` is handed to both functions, which arenas call; see arena.
   working_memory(void* device, arena::source allocate, arena::poison fill)
       : per_thread(this,
                    [](void* self) {

@@ -63,10 +63,12 @@ class clip {
     if constexpr (compiled) detail::compiled_backward<visual_type, B>(visual, s, k.visual, d_image, grad.visual);
     else visual.backward(s, k.visual, d_image, grad.visual);
   }
+  /// The same for texts.
   void backward_text(step<B>& s, const saved& k, mat<const T> d_text, clip& grad) const {
     if constexpr (compiled) detail::compiled_backward<text_type, B>(text, s, k.text, d_text, grad.text);
     else text.backward(s, k.text, d_text, grad.text);
   }
+  /// Both.
   void backward(step<B>& s, const saved& k, mat<const T> d_image, mat<const T> d_text, clip& grad) const {
     backward_image(s, k, d_image, grad);
     backward_text(s, k, d_text, grad);

@@ -11,6 +11,7 @@ namespace clipx {
 /// any_model::encode_text; cancelled.
 any_rows encode_texts(const any_model& model, std::span<const std::string> texts, observer& watch = no_observer());
 
+/// How images are decoded, resized and batched.
 struct encode_options {
   std::size_t batch_size = 32;       // images in one forward pass
   int threads = 0;                   // that decode and resize, the caller's included; 0: as many as the machine has
@@ -26,7 +27,9 @@ using encoded_sink = function_ref<void(const image_batch& batch, const any_rows&
 void for_each_encoded(const any_model& model, image_stream images, const encode_options& options, encoded_sink consume,
                       image_failure_sink failed);
 
+/// The embeddings of images, and what could not be read.
 struct encoded_images {
+  /// An image that could not be read.
   struct failure {
     std::size_t index = 0;  // in the input
     std::string name;       // of the source
