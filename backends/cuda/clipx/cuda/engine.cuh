@@ -38,16 +38,15 @@ struct cuda_engine::state {
   graph* recording = nullptr;  // what is called now is not run
 
   std::map<const char*, dim> frozen;  // ranges: first byte, bytes
-  /// Throws, in debug builds, where any of these bytes are frozen.
-  void expect_thawed([[maybe_unused]] const void* data, [[maybe_unused]] dim bytes) const {
-#ifndef NDEBUG
+  /// With debug checks: throws where any of these bytes are frozen.
+  void expect_thawed(const void* data, dim bytes) const {
+    if (!detail::checks_enabled()) return;
     const auto* begin = static_cast<const char*>(data);
     const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last that begins before the end decides
     if (bytes == 0 || after == frozen.begin()) return;
     const auto& weight = *std::prev(after);
     expect(weight.first + weight.second <= begin,
            [&] { return cat("cuda: a verb writes to a frozen weight of ", weight.second, " bytes: thaw it first"); });
-#endif
   }
 
   void use() const { gpu::check(cudaSetDevice(options.device), "choosing the device"); }  // the calling thread's

@@ -20,7 +20,7 @@ struct temporary {
   ~temporary() { memory.release(mark); }
 };
 
-/// Debug builds: throws where an argument that a kernel may write is a frozen weight.
+/// With debug checks: throws where an argument that a kernel may write is a frozen weight.
 template <class E>
 void expect_thawed(const cuda_engine::state& s, const mat<E>& m) {
   if constexpr (!std::is_const_v<E>) s.expect_thawed(m.data, byte_extent(m));
