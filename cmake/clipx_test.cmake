@@ -81,7 +81,7 @@ endfunction()
 function(clipx_check name)
   add_test(NAME "project: ${name}" COMMAND ${ARGN})
   set_tests_properties("project: ${name}" PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900 ENVIRONMENT
-                       "CXX=${CMAKE_CXX_COMPILER};CLIPX_FLAGS=${CLIPX_CHECK_FLAGS};CLIPX_BACKENDS=${clipx_backends_words}")
+                       "CXX=${CMAKE_CXX_COMPILER};CLIPX_FLAGS=${CLIPX_CHECK_FLAGS};CLIPX_BACKENDS=${clipx_backends_words};CLIPX_BUILD_TYPE=${CMAKE_BUILD_TYPE}")
 endfunction()
 
 macro(clipx_tests)
@@ -95,6 +95,7 @@ macro(clipx_tests)
   set_source_files_properties(${kernel_tests} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release,Debug>:-O2>)
   if("eigen" IN_LIST clipx_backends)  # the reference of the tests
     clipx_test(unit ${unit_sources} BACKENDS ${clipx_backends})
+    target_link_libraries(test-unit PRIVATE ZLIB::ZLIB)  # which some of them write with
     # Several files in one unit: what they share is read and instantiated once.
     set_target_properties(test-unit PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
     set_source_files_properties(${kernel_tests} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
@@ -167,7 +168,10 @@ macro(clipx_tests)
     endforeach()
   endforeach()
 
-  # One definition rule: two units in one program, header-only, and the same two with the compiled variant.
+  # One definition rule: two units in one program, header-only, and the same two with the compiled variant. One is compiled for
+  # debugging, the other one is not.
+  set_source_files_properties(tests/headers/odr_a.cpp PROPERTIES COMPILE_OPTIONS "-O0;-g;-UNDEBUG")
+  set_source_files_properties(tests/headers/odr_b.cpp PROPERTIES COMPILE_OPTIONS "-O2;-DNDEBUG")
   foreach(way header-only compiled)
     add_executable(test-odr-${way} tests/headers/odr_a.cpp tests/headers/odr_b.cpp)
     if(way STREQUAL "compiled")
@@ -180,7 +184,6 @@ macro(clipx_tests)
         target_compile_definitions(test-odr-${way} PRIVATE CLIPX_HAS_${upper}=1)
       endforeach()
     endif()
-    clipx_compile_cheaply(test-odr-${way} PRIVATE -O1)
     set_target_properties(test-odr-${way} PROPERTIES CXX_EXTENSIONS OFF
                           RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
     add_test(NAME "project: two units link, ${way}" COMMAND test-odr-${way})
@@ -217,10 +220,22 @@ macro(clipx_tests)
   clipx_check("each header alone" sh ${here}/tests/headers/alone.sh)
   set_tests_properties("project: each header alone" PROPERTIES LABELS developer)  # minutes, of no use to who only builds
   clipx_check("must not compile" sh ${here}/tests/reject/reject.sh)
-  foreach(way package subdirectory fetch pkgconfig)
-    if(CLIPX_INSTALL OR NOT way MATCHES "package|pkgconfig")
-      clipx_check("downstream by ${way}" sh ${here}/tests/downstream.sh ${way} ${CMAKE_CURRENT_BINARY_DIR} ${CMAKE_GENERATOR})
-    endif()
+  clipx_check("headers do not depend on NDEBUG" sh ${here}/tests/headers/ndebug.sh)
+  clipx_check("the table of options" sh ${here}/tests/packaging/options.sh)
+  set(program)
+  if(TARGET clipx-program)
+    set(program $<TARGET_FILE:clipx-program>)
+  endif()
+  clipx_check("notices of third parties" sh ${here}/tests/packaging/notices.sh ${program})
+  set(ways subdirectory fetch)
+  if(CLIPX_INSTALL)
+    list(APPEND ways package pkgconfig components)
+  endif()
+  if(CLIPX_INSTALL AND "eigen" IN_LIST clipx_backends)
+    list(APPEND ways shared)
+  endif()
+  foreach(way ${ways})
+    clipx_check("downstream by ${way}" sh ${here}/tests/downstream.sh ${way} ${CMAKE_CURRENT_BINARY_DIR} ${CMAKE_GENERATOR})
   endforeach()
 
   # What the documentation shows; its commands name cpu and languages.

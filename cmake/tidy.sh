@@ -10,7 +10,7 @@ tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
 # A configuration of its own: clang reads no precompiled headers of g++. Nothing is built.
 cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_BUILD_TYPE=None -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON \
   -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DCLIPX_TESTS=OFF -DCLIPX_BENCH=OFF -DCLIPX_INSTALL=OFF > "$tmp/log" || { cat "$tmp/log"; exit 1; }
-units='units/clipx|backends/[a-z]*/units/(cpu|eigen_f32|models)|tools/(backends|bench|classify|curate_run|embed|eval|trainer_cpu|train_run)'
+units='units/(base|text|image|clipx)|backends/[a-z]*/units/(cpu|eigen_f32|models)|tools/(backends|bench|classify|curate_run|embed|eval|trainer_cpu|train_run)'
 sed -n 's/^ *"file": "\(.*\)",*$/\1/p' build/tidy/compile_commands.json | grep -E "/($units)[.]cpp\$" > "$tmp/units"
 [ "$(wc -l < "$tmp/units")" -ge 9 ] || { echo "tidy: expected 9 units or more, found:"; cat "$tmp/units"; exit 1; }
 # A unit's output is shown in one piece, and only where there is something to say.

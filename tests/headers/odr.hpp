@@ -1,5 +1,6 @@
 #pragma once
 #include <clipx/clipx.hpp>
+#include <clipx/core/checks.hpp>
 #include <clipx/data/loader.hpp>
 #include <clipx/train/metrics.hpp>
 #include <clipx/train/report.hpp>

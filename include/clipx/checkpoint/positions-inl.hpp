@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../image/resize-inl.hpp"
+#include "../image/resize.hpp"
 #include "positions.hpp"
 
 namespace clipx {

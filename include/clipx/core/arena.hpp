@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "checks.hpp"
 #include "error.hpp"
 #include "mat.hpp"
 
@@ -62,12 +63,7 @@ class arena {
   mark here() const { return at_; }  // the current height
   /// Returns everything that was taken since `to`.
   void release(mark to) {
-#ifndef NDEBUG
-    for (std::size_t b = to.block; b < blocks_.size() && b <= at_.block; ++b) {
-      const dim from = b == to.block ? to.used : 0, end = b == at_.block ? at_.used : blocks_[b].size();
-      if (end > from) poison_(device_, blocks_[b].data() + from, end - from);
-    }
-#endif
+    if (detail::checks_enabled()) poison_from(to);
     at_ = to;
     if (at_.block == 0 && at_.used == 0 && blocks_.size() > 1) merge();
   }
@@ -96,6 +92,12 @@ class arena {
     for (std::size_t b = 0; b < at_.block; ++b) in_use += blocks_[b].size();
     if (in_use > peak_) peak_ = in_use;
     return p;
+  }
+  void poison_from(mark to) {
+    for (std::size_t b = to.block; b < blocks_.size() && b <= at_.block; ++b) {
+      const dim from = b == to.block ? to.used : 0, end = b == at_.block ? at_.used : blocks_[b].size();
+      if (end > from) poison_(device_, blocks_[b].data() + from, end - from);
+    }
   }
   void merge() {
     const dim total = capacity();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../core/error.hpp"
-#include "../image/decode-inl.hpp"
+#include "../image/decode.hpp"
 #include "duplicates.hpp"
 #include "hashes-inl.hpp"
 

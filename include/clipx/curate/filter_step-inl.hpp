@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "../core/error.hpp"
-#include "../image/decode-inl.hpp"
+#include "../image/decode.hpp"
 #include "../io/fields-inl.hpp"
 #include "curation-inl.hpp"
 #include "filter_step.hpp"

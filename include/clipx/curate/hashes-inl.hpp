@@ -9,8 +9,8 @@
 
 #include "../core/error.hpp"
 #include "../core/random.hpp"
-#include "../image/image-inl.hpp"
-#include "../image/resize-inl.hpp"
+#include "../image/image.hpp"
+#include "../image/resize.hpp"
 #include "hashes.hpp"
 #define XXH_INLINE_ALL
 #include <xxhash.h>

@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "../core/error.hpp"
-#include "../image/preprocess-inl.hpp"
+#include "../image/preprocess.hpp"
 #include "../run/encode.hpp"
 #include "shared_model.hpp"
 

@@ -15,7 +15,7 @@
 
 #include "../core/error.hpp"
 #include "../core/hash.hpp"
-#include "../io/file-inl.hpp"
+#include "../io/descriptor-inl.hpp"
 #include "stage.hpp"
 
 namespace clipx {

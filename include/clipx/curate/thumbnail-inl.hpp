@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "../core/error.hpp"
-#include "../image/decode-inl.hpp"
-#include "../image/resize-inl.hpp"
+#include "../image/decode.hpp"
+#include "../image/resize.hpp"
 
 #if defined(__GNUC__)
 #pragma GCC diagnostic push

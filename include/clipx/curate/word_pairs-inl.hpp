@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "../io/file.hpp"
-#include "../text/bpe_train-inl.hpp"
 #include "../text/unicode.hpp"
+#include "../text/word_counts-inl.hpp"
 #include "captions_source-inl.hpp"
 #include "matching-inl.hpp"
 #include "records-inl.hpp"

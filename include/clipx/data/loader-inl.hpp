@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "../core/error.hpp"
-#include "../image/decode-inl.hpp"
-#include "../image/preprocess-inl.hpp"
+#include "../image/decode.hpp"
+#include "../image/preprocess.hpp"
 #include "loader.hpp"
 #include "pairs-inl.hpp"
 

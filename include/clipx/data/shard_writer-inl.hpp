@@ -8,7 +8,7 @@
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
-#include "../io/file-inl.hpp"
+#include "../io/file.hpp"
 #include "shard_writer.hpp"
 #include "shards-inl.hpp"
 

@@ -12,23 +12,12 @@
 #include <system_error>
 
 #include "../core/error.hpp"
+#include "descriptor-inl.hpp"
 #include "file.hpp"
 
 namespace clipx {
 
 namespace detail {
-/// A file descriptor that closes itself.
-struct descriptor {
-  int fd = -1;
-  explicit descriptor(int f) : fd(f) {}
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  ~descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
-CLIPX_INLINE std::string reason() { return std::strerror(errno); }
-
 CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
   while (!bytes.empty()) {
     const auto n = ::write(fd, bytes.data(), bytes.size());

@@ -22,17 +22,16 @@ struct cuda_engine::state {
   per_thread<lane> lanes;
 
   explicit state(const cuda_options& o);
-  /// Throws, in debug builds, where any of these bytes are frozen.
-  void expect_thawed([[maybe_unused]] const void* data, [[maybe_unused]] dim bytes) {
-#ifndef NDEBUG
+  /// With debug checks: throws if any of these bytes are frozen.
+  void expect_thawed(const void* data, dim bytes) {
+    if (!detail::checks_enabled()) return;
     const std::lock_guard lock(guard);
     const auto* begin = static_cast<const char*>(data);
-    const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last one that begins before the end decides
+    const auto after = frozen.lower_bound(begin + bytes);  // ranges do not overlap: the last that begins before the end decides
     if (bytes == 0 || after == frozen.begin()) return;
     const auto& weight = *std::prev(after);
     expect(weight.first + weight.second <= begin,
            [&] { return cat("cuda: a verb writes to a frozen weight of ", weight.second, " bytes: thaw it first"); });
-#endif
   }
 };
 

@@ -20,7 +20,7 @@ struct temporary {
   ~temporary() { memory.release(mark); }
 };
 
-/// Debug builds: throws if an argument that a kernel may write is a frozen weight.
+/// With debug checks: throws if an argument that a kernel may write is a frozen weight.
 template <class E>
 void expect_thawed(const cuda_engine::lane& s, const mat<E>& m) {
   if constexpr (!std::is_const_v<E>) s.expect_thawed(m.data, byte_extent(m));

@@ -1,0 +1,17 @@
+# The packages that clipx is built on, by the names of find_package: what each is, and the Debian package that has it. Read when clipx
+# is built, for the notices that are installed, and installed, for the messages of find_package(clipx).
+set(clipx_debian_Threads "libc6-dev")
+set(clipx_debian_nlohmann_json "nlohmann-json3-dev")
+set(clipx_debian_utf8proc "libutf8proc-dev")
+set(clipx_debian_ZLIB "zlib1g-dev")
+set(clipx_debian_stb "libstb-dev")
+set(clipx_debian_JPEG "libjpeg-dev")
+set(clipx_debian_GIF "libgif-dev")
+set(clipx_debian_xxhash "libxxhash-dev")
+set(clipx_debian_cld2 "libcld2-dev")
+set(clipx_debian_Eigen3 "libeigen3-dev")
+set(clipx_debian_dnnl "libdnnl-dev")
+set(clipx_debian_hwy "libhwy-dev")
+set(clipx_debian_OpenMP "libgomp1")
+set(clipx_debian_CUDAToolkit "nvidia-cuda-toolkit")
+set(clipx_debian_CLI11 "libcli11-dev")
