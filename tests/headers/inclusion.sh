@@ -77,8 +77,8 @@ grep -rnwE 'vit|vit_config|modified_resnet|modified_resnet_config' include backe
 grep -rn 'is_[r]esnet' include backends tools tests bench examples | say "an architecture is named outside its own files"
 
 # The model reads like the paper's: towers and ops together stay short.
-lines=$(cat include/clipx/model/*.hpp include/clipx/ops/*.hpp | wc -l)
-[ "$lines" -lt 1400 ] || echo "include/clipx/model and ops have $lines lines, expected fewer than 1400" >> "$bad"
+lines=$(cat include/clipx/model/*.hpp include/clipx/ops/*.hpp | grep -vcE '^ *(//.*)?$')
+[ "$lines" -lt 1150 ] || echo "include/clipx/model and ops have $lines lines of code, expected fewer than 1150" >> "$bad"
 
 # The library neither prints nor dies.
 grep -rnE '\b(std::(cout|cerr|abort|exit|terminate)|printf|fprintf|puts|abort|exit)\b *[(<;]' include backends | grep -vE ':[0-9]+: *//' |
