@@ -2,14 +2,13 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <iostream>
-#include <iterator>
 #include <new>
 #include <optional>
 #include <thread>
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "../text/gunzip.hpp"
 #include "images.hpp"
 #include "shards.hpp"
 
@@ -88,10 +87,9 @@ class image_batcher {
 
  private:
   static std::vector<std::byte> standard_input() {
-    std::vector<std::byte> out;
-    std::transform(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>(), std::back_inserter(out),
-                   [](char c) { return static_cast<std::byte>(c); });
-    return out;
+    const auto file = read_file(stdin, "-", std::size_t{1} << 30);
+    const auto bytes = std::as_bytes(std::span(file));
+    return {bytes.begin(), bytes.end()};
   }
 
   void decode_all() {

@@ -49,9 +49,9 @@ struct jpeg_reader {
     if (setjmp(failed)) return false;
     jpeg_create_decompress(&info);
     progress.progress_monitor = [](j_common_ptr c) {  // a few bytes of a scan can request a pass over the whole image
-      if (reinterpret_cast<j_decompress_ptr>(c)->input_scan_number <= 500) return;
+      if (reinterpret_cast<j_decompress_ptr>(c)->input_scan_number <= 100) return;
       auto* self = static_cast<jpeg_reader*>(c->client_data);
-      std::strcpy(self->message, "more than 500 scans");
+      std::strcpy(self->message, "more than 100 scans");
       std::longjmp(self->failed, 1);
     };
     info.progress = &progress;
@@ -80,7 +80,7 @@ inline bool is_jpeg_limit(int code) {
   for (int limit : {JERR_ARITH_NOTIMPL, JERR_BAD_PRECISION, JERR_CCIR601_NOTIMPL, JERR_COMPONENT_COUNT, JERR_CONVERSION_NOTIMPL,
                     JERR_FRACT_SAMPLE_NOTIMPL, JERR_IMAGE_TOO_BIG, JERR_NOTIMPL, JERR_NOT_COMPILED, JERR_SOF_UNSUPPORTED})
     if (code == limit) return true;
-  return code == 0;  // more than 500 scans
+  return code == 0;  // more than 100 scans
 }
 
 inline image decode_jpeg(std::span<const std::byte> file, const std::string& name, dim most_pixels, image memory) {

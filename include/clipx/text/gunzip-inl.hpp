@@ -18,14 +18,19 @@ CLIPX_INLINE std::string read_file(const std::string& path, std::size_t limit) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              [](std::FILE* f) { return std::fclose(f); });
   expect(file != nullptr, system_error_kind(errno), [&] { return cat(path, ": cannot open: ", std::strerror(errno)); });
+  return read_file(file.get(), path, limit);
+}
+
+CLIPX_INLINE std::string read_file(std::FILE* file, const std::string& name, std::size_t limit) {
   std::string out;
   for (std::size_t step = std::size_t(1) << 16;;) {
     const std::size_t had = out.size();
+    step = std::min(step, limit + 1 - had);
     out.resize(had + step);
-    const std::size_t got = std::fread(out.data() + had, 1, step, file.get());
+    const std::size_t got = std::fread(out.data() + had, 1, step, file);
     out.resize(had + got);
-    expect(std::ferror(file.get()) == 0, error_kind::io, [&] { return cat(path, ": cannot read: ", std::strerror(errno)); });
-    expect(out.size() <= limit, error_kind::unsupported, [&] { return cat(path, ": larger than ", limit, " bytes"); });
+    expect(std::ferror(file) == 0, error_kind::io, [&] { return cat(name, ": cannot be read: ", std::strerror(errno)); });
+    expect(out.size() <= limit, error_kind::unsupported, [&] { return cat(name, ": larger than ", limit, " bytes"); });
     if (got < step) return out;
     step = out.size();
   }

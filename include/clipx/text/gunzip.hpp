@@ -1,6 +1,7 @@
 // Reads files; compresses and decompresses gzip with zlib.
 #pragma once
 #include <cstddef>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,8 @@ namespace clipx::detail {
 
 /// The whole file, of at most `limit` bytes. Errors name the path and the reason.
 std::string read_file(const std::string& path, std::size_t limit = std::size_t(64) << 20);
+/// The rest of an open file.
+std::string read_file(std::FILE* file, const std::string& name, std::size_t limit = std::size_t(64) << 20);
 bool file_exists(const std::string& path);
 
 /// The decompressed text of a gzip file (RFC 1952), of all its members; bytes that do not start as gzip are returned unchanged.

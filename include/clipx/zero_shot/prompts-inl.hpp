@@ -1,12 +1,11 @@
 #pragma once
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <sstream>
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
+#include "../text/gunzip.hpp"
 #include "prompts.hpp"
 
 namespace clipx {
@@ -55,21 +54,9 @@ inline std::string without_mark(std::string text) {
   return text;
 }
 
+/// A whole text of at most 64 MiB; path "-": standard input.
 CLIPX_INLINE std::string read_text(const std::string& path) {
-  std::string out;
-  const auto drain = [&](std::istream& in) { out.assign(std::istreambuf_iterator<char>(in), {}); };
-  if (path == "-") {
-    drain(std::cin);
-  } else {
-    errno = 0;
-    std::ifstream in(path, std::ios::binary);
-    expect(in.good(), system_error_kind(errno), [&] { return cat(path, ": cannot be opened for reading"); });
-    try {
-      in.exceptions(std::ios::badbit);  // a directory can be opened but not read
-      drain(in);
-    } catch (const std::ios_base::failure&) { fail(error_kind::io, cat(path, ": cannot be read (is it a directory?)")); }
-  }
-  return without_mark(std::move(out));
+  return without_mark(path == "-" ? read_file(stdin, "standard input") : read_file(path));
 }
 
 CLIPX_INLINE std::vector<std::string> split_lines(const std::string& text) {
