@@ -7,8 +7,8 @@
 
 namespace clipx {
 
-/// Passed to calls that may take long. Override what you need. All functions are called on the thread that made the call; what they
-/// throw ends the call and passes through it.
+/// Passed to calls that may take long. Override what you need; an object of the class itself hears nothing and never cancels. All
+/// functions are called on the thread that made the call; what they throw ends the call and passes through it.
 class observer {
  public:
   virtual ~observer() = default;
@@ -18,14 +18,9 @@ class observer {
   virtual bool cancelled() { return false; }
   /// Something that is worth knowing and is no error: a slow path, a setting that has no effect.
   virtual void warning(const std::string& /*message*/) {}
-
- protected:
-  observer() = default;
-  observer(const observer&) = default;
-  observer& operator=(const observer&) = default;
 };
 
-/// An observer that hears nothing and never cancels: the default argument.
+/// The default argument: one object of the class itself, shared by all.
 observer& no_observer();
 
 /// Reports progress, then throws error_kind::cancelled if the observer says so.
