@@ -110,7 +110,8 @@ macro(clipx_tests)
     endif()
   endif()
   if(clipx_emulation)
-    clipx_test(emulation tests/emulation/emulation.cpp tests/emulation/attention.cpp tests/emulation/freeze.cpp BACKENDS emulation eigen)
+    clipx_test(emulation tests/emulation/emulation.cpp tests/emulation/attention.cpp tests/emulation/freeze.cpp
+               tests/emulation/errors.cpp BACKENDS emulation eigen)
     target_compile_options(test-emulation PRIVATE -Wno-unknown-pragmas)  # unroll
   endif()
   if(clipx_emulation AND TARGET clipx-program)  # the program whose GPU is the emulated one: only these units know

@@ -26,7 +26,7 @@ struct where {
   static where here(const char* f = __builtin_FILE(), int l = __builtin_LINE()) { return {f, l}; }
 };
 
-/// What kind of failure an error reports, for callers that act on it. what() is for people.
+/// What kind of failure an error reports, for callers that act on it (docs/errors.md). what() is for people.
 enum class error_kind {
   invalid_argument,  ///< a value, shape or option that the call does not take
   not_found,         ///< a file, folder or name that does not exist
