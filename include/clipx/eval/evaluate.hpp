@@ -17,7 +17,7 @@ struct zero_shot_report {
   std::vector<std::string> ties;  // the names of the images in metrics.ties
 };
 
-/// Zero-shot classification of labelled images; a label is an index into prompts.classes. Only counts are kept. config.preprocess
+/// Zero-shot classification of labeled images; a label is an index into prompts.classes. Only counts are kept. config.preprocess
 /// is ignored in favor of the model's. Errors: an image that cannot be decoded, because a metric over fewer images would be another
 /// metric.
 zero_shot_report evaluate_zero_shot(any_model& model, const image_dataset& data, const prompt_set& prompts,
