@@ -69,7 +69,7 @@ CLIPX_INLINE void modified_resnet::check(const config& v, std::vector<std::strin
     if (!ok) issues.push_back(what);
   };
   need(v.heads >= 1 && v.channels() % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; --head-width settles it"));
+       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set --head-width"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));

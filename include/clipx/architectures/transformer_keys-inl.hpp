@@ -58,7 +58,8 @@ CLIPX_INLINE std::optional<key_source> hf_row_source(std::string_view name, std:
 CLIPX_INLINE activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues) {
   if (name == "quick_gelu") return activation::quick_gelu;
   if (name != "gelu")
-    issues.push_back(cat(where, ": activation ", name, " is not supported, only quick_gelu and gelu; --activation settles it"));
+    issues.push_back(
+        cat(where, ": activation ", name, " is not supported, only quick_gelu and gelu; choose one with --activation"));
   return activation::gelu;
 }
 CLIPX_INLINE const char* name_of(activation f) {

@@ -100,7 +100,7 @@ CLIPX_INLINE vit_config vit::infer(shape_reader& r) {
   for (auto& p : presets())
     if (const auto& known = p.vision.as<vit_config>(); known.width == v.width && known.layers == v.layers) v.heads = known.heads;
   if (v.heads > 0) return v;
-  r.issue(cat("the heads of an image tower of width ", v.width, " cannot be seen from shapes: give --head-width"));
+  r.issue(cat("the heads of an image tower of width ", v.width, " cannot be inferred from shapes: give --head-width"));
   v.heads = 1;
   return v;
 }
@@ -110,7 +110,7 @@ CLIPX_INLINE void vit::check(const config& v, std::vector<std::string>& issues) 
     if (!ok) issues.push_back(what);
   };
   need(v.heads >= 1 && v.width % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; --head-width settles it"));
+       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set --head-width"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));

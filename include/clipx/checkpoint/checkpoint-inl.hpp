@@ -134,20 +134,20 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
     std::vector<std::string> issues;
     const auto& c = config_.model.text;
     if ((c.pool == text_pool::none) != (t.ngrams() != nullptr))
-      issues.push_back(t.ngrams()
-                           ? "the tokenizer is a dictionary of n-grams, the model has a text tower"
-                           : "the model is Visual N-Grams, whose folder holds its dictionary, ngrams.tsv; the tokenizer is none");
+      issues.push_back(
+          t.ngrams() ? "the tokenizer is a dictionary of n-grams, the model has a text tower"
+                     : "the model is Visual N-Grams and needs its dictionary, ngrams.tsv, in its folder; the tokenizer is not one");
     else if (t.ngrams() && t.vocab_size() != c.vocab_size)
       issues.push_back(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
     if (t.vocab_size() > c.vocab_size)
-      issues.push_back(
-          cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size, "; --tokenizer names another"));
+      issues.push_back(cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size,
+                           "; give another one with --tokenizer"));
     if (c.pool == text_pool::eos && c.eos_id != t.eot())
       issues.push_back(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),
-                           ": every text would have the same embedding; --eos-id settles it"));
+                           ": every text would have the same embedding; set --eos-id"));
     if (c.pool == text_pool::argmax && t.eot() != t.vocab_size() - 1)
       issues.push_back(cat("the config pools the largest id, and the tokenizer's end token ", t.eot(),
-                           " is not the largest of its ", t.vocab_size(), "; --eos-id settles it"));
+                           " is not the largest of its ", t.vocab_size(), "; set --eos-id"));
     throw_issues(path_, issues);
     tokenizer_->value = std::move(t);
   });
@@ -197,7 +197,8 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   }
   if (o.activation.empty())
     issues.push_back(
-        "the activation cannot be seen from shapes: give --activation quick_gelu (OpenAI's weights) or gelu (most of open_clip's)");
+        "the activation cannot be inferred from shapes: give --activation quick_gelu (OpenAI's weights) or gelu (most of "
+        "open_clip's)");
   else c.act = activation_named(o.activation, "--activation", issues);
   config_.keys = layout::open_clip;
   config_.text = tokenizer_options::open_clip();
@@ -272,7 +273,7 @@ inline tokenizer open_tokenizer(const std::string& given, const std::string& fol
     return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
   }
   expect(!folder.empty(),
-         [&] { return cat(path, ": came without a tokenizer; --tokenizer names a merges file, tokenizer.json or folder"); });
+         [&] { return cat(path, ": has no tokenizer; give a merges file, tokenizer.json or folder with --tokenizer"); });
   return tokenizer::from_folder(folder, options);
 }
 }  // namespace detail
@@ -438,7 +439,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   expect(fs::is_directory(folder, none),
          [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   expect(folder_.empty() || !fs::equivalent(folder, folder_, none),
-         [&] { return cat(folder, ": is the model that is read; --out names another folder"); });
+         [&] { return cat(folder, ": is the folder being read; --out names another folder"); });
   const auto shapes = parameter_shapes(config());
   const auto sources = match(shapes);
   const auto plan = detail::plan_tensors(config(), shapes, keys, element);

@@ -112,7 +112,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
   } else {
-    f.issue(cat("vision_cfg is of no architecture that clipx knows: ", detail::names_of(known_architectures())));
+    f.issue(cat("vision_cfg describes no architecture that clipx knows: ", detail::names_of(known_architectures())));
   }
   detail::read_open_clip_tokenizer(words, c.text);
   for (auto* part : {&f, &vision, &words}) part->refuse_others();
@@ -184,7 +184,7 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   c.model.norm_eps = image.norm_eps;
   if (!answers.activation.empty()) c.model.act = activation_named(answers.activation, "--activation", issues);
   else if (image.act != text_side.act)
-    issues.push_back("vision_config and text_config disagree on hidden_act; --activation settles it");
+    issues.push_back("vision_config and text_config disagree on hidden_act; choose one with --activation");
   if (image.norm_eps != text_side.norm_eps) issues.push_back("vision_config and text_config disagree on layer_norm_eps");
   auto pixels = detail::fields_of(
       preprocessor.empty() ? detail::json::object() : detail::parse_config(preprocessor, name + " (preprocessor_config.json)"),

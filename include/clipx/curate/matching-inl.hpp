@@ -97,7 +97,7 @@ CLIPX_INLINE std::vector<std::string> read_queries(const std::string& path) {
     need(detail::valid_utf8(line), "bytes that are no UTF-8");
     out.emplace_back(line);
   });
-  expect(!out.empty(), [&] { return cat(path, ": expected a query list, an entry a line, got an empty file"); });
+  expect(!out.empty(), [&] { return cat(path, ": expected a query list, one entry per line, got an empty file"); });
   return out;
 }
 

@@ -153,7 +153,7 @@ CLIPX_INLINE void write_sizes(const std::string& folder, std::span<const std::pa
 
 CLIPX_INLINE shard_writer::shard_writer(std::string folder, std::uint64_t samples_per_shard)
     : folder_(std::move(folder)), samples_per_shard_(samples_per_shard) {
-  expect(samples_per_shard > 0, [&] { return cat(folder_, ": expected at least 1 sample a shard, got 0"); });
+  expect(samples_per_shard > 0, [&] { return cat(folder_, ": expected at least 1 sample per shard, got 0"); });
   std::error_code problem;
   std::filesystem::create_directories(folder_, problem);
   expect(!problem && std::filesystem::is_directory(folder_),

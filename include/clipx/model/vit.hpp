@@ -73,7 +73,7 @@ struct vision_transformer {
                  std::span<const std::int32_t> chosen = {}) const {
     const dim N = count(pixels), L = chosen.empty() ? config.tokens() : static_cast<dim>(chosen.size()) / N;
     expect(L > 0 && (chosen.empty() || L * N == static_cast<dim>(chosen.size())),
-           "vit: expected as many chosen tokens of each image");
+           "vit: expected the same number of chosen tokens for each image");
     auto features = s.make(N, embed_dim);  // (N, D)
     scratch<B> here(s, s.kept == keep::nothing);
     ctx.chosen = chosen.empty() ? mat<const std::int32_t>{} : s.ids(chosen);

@@ -317,7 +317,7 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(function_ref<void(dim)> progress) {
   while (learner.merges().size() < wanted && learner.step()) progress(static_cast<dim>(learner.merges().size()));
   const std::size_t n = learner.merges().size();
   expect(n > 0, [&] {
-    return cat("tokenizer: expected a pair of neighbouring bytes that occurs ", least, " times, got none in ", all.words, " words");
+    return cat("tokenizer: expected a pair of adjacent bytes that occurs ", least, " times, got none in ", all.words, " words");
   });
   learnt_bpe out;
   out.vocab_size = static_cast<dim>(n) + 514;

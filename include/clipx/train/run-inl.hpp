@@ -60,7 +60,7 @@ class loss_record {
       const dim step = trainer_->count() - --waiting_;
       expect(std::isfinite(loss), [&] {
         return cat("the loss is no longer a number at step ", step,
-                   "; the last checkpoint stays. A smaller --lr, or --grad-clip-norm 1, helps");
+                   "; the last checkpoint is kept. A smaller --lr, or --grad-clip-norm 1, helps");
       });
       sum_ += loss;
       count_ += 1;
@@ -129,8 +129,7 @@ class run_in_folder final : public run_progress {
   void expect_new() const {
     const auto there = checkpoints_in(checkpoints());
     expect(there.empty(), [&] {
-      return cat(o_.folder, " holds a run of ", there.back().first,
-                 " steps: --resume latest goes on with it, --name begins another");
+      return cat(o_.folder, " holds a run of ", there.back().first, " steps: --resume latest continues it, --name starts another");
     });
   }
   void resume() {
@@ -140,7 +139,7 @@ class run_in_folder final : public run_progress {
     const auto facts = trainer_.restore(path);
     expect(there.empty() || there.back().first <= trainer_.count(), [&] {
       return cat("--resume: ", path, " is of step ", trainer_.count(), ", and ", there.back().second,
-                 " is there already: move later ones away, or begin another run with --name");
+                 " is there already: move later ones away, or start another run with --name");
     });
     const auto before = checkpoint_fact(facts, "settings", path);
     for (auto& [name, value] : settings_) {
