@@ -1,5 +1,5 @@
-// A decoded image in the mode of its file, with Pillow's modes: a resize before conversion to RGB depends on it (docs/clip.md
-// section 6.2).
+// A decoded image in the mode of its file, with Pillow's modes: a resize before conversion to RGB depends on it.
+// See docs/clip.md section 6.2.
 #pragma once
 #include <array>
 #include <cstddef>
