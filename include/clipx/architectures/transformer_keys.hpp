@@ -28,12 +28,12 @@ std::optional<key_source> hf_row_source(std::string_view name, std::span<const k
 activation activation_named(const std::string& name, const char* where, std::vector<std::string>& issues);
 const char* name_of(activation f);
 
-/// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support; skips those that
-/// change nothing.
+/// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support;
+/// skips those that change nothing.
 void refuse_vision_variants(fields& f);
 
-/// Number of heads of an image tower: from the caller's head width, which must divide the width, else from the stored one, rounded
-/// down.
+/// Number of heads of an image tower: from the caller's head width, which must divide the width, else from the stored one,
+/// rounded down.
 dim heads_of(dim width, dim stored, dim given, std::vector<std::string>& issues);
 
 /// PyTorch's default for linear and convolution: uniform on +- 1 / sqrt(n), for a fan-in of n.
@@ -41,8 +41,8 @@ initial_values fan_in(dim n);
 /// Normal with standard deviation 1 / sqrt(n).
 initial_values normal_of(dim n);
 
-/// Floating-point operations of the matrix products of a stack of blocks over a sequence of `rows` rows, of which one leaves the
-/// last block.
+/// Floating-point operations of the matrix products of a stack of blocks over a sequence of `rows` rows,
+/// of which one leaves the last block.
 double transformer_flops(const transformer_sizes& s, dim rows, bool causal);
 
 }  // namespace clipx

@@ -175,8 +175,8 @@ class file_shapes final : public shape_reader {
 };
 }  // namespace detail
 
-/// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3). The caller must supply what shapes
-/// cannot tell.
+/// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3).
+/// The caller must supply what shapes cannot tell.
 CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   auto& c = config_.model;
   const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");

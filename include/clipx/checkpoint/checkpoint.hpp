@@ -52,8 +52,8 @@ class weight_source {
 class checkpoint {
  public:
   /// Opens a folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
-  /// One error lists everything that is wrong or unclear in the configuration or in the tensors, and names the option that
-  /// resolves it.
+  /// One error lists everything that is wrong or unclear in the configuration or in the tensors,
+  /// and names the option that resolves it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
 
   const clip_config& config() const { return config_.model; }

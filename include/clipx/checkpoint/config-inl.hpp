@@ -1,5 +1,5 @@
-// Definitions of config.hpp (docs/clip.md section 7.6; open_clip 3.3's CLIPVisionCfg and CLIPTextCfg; transformers 5's
-// CLIPConfig).
+// Definitions of config.hpp (docs/clip.md section 7.6; open_clip 3.3's CLIPVisionCfg
+// and CLIPTextCfg; transformers 5's CLIPConfig).
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -157,8 +157,8 @@ class pretrained {
   }
   /// An image, preprocessed as the checkpoint requires, to an L2-normalized embedding (1, D).
   embeddings<A> encode_image(const image& img) const { return encode_pixels(to_pixels(img, source_.pixels()).data); }
-  /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
-  /// image.
+  /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D).
+  /// Errors: an incomplete image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
     if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>) {

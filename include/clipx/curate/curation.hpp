@@ -38,8 +38,8 @@ class curation {
   curation(curation&&) noexcept;
   curation& operator=(curation&&) noexcept;
 
-  /// False once a step is incomplete: stop() returned true, or other processes have not finished their parts. The steps below then
-  /// do nothing.
+  /// False once a step is incomplete: stop() returned true, or other processes have not finished their parts.
+  /// The steps below then do nothing.
   bool whole() const;
   const curation_config& config() const;
   std::span<const caption_part> shards() const;

@@ -18,8 +18,8 @@ struct zero_shot_report {
 };
 
 /// Zero-shot classification of labeled images; a label is an index into prompts.classes. Only counts are kept. config.preprocess
-/// is ignored in favor of the model's. Errors: an image that cannot be decoded, because a metric over fewer images would be another
-/// metric.
+/// is ignored in favor of the model's. Errors: an image that cannot be decoded,
+/// because a metric over fewer images would be another metric.
 zero_shot_report evaluate_zero_shot(any_model& model, const image_dataset& data, const prompt_set& prompts,
                                     image_batch_config config, eval_progress progress);
 

@@ -29,8 +29,8 @@ struct preprocess_config {
 /// longest_side, a side that would be 0.
 image to_pixels(const image& img, const preprocess_config& config, const resampler& loops = plain_resampler());
 
-/// 8-bit RGB pixels (n n, 3), n = config.size, to float32 (3, n n): (v / 255 - mean) / std, in this order. Errors: not 3 n n
-/// values.
+/// 8-bit RGB pixels (n n, 3), n = config.size, to float32 (3, n n): (v / 255 - mean) / std, in this order.
+/// Errors: not 3 n n values.
 void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_config& config, float* chw);
 
 /// From an image file in memory to pixels (n n, 3); `name` is used in errors.

@@ -1,5 +1,5 @@
-// CLIP's vision transformer (docs/clip.md section 3; openai/CLIP's VisionTransformer): patches, class token, ln_pre, blocks,
-// ln_post, proj.
+// CLIP's vision transformer (docs/clip.md section 3; openai/CLIP's VisionTransformer):
+// patches, class token, ln_pre, blocks, ln_post, proj.
 #pragma once
 #include "../core/config.hpp"
 #include "block.hpp"

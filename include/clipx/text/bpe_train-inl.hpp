@@ -77,8 +77,8 @@ class word_counts {
 ///
 /// All occurrences of a pair arise in the step that makes its newer symbol, in text order; later steps only remove some. So the
 /// queue may be lazy: its first entry is put back if its count has fallen in the meantime. No string is made from two different
-/// pairs: where a string has become one symbol, all earlier merges took place inside it, and therefore in the same way
-/// everywhere.
+/// pairs: where a string has become one symbol, all earlier merges took place inside it,
+/// and therefore in the same way everywhere.
 class bpe_learner {
  public:
   bpe_learner(const word_counts& words, std::uint64_t min_frequency) : least_(min_frequency) {

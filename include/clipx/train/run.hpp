@@ -53,8 +53,8 @@ class run_progress {
   virtual double scale() = 0;
 };
 
-/// How a run communicates with its caller, on the thread that runs it. Each function may throw, which ends the run without a
-/// checkpoint.
+/// How a run communicates with its caller, on the thread that runs it.
+/// Each function may throw, which ends the run without a checkpoint.
 class run_observer {
  public:
   virtual ~run_observer() = default;
