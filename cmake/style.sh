@@ -1,5 +1,6 @@
 #!/bin/sh
-# Holds comments, sentences in strings, and documents to the word list of docs/style.md.
+# Holds comments, sentences in strings, and documents to the word list of docs/style.md, and checks that they cite only what a reader
+# has: no document outside of this repository but published ones, and only sections of docs/clip.md that exist.
 #   sh cmake/style.sh
 set -eu
 cd "$(dirname "$0")/.."
@@ -39,3 +40,21 @@ if grep -iwE "($words)" "$tmp/prose" > "$tmp/bad"; then
   exit 1
 fi
 echo "style: $(wc -l < "$tmp/prose") lines of prose keep to docs/style.md"
+
+# Tests read data from ../shared where it is; nothing else of it may be named.
+git grep -nIiE "(^|[^a-z_.-])specs?('s)? (section|[0-9])|house rule|shared/(spec|design|research)" -- ':!cmake/style.sh' > "$tmp/bad" || true
+sed -nE 's/^##+ ([0-9]+(\.[0-9]+)?)\.? .*/\1/p' docs/clip.md > "$tmp/sections"
+[ -s "$tmp/sections" ] || { echo "style: no numbered sections in docs/clip.md"; exit 1; }
+git grep -nI 'docs/clip\.md' -- ':!*.md' ':!cmake/style.sh' > "$tmp/citing" || true
+while read -r line; do  # in code each citation has its section on the same line
+  numbers=$(printf '%s\n' "$line" | grep -oE 'docs/clip\.md sections? [0-9]+(\.[0-9]+)?((,| and) [0-9]+(\.[0-9]+)?)*' |
+    sed 's/.*sections* //' | grep -oE '[0-9]+(\.[0-9]+)?') || true
+  if [ "$numbers" ] && ! printf '%s\n' "$numbers" | grep -vxFf "$tmp/sections" > /dev/null; then continue; fi
+  printf '%s\n' "$line" >> "$tmp/bad"
+done < "$tmp/citing"
+if [ -s "$tmp/bad" ]; then
+  cat "$tmp/bad"
+  echo "style: $(wc -l < "$tmp/bad") lines cite what is not in the tree, or a section that docs/clip.md does not have"
+  exit 1
+fi
+echo "style: $(wc -l < "$tmp/citing") citations of docs/clip.md have their sections"

@@ -215,7 +215,7 @@ TEST_CASE("gradients of the n-gram losses against the complex step") {
   cases::each_ngram_case([](const auto& c) { cases::grad(c); });
 }
 
-TEST_CASE("the naive n-gram loss is one dense softmax count") {  // dL/dz = (M p - counts) / N (spec section 12)
+TEST_CASE("the naive n-gram loss is one dense softmax count") {  // dL/dz = (M p - counts) / N (docs/clip.md section 12)
   using namespace cases;
   clipx::eigen<double> d;
   harness<clipx::eigen<double>> h(d, to_float);

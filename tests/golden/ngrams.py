@@ -1,4 +1,4 @@
-"""Writes tests/golden/ngrams.safetensors: the losses of Visual N-Grams (Li et al. 2017; spec section 12) and their gradients by
+"""Writes tests/golden/ngrams.safetensors: the losses of Visual N-Grams (Li et al. 2017; docs/clip.md section 12) and their gradients by
 PyTorch's autograd, in float64, from the definitions: one softmax over the dictionary, the naive sum and the Jelinek-Mercer recursion.
 
 Usage: python3 tests/golden/ngrams.py      (torch, safetensors, numpy)

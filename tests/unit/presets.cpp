@@ -1,4 +1,4 @@
-// The model zoo: parameter counts of the spec's table (section 1.2), and initialization by its rules (section 9.3).
+// The published models: parameter counts (docs/clip.md section 1.1) and initialization (docs/clip.md section 9.3).
 #include <clipx/architectures/list.hpp>
 #include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/core/params.hpp>
@@ -69,7 +69,7 @@ TEST_CASE("presets: sizes that shapes do not show") {
 
 namespace {
 
-/// The spec's table, row by row: how a parameter is drawn. A fixed value has no size.
+/// The table of docs/clip.md section 9.3, row by row: how a parameter is drawn. A fixed value has no size.
 struct rule {
   enum kind { fixed, normal, uniform } how;
   double size;

@@ -1,5 +1,5 @@
-// Token ids and cleaned texts against files written by open_clip, transformers and ftfy (tests/golden/tokens.py), and the
-// worked examples of the specification on the large vocabulary where it is at hand.
+// Token ids and cleaned texts against files written by open_clip, transformers and ftfy (tests/golden/tokens.py), and examples
+// computed with openai/CLIP on its own vocabulary, where that file is available.
 #include <clipx/text/bpe.hpp>
 #include <clipx/text/gunzip.hpp>
 #include <cstdlib>
@@ -75,7 +75,7 @@ TEST_CASE("text: ids and cleaning equal the libraries'", "[text]") {
   }
 }
 
-TEST_CASE("text: the worked examples of the specification", "[text]") {
+TEST_CASE("text: examples of openai/CLIP's tokenizer", "[text]") {
   const char* shared = std::getenv("CLIPX_SHARED");
   const std::string path = (shared ? std::string(shared) : root + "/../shared") + "/data/bpe_simple_vocab_16e6.txt.gz";
   if (!detail::file_exists(path)) {
@@ -87,7 +87,8 @@ TEST_CASE("text: the worked examples of the specification", "[text]") {
   CHECK(t.symbol(512) == "in");
   CHECK(t.symbol(513) == "th");
   CHECK(t.symbol(49405) == "jekyll</w>");
-  CHECK(fnv(t) == 0x9f9d24b6c93482c7);  // of the vocabulary whose SHA-256 the specification gives; see tests/golden/tokens.py
+  CHECK(fnv(t) == 0x9f9d24b6c93482c7);  // of the vocabulary whose SHA-256 is in docs/clip.md section 5.1; see
+                                        // tests/golden/tokens.py
   dim closed = 0;
   for (std::int32_t i = 0; i < t.vocab_size(); ++i) closed += t.symbol(i).ends_with("</w>");
   CHECK(closed == 34483);

@@ -91,7 +91,7 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
       body();  // makes plans and grows the memory to its size
       r.graph = engine.record(body);
       const auto left = own.here();
-      expect(left.block == 0 && left.used == 0, "cuda: what a recording takes from memory() it must give back");
+      expect(left.block == 0 && left.used == 0, "cuda: a recording must give back what it takes from memory()");
     }
     return r;
   }

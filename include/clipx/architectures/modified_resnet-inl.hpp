@@ -68,7 +68,7 @@ CLIPX_INLINE void modified_resnet::check(const config& v, issue_list& issues) {
     if (!ok) issues.add(what);
   };
   need(v.heads >= 1 && v.channels() % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; checkpoint_options::head_width settles it"));
+       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set checkpoint_options::head_width"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));

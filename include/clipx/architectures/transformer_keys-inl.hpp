@@ -60,7 +60,7 @@ CLIPX_INLINE activation activation_named(const std::string& name, const char* wh
   if (name != "gelu")
     issues.add(error_kind::unsupported,
                cat(where, ": activation ", name,
-                   " is not supported, only quick_gelu and gelu; checkpoint_options::activation settles it"));
+                   " is not supported, only quick_gelu and gelu; choose one with checkpoint_options::activation"));
   return activation::gelu;
 }
 CLIPX_INLINE activation answered_activation(const config_answers& answers, issue_list& issues) {

@@ -32,8 +32,8 @@ activation answered_activation(const config_answers& answers, issue_list& issues
 /// Its name in configuration files.
 const char* name_of(activation f);
 
-/// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support; skips those that
-/// change nothing.
+/// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support;
+/// skips those that change nothing.
 void refuse_vision_variants(fields& f);
 
 /// Number of heads of an image tower: from the caller's head width, which must divide the width, else from the stored one, rounded
@@ -45,8 +45,8 @@ initial_values fan_in(dim n);
 /// Normal with standard deviation 1 / sqrt(n).
 initial_values normal_of(dim n);
 
-/// Floating-point operations of the matrix products of a stack of blocks over a sequence of `rows` rows, of which one leaves the
-/// last block.
+/// Floating-point operations of the matrix products of a stack of blocks over a sequence of `rows` rows,
+/// of which one leaves the last block.
 double transformer_flops(const transformer_sizes& s, dim rows, bool causal);
 
 }  // namespace clipx

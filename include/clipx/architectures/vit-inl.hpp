@@ -99,7 +99,7 @@ CLIPX_INLINE vit_config vit::infer(shape_reader& r) {
     if (const auto& known = p.vision.as<vit_config>(); known.width == v.width && known.layers == v.layers) v.heads = known.heads;
   if (v.heads > 0) return v;
   r.issues().add(error_kind::invalid_argument, cat("the heads of an image tower of width ", v.width,
-                                                   " cannot be seen from shapes: give checkpoint_options::head_width"));
+                                                   " cannot be inferred from shapes: give checkpoint_options::head_width"));
   v.heads = 1;
   return v;
 }
@@ -109,7 +109,7 @@ CLIPX_INLINE void vit::check(const config& v, issue_list& issues) {
     if (!ok) issues.add(what);
   };
   need(v.heads >= 1 && v.width % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; checkpoint_options::head_width settles it"));
+       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set checkpoint_options::head_width"));
   need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));

@@ -130,13 +130,13 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
       issues.add(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
     if (t.vocab_size() > c.vocab_size)
       issues.add(cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size,
-                     "; checkpoint_options::tokenizer names another"));
+                     "; give another one with checkpoint_options::tokenizer"));
     if (c.pool == text_pool::eos && c.eos_id != t.eot())
       issues.add(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),
-                     ": every text would have the same embedding; checkpoint_options::eos_id settles it"));
+                     ": every text would have the same embedding; set checkpoint_options::eos_id"));
     if (c.pool == text_pool::argmax && t.eot() != t.vocab_size() - 1)
       issues.add(cat("the config pools the largest id, and the tokenizer's end token ", t.eot(), " is not the largest of its ",
-                     t.vocab_size(), "; checkpoint_options::eos_id settles it"));
+                     t.vocab_size(), "; set checkpoint_options::eos_id"));
     issues.raise(path_);
     tokenizer_->value = std::move(t);
   });
@@ -164,8 +164,8 @@ class file_shapes final : public shape_reader {
 };
 }  // namespace detail
 
-/// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3). The caller must supply what shapes
-/// cannot tell.
+/// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3).
+/// The caller must supply what shapes cannot tell.
 CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   auto& c = config_.model;
   const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");
@@ -186,9 +186,10 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     issues.add(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
   }
   if (o.activation.empty())
-    issues.add(error_kind::invalid_argument,
-               "the activation cannot be seen from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights) or "
-               "gelu (most of open_clip's)");
+    issues.add(
+        error_kind::invalid_argument,
+        "the activation cannot be inferred from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights) or "
+        "gelu (most of open_clip's)");
   else c.act = answered_activation(shapes.answers, issues);
   config_.keys = layout::open_clip;
   config_.text = tokenizer_options::open_clip();
@@ -256,7 +257,7 @@ inline tokenizer open_tokenizer(const std::string& given, const file_set* files,
     return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
   }
   expect(files != nullptr, error_kind::not_found, [&] {
-    return cat(path, ": came without a tokenizer; checkpoint_options::tokenizer names a merges file, tokenizer.json or folder");
+    return cat(path, ": has no tokenizer; give a merges file, tokenizer.json or folder with checkpoint_options::tokenizer");
   });
   return tokenizer::from_files(*files, options);
 }
@@ -446,7 +447,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   expect(fs::is_directory(folder, none), error_kind::io,
          [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   expect(!files_ || !files_->folder_path() || !fs::equivalent(folder, *files_->folder_path(), none),
-         [&] { return cat(folder, ": is the model that is read; checkpoint::write(folder) names another folder"); });
+         [&] { return cat(folder, ": is the folder being read; checkpoint::write(folder) names another folder"); });
   const auto shapes = parameter_shapes(config());
   const auto sources = match(shapes);
   const auto plan = detail::plan_tensors(config(), shapes, keys, element);

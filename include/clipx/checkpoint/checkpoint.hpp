@@ -54,8 +54,8 @@ class weight_source {
 class checkpoint {
  public:
   /// Opens a folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
-  /// One error lists everything that is wrong or unclear in the configuration or in the tensors, and names the option that
-  /// resolves it.
+  /// One error lists everything that is wrong or unclear in the configuration or in the tensors,
+  /// and names the option that resolves it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
   /// The same for files in memory: those that the folder would hold, or one .safetensors file. `name` stands in messages and for
   /// the model. Borrowed bytes must outlive the checkpoint and every model made from it; weights are used in place where type and

@@ -1,5 +1,5 @@
-// Definitions of config.hpp (docs/clip.md section 7.6; open_clip 3.3's CLIPVisionCfg and CLIPTextCfg; transformers 5's
-// CLIPConfig).
+// Definitions of config.hpp (docs/clip.md section 7.6; open_clip 3.3's CLIPVisionCfg
+// and CLIPTextCfg; transformers 5's CLIPConfig).
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -112,7 +112,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
   } else {
-    f.issue(cat("vision_cfg is of no architecture that clipx knows: ", detail::names_of(known_architectures())));
+    f.issue(cat("vision_cfg describes no architecture that clipx knows: ", detail::names_of(known_architectures())));
   }
   detail::read_open_clip_tokenizer(words, c.text);
   for (auto* part : {&f, &vision, &words}) part->refuse_others();
@@ -184,7 +184,7 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   c.model.norm_eps = image.norm_eps;
   if (!answers.activation.empty()) c.model.act = answered_activation(answers, issues);
   else if (image.act != text_side.act)
-    issues.add("vision_config and text_config disagree on hidden_act; checkpoint_options::activation settles it");
+    issues.add("vision_config and text_config disagree on hidden_act; choose one with checkpoint_options::activation");
   if (image.norm_eps != text_side.norm_eps) issues.add("vision_config and text_config disagree on layer_norm_eps");
   auto pixels = detail::fields_of(
       preprocessor.empty() ? detail::json::object() : detail::parse_config(preprocessor, name + " (preprocessor_config.json)"),

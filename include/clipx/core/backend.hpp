@@ -86,8 +86,8 @@ concept fused_attention = requires(B b, detail::verb_arguments<B> v) {
 };
 
 /// residual_sum, weight, bias, eps, y, statistics (R, 2) optional: sum = x + branch; y = LayerNorm(sum). sum may be x.
-/// Backward: layernorm_backward's input, residual -> dx, dweight, dbias: dx = residual + LayerNorm's dx. residual may be dx or
-/// dy.
+/// Backward: layernorm_backward's input, residual -> dx, dweight, dbias: dx = residual + LayerNorm's dx.
+/// residual may be dx or dy.
 template <class B>
 concept fused_add_layernorm = requires(B b, detail::verb_arguments<B> v) {
   b.add_layernorm(v.sum, v.c, v.c, v.eps, v.y, v.m);

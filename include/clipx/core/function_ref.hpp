@@ -1,5 +1,5 @@
-// function_ref: a callable parameter that is called before the callee returns. Including <functional> would cost every user 0.1
-// s.
+// function_ref: a callable parameter that is called before the callee returns.
+// Including <functional> would cost every user 0.1 s.
 #pragma once
 #include <type_traits>
 

@@ -3,8 +3,8 @@
 
 namespace clipx {
 
-/// A normal distribution around `mean` with standard deviation `size`, or a uniform one on mean +- size; size 0: the mean
-/// itself.
+/// A normal distribution around `mean` with standard deviation `size`, or a uniform one on mean +- size; size 0:
+/// the mean itself.
 struct initial_values {
   double size = 0;       // standard deviation, or half the width of the interval
   bool uniform = false;  // which of the two distributions

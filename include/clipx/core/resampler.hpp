@@ -1,5 +1,5 @@
-// The inner loops of image resampling, which a backend may replace; image/resize.hpp has the plain ones and defines what they
-// compute.
+// The inner loops of image resampling, which a backend may replace;
+// image/resize.hpp has the plain ones and defines what they compute.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -92,7 +92,7 @@ class balanced_part {
   bool write(const caption_part& part, const sample& s) {
     if (tar_ && s.key == last_key_) {
       ++report_.unreadable;
-      report_.add_problem(cat(part.path, ": ", s.key, ": expected another key than that of the sample before, got the same"));
+      report_.add_problem(cat(part.path, ": ", s.key, ": expected a key that differs from the previous sample's, got the same"));
       return false;
     }
     if (!tar_) tar_.emplace(shard_);

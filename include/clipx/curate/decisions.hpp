@@ -47,15 +47,15 @@ void append_line(std::string& out, const decision& d);
 /// The last line: the summary.
 void append_line(std::string& out, const shard_summary& s);
 
-/// The decisions in a shard's file, in the shard's order. `name` is used for the file. Errors, by line: not what append_line
-/// writes.
+/// The decisions in a shard's file, in the shard's order. `name` is used for the file.
+/// Errors, by line: not what append_line writes.
 void for_each_decision(std::span<const std::byte> file, const std::string& name, function_ref<void(decision&&)> f);
 /// Reads only the last line.
 shard_summary read_summary(std::span<const std::byte> file, const std::string& name);
 
 /// A sample's JSON with the facts of its decision added under "curate"; what is there already is kept, except facts of a step of
-/// the same name, which are replaced. If the sample has no JSON, it gets one. Errors: JSON that is not an object; `name` is the
-/// sample's.
+/// the same name, which are replaced. If the sample has no JSON, it gets one.
+/// Errors: JSON that is not an object; `name` is the sample's.
 std::string merge_facts(std::string_view json_text, const decision& d, const std::string& name);
 
 }  // namespace clipx

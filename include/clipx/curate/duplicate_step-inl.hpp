@@ -185,7 +185,7 @@ CLIPX_INLINE void read_evaluation_shard(const mapped_file& file, const std::stri
   const auto first = text.find('\n');
   const auto end = std::from_chars(text.data(), text.data() + std::min(first, text.size()), bytes);
   expect(end.ec == std::errc{} && first != std::string_view::npos && bytes <= text.size() - first - 1, error_kind::damaged,
-         [&] { return cat(file.path(), ": not a whole result; remove it"); });
+         [&] { return cat(file.path(), ": not a complete result; remove it"); });
   auto lines = text.substr(first + 1, bytes);
   while (!lines.empty()) {
     hash_lines one(std::as_bytes(std::span(lines)), file.path());

@@ -12,8 +12,8 @@ namespace clipx {
 
 /// Drops images that are duplicates of an earlier image that is kept; the first in the order of the shards is kept. The hashes are
 /// stored under `step` in the sample's facts, and the image that it duplicates in the detail. An image that does not decode is
-/// dropped by "image" if a rule needs its pixels. Memory: duplicate_finder's, and the keys of what is kept. Errors: those of
-/// duplicate_finder.
+/// dropped by "image" if a rule needs its pixels. Memory: duplicate_finder's, and the keys of what is kept.
+/// Errors: those of duplicate_finder.
 void drop_duplicates(curation& here, const std::string& step, const duplicate_rules& rules);
 
 /// Options of decontaminate().

@@ -14,8 +14,8 @@
 
 namespace clipx {
 
-/// Bytes of the encoded image and characters of the caption. LAION-400M's rule: images of at least 5 kB, captions of at least 5
-/// characters.
+/// Bytes of the encoded image and characters of the caption. LAION-400M's rule:
+/// images of at least 5 kB, captions of at least 5 characters.
 struct size_filter {
   static constexpr const char* name = "size";  // in reasons and in files
   dim min_bytes = 5000, min_characters = 5;    // the least that passes

@@ -27,8 +27,8 @@ struct match_result {
 /// caption with an entry, in the order of the data, entries in the order of the list; a sample with several captions has several
 /// lines. Finished parts are stored in folder/state/match: the same call continues after a kill, and processes with different
 /// config.part share the work; the last of them writes the files. config.folder and config.options are ignored. Memory: the
-/// automaton, and the counts and lines of one part per thread. Errors: those of stage and list_caption_parts, a file that cannot be
-/// written.
+/// automaton, and the counts and lines of one part per thread. Errors: those of stage and list_caption_parts,
+/// a file that cannot be written.
 match_result match_captions(const query_matcher& queries, const curate_data& data, const std::string& folder, bool lines,
                             stage_config config, observer& watch = no_observer());
 

@@ -98,7 +98,7 @@ CLIPX_INLINE std::vector<std::string> read_queries(const std::string& path) {
     out.emplace_back(line);
   });
   expect(!out.empty(), error_kind::damaged,
-         [&] { return cat(path, ": expected a query list, an entry a line, got an empty file"); });
+         [&] { return cat(path, ": expected a query list, one entry per line, got an empty file"); });
   return out;
 }
 

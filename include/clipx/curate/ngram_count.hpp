@@ -1,5 +1,5 @@
-// The dictionary of a Visual N-Grams model, counted from captions (Li et al. 2017, section 3.1): all n-grams above a count, in
-// bounded memory.
+// The dictionary of a Visual N-Grams model, counted from captions (Li et al. 2017, section 3.1):
+// all n-grams above a count, in bounded memory.
 #pragma once
 #include <cstdint>
 #include <memory>

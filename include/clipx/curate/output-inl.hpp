@@ -119,7 +119,7 @@ CLIPX_INLINE void remove_earlier(const std::string& folder, std::size_t count) {
     if (ours && number < count) continue;
     expect(ours && sizes.contains(name), [&] {
       return cat(folder, ": expected a folder of its own for the results, got one that has ", name,
-                 ", which is of no earlier run; remove it or name another folder");
+                 ", which belongs to no earlier run; remove it or name another folder");
     });
     earlier.push_back(at->path());
   }
@@ -154,7 +154,7 @@ CLIPX_INLINE std::uint64_t write_removed(const curation& here) {
 CLIPX_INLINE std::optional<curation_output> write_curated(curation& here) {
   if (!here.whole()) return {};
   const auto& c = here.config();
-  expect(c.samples_per_shard > 0, "curation: expected at least 1 sample a shard, got 0");
+  expect(c.samples_per_shard > 0, "curation: expected at least 1 sample per shard, got 0");
   const detail::output_plan plan(here);
   expect(plan.size() > 0, [&] {
     std::string why = cat(c.out, ": expected samples that stay, got none of ", here.total().samples);

@@ -78,7 +78,7 @@ class record_reader {
 
  private:
   std::string_view take(std::uint64_t n) {
-    expect(n <= bytes_.size(), error_kind::damaged, [&] { return cat(name_, ": not a whole result; remove it"); });
+    expect(n <= bytes_.size(), error_kind::damaged, [&] { return cat(name_, ": not a complete result; remove it"); });
     const auto out = bytes_.substr(0, static_cast<std::size_t>(n));
     bytes_.remove_prefix(static_cast<std::size_t>(n));
     return out;

@@ -53,8 +53,8 @@ struct semantic_match {
 std::vector<semantic_match> semantic_duplicates(mat<const float> rows, std::span<const float> centroid_cosines,
                                                 const semantic_rule& rule);
 
-/// x y summed in 16 lanes, then over the lanes: the same on every machine whose compiler does not fuse multiplications and
-/// additions.
+/// x y summed in 16 lanes, then over the lanes: the same on every machine whose
+/// compiler does not fuse multiplications and additions.
 float cosine_of(const float* x, const float* y, dim n);
 
 }  // namespace clipx

@@ -34,8 +34,8 @@ void read_part(std::string_view text, stage_config& config);
 
 /// Results are written completely or not at all, each under a name with a 128-bit hash of the options and of its item's facts. So a
 /// killed process loses only the items in progress, finished items are not computed again, and with other options or inputs a
-/// result has another name: it is computed again, and the old one is removed. Processes with different `part` share the folder and
-/// nothing else.
+/// result has another name: it is computed again, and the old one is removed.
+/// Processes with different `part` share the folder and nothing else.
 class stage {
  public:
   /// Removes results of this part that belong to other options or inputs. Errors: a folder that cannot be created, written or

@@ -1,5 +1,5 @@
-// Encoded images, from files, standard input or memory, to batches of pixels: decoded and resized by threads, one batch at a
-// time.
+// Encoded images, from files, standard input or memory, to batches of pixels:
+// decoded and resized by threads, one batch at a time.
 #pragma once
 #include <cstddef>
 #include <cstdint>

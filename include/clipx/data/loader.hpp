@@ -28,8 +28,8 @@ struct loader_config {
   /// pair_batch::texts. If not set, batches have captions only.
   std::optional<tokenizer> text;
   text_config text_side;  // of that text tower
-  /// Tables, with open_clip's names for their columns. Fields may be quoted (RFC 4180); paths are relative to the table's
-  /// folder.
+  /// Tables, with open_clip's names for their columns. Fields may be quoted (RFC 4180);
+  /// paths are relative to the table's folder.
   std::string image_column = "filepath", caption_column = "title";
   char separator = '\0';  // '\0': a comma in .csv, a tab in .tsv
 
@@ -90,8 +90,8 @@ struct loader_report {
 /// decode, and one at a time puts finished samples into batches, in order. A loader must be used by one thread.
 class loader {
  public:
-  /// Errors: no data, a path that does not exist, a table without its columns, a folder without images, sizes below 1, an
-  /// invalid augmentation.
+  /// Errors: no data, a path that does not exist, a table without its columns, a folder without images, sizes below 1,
+  /// an invalid augmentation.
   explicit loader(loader_config config);
   ~loader();
   loader(loader&&) noexcept;
@@ -115,8 +115,8 @@ class loader {
   std::unique_ptr<state> state_;
 };
 
-/// Number of samples of an epoch that have an image and a caption's file or field: reads the headers of every shard, decodes
-/// nothing.
+/// Number of samples of an epoch that have an image and a caption's file or field:
+/// reads the headers of every shard, decodes nothing.
 std::uint64_t count_pairs(const loader_config& config);
 
 }  // namespace clipx

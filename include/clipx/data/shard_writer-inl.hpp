@@ -25,8 +25,8 @@ inline void put_octal(tar_header& h, std::size_t at, std::size_t width, std::uin
 }
 inline void put_text(tar_header& h, std::size_t at, std::string_view text) { std::copy(text.begin(), text.end(), h.data() + at); }
 
-/// Where a name is split into ustar's prefix (155) and name (100): at a slash; 0 if no split is needed, npos if none is
-/// possible.
+/// Where a name is split into ustar's prefix (155) and name (100): at a slash;
+/// 0 if no split is needed, npos if none is possible.
 inline std::size_t ustar_cut(std::string_view name) {
   if (name.size() <= 100) return 0;
   const auto slash = name.find('/', name.size() - std::min<std::size_t>(name.size(), 101));
@@ -153,7 +153,7 @@ CLIPX_INLINE void write_sizes(const std::string& folder, std::span<const std::pa
 
 CLIPX_INLINE shard_writer::shard_writer(std::string folder, std::uint64_t samples_per_shard)
     : folder_(std::move(folder)), samples_per_shard_(samples_per_shard) {
-  expect(samples_per_shard > 0, [&] { return cat(folder_, ": expected at least 1 sample a shard, got 0"); });
+  expect(samples_per_shard > 0, [&] { return cat(folder_, ": expected at least 1 sample per shard, got 0"); });
   std::error_code problem;
   std::filesystem::create_directories(folder_, problem);
   std::error_code none;

@@ -12,8 +12,8 @@
 namespace clipx {
 
 /// A shard being written: ustar, with a pax header for names that do not fit into ustar and for members of 8 GiB and more. The
-/// bytes depend on the samples alone (no time, no user). It is a new_file: without commit() nothing is left of it. Not
-/// thread-safe.
+/// bytes depend on the samples alone (no time, no user). It is a new_file: without commit() nothing is left of it.
+/// Not thread-safe.
 class tar_writer {
  public:
   /// Errors: those of new_file.
@@ -46,8 +46,8 @@ std::string shard_name(std::uint64_t number);
 /// Writes folder/sizes.json, from which open_clip reads the number of samples: {"00000.tar": 10000, ..}.
 void write_sizes(const std::string& folder, std::span<const std::pair<std::string, std::uint64_t>> sizes);
 
-/// Writes samples to folder/00000.tar, 00001.tar and so on, each completely or not at all, and finally sizes.json. Not
-/// thread-safe.
+/// Writes samples to folder/00000.tar, 00001.tar and so on, each completely or not at all, and finally sizes.json.
+/// Not thread-safe.
 class shard_writer {
  public:
   /// The folder is created if it does not exist. Errors: a folder that cannot be created, 0 samples per shard.

@@ -31,8 +31,8 @@ struct sample {
 /// Calls f with each sample of a tar file, in order; the bytes are valid during the call. Consecutive members with the same key
 /// form a sample, until a suffix repeats. Ignored: directories, links, names without a dot or that begin with one, names like
 /// __x__. Supported: ustar, GNU long names, pax path and size. Errors, with the byte offset: a wrong checksum or number, a
-/// member that extends beyond the file, a name over 65,536 bytes, more than 10,000 members in a sample, a sparse file, an empty
-/// shard.
+/// member that extends beyond the file, a name over 65,536 bytes, more than 10,000 members in a sample, a sparse file,
+/// an empty shard.
 void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f);
 /// The same from memory; `name` is used for the file in messages.
 void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f);

@@ -1,4 +1,4 @@
-// Comparison of prompts: a set of labelled images is classified with several ways of writing and combining the texts of its classes
+// Comparison of prompts: a set of labeled images is classified with several ways of writing and combining the texts of its classes
 // (paper section 3.1.4).
 #pragma once
 #include "evaluate.hpp"

@@ -11,7 +11,7 @@ namespace clipx {
 /// Labels and captions are read and kept when the data set is opened; the images themselves are read on request, one at a time.
 class image_dataset {
  public:
-  /// Labelled images. `path` is a pattern of shards (expand_braces): a sample's label is its .cls member, else "cls" in its .json;
+  /// Labeled images. `path` is a pattern of shards (expand_braces): a sample's label is its .cls member, else "cls" in its .json;
   /// samples without an image are left out. Or it is a folder with one subfolder of images per class. Errors: no images; an image
   /// without a label, or with one that is not a class; a label that is not a number; an invalid .json; those of the readers.
   static image_dataset labelled(const std::string& path, std::span<const std::string> classes);

@@ -14,7 +14,7 @@ struct zero_shot_report {
   std::vector<std::string> ties;  // the names of the images in metrics.ties
 };
 
-/// Zero-shot classification of labelled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
+/// Zero-shot classification of labeled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
 /// but what it counts for. The observer's stages are "texts" and "images". Errors: cancelled; an image that cannot be decoded,
 /// because a metric over fewer images is another metric.
 zero_shot_report evaluate_zero_shot(const any_model& model, const image_dataset& data, const prompt_set& prompts,

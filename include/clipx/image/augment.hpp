@@ -44,8 +44,8 @@ struct augment_plan {
 };
 
 /// Draws a plan for an image of width x height: torchvision's RandomResizedCrop (ten tries, then the central crop), flip,
-/// ColorJitter, grayscale; the side of a coarse image is uniform on [coarse_min, 1]. Uses draws 0 to 63. Errors: a side below
-/// 1.
+/// ColorJitter, grayscale; the side of a coarse image is uniform on [coarse_min, 1]. Uses draws 0 to 63.
+/// Errors: a side below 1.
 augment_plan plan_augment(const augmentation& options, dim width, dim height, const draws& draw);
 
 /// Carries out a plan on an RGB image: crop, resize to n x n (a coarse image twice), flip, colors, gray. out: (n n, 3) bytes.

@@ -174,7 +174,7 @@ class bmp {
 
   image decode_rows(image memory) const {
     const dim stride = (width_ * bits_ + 31) / 32 * 4, row = (width_ * sample_bits() + 7) / 8;
-    if (row > stride) bad(cat("a greyscale palette with ", bits_, " bits a pixel"));
+    if (row > stride) bad(cat("a grayscale palette with ", bits_, " bits a pixel"));
     const std::size_t needed = static_cast<std::size_t>((height_ - 1) * stride + row);
     if (left(pixels_at_) < needed) bad(cat(left(pixels_at_), " bytes of pixels; expected ", needed));
     image out = make_image(mode_, width_, height_, std::move(memory));

@@ -27,7 +27,7 @@ inline dim frame_bands(frame_format f) {
     case frame_format::nv12:  // its luma
       return 1;
   }
-  fail("to_image: expected a frame_format of the list");
+  fail("to_image: expected a known frame_format");
 }
 
 /// Y, U and V to RGB with 16 fractional bits: R = y (Y - low) + rv (V - 128), G = .. - gu (U - 128) - gv (V - 128),
@@ -59,7 +59,7 @@ struct yuv_to_rgb {
 
 inline void nv12_to_rgb(const frame& f, dim stride, image& out) {
   const dim chroma_stride = f.chroma_stride == 0 ? stride : f.chroma_stride, needed = (f.width + 1) / 2 * 2;
-  expect(f.chroma || stride > 0, "to_image: expected the chroma of an nv12 frame whose rows go up, got none");
+  expect(f.chroma || stride > 0, "to_image: expected the chroma of an nv12 frame with a negative stride, got none");
   expect(std::abs(chroma_stride) >= needed,
          [&] { return cat("to_image: expected a chroma_stride of ", needed, " bytes or more, got ", chroma_stride); });
   const auto* chroma = f.chroma ? f.chroma : f.data + stride * f.height;

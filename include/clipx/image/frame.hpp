@@ -8,8 +8,8 @@
 
 namespace clipx {
 
-/// Byte order of a frame. nv12: a plane of luma (Y), then one of interleaved chroma (U, V) with half the rows and columns,
-/// rounded up.
+/// Byte order of a frame. nv12: a plane of luma (Y), then one of interleaved chroma
+/// (U, V) with half the rows and columns, rounded up.
 enum class frame_format { rgb, bgr, rgba, bgra, gray, nv12 };
 
 /// How Y, U and V of nv12 become RGB: by ITU-R BT.601 or BT.709, video range (Y from 16 to 235) or full range.

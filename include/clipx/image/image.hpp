@@ -1,5 +1,5 @@
-// A decoded image in the mode of its file, with Pillow's modes: a resize before conversion to RGB depends on it (docs/clip.md
-// section 6.2).
+// A decoded image in the mode of its file, with Pillow's modes: a resize before conversion to RGB depends on it.
+// See docs/clip.md section 6.2.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -39,16 +39,16 @@ struct image {
 /// 1, data whose size is not width x height x bands. Thread-safe.
 void check_image(const image& img, const char* who);
 
-/// An image with unspecified pixel values, in the memory of `out` if that suffices. Errors: a side below 1, more than 2^40
-/// bytes.
+/// An image with unspecified pixel values, in the memory of `out` if that suffices.
+/// Errors: a side below 1, more than 2^40 bytes.
 image make_image(pixel_mode mode, dim width, dim height, image out = {});
 
 /// As Pillow's convert("RGB"): alpha and transparent colors are dropped, 16-bit gray saturates, CMYK is converted. Errors:
 /// those of check_image.
 image to_rgb(const image& img);
 
-/// As transformers' convert_to_rgb: images with alpha or a transparent color are composited over white. Errors: those of
-/// check_image.
+/// As transformers' convert_to_rgb: images with alpha or a transparent color are composited over white.
+/// Errors: those of check_image.
 image to_rgb_over_white(const image& img);
 
 }  // namespace clipx

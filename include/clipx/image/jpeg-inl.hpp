@@ -1,5 +1,5 @@
-// Decodes JPEG with libjpeg-turbo, configured as Pillow does: accurate integer DCT, smooth chroma upsampling, CMYK in Adobe's
-// inverted form.
+// Decodes JPEG with libjpeg-turbo, configured as Pillow does: accurate integer DCT, smooth chroma upsampling,
+// CMYK in Adobe's inverted form.
 #pragma once
 #ifdef CLIPX_HAS_JPEG
 #include <csetjmp>

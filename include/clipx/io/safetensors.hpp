@@ -1,5 +1,5 @@
-// safetensors: named tensors in one file or in shards, memory-mapped; every rule of the format is checked before anything is
-// read.
+// safetensors: named tensors in one file or in shards, memory-mapped;
+// every rule of the format is checked before anything is read.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -1,5 +1,5 @@
-// The symmetric contrastive loss with a learnable temperature (paper figure 3; docs/clip.md section 8.1). A template for new
-// losses.
+// The symmetric contrastive loss with a learnable temperature (paper figure 3; docs/clip.md section 8.1).
+// A template for new losses.
 #pragma once
 #include <limits>
 

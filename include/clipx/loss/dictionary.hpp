@@ -10,8 +10,8 @@
 
 namespace clipx {
 
-/// none: every n-gram of a caption is a separate observation (the naive loss). jelinek_mercer: every word is predicted by a
-/// mixture.
+/// none: every n-gram of a caption is a separate observation (the naive loss).
+/// jelinek_mercer: every word is predicted by a mixture.
 enum class ngram_smoothing { none, jelinek_mercer };
 
 /// What a loss over n-grams needs to know about its dictionary, and its constants.

@@ -25,7 +25,7 @@ CLIPX_INLINE ngrams::config ngrams::read(fields& model) {
 }
 
 CLIPX_INLINE void ngrams::write(const config& c, field_writer& model) {
-  expect(!c.orders.empty(), "n-gram loss: expected how many n-grams of each length there are, got none");
+  expect(!c.orders.empty(), "n-gram loss: expected the number of n-grams of each length, got none");
   expect(c.lambda > 0 && c.lambda < 1, [&] { return cat("n-gram loss: expected a lambda between 0 and 1, got ", c.lambda); });
   model.put("ngram_loss", c.smoothing == ngram_smoothing::none ? "naive" : "jelinek-mercer");
   model.put("ngram_max_n", static_cast<dim>(c.orders.size()));

@@ -1,5 +1,5 @@
-// The sigmoid loss over pairs (SigLIP, Zhai et al. 2023; docs/clip.md section 8.2): no sums across rows or columns, so tiles cost
-// nothing extra.
+// The sigmoid loss over pairs (SigLIP, Zhai et al. 2023; docs/clip.md section 8.2):
+// no sums across rows or columns, so tiles cost nothing extra.
 #pragma once
 #include "pairs.hpp"
 #include "policy.hpp"
@@ -63,8 +63,8 @@ struct sigmoid::loss {
     return out;
   }
 
-  /// The loss and its gradients: those of the features (N, D) are written to d_image and d_text, those of t and b are added to
-  /// grad.
+  /// The loss and its gradients: those of the features (N, D) are written to d_image and d_text,
+  /// those of t and b are added to grad.
   mat<A> backward(step<B>& s, const pair_features<B>& f, loss& grad, mat<T> d_image, mat<T> d_text) const {
     auto out = s.make_accum(1, 1);  // (1, 1)
     s.device.fill(out, A(0));

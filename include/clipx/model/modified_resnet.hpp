@@ -1,5 +1,5 @@
-// CLIP's ModifiedResNet: three-convolution stem, anti-aliased strides (average pooling), attention pooling (docs/clip.md section
-// 2).
+// CLIP's ModifiedResNet (docs/clip.md section 2): three-convolution stem, anti-aliased strides (average pooling),
+// attention pooling.
 #pragma once
 #include <array>
 

@@ -1,5 +1,5 @@
-// CLIP's vision transformer (docs/clip.md section 3; openai/CLIP's VisionTransformer): patches, class token, ln_pre, blocks,
-// ln_post, proj.
+// CLIP's vision transformer (docs/clip.md section 3; openai/CLIP's VisionTransformer):
+// patches, class token, ln_pre, blocks, ln_post, proj.
 #pragma once
 #include "../core/config.hpp"
 #include "block.hpp"
@@ -75,7 +75,7 @@ struct vision_transformer {
                  std::span<const std::int32_t> chosen = {}) const {
     const dim N = count(pixels), L = chosen.empty() ? config.tokens() : static_cast<dim>(chosen.size()) / N;
     expect(L > 0 && (chosen.empty() || L * N == static_cast<dim>(chosen.size())),
-           "vit: expected as many chosen tokens of each image");
+           "vit: expected the same number of chosen tokens for each image");
     auto features = s.make(N, embed_dim);  // (N, D)
     scratch<B> here(s, s.kept == keep::nothing);
     ctx.chosen = chosen.empty() ? mat<const std::int32_t>{} : s.ids(chosen);

@@ -30,7 +30,7 @@ struct attention {
       return cat("attention: ", in.q.cols, " columns and ", heads, " heads, ", queries.count, " against ", keys.count,
                  " sequences");
     });
-    expect(!in.causal || queries.rows() == keys.rows(), "attention: causal asks for the same ranges of queries and keys");
+    expect(!in.causal || queries.rows() == keys.rows(), "attention: causal requires the same ranges of queries and keys");
     if constexpr (B::fast::attention) {
       s.device.attention(in, heads, y, ctx.lse);
     } else {

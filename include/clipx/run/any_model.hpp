@@ -16,8 +16,8 @@
 
 namespace clipx {
 
-/// Rows in host memory, in the accumulation type of the model that computed them: float, or double for a model in double. They are
-/// never converted.
+/// Rows in host memory, in the accumulation type of the model that computed them: float, or double for a model in double.
+/// They are never converted.
 struct any_rows {
   std::variant<std::vector<float>, std::vector<double>> values;  // (rows, cols)
   dim cols = 0;                                                  // values of a row
@@ -100,8 +100,8 @@ class any_model {
   }
 
   /// Cosines of each row with each kept row, (N, kept.rows()), in the backend's precision; for a Visual N-Grams model, the
-  /// log-probability of each kept class for each image. Errors: rows of a type other than the model's, of another width, or kept by
-  /// another model.
+  /// log-probability of each kept class for each image. Errors: rows of a type other than the model's, of another width,
+  /// or kept by another model.
   any_rows scores(const any_rows& rows, const device_rows& kept) const { return model_->scores(rows, kept); }
   /// Cosines of each text with each kept image, (N, kept.rows()); for a Visual N-Grams model, the log-probability of each caption
   /// minus its log-probability without an image (the calibrated score). Errors as above.

@@ -130,7 +130,8 @@ class any_model_over : public any_model::implementation {
     expect(d != nullptr, error_kind::mismatch,
            "a Visual N-Grams model: expected its dictionary, ngrams.tsv, got another tokenizer");
     expect(d->orders() == loss().orders, error_kind::mismatch,
-           "a Visual N-Grams model: ngram_orders of its configuration are not how many n-grams of each length its dictionary has");
+           "a Visual N-Grams model: ngram_orders in its configuration are not the numbers of n-grams of each length in its "
+           "dictionary");
     return *d;
   }
   mat<const A> on_device(step<B>& s, const any_rows& rows) const {
@@ -149,8 +150,8 @@ class any_model_over : public any_model::implementation {
       }
     out->texts = phrase_texts(phrases, dictionary(), loss());
     expect(phrases.empty() || out->texts.terms.mixture_count() > 0, [&] {
-      return cat("expected labels whose last word the model's dictionary has, got none among ", phrases.size(), ", the first is \"",
-                 phrases[0], "\"");
+      return cat("expected labels whose last word is in the model's dictionary, got none among ", phrases.size(),
+                 ", the first is \"", phrases[0], "\"");
     });
     out->owner = this;
     out->rows = static_cast<dim>(prompts.classes.size());

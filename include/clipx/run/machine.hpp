@@ -7,7 +7,7 @@
 namespace clipx {
 
 /// The processor's name, and the instruction sets that matter here, with Linux's names, separated by spaces. Empty if the system
-/// does not tell.
+/// does not report them.
 std::string cpu_name();
 /// Instruction sets of the processor, as said above.
 std::string cpu_flags();

@@ -229,8 +229,8 @@ CLIPX_INLINE void scan(const vocabulary& v, std::u32string_view text, id_list& o
   }
 }
 
-// Splits a text at the special strings that are searched for after cleaning (or before it); calls piece(text) for the text
-// between.
+// Splits a text at the special strings that are searched for after cleaning (or before it);
+// calls piece(text) for the text between.
 template <class Piece>
 void split_specials(const vocabulary& v, std::u32string_view text, bool normalized, id_list& out, const Piece& piece) {
   struct pattern {

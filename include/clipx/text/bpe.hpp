@@ -65,8 +65,8 @@ class tokenizer {
   dim context_length() const { return tables_->options.context_length; }  // ids of a text, start and end included
   std::int32_t sot() const { return tables_->sot; }                       // id of the start
   std::int32_t eot() const { return tables_->eot; }                       // id of the end
-  /// The id that the library pads rows with: 0 in openai/CLIP and open_clip, the pad token (usually the end's id) in
-  /// transformers.
+  /// The id that the library pads rows with: 0 in openai/CLIP and open_clip,
+  /// the pad token (usually the end's id) in transformers.
   std::int32_t pad() const { return tables_->pad; }
   /// The symbol of an id, in the byte alphabet, including its </w>.
   std::string symbol(std::int32_t id) const;

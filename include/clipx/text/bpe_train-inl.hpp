@@ -22,8 +22,8 @@ inline constexpr std::size_t longest_symbol = 256;  // bytes
 ///
 /// All occurrences of a pair arise in the step that makes its newer symbol, in text order; later steps only remove some. So the
 /// queue may be lazy: its first entry is put back if its count has fallen in the meantime. No string is made from two different
-/// pairs: where a string has become one symbol, all earlier merges took place inside it, and therefore in the same way
-/// everywhere.
+/// pairs: where a string has become one symbol, all earlier merges took place inside it,
+/// and therefore in the same way everywhere.
 class bpe_learner {
  public:
   bpe_learner(const word_counts& words, std::uint64_t min_frequency) : least_(min_frequency) {
@@ -263,7 +263,7 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(observer& watch) {
   while (learner.merges().size() < wanted && learner.step()) report(watch, "merges", learner.merges().size(), wanted);
   const std::size_t n = learner.merges().size();
   expect(n > 0, [&] {
-    return cat("tokenizer: expected a pair of neighbouring bytes that occurs ", least, " times, got none in ", all.words, " words");
+    return cat("tokenizer: expected a pair of adjacent bytes that occurs ", least, " times, got none in ", all.words, " words");
   });
   learnt_bpe out;
   out.vocab_size = static_cast<dim>(n) + 514;

@@ -67,8 +67,8 @@ class bpe_trainer {
 
 /// Writes bpe_SIZE.txt.gz (for openai/CLIP and open_clip), merges.txt and vocab.json (for transformers) to a folder, which is
 /// created if it does not exist; each file is written completely or not at all, vocab.json last. tokenizer::from_folder reads
-/// the folder. Errors: a folder that cannot be created or written to, or that contains a tokenizer.json, which readers would
-/// prefer.
+/// the folder. Errors: a folder that cannot be created or written to, or that contains a tokenizer.json,
+/// which readers would prefer.
 void write_tokenizer(const std::string& folder, const learnt_bpe& learnt);
 
 }  // namespace clipx

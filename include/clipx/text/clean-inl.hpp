@@ -68,7 +68,7 @@ CLIPX_INLINE bool unwanted(char32_t c) {
   return (c >= 0x206A && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFC);
 }
 
-// ftfy's steps 3 to 8: C1 controls, ligatures, width, quotes, line breaks. Surrogates cannot occur in decoded UTF-8.
+// Steps 3 to 8 of ftfy (docs/clip.md section 5.2): C1 controls, ligatures, width, quotes, line breaks.
 CLIPX_INLINE std::u32string fix_characters(const std::u32string& text) {
   std::u32string out;
   out.reserve(text.size());
@@ -94,7 +94,7 @@ CLIPX_INLINE std::u32string fix_characters(const std::u32string& text) {
   return out;
 }
 
-// ftfy's steps 9 and 10: terminal escapes (ESC [ digits and semicolons, letter) and control characters.
+// Steps 9 and 10 of ftfy: terminal escapes (ESC [ digits and semicolons, letter) and control characters.
 CLIPX_INLINE void drop_controls(std::u32string& text) {
   std::size_t n = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {

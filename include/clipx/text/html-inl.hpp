@@ -60,8 +60,8 @@ CLIPX_INLINE int digit_value(char32_t c, int base) {
   return base == 16 && c < 0x80 && l >= 'a' && l <= 'f' ? static_cast<int>(l - 'a') + 10 : -1;
 }
 
-// Reads "#123;", "#x1F;" or the like at `at` (the character after '&'); returns the position after it, or `at` if there is
-// none.
+// Reads "#123;", "#x1F;" or the like at `at` (the character after '&');
+// returns the position after it, or `at` if there is none.
 CLIPX_INLINE std::size_t read_number(std::u32string_view text, std::size_t at, char32_t& value) {
   std::size_t i = at;
   if (i >= text.size() || text[i] != '#') return at;

@@ -64,7 +64,7 @@ struct ngram_dictionary::tables {
     out->ids.reserve(out->words.size());
     for (std::size_t i = 0; i < out->words.size(); ++i) {
       const bool is_new = out->ids.emplace(out->words[i], static_cast<std::int32_t>(i)).second;
-      expect(is_new, kind, [&] { return cat(name, ": \"", out->words[i], "\" is there twice"); });
+      expect(is_new, kind, [&] { return cat(name, ": \"", out->words[i], "\" occurs twice"); });
     }
     return out;
   }

@@ -1,5 +1,5 @@
-// The dictionary of a Visual N-Grams model (Li et al. 2017): the n-grams of captions with their counts, and texts as n-gram
-// ids.
+// The dictionary of a Visual N-Grams model (Li et al. 2017): the n-grams of captions with their counts,
+// and texts as n-gram ids.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -9,15 +9,15 @@
 
 namespace clipx::detail {
 
-/// Reads the code point at `at` into c and moves `at` past it; if the bytes are ill-formed, moves past a maximal subpart and
-/// returns false.
+/// Reads the code point at `at` into c and moves `at` past it; if the bytes are ill-formed,
+/// moves past a maximal subpart and returns false.
 inline bool next_utf8(std::string_view s, std::size_t& at, char32_t& c) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned char lead = byte(at++);
   c = lead;
   if (lead < 0x80) return true;
-  // The second byte's range depends on the lead byte (no overlong forms, no surrogates, at most U+10FFFF); that of the others
-  // does not.
+  // The second byte's range depends on the lead byte (no overlong forms, no surrogates, at most U+10FFFF);
+  // that of the others does not.
   unsigned low = 0x80, high = 0xBF;
   int more = 0;
   if (lead >= 0xC2 && lead <= 0xDF) {

@@ -267,7 +267,7 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
       std::int64_t id = 0;
       const auto end = it.key().data() + it.key().size();
       expect(std::from_chars(it.key().data(), end, id).ptr == end && id >= 0, error_kind::damaged,
-             [&] { return cat(where, ": \"", it.key(), "\" is no id"); });
+             [&] { return cat(where, ": \"", it.key(), "\" is not an id"); });
       add_special(v, tokens, read_token(&*it, where), id, where);
     }
   }

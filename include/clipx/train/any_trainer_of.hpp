@@ -1,5 +1,5 @@
-// any_trainer over a backend: each unit that includes this compiles the training of all architectures for the device types that it
-// names.
+// any_trainer over a backend: each unit that includes this compiles the training of
+// all architectures for the device types that it names.
 #pragma once
 #include <memory>
 #include <type_traits>

@@ -46,8 +46,8 @@ CLIPX_INLINE std::string escape_markup(std::string_view text) {
 
 inline bool drawable(double y) { return std::abs(y) < 1e100; }  // not NaN, and differences do not overflow
 
-/// At most 2 * buckets points: the lowest and the highest of each run of adjacent points, in their order; NaN for a run of only
-/// NaN.
+/// At most 2 * buckets points: the lowest and the highest of each run of adjacent points, in their order;
+/// NaN for a run of only NaN.
 CLIPX_INLINE series thin(const series& all, std::size_t buckets = 400) {
   if (all.size() <= 2 * buckets) return all;
   series out;
@@ -65,8 +65,8 @@ CLIPX_INLINE series thin(const series& all, std::size_t buckets = 400) {
   return out;
 }
 
-/// The mean of each value and its neighbors, weighted by exp(-|distance| / reach); at both ends, over one side only. NaN has no
-/// weight.
+/// The mean of each value and its neighbors, weighted by exp(-|distance| / reach); at both ends, over one side only.
+/// NaN has no weight.
 CLIPX_INLINE series smoothed(const series& all, double reach) {
   const double keep = std::exp(-1 / reach);
   series sum(all.size());  // x: sums of weights, y: of weighted values

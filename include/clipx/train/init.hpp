@@ -1,6 +1,6 @@
 // Initialization as in openai/CLIP and open_clip (docs/clip.md section 9.3). Numbers are drawn on the host and depend on the
-// tensor's name, so a seed gives the same weights, bit for bit, on every backend, machine and compiler, whatever else the model
-// contains.
+// tensor's name, so a seed gives the same weights, bit for bit, on every backend, machine and compiler,
+// whatever else the model contains.
 #pragma once
 #include <cstdint>
 #include <span>

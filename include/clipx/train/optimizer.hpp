@@ -1,5 +1,5 @@
-// AdamW over a model's flat memory, with master weights in A if weights are stored in a narrower type, and an average of the
-// weights.
+// AdamW over a model's flat memory, with master weights in A if weights are stored in a narrower type,
+// and an average of the weights.
 #pragma once
 #include <vector>
 

@@ -60,7 +60,7 @@ class loss_record {
       const dim step = trainer_->count() - --waiting_;
       expect(std::isfinite(loss), [&] {
         return cat("the loss is no longer a number at step ", step,
-                   "; the last checkpoint stays. A smaller cosine_schedule::peak, or optimizer_options::max_norm 1, helps");
+                   "; the last checkpoint is kept. A smaller cosine_schedule::peak, or optimizer_options::max_norm 1, helps");
       });
       sum_ += loss;
       count_ += 1;
@@ -130,7 +130,7 @@ class run_in_folder final : public run_progress {
     const auto there = checkpoints_in(checkpoints());
     expect(there.empty(), [&] {
       return cat(o_.folder, " holds a run of ", there.back().first,
-                 " steps: run_options::resume latest goes on with it, run_options::folder begins another");
+                 " steps: run_options::resume latest continues it, run_options::folder starts another");
     });
   }
   void resume() {
@@ -141,7 +141,7 @@ class run_in_folder final : public run_progress {
     const auto facts = trainer_.restore(path);
     expect(there.empty() || there.back().first <= trainer_.count(), error_kind::mismatch, [&] {
       return cat("run_options::resume: ", path, " is of step ", trainer_.count(), ", and ", there.back().second,
-                 " is there already: move later ones away, or begin another run with run_options::folder");
+                 " is there already: move later ones away, or start another run with run_options::folder");
     });
     const auto before = checkpoint_fact(facts, "settings", path);
     for (auto& [name, value] : settings_) {

@@ -6,8 +6,7 @@
 
 namespace clipx {
 
-/// Linear warm-up to `peak`, then half a cosine down to 0 at step `total` (open_clip's; docs/clip.md section 9.2). Steps count from
-/// 0.
+/// Linear warm-up to `peak`, then half a cosine down to 0 at step `total` (docs/clip.md section 9.2). Steps count from 0.
 struct cosine_schedule {
   double peak = 5e-4;                  // the largest learning rate
   dim warmup = 0, total = 1;           // steps of the warm-up, and of the whole run

@@ -1,5 +1,5 @@
-// A training run on disk: everything that a trainer needs to continue, in one safetensors file, and the resulting model, as a
-// folder.
+// A training run on disk: everything that a trainer needs to continue, in one safetensors file, and the resulting model,
+// as a folder.
 #pragma once
 #include <charconv>
 #include <cstring>
@@ -132,8 +132,8 @@ void read_weights(const checkpoint& from, trainer<Architecture, B, Loss>& t) {
 }
 
 /// Writes the model so far (the average if one is kept, else the weights) to an existing folder in open_clip's layout, for load()
-/// and `--model`: weights in f32, vocab.json, merges.txt, open_clip_config.json. Each file is written completely or not at all, the
-/// config last.
+/// and `--model`: weights in f32, vocab.json, merges.txt, open_clip_config.json.
+/// Each file is written completely or not at all, the config last.
 template <class Architecture, backend B, class Loss>
 void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, const tokenizer& text) {
   check_described(t.model(), t.config(), text);

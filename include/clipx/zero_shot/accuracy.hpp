@@ -54,7 +54,7 @@ class zero_shot_counter {
 
   /// The result for all images so far. The mean per class is over the classes that have images. Errors: no images.
   zero_shot_metrics metrics() const {
-    expect(total_.images > 0, "zero-shot evaluation: expected at least one labelled image, got none");
+    expect(total_.images > 0, "zero-shot evaluation: expected at least one labeled image, got none");
     auto m = total_;
     double sum = 0, present = 0;
     for (std::size_t c = 0; c < seen_.size(); ++c)

@@ -99,7 +99,7 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
     const auto lines = detail::split_lines(text);
     const bool own = !lines.empty() && lines[0].find('\t') != std::string::npos;
     if (!own) {
-      expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a class a line, got an empty file"); });
+      expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected one class per line, got an empty file"); });
       return make_prompts(lines, templates);
     }
     for (auto& line : lines) {
@@ -124,7 +124,7 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
 namespace detail {
 inline std::vector<std::string> parse_templates(const std::string& text, const std::string& path) {
   auto lines = split_lines(text);
-  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a template a line, got an empty file"); });
+  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected one template per line, got an empty file"); });
   for (auto& line : lines)
     expect(line.find("{}") != std::string::npos, error_kind::damaged,
            [&] { return cat(path, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\""); });

@@ -1,5 +1,5 @@
-// The families whose kernels are compiled for each instruction set. Included three times (see family.hpp), so without include
-// guard.
+// The families whose kernels are compiled for each instruction set.
+// Included three times (see family.hpp), so without include guard.
 #include "attention.hpp"
 #include "dictionary.hpp"
 #include "elementwise.hpp"

@@ -255,8 +255,8 @@ void cpu_norm<T>::column_stats(mat<const T> x, mat<float> stats) {
     for (dim p = first; p < first + n; ++p)
       CLIPX_KERNEL(column_stats<T>)(x.row_range(p * height, rows_of(p)), parts.row_range(2 * p, 2));
   });
-  // The mean of all rows is the mean of the pieces' means; the variance is the mean of the pieces' variances plus that of their
-  // means.
+  // The mean of all rows is the mean of the pieces' means; the variance is the mean
+  // of the pieces' variances plus that of their means.
   for (dim c = 0; c < x.cols; ++c) {
     double mean = 0, squares = 0;
     for (dim p = 0; p < pieces; ++p) mean += static_cast<double>(rows_of(p)) * static_cast<double>(parts.row(2 * p)[c]);

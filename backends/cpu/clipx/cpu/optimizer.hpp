@@ -23,8 +23,8 @@ class cpu_optimizer : cpu_family<T> {
   void sum_squares(view<const A> x, mat<float> y) {
     cpu_optimizer<float>(this->threads_).sum_squares(x, y);
   }
-  /// One step on (1, n). squares (1, 1), the squared norm of all gradients, may be empty; so may copy, which receives the
-  /// parameters.
+  /// One step on (1, n). squares (1, 1), the squared norm of all gradients, may be empty;
+  /// so may copy, which receives the parameters.
   void adamw(const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m, mat<float> v,
              mat<T> copy);
   void adamw(const adamw_step& s, mat<const float> squares, mat<const float> grad, mat<float> p, mat<float> m, mat<float> v) {

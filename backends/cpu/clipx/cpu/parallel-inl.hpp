@@ -93,8 +93,8 @@ inline float* shared_floats(dim n) {
 
 /// Number of rows that one thread sums: depends only on the columns, and is small enough for the cache.
 inline dim piece_rows(dim cols) { return std::max<dim>(1, (dim{1} << 9) / std::max<dim>(cols, 1)) * 64; }
-/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece; the pieces are added in order. The result is in
-/// shared_floats().
+/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece; the pieces are added in order.
+/// The result is in shared_floats().
 template <class F>
 mat<float> column_pieces(int threads, dim rows, dim cols, F&& f) {
   const dim height = piece_rows(cols), pieces = (rows + height - 1) / height;

@@ -1,6 +1,6 @@
 // Attention in bf16 on tensor cores, forward and backward, without an (L, L) matrix: a warp holds 16 rows of one side; the rows of
-// the other side are in shared memory, all of the head's or as many as fit. Sums have a fixed order, so results have the same bits
-// every time.
+// the other side are in shared memory, all of the head's or as many as fit.
+// Sums have a fixed order, so results have the same bits every time.
 #pragma once
 #include <cmath>
 
@@ -265,8 +265,8 @@ __global__ void __launch_bounds__(32 * block_warps, 2)
   }
 }
 
-/// dv = P^T dy, dk = dS^T q / sqrt(d), with the scores transposed: a block has block_warps * warp_rows keys and goes over the
-/// queries.
+/// dv = P^T dy, dk = dS^T q / sqrt(d), with the scores transposed: a block has
+/// block_warps * warp_rows keys and goes over the queries.
 template <int Steps>
 __global__ void __launch_bounds__(32 * block_warps, 2)
     attention_mma_dkv(head_rows<bf16> q, head_rows<bf16> k, head_rows<bf16> v, head_rows<bf16> dy, mma_shape s,
@@ -355,8 +355,8 @@ void fit_rows(mma_launch& l, dim shared_bytes, dim other, dim own, dim sides) {
   l.shape.chunk = std::min(whole, std::max(sweep, room / sweep * sweep));
   l.bytes = static_cast<std::size_t>(sides * own * row + 2 * l.shape.chunk * (row + extra));
 }
-/// Forward: a block takes all queries of a head, in rounds, unless there are fewer heads than needed for two blocks per
-/// multiprocessor.
+/// Forward: a block takes all queries of a head, in rounds, unless there are fewer
+/// heads than needed for two blocks per multiprocessor.
 template <int Steps>
 mma_launch forward_by_mma(dim processors, dim shared_bytes, dim heads_in_all, dim queries, dim keys) {
   const dim tiles = (queries + gpu::warp_rows - 1) / gpu::warp_rows;

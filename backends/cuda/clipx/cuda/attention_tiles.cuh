@@ -1,7 +1,7 @@
 // Attention over row ranges, forward and backward, without an (L, L) matrix: a block has Rows rows of one sequence and head, and
 // goes over the rows of the other side, `tile` at a time. Both are in shared memory as floats; a warp has 16 of the block's rows
-// and a thread a square of 4 x 4 scores, so each loaded value is used four times. Sums have a fixed order, so results are the same
-// every time.
+// and a thread a square of 4 x 4 scores, so each loaded value is used four times.
+// Sums have a fixed order, so results are the same every time.
 #pragma once
 #include "packs.cuh"
 
@@ -12,8 +12,8 @@ inline constexpr int square = 4;                    // rows of either side per t
 inline constexpr int across = tile / square;        // lanes that share rows
 inline constexpr int strip = 32 / across * square;  // rows per warp
 
-// Rows per block, as many as fit into 99 KiB (compute capability 8.9), and the blocks per multiprocessor for which registers must
-// suffice.
+// Rows per block, as many as fit into 99 KiB (compute capability 8.9), and the blocks
+// per multiprocessor for which registers must suffice.
 inline constexpr int forward_rows = 64;
 constexpr int backward_rows(int width) { return width > 96 ? 32 : 64; }
 constexpr int blocks_wanted(int rows, int width) { return rows == 32 || width <= 64 ? 3 : 2; }
@@ -87,8 +87,8 @@ struct panel {
     }
   }
 };
-/// A block's shared memory: Pairs operands with its own rows (q; or two, for dP as well), two with rows of the other side, and
-/// weights.
+/// A block's shared memory: Pairs operands with its own rows (q; or two, for dP as well), two with rows of the other side,
+/// and weights.
 template <int Rows, int Width, int Pairs>
 struct panels {
   static constexpr int threads = Rows / strip * 32;

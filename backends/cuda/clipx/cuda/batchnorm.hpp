@@ -89,8 +89,8 @@ __global__ void batchnorm_columns(mat<const T> x, mat<const float> stats, float 
   sum_down(dot, held, x.cols, partial.row(blockIdx.y));
   sum_down(all, held, x.cols, partial.row(chunks + blockIdx.y));
 }
-/// dx = w rstd (dz - mean(dz) - xhat mean(dz xhat)); sums (2, cols) of dz xhat and of dz; empty if the statistics are not those of
-/// x.
+/// dx = w rstd (dz - mean(dz) - xhat mean(dz xhat)); sums (2, cols) of dz xhat and of dz;
+/// empty if the statistics are not those of x.
 template <int N, class T>
 __global__ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float> w, float eps, mat<const float> sums,
                                    mat<const T> dz, dim taps, mat<T> dx) {

@@ -117,7 +117,7 @@ void cuda_engine::lane::upload(void* y, std::size_t step, std::size_t row_bytes,
   if (!p.read) gpu::check(cudaEventCreateWithFlags(&p.read, cudaEventDisableTiming), "making an event");
   gpu::check(cudaEventSynchronize(p.read), "waiting for a copy");
   if (p.bytes < bytes) {
-    if (p.data) gpu::check(cudaFreeHost(p.data), "giving back pinned memory");
+    if (p.data) gpu::check(cudaFreeHost(p.data), "freeing pinned memory");
     p.data = nullptr;
     p.bytes = 0;
     gpu::check(cudaHostAlloc(&p.data, std::max(bytes, small), cudaHostAllocDefault), "pinning memory");
@@ -130,7 +130,7 @@ void cuda_engine::lane::upload(void* y, std::size_t step, std::size_t row_bytes,
 cuda_engine::state::state(const cuda_options& o)
     : options(o), lanes(this, [](void* self) { return std::make_unique<lane>(*static_cast<state*>(self)); }) {
   const auto ask = [&](int& to, cudaDeviceAttr what) {
-    gpu::check(cudaDeviceGetAttribute(&to, what, o.device), "asking for the device");
+    gpu::check(cudaDeviceGetAttribute(&to, what, o.device), "querying the device");
   };
   ask(processors, cudaDevAttrMultiProcessorCount);
   ask(shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
@@ -163,7 +163,7 @@ void* cuda_engine::lane::allocate(dim bytes) {
   if (code == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     std::size_t free = 0, total = 0;
-    gpu::check(cudaMemGetInfo(&free, &total), "asking for free memory");
+    gpu::check(cudaMemGetInfo(&free, &total), "querying free memory");
     fail(error_kind::out_of_memory,
          cat("cuda: out of memory: wanted ", n, " bytes, device ", shared.options.device, " has ", free, " of ", total, " free"));
   }
@@ -252,9 +252,9 @@ void cuda_engine::replay(void* recorded) {
 std::string cuda_engine::describe() const {
   cudaDeviceProp p{};
   int driver = 0, runtime = 0;
-  gpu::check(cudaGetDeviceProperties(&p, state_->options.device), "asking for the device");
-  gpu::check(cudaDriverGetVersion(&driver), "asking for the driver");
-  gpu::check(cudaRuntimeGetVersion(&runtime), "asking for the runtime");
+  gpu::check(cudaGetDeviceProperties(&p, state_->options.device), "querying the device");
+  gpu::check(cudaDriverGetVersion(&driver), "querying the driver");
+  gpu::check(cudaRuntimeGetVersion(&runtime), "querying the runtime");
   return cat(p.name, ", compute capability ", p.major, ".", p.minor, ", ", p.totalGlobalMem >> 20, " MiB; CUDA ", runtime / 1000,
              ".", runtime % 1000 / 10, ", driver for ", driver / 1000, ".", driver % 1000 / 10, "; cuBLASLt ", gpu::lt::version(),
              state_->options.tf32 ? ", TF32" : "");

@@ -43,8 +43,8 @@ template <class... P, class... A>
 void run(cuda_engine& e, void (*kernel)(P...), dim3 grid, dim3 block, A&&... arguments) {
   run_shared(e, kernel, grid, block, 0, std::forward<A>(arguments)...);
 }
-/// Calls body(integral constant n): n values of rows of `cols` at a time, 16 bytes if every view among the arguments allows it,
-/// else 1.
+/// Calls body(integral constant n): n values of rows of `cols` at a time, 16 bytes if
+/// every view among the arguments allows it, else 1.
 template <class F, class... A>
 void by_width(dim cols, F&& body, const A&... arguments) {
   constexpr int n = gpu::vector_width<A...>;

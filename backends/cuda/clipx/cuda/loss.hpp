@@ -1,5 +1,5 @@
-// The contrastive losses on a tile of cosines (I, J), S = exp(t) cosines with t on the device; the pair of row i is column i +
-// shift.
+// The contrastive losses on a tile of cosines (I, J), S = exp(t) cosines with t on the device;
+// the pair of row i is column i + shift.
 #pragma once
 #include "engine.hpp"
 
@@ -65,8 +65,8 @@ __global__ void xent_columns(mat<const float> cosines, const float* log_scale, m
   if (warp || c >= cosines.cols) return;
   for (unsigned w = 0; w < column_warps && w < cosines.rows; ++w) join(parts[w][0][lane], parts[w][1][lane], so_far.row(c));
 }
-/// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block; the first column of rows and cols (N, 2) becomes the
-/// log-sum-exp.
+/// loss = (sum of row and column log-sum-exp - 2 trace S) / 2N, by one block;
+/// the first column of rows and cols (N, 2) becomes the log-sum-exp.
 __global__ void xent_loss(const float* log_scale, mat<float> rows, mat<float> cols, mat<const float> own, float* loss) {
   CLIPX_SHARED(float[33], partial);
   const dim n = rows.rows;

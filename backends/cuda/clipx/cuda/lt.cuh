@@ -118,9 +118,9 @@ class lt {
   void choose(prepared& made, const product& p, cudaStream_t stream) {
     const alignments in(p);
     cublasLtMatmulPreference_t preference = nullptr;
-    check(cublasLtMatmulPreferenceCreate(&preference), "asking for algorithms");
+    check(cublasLtMatmulPreferenceCreate(&preference), "querying algorithms");
     const auto prefer = [&](auto what, const auto& v) {
-      check(cublasLtMatmulPreferenceSetAttribute(preference, what, &v, sizeof v), "asking for algorithms");
+      check(cublasLtMatmulPreferenceSetAttribute(preference, what, &v, sizeof v), "querying algorithms");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_bytes});
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, in.b);
@@ -132,7 +132,7 @@ class lt {
     const auto code = cublasLtMatmulAlgoGetHeuristic(handle_, made.product, made.b, made.a, made.c, made.c, preference,
                                                      autotune_ ? static_cast<int>(found.size()) : 1, found.data(), &count);
     cublasLtMatmulPreferenceDestroy(preference);
-    check(code, "asking for algorithms");
+    check(code, "querying algorithms");
     expect(count > 0, error_kind::device, [&] { return cat("cuBLASLt has no product for ", p.m, " x ", p.k, " x ", p.n); });
     made.algorithm = found[0].algo;
     if (count > 1 && p.beta == 0)
