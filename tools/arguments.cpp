@@ -23,10 +23,17 @@ value_check described(value_check must, std::string description) {
 
 template <class Number>
 value_check range(Number low, Number high, std::string description) {
-  return described(check_of(CLI::Range(low, high)), std::move(description));
+  const CLI::Range rule(low, high);
+  return {[=](const std::string& text) {
+            Number v{};
+            if (CLI::detail::lexical_cast(text, v) && !(v >= low && v <= high))  // also for NaN, which CLI11 lets pass
+              return "Value " + text + " not in range " + rule.get_description();
+            return rule(text);
+          },
+          std::move(description)};
 }
-value_check positive_number() { return check_of(CLI::PositiveNumber); }
-value_check non_negative_number() { return check_of(CLI::NonNegativeNumber); }
+value_check positive_number() { return range(std::numeric_limits<double>::min(), 1e12, CLI::PositiveNumber.get_description()); }
+value_check non_negative_number() { return range(0.0, 1e12, CLI::NonNegativeNumber.get_description()); }
 value_check is_member(const std::vector<std::string>& values) { return check_of(CLI::IsMember(values)); }
 value_check is_member(const std::vector<std::string>& values, std::string description) {
   return described(is_member(values), std::move(description));

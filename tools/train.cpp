@@ -7,11 +7,12 @@
 namespace cli {
 namespace {
 
-value_check at_least(double low) {
-  return {[low](const std::string& s) {
+value_check at_least(double low, double high = 1e9) {
+  return {[low, high](const std::string& s) {
     double v = 0;
     const auto end = std::from_chars(s.data(), s.data() + s.size(), v);
-    return end.ec == std::errc{} && v >= low ? std::string() : clipx::cat("expected a number from ", low, ", got ", s);
+    const bool good = end.ec == std::errc{} && v >= low && v <= high;
+    return good ? std::string() : clipx::cat("expected a number from ", low, " to ", high, ", got ", s);
   }};
 }
 value_check share() { return range(0.0, 1.0); }

@@ -8,6 +8,7 @@
 
 #include "../core/error.hpp"
 #include "../core/random.hpp"
+#include "../core/threads.hpp"
 #include "semantic.hpp"
 
 namespace clipx {
@@ -17,13 +18,11 @@ namespace detail {
 template <class F>
 void in_parts(dim n, dim part, int threads, F&& f) {
   std::atomic<dim> next{0};
-  const auto work = [&] {
+  const auto work = [&](std::size_t) {
     for (dim from; (from = next.fetch_add(part)) < n;) f(from, std::min(from + part, n));
   };
   const dim wanted = threads > 0 ? threads : static_cast<dim>(std::max(1u, std::thread::hardware_concurrency()));
-  std::vector<std::jthread> others;
-  for (dim t = 1; t < std::min(wanted, (n + part - 1) / part); ++t) others.emplace_back(work);
-  work();
+  in_threads(static_cast<std::size_t>(std::min(wanted, (n + part - 1) / part)), work);
 }
 
 /// Rows by cell: those of cell c are numbers[begin[c]] .. numbers[begin[c + 1] - 1], in order.

@@ -15,6 +15,7 @@
 
 #include "../core/error.hpp"
 #include "../core/hash.hpp"
+#include "../core/threads.hpp"
 #include "../io/descriptor-inl.hpp"
 #include "stage.hpp"
 
@@ -149,7 +150,7 @@ CLIPX_INLINE bool stage::run(function_ref<void(std::size_t, file_writer)> work, 
     if (failed || next == left.size() || watch.cancelled()) return {};
     return left[next++];
   };
-  const auto thread = [&] {
+  const auto thread = [&](std::size_t) {
     try {
       while (const auto i = take()) {
         write_file(state_->path(*i), [&](file_writer put) { work(*i, put); });
@@ -161,11 +162,9 @@ CLIPX_INLINE bool stage::run(function_ref<void(std::size_t, file_writer)> work, 
       if (!failed) failed = std::current_exception();
     }
   };
-  std::vector<std::thread> others;
   const auto threads = std::min(static_cast<std::size_t>(state_->config.threads), left.size());
-  for (std::size_t i = 1; i < threads; ++i) others.emplace_back(thread);
-  if (!left.empty()) thread();
-  for (auto& t : others) t.join();
+  const auto granted = detail::in_threads(threads, thread);
+  if (granted < threads) watch.warning(cat("the system granted ", granted, " of ", threads, " threads"));
   if (failed) std::rethrow_exception(failed);
   return done == total;
 }

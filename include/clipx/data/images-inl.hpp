@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "../core/error.hpp"
+#include "../core/threads.hpp"
 #include "../io/file.hpp"
 #include "../text/gunzip.hpp"
 #include "images.hpp"
@@ -96,12 +97,9 @@ class image_batcher {
     pixels_.resize(waiting_.size());
     errors_.assign(waiting_.size(), {});
     std::atomic<std::size_t> next{0};
-    const auto work = [&] {
+    detail::in_threads(std::min(threads_, waiting_.size()), [&](std::size_t) {
       for (std::size_t i; (i = next++) < waiting_.size();) decode(i);
-    };
-    std::vector<std::jthread> others;  // joined even if one of them cannot be started
-    for (std::size_t t = 1; t < std::min(threads_, waiting_.size()); ++t) others.emplace_back(work);
-    work();
+    });
   }
 
   void decode(std::size_t i) {

@@ -100,7 +100,8 @@ class pair_pipeline {
     free_.resize(static_cast<std::size_t>(c.prefetch) + 1);
     try {
       for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {  // no more threads can be started
+    } catch (...) {  // no more threads can be started: fewer do
+      if (!threads_.empty()) return;
       stop();
       throw;
     }

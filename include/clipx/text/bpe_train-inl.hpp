@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "../core/random.hpp"
+#include "../core/threads.hpp"
 #include "../io/file.hpp"
 #include "bpe_train.hpp"
 #include "gunzip.hpp"
@@ -242,10 +243,7 @@ CLIPX_INLINE void bpe_trainer::add(std::span<const std::string> captions) {
       for (std::size_t i = k; i < captions.size(); i += counters.size()) counters[k].add(*state_->bytes, captions[i]);
     } catch (...) { failed[k] = std::current_exception(); }
   };
-  std::vector<std::jthread> threads;
-  for (std::size_t k = 1; k < std::min(counters.size(), captions.size()); ++k) threads.emplace_back(work, k);
-  work(0);
-  threads.clear();  // joins
+  detail::in_threads(std::min(counters.size(), captions.size()), work);
   for (auto& f : failed)
     if (f) std::rethrow_exception(f);
 }
