@@ -1,6 +1,7 @@
 #include "arguments.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -21,19 +22,25 @@ value_check described(value_check must, std::string description) {
 }
 }  // namespace
 
-template <class Number>
-value_check range(Number low, Number high, std::string description) {
-  const CLI::Range rule(low, high);
-  return {[=](const std::string& text) {
-            Number v{};
-            if (CLI::detail::lexical_cast(text, v) && !(v >= low && v <= high))  // also for NaN, which CLI11 lets pass
-              return "Value " + text + " not in range " + rule.get_description();
+namespace {
+/// The rule, and that the number is one: CLI11 lets NaN and infinities pass.
+template <class Rule>
+value_check finite(const Rule& rule, std::string description) {
+  return {[rule](const std::string& text) {
+            double v = 0;
+            if (CLI::detail::lexical_cast(text, v) && !std::isfinite(v)) return "expected a finite number, got " + text;
             return rule(text);
           },
           std::move(description)};
 }
-value_check positive_number() { return range(std::numeric_limits<double>::min(), 1e12, CLI::PositiveNumber.get_description()); }
-value_check non_negative_number() { return range(0.0, 1e12, CLI::NonNegativeNumber.get_description()); }
+}  // namespace
+
+template <class Number>
+value_check range(Number low, Number high, std::string description) {
+  return finite(CLI::Range(low, high), std::move(description));
+}
+value_check positive_number() { return finite(CLI::PositiveNumber, CLI::PositiveNumber.get_description()); }
+value_check non_negative_number() { return finite(CLI::NonNegativeNumber, CLI::NonNegativeNumber.get_description()); }
 value_check is_member(const std::vector<std::string>& values) { return check_of(CLI::IsMember(values)); }
 value_check is_member(const std::vector<std::string>& values, std::string description) {
   return described(is_member(values), std::move(description));
