@@ -16,7 +16,7 @@ struct zero_shot_metrics {
 
 /// Error: a label that is not one of `classes` classes; `image` is its place.
 inline void check_label(dim image, dim label, dim classes) {
-  expect(label >= 0 && label < classes,
+  expect(label >= 0 && label < classes, error_kind::mismatch,
          [&] { return cat("image ", image, ": expected a label from 0 to ", classes - 1, ", got ", label); });
 }
 
