@@ -17,7 +17,7 @@ namespace detail {
 CLIPX_INLINE std::vector<std::pair<dim, std::string>> checkpoints_in(const std::string& folder) {
   std::vector<std::pair<dim, std::string>> out;
   std::error_code none;
-  for (std::filesystem::directory_iterator at(folder, none), end; !none && at != end; at.increment(none)) {
+  for (std::filesystem::directory_iterator at(folder, none), last; !none && at != last; at.increment(none)) {
     const auto name = at->path().filename().string();
     dim step = 0;
     if (!name.starts_with("step_") || !name.ends_with(".safetensors")) continue;

@@ -17,7 +17,7 @@ struct zero_shot_metrics {
 
 /// Errors: a label outside 0 .. classes - 1; `image` is its index.
 inline void check_label(dim image, dim label, dim classes) {
-  expect(label >= 0 && label < classes,
+  expect(label >= 0 && label < classes, error_kind::mismatch,
          [&] { return cat("image ", image, ": expected a label from 0 to ", classes - 1, ", got ", label); });
 }
 
