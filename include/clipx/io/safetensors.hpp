@@ -13,7 +13,34 @@
 namespace clipx {
 
 /// The element types that weights come in, and those that files may hold besides.
-enum class dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, other };
+enum class dtype {
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
+  c64,
+  f8_e4m3,
+  f8_e5m2,
+  f8_e8m0,
+  f8_e4m3fnuz,
+  f8_e5m2fnuz,
+  f6_e2m3,
+  f6_e3m2,
+  f4,
+  other
+};
+/// Bits of one value.
+dim bits_of(dtype type);
+/// Bytes of one value; 0: less than one.
 dim size_of(dtype type);
 std::string_view name_of(dtype type);
 
@@ -33,7 +60,7 @@ struct tensor_info {
 class safetensors {
  public:
   /// A .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format forbids
-  /// (spec 7.5): a header over 100 MB, bad JSON, duplicate names, holes, overlaps or trailing bytes, sizes that disagree.
+  /// (spec 7.5): a header over 100 MB, bad JSON, holes, overlaps or trailing bytes, sizes that disagree, a tensor in two shards.
   static safetensors open(const std::string& path);
   /// The same for one of several files, which may be in memory: an index finds its shards among them.
   static safetensors open(const file_set& files, const std::string& name);
