@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
@@ -67,6 +68,13 @@ CLIPX_INLINE void safetensors::release(const void* begin, std::size_t bytes) con
   const auto* p = static_cast<const std::byte*>(begin);
   for (auto& f : files_)
     if (!f.file.bytes().empty() && p >= f.bytes.data() && p < f.bytes.data() + f.bytes.size()) f.file.release(begin, bytes);
+}
+
+CLIPX_INLINE std::vector<std::string> safetensors::paths() const {
+  std::vector<std::string> out;
+  for (auto& f : files_)
+    if (!f.file.path().empty()) out.push_back(f.file.path());
+  return out;
 }
 
 CLIPX_INLINE void safetensors::sort() {
@@ -305,7 +313,11 @@ inline std::string header_text(const std::string& path, const std::vector<tensor
   return text;
 }
 
-/// The numbers as elements of the tensor's type.
+inline bool is_finite(float v) { return std::isfinite(v); }
+inline bool is_finite(std::uint16_t f16) { return (f16 & 0x7c00) != 0x7c00; }
+inline bool is_finite(bf16 v) { return (v.bits & 0x7f80) != 0x7f80; }
+
+/// The numbers as elements of the tensor's type. Error: a finite number that the type has none for.
 inline void to_elements(const std::string& path, const tensor_to_write& t, std::span<const double> numbers,
                         std::vector<std::byte>& bytes) {
   const auto size = static_cast<std::size_t>(size_of(t.type));
@@ -313,6 +325,10 @@ inline void to_elements(const std::string& path, const tensor_to_write& t, std::
   const auto store = [&](auto convert) {
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       const auto v = convert(numbers[i]);
+      if constexpr (sizeof v < sizeof(double))
+        if (!is_finite(v) && std::isfinite(numbers[i]))
+          fail(cat(path, ": tensor \"", t.name, "\": value ", i, " is ", static_cast<float>(numbers[i]), ", which ",
+                   name_of(t.type), " cannot hold", t.type == dtype::f16 ? " (at most 65504): BF16 and F32 can" : ""));
       std::memcpy(bytes.data() + i * size, &v, size);
     }
   };
@@ -324,7 +340,7 @@ inline void to_elements(const std::string& path, const tensor_to_write& t, std::
     case dtype::f16:
       return store([](double v) { return float_to_f16(static_cast<float>(v)); });
     case dtype::bf16:
-      return store([](double v) { return bf16(v).bits; });
+      return store([](double v) { return bf16(v); });
     default:
       fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
   }

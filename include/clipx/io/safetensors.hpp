@@ -70,6 +70,8 @@ class safetensors {
   const tensor_info* find(std::string_view name) const;
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
+  /// Of the mapped files: one, or the shards of an index.
+  std::vector<std::string> paths() const;
   /// Gives mapped pages back to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
@@ -92,8 +94,8 @@ struct tensor_to_write {
   dim count() const;
 };
 /// Writes a file as the reference writer does: header padded to 8 bytes, tensors by falling alignment, then name. `values(i, out)`
-/// fills in all of tensors[i], one tensor at a time. Errors: a name that comes twice or is not UTF-8, another type, a file that
-/// cannot be written.
+/// fills in all of tensors[i], one tensor at a time. Errors: a name that comes twice or is not UTF-8, another type, a finite value
+/// that the type cannot hold, a file that cannot be written.
 void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
                        function_ref<void(std::size_t, std::span<double>)> values,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});
