@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (auto& t : file.tensors()) {
       if (file.find(t.name) != &t) std::abort();
       total += t.bytes;
-      if (t.count() * size_of(t.type) != static_cast<dim>(t.bytes)) std::abort();
+      if (t.count() * bits_of(t.type) != 8 * static_cast<dim>(t.bytes)) std::abort();
       if (t.type != dtype::f64 && t.type != dtype::f32 && t.type != dtype::f16 && t.type != dtype::bf16) continue;
       std::vector<float> values(static_cast<std::size_t>(t.count()));
       to_float(t.type, t.data, values);

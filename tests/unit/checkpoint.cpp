@@ -363,7 +363,7 @@ TEST_CASE("checkpoint: position tables resized as open_clip does") {
     resized(cat("context.", n), "\"context_length\": 12", cat("\"context_length\": ", n), "positional_embedding");
   // transformers refuses another size, and so do we in its layout
   copy_with("hf_eos", dir / "hf", "config.json", "\"image_size\": 28", "\"image_size\": 35");
-  write_file(dir / "hf/preprocessor_config.json", "{}");
+  write_file(dir / "hf/preprocessor_config.json", R"({"size":35,"crop_size":35})");
   CHECK_THAT(refusal(dir / "hf"), Contains("position_embedding.weight: expected [26, 32], got [17, 32]"));
 }
 

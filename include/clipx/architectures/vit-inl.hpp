@@ -49,8 +49,8 @@ CLIPX_INLINE vit_config vit::read(tower_reader& r) {
     v.heads = sizes.heads;
     v.layers = sizes.layers;
     v.mlp_width = sizes.mlp_width;
-    v.image_size = f.size("image_size", 224, 16384);
-    v.patch_size = f.size("patch_size", 32, 4096);
+    v.image_size = f.square("image_size", 224);
+    v.patch_size = f.square("patch_size", 32);
     f.only("num_channels", dim{3});
     if (r.answers.head_width) v.heads = heads_of(v.width, 0, r.answers.head_width, f.issues());
     return v;

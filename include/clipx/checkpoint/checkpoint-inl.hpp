@@ -1,17 +1,19 @@
 // Definitions of checkpoint.hpp.
 #pragma once
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <tuple>
 
 #include "checkpoint.hpp"
 #include "config-inl.hpp"
+#include "folder-inl.hpp"
+#include "names.hpp"
 #include "positions.hpp"
 
 namespace clipx {
@@ -43,11 +45,57 @@ CLIPX_INLINE void* weight_source::in_place(dtype type) const {
   return reinterpret_cast<std::uintptr_t>(parts_[0]->data) % static_cast<std::uintptr_t>(size_of(type)) ? nullptr : parts_[0]->data;
 }
 
+namespace detail {
+/// The first of the values that is no finite number; null: all are. `top`: the value's bits without its sign, from which on it is
+/// infinite or NaN.
+template <class Bits>
+const Bits* first_not_finite(std::span<const Bits> values, Bits infinity) {
+  constexpr std::size_t block = 4096;  // whose loop has no branch, so that it is vectorized
+  const auto magnitude = static_cast<Bits>(static_cast<Bits>(~Bits{0}) >> 1);
+  for (std::size_t from = 0; from < values.size(); from += block) {
+    const auto part = values.subspan(from, std::min(block, values.size() - from));
+    Bits bad = 0;
+    for (Bits v : part) bad |= static_cast<Bits>((v & magnitude) >= infinity);
+    if (!bad) continue;
+    return &*std::find_if(part.begin(), part.end(), [&](Bits v) { return (v & magnitude) >= infinity; });
+  }
+  return nullptr;
+}
+
+[[noreturn]] inline void fail_not_finite(const safetensors& file, const std::string& name, std::size_t at, float value) {
+  fail(error_kind::damaged, cat(file.path(), ": tensor \"", name, "\": value ", at, " is ", value,
+                                ": expected finite numbers; the file is damaged, or its training diverged"));
+}
+
+inline void expect_finite(const safetensors& file, const std::string& name, std::span<const float> values) {
+  const std::span bits(reinterpret_cast<const std::uint32_t*>(values.data()), values.size());
+  if (const auto* bad = first_not_finite<std::uint32_t>(bits, 0x7f800000)) {
+    const auto at = static_cast<std::size_t>(bad - bits.data());
+    fail_not_finite(file, name, at, values[at]);
+  }
+}
+}  // namespace detail
+
+CLIPX_INLINE void weight_source::expect_finite() const {
+  for (auto* part : parts_) {
+    const auto n = static_cast<std::size_t>(part->count());
+    if (part->type == dtype::f32) {
+      detail::expect_finite(*file_, part->name, {reinterpret_cast<const float*>(part->data), n});
+    } else if (part->type == dtype::bf16) {
+      const std::span bits(reinterpret_cast<const std::uint16_t*>(part->data), n);
+      if (const auto* bad = detail::first_not_finite<std::uint16_t>(bits, 0x7f80))
+        detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()),
+                                std::bit_cast<float>(static_cast<std::uint32_t>(*bad) << 16));
+    }
+  }
+}
+
 CLIPX_INLINE void weight_source::read(std::span<float> out) const {
   if (parts_.size() == 1 && parts_[0]->count() != static_cast<dim>(out.size())) {  // a position table of another size
     const dim width = sizes_[1], have = parts_[0]->shape[0], want = sizes_[0];
     std::vector<float> table(static_cast<std::size_t>(parts_[0]->count()));
     to_float(parts_[0]->type, parts_[0]->data, table);
+    detail::expect_finite(*file_, parts_[0]->name, table);
     const auto side = [](dim rows) { return shape_reader::side(rows); };
     const auto resized = positions_ == key_source::resizing::image_grid
                              ? resize_image_positions(table, side(have), side(want), width)
@@ -62,10 +110,12 @@ CLIPX_INLINE void weight_source::read(std::span<float> out) const {
       const auto rows = static_cast<std::size_t>(sizes_[0]), cols = static_cast<std::size_t>(sizes_[1]);
       stored.resize(n);
       to_float(part->type, part->data, stored);
+      detail::expect_finite(*file_, part->name, stored);
       for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t c = 0; c < cols; ++c) out[r * cols + c] = stored[c * rows + r];
     } else {
       to_float(part->type, part->data, out.subspan(at, n));
+      detail::expect_finite(*file_, part->name, out.subspan(at, n));
     }
     file_->release(part->data, part->bytes);
     at += n;
@@ -75,7 +125,7 @@ CLIPX_INLINE void weight_source::read(std::span<float> out) const {
 CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::pair<std::string, shape>> wanted) const {
   std::vector<weight_source> out;
   issue_list issues(error_kind::mismatch);
-  std::set<const tensor_info*> used;
+  std::vector<const tensor_info*> used;
   for (auto& [name, want] : wanted) {
     const auto source = source_of(config(), name, config_.keys);
     weight_source w;
@@ -84,13 +134,13 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.positions_ = source.positions;
     w.sizes_ = want.sizes;
     for (auto& part : source.parts) {
-      const auto* t = file_->find(part);
-      if (!t && !source.other_prefix.empty()) t = file_->find(cat(source.other_prefix, part));
+      const auto* t = file_->find(cat(prefix_, part));
+      if (!t && !source.other_prefix.empty()) t = file_->find(cat(prefix_, source.other_prefix, part));
       if (!t) {
-        issues.add(cat("missing: ", part, " ", want.text()));
+        issues.add(cat("missing: ", prefix_, part, " ", want.text()));
         continue;
       }
-      used.insert(t);
+      used.push_back(t);
       auto expected = want.sizes;
       if (source.parts.size() > 1) expected[0] /= static_cast<dim>(source.parts.size());
       if (source.transposed) std::swap(expected[0], expected[1]);
@@ -104,16 +154,28 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     }
     out.push_back(std::move(w));
   }
-  for (auto& t : file_->tensors())
-    if (!used.contains(&t) && !is_ignored_key(t.name)) issues.add(cat("extra: ", t.name, " ", detail::text_of(t.shape)));
+  if (config_.keys == layout::open_clip)  // transformers reads a file that holds more
+    for (auto* t : unused(used)) issues.add(cat("extra: ", t->name, " ", detail::text_of(t->shape)));
   issues.raise(cat(file_->path(), ": the tensors do not fit the configuration"), 24);
+  return out;
+}
+
+/// The tensors that are neither used nor known to be of no use.
+CLIPX_INLINE std::vector<const tensor_info*> checkpoint::unused(std::vector<const tensor_info*> used) const {
+  std::vector<const tensor_info*> out;
+  std::sort(used.begin(), used.end());
+  for (auto& t : file_->tensors()) {
+    const auto name = std::string_view(t.name).substr(t.name.starts_with(prefix_) ? prefix_.size() : 0);
+    if (!std::binary_search(used.begin(), used.end(), &t) && !is_ignored_key(name)) out.push_back(&t);
+  }
   return out;
 }
 
 /// The tokenizer, read on first use: users who need only images do not pay for it.
 struct checkpoint::lazy_tokenizer {
   std::function<tokenizer()> make;
-  bool named = false;  // given by an option rather than found in the model's folder
+  std::string given;  // by an option; empty: it is looked for in the model's folder
+  bool named() const { return !given.empty(); }
   std::once_flag once;
   std::optional<tokenizer> value;
 };
@@ -147,10 +209,11 @@ namespace detail {
 /// The shapes in a bare file, from which architectures infer sizes.
 class file_shapes final : public shape_reader {
  public:
-  file_shapes(const safetensors& file, issue_list& issues) : file_(file), issues_(issues) {}
-  bool has(const std::string& name) const override { return file_.find(name) != nullptr; }
+  file_shapes(const safetensors& file, std::string prefix, issue_list& issues)
+      : file_(file), prefix_(std::move(prefix)), issues_(issues) {}
+  bool has(const std::string& name) const override { return file_.find(cat(prefix_, name)) != nullptr; }
   std::vector<dim> sizes(const std::string& name, std::size_t rank) override {
-    const auto* t = file_.find(name);
+    const auto* t = file_.find(cat(prefix_, name));
     const auto sensible = [](dim d) { return d > 0 && d < (dim{1} << 24); };
     if (t && t->shape.size() == rank && std::all_of(t->shape.begin(), t->shape.end(), sensible)) return t->shape;
     issues_.add(t ? cat(name, ": has the shape ", text_of(t->shape)) : cat(name, " is missing"));
@@ -160,6 +223,7 @@ class file_shapes final : public shape_reader {
 
  private:
   const safetensors& file_;
+  std::string prefix_;
   issue_list& issues_;
 };
 }  // namespace detail
@@ -168,11 +232,11 @@ class file_shapes final : public shape_reader {
 /// The caller must supply what shapes cannot tell.
 CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   auto& c = config_.model;
-  const bool hf = file_->find("text_projection.weight") || file_->find("visual_projection.weight");
-  expect(!hf, error_kind::unsupported,
+  expect(detail::layout_of_names(*file_) != layout::hf, error_kind::unsupported,
          [&] { return cat(path_, ": these are Hugging Face's names; open the folder with config.json, not the file alone"); });
+  prefix_ = detail::prefix_of_names(*file_, layout::open_clip);
   issue_list issues(error_kind::unsupported);
-  detail::file_shapes shapes(*file_, issues);
+  detail::file_shapes shapes(*file_, prefix_, issues);
   shapes.answers = {o.activation, o.head_width};
   const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
   if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
@@ -197,72 +261,6 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   detail::finish_config(config_, path_, issues);
 }
 
-namespace detail {
-/// The first of the named files that exists.
-inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path,
-                                                 std::initializer_list<const char*> names) {
-  std::string list;
-  for (auto* n : names) {
-    if (files.has(n)) return std::make_shared<safetensors>(safetensors::open(files, n));
-    list += cat(list.empty() ? "" : ", ", n);
-  }
-  const bool pickle = files.has("pytorch_model.bin") || files.has("open_clip_pytorch_model.bin") || files.has("open_clip_model.pt");
-  fail(pickle ? error_kind::unsupported : error_kind::not_found,
-       cat(path, ": no weights: expected one of ", list,
-           pickle ? "; its PyTorch file can hold code and is not read: save it again as safetensors" : ""));
-}
-
-/// A folder's configuration and weights, in either layout.
-inline std::pair<checkpoint_config, std::shared_ptr<safetensors>> open_model(const file_set& files, const std::string& path,
-                                                                             const checkpoint_options& o) {
-  const config_answers answers{o.activation, o.head_width};
-  const char *open_clip = "open_clip_config.json", *hf = "config.json", *processor = "preprocessor_config.json";
-  if (files.has(open_clip)) {
-    auto config = read_open_clip_config(files.text(open_clip), files.path(open_clip), answers, o.policies);
-    return {
-        std::move(config),
-        open_weights(files, path, {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json", "model.safetensors"})};
-  }
-  if (files.has(hf)) {
-    const auto pixels = files.has(processor) ? files.text(processor) : std::string();
-    auto config = read_hf_config(files.text(hf), pixels, files.path(hf), answers, o.policies);
-    return {std::move(config), open_weights(files, path, {"model.safetensors", "model.safetensors.index.json"})};
-  }
-  fail(error_kind::not_found, cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"));
-}
-
-/// What a folder is called, however its path is written.
-inline std::string folder_name(const std::string& path) {
-  std::error_code none;
-  auto whole = std::filesystem::absolute(path, none).lexically_normal();
-  if (!whole.has_filename()) whole = whole.parent_path();
-  return whole.filename().string();
-}
-
-/// The name of the preset that has these sizes, else `name`.
-inline std::string preset_name(const clip_config& c, const std::string& name) {
-  std::string out = name;
-  for (auto& p : presets::all())
-    if (p.vision == c.vision && p.embed_dim == c.embed_dim && p.text.width == c.text.width && p.text.layers == c.text.layers)
-      out = p.name;
-  return out;
-}
-
-/// The tokenizer that an option names, else the one among the model's files.
-inline tokenizer open_tokenizer(const std::string& given, const file_set* files, const std::string& path,
-                                const tokenizer_options& options) {
-  if (!given.empty()) {
-    std::error_code unreadable;
-    if (std::filesystem::is_directory(given, unreadable)) return tokenizer::from_folder(given, options);
-    return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
-  }
-  expect(files != nullptr, error_kind::not_found, [&] {
-    return cat(path, ": has no tokenizer; give a merges file, tokenizer.json or folder with checkpoint_options::tokenizer");
-  });
-  return tokenizer::from_files(*files, options);
-}
-}  // namespace detail
-
 CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoint_options& o) {
   namespace fs = std::filesystem;
   std::error_code none;
@@ -279,7 +277,7 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   } else {
     out.files_ = std::make_shared<const file_set>(file_set::folder(path));
     out.name_ = detail::folder_name(path);
-    std::tie(out.config_, out.file_) = detail::open_model(*out.files_, path, o);
+    out.take(detail::open_model(*out.files_, path, o));
   }
   out.finish(o);
   return out;
@@ -296,10 +294,17 @@ CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const c
     out.files_ = nullptr;
     out.infer(o);
   } else {
-    std::tie(out.config_, out.file_) = detail::open_model(*out.files_, name, o);
+    out.take(detail::open_model(*out.files_, name, o));
   }
   out.finish(o);
   return out;
+}
+
+CLIPX_INLINE void checkpoint::take(detail::opened_model&& folder) {
+  config_ = std::move(folder.config);
+  file_ = std::move(folder.weights);
+  warnings_ = std::move(folder.warnings);
+  prefix_ = detail::prefix_of_names(*file_, config_.keys);
 }
 
 /// What the options settle, once the configuration and the weights are there.
@@ -311,10 +316,16 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     config_.model.text.eos_id = o.eos_id;
   }
   config_.model.name = detail::preset_name(config(), name_);
-  const auto wanted = parameter_shapes(config());
-  match(wanted);
+  std::vector<const tensor_info*> used;
+  for (auto& w : match(parameter_shapes(config()))) used.insert(used.end(), w.parts_.begin(), w.parts_.end());
+  if (const auto extra = unused(used); !extra.empty()) {
+    std::string names;
+    for (std::size_t i = 0; i < std::min<std::size_t>(extra.size(), 3); ++i) names += cat(i ? ", " : "", extra[i]->name);
+    warnings_.push_back(
+        cat(path_, ": ", extra.size(), " tensors are not of the model and are not used: ", names, extra.size() > 3 ? ", .." : ""));
+  }
   tokenizer_ = std::make_shared<lazy_tokenizer>();
-  tokenizer_->named = !o.tokenizer.empty();
+  tokenizer_->given = o.tokenizer;
   tokenizer_->make = [options = config_.text, given = o.tokenizer, files = files_, path = path_] {
     return detail::open_tokenizer(given, files.get(), path, options);
   };
@@ -367,107 +378,6 @@ CLIPX_INLINE std::string checkpoint::summary() const {
                         {"std", detail::short_numbers(config_.pixels.std)}});
   put("dtype", type);
   return out + "}";
-}
-
-namespace detail {
-/// How a tensor of a file is contained in one of our parameters: a part of it, or all of it.
-struct parameter_part {
-  std::size_t of;  // index of the parameter
-  dim offset;      // of the part's first value
-  bool transposed;
-};
-
-/// What a file in this layout contains, and where the values come from.
-struct tensor_plan {
-  std::vector<parameter_part> parts;
-  std::vector<tensor_to_write> tensors;
-};
-
-inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std::pair<std::string, shape>>& parameters,
-                                layout keys, dtype element) {
-  tensor_plan out;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const auto& [name, s] = parameters[i];
-    const auto place = source_of(config, name, keys);
-    const dim parts = static_cast<dim>(place.parts.size()), n = s.count() / parts;
-    for (dim p = 0; p < parts; ++p) {
-      auto sizes = s.sizes;
-      if (parts > 1) sizes[0] /= parts;
-      if (place.transposed) std::swap(sizes[0], sizes[1]);
-      const bool wide = s.sizes.empty();  // the log scale keeps its full precision
-      out.tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
-      out.parts.push_back({i, p * n, place.transposed});
-    }
-  }
-  return out;
-}
-
-/// The values of one tensor, taken from those of its parameter.
-inline void read_part(const parameter_part& part, const shape& s, std::span<const float> values, std::span<double> out) {
-  const dim rows = s.rows(), cols = s.cols();
-  for (dim k = 0; k < static_cast<dim>(out.size()); ++k) {
-    const dim from = part.transposed ? k % rows * cols + k / rows : part.offset + k;
-    out[static_cast<std::size_t>(k)] = static_cast<double>(values[static_cast<std::size_t>(from)]);
-  }
-}
-
-/// Copies the tokenizer's files and the templates unchanged. Returns whether they include a complete vocabulary.
-inline bool copy_texts(const file_set& from, const std::filesystem::path& to) {
-  bool whole = false;
-  for (auto& name : from.names()) {
-    const bool vocabulary = name == "tokenizer.json" || name == "vocab.json" || name == "ngrams.tsv";
-    const bool tokens = vocabulary || name == "merges.txt" || name == "tokenizer_config.json" ||
-                        name == "special_tokens_map.json" || name.ends_with(".txt.gz");
-    if (!tokens && name != "templates.txt") continue;
-    write_file((to / name).string(), from.text(name));
-    whole = whole || vocabulary;
-  }
-  return whole;
-}
-}  // namespace detail
-
-CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, const std::string& type, observer& watch) const {
-  namespace fs = std::filesystem;
-  const auto element = type == "f16" ? dtype::f16 : type == "bf16" ? dtype::bf16 : dtype::f32;
-  expect(type == "f16" || type == "bf16" || type == "f32",
-         [&] { return cat("checkpoint::write(type): expected f32, f16 or bf16, got ", type); });
-  const auto in = [&](const char* name) { return (fs::path(folder) / name).string(); };
-  // What a layout cannot represent is refused before anything is written.
-  std::vector<std::pair<std::string, std::string>> texts;
-  if (keys == layout::open_clip) {
-    texts.emplace_back("open_clip_config.json", open_clip_config_text(config_));
-  } else {
-    const auto& t = text();
-    texts.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
-    texts.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
-  }
-  if (config().text.pool == text_pool::none) (void)text();  // errors: a missing dictionary
-  std::error_code none;
-  fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), error_kind::io,
-         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
-  expect(!files_ || !files_->folder_path() || !fs::equivalent(folder, *files_->folder_path(), none),
-         [&] { return cat(folder, ": is the folder being read; checkpoint::write(folder) names another folder"); });
-  const auto shapes = parameter_shapes(config());
-  const auto sources = match(shapes);
-  const auto plan = detail::plan_tensors(config(), shapes, keys, element);
-  std::vector<float> values;
-  std::size_t done = 0;
-  report(watch, "tensors", done, plan.tensors.size());
-  write_safetensors(in(keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors"), plan.tensors,
-                    [&](std::size_t i, std::span<double> out) {
-                      const auto& part = plan.parts[i];
-                      const auto& s = shapes[part.of].second;
-                      values.resize(static_cast<std::size_t>(s.rows() * s.cols()));
-                      sources[part.of].read(values);
-                      detail::read_part(part, s, values, out);
-                      report(watch, "tensors", ++done, plan.tensors.size());
-                    });
-  // A tokenizer given by --tokenizer, or one that transformers could not read, is written as tokenizer::files() has it.
-  const bool whole = files_ && !tokenizer_->named && detail::copy_texts(*files_, folder);
-  if (tokenizer_->named || (keys == layout::hf && !whole))
-    for (auto& file : text().files()) texts.push_back(file);
-  for (auto& [name, body] : texts) write_file(in(name.c_str()), body);  // last: a folder without them is not a model
 }
 
 }  // namespace clipx

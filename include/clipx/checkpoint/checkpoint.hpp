@@ -18,6 +18,10 @@
 
 namespace clipx {
 
+namespace detail {
+struct opened_model;
+}
+
 /// Answers to what a file leaves open.
 struct checkpoint_options {
   std::string tokenizer;         // a merges file, tokenizer.json or a folder; empty: the model's folder
@@ -32,7 +36,9 @@ class weight_source {
  public:
   /// The mapped values if the file has them in this type and order, and aligned; else null. Writes do not reach the file.
   void* in_place(dtype type) const;
-  /// All values, converted, in our order. Returns the file's pages to the system afterwards.
+  /// Error: one of the values that in_place() gives is infinite or NaN. It reads all of them.
+  void expect_finite() const;
+  /// All values, converted, in our order. Returns the file's pages to the system afterwards. Error: one that is infinite or NaN.
   void read(std::span<float> out) const;
   /// Returns the pages of mapped bytes to the system until they are read again. Valid for the lifetime of the checkpoint.
   release_callback on_release() const {
@@ -70,6 +76,10 @@ class checkpoint {
   const tokenizer& text() const;
   /// The files beside the weights: the folder that was opened, or the memory; null where it was a single file.
   const file_set* files() const { return files_.get(); }
+  /// What messages call it: the path, or the name of what was in memory.
+  const std::string& path() const { return path_; }
+  /// What is worth knowing of the files and is no error: settings that were looked for and not found, tensors that are not used.
+  const std::vector<std::string>& warnings() const { return warnings_; }
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
 
@@ -77,14 +87,21 @@ class checkpoint {
   std::vector<weight_source> match(std::span<const std::pair<std::string, shape>> wanted) const;
 
   /// Writes weights, configs, tokenizer files and templates; type "f32", "f16" or "bf16". Every file is written whole or not at
-  /// all. The observer's stage is "tensors".
+  /// all. The observer's stage is "tensors". Errors: a folder that holds files of a model which these do not replace, or files
+  /// that are read; a value that the type cannot hold.
   void write(const std::string& folder, layout keys, const std::string& type, observer& watch = no_observer()) const;
 
  private:
   struct lazy_tokenizer;
   void infer(const checkpoint_options& options);
+  void take(detail::opened_model&& folder);
   void finish(const checkpoint_options& options);
+  std::vector<std::pair<std::string, std::string>> texts_to_write(layout keys, const std::string& type) const;
+  std::vector<std::string> inputs() const;
+  std::vector<const tensor_info*> unused(std::vector<const tensor_info*> used) const;
   std::string path_, name_;
+  std::string prefix_;  // of the tensors' names in the file
+  std::vector<std::string> warnings_;
   std::shared_ptr<const file_set> files_;
   checkpoint_config config_;
   std::shared_ptr<safetensors> file_;
@@ -95,4 +112,5 @@ class checkpoint {
 
 #ifndef CLIPX_COMPILED
 #include "checkpoint-inl.hpp"
+#include "write-inl.hpp"
 #endif

@@ -124,28 +124,64 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
 }
 
 namespace detail {
-inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
-  const auto side = [&](const char* key, dim otherwise) {  // a number, {shortest_edge}, or {height, width}
-    const json* v = f.get().find(key);
-    if (!v) return otherwise;
-    const auto number = [&](const json& n) {
-      return n.is_number_unsigned() && n.get<std::uint64_t>() >= 1 && n.get<std::uint64_t>() <= 16384 ? n.get<dim>() : dim{0};
-    };
-    dim out = 0;
-    if (v->is_number()) out = number(*v);
-    else if (v->is_object() && v->contains("shortest_edge")) out = number((*v)["shortest_edge"]);
-    else if (v->is_object() && v->contains("height") && v->contains("width") && (*v)["height"] == (*v)["width"]) {
-      out = number((*v)["height"]);
-      if (std::string_view(key) == "size") p.resize = resize_mode::squash;
-    }
-    if (out == 0) f.issue(error_kind::damaged, cat(key, ": expected a side in pixels, got ", v->dump().substr(0, 60)));
-    return out;
+/// A side in pixels as CLIPImageProcessor takes it: a number, [n, n], {height, width} of the same number, and where it is that of a
+/// resized image {shortest_edge}. `square`: whether height and width are both given.
+inline dim read_side(fields& f, const char* key, dim otherwise, bool shortest, bool& square) {
+  const json* v = f.get().find(key);
+  if (!v) {
+    square = !shortest;
+    return otherwise;
+  }
+  const auto wrong = [&](error_kind kind, const std::string& what) {
+    f.issue(kind, cat(key, ": ", what, ", got ", v->dump().substr(0, 60)));
+    return otherwise;
   };
-  p.resize_to = side("size", image_size);
-  const dim crop = side("crop_size", image_size);
-  if (crop != image_size) f.issue(error_kind::mismatch, cat("crop_size: ", crop, " is not the model's image size, ", image_size));
-  if (p.resize == resize_mode::squash ? p.resize_to != image_size : p.resize_to < image_size)
-    f.issue(error_kind::mismatch, cat("size: ", p.resize_to, " does not suit the model's image size, ", image_size));
+  const auto number = [&](const json& n) { return is_whole(n, 16384) ? n.get<dim>() : dim{0}; };
+  std::vector<std::pair<std::string, dim>> sides;
+  if (v->is_object()) {
+    for (auto& [name, n] : v->items())
+      if (!n.is_null()) sides.emplace_back(name, number(n));
+  } else if (v->is_array() && v->size() == 2) {
+    sides = {{"height", number((*v)[0])}, {"width", number((*v)[1])}};
+  } else {
+    sides.emplace_back(shortest && !square ? "shortest_edge" : "height", number(*v));
+    if (sides[0].first == "height") sides.emplace_back("width", sides[0].second);
+  }
+  square = sides.size() == 2 && sides[0].first == "height" && sides[1].first == "width";
+  if (!square && !(shortest && sides.size() == 1 && sides[0].first == "shortest_edge"))
+    return wrong(error_kind::unsupported,
+                 shortest ? "only shortest_edge, or height and width, are supported" : "only height and width are supported");
+  if (sides[0].second == 0 || sides.back().second == 0) return wrong(error_kind::damaged, "expected a side in pixels, 1 to 16384");
+  if (sides[0].second != sides.back().second) return wrong(error_kind::unsupported, "only squares are supported");
+  return sides[0].second;
+}
+
+/// Fields of an image processor that change no pixel.
+inline void skip_hf_pixels(fields& f) {
+  f.skip({"processor_class", "auto_map", "_valid_processor_keys", "data_format", "input_data_format", "return_tensors", "device",
+          "disable_grouping", "image_seq_length", "transformers_version"});
+}
+
+/// transformers' CLIPImageProcessor, whose defaults are those of the classes that the file may name.
+inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
+  for (auto* key : {"image_processor_type", "feature_extractor_type"}) {
+    const auto type = f.text(key, "CLIPImageProcessor");
+    if (type != "CLIPImageProcessor" && type != "CLIPImageProcessorFast" && type != "CLIPImageProcessorPil" &&
+        type != "CLIPFeatureExtractor")
+      f.issue(cat(key, ": ", type, " is not supported, only CLIPImageProcessor"));
+  }
+  bool square = f.flag("default_to_square", false), of_crop = true;
+  p.resize_to = read_side(f, "size", 224, true, square);
+  if (square) p.resize = resize_mode::squash;
+  const dim crop = read_side(f, "crop_size", 224, false, of_crop);
+  const bool cropped = f.flag("do_center_crop", true);
+  if (!cropped && !square)
+    f.issue("do_center_crop: false is not supported where size is the shortest edge: images keep their shape");
+  const auto said = [&](const char* key) { return f.has(key) ? "" : " (CLIPImageProcessor's default)"; };
+  if (cropped && crop != image_size)
+    f.issue(error_kind::mismatch, cat("crop_size: ", crop, said("crop_size"), " is not the model's image size, ", image_size));
+  if (square ? p.resize_to != image_size : p.resize_to < image_size)
+    f.issue(error_kind::mismatch, cat("size: ", p.resize_to, said("size"), " does not suit the model's image size, ", image_size));
   p.mean = f.three("image_mean", p.mean, false);
   p.std = f.three("image_std", p.std, true);
   const auto resample = f.number("resample", 3);
@@ -153,13 +189,24 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
   p.interpolation = resample == 2 ? filter::bilinear : filter::bicubic;
   if (std::abs(f.number("rescale_factor", 1 / 255.0) - 1 / 255.0) > 1e-9) f.issue("rescale_factor: only 1 / 255 is supported");
   for (auto* key : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"}) f.only(key, true);
-  if (p.resize != resize_mode::squash) f.only("do_center_crop", true);
+  f.refuse_true({"do_pad", "use_square_size"});
+  f.skip({"pad_size"});
+  skip_hf_pixels(f);
+  f.refuse_others();
 }
 
+/// The image_processor of a processor_config.json, as text; empty: it has none.
+inline std::string image_processor_in(const std::string& text, const std::string& name) {
+  const auto file = parse_config(text, name);
+  expect(file.is_object(), error_kind::damaged, [&] { return cat(name, ": expected an object"); });
+  const auto at = file.find("image_processor");
+  return at == file.end() || at->is_null() ? std::string() : at->dump();
+}
 }  // namespace detail
 
 CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string_view preprocessor, const std::string& name,
-                                              const config_answers& answers, const extra_policies& extra) {
+                                              const config_answers& answers, const extra_policies& extra,
+                                              const std::string& preprocessor_name) {
   const auto file = detail::parse_config(text, name);
   issue_list issues(error_kind::unsupported);
   checkpoint_config c;
@@ -186,10 +233,12 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   else if (image.act != text_side.act)
     issues.add("vision_config and text_config disagree on hidden_act; choose one with checkpoint_options::activation");
   if (image.norm_eps != text_side.norm_eps) issues.add("vision_config and text_config disagree on layer_norm_eps");
-  auto pixels = detail::fields_of(
-      preprocessor.empty() ? detail::json::object() : detail::parse_config(preprocessor, name + " (preprocessor_config.json)"),
-      "preprocessor_config", issues);
-  if (c.model.vision) detail::read_hf_pixels(pixels, c.pixels, image_size(c.model));
+  top.refuse({"auto_map", "quantization_config"});  // code of its own, weights that are not numbers
+  if (!preprocessor.empty()) {
+    auto pixels =
+        detail::fields_of(detail::parse_config(preprocessor, cat(name, " (", preprocessor_name, ")")), preprocessor_name, issues);
+    if (c.model.vision) detail::read_hf_pixels(pixels, c.pixels, image_size(c.model));
+  }
   detail::finish_config(c, name, issues);
   return c;
 }

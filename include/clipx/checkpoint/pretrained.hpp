@@ -1,6 +1,7 @@
 // load(), with_model(): a checkpoint's weights on a device, with its tokenizer and preprocessing. Input: strings and images;
 // output: L2-normalized embeddings.
 #pragma once
+#include <cmath>
 #include <initializer_list>
 #include <memory>
 #include <mutex>
@@ -86,8 +87,10 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
     const auto& w = weights[i++];
     if constexpr (B::host_memory && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
       m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
-    if (m) frozen.add(mat<const E>(m), frozen_role_of(name, s), w.on_release());
-    else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
+    if (m) {
+      w.expect_finite();
+      frozen.add(mat<const E>(m), frozen_role_of(name, s), w.on_release());
+    } else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
   });
   flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
   low = high = 0;
@@ -118,7 +121,26 @@ inline scoring scoring_of(const checkpoint& source) {
     weights[i].read(v);
     values.insert(values.end(), v.begin(), v.end());
   }
-  return {loss, std::move(values)};
+  scoring out(loss, std::move(values));
+  double two[] = {1, 0};
+  out.probabilities(two);
+  expect(std::isfinite(two[0]) && std::isfinite(two[1]), error_kind::damaged, [&] {
+    std::string text;
+    for (std::size_t i = 0; i < loss.shapes().size(); ++i) text += cat(" ", loss.shapes()[i].first, " ", out.parameters()[i]);
+    return cat(source.path(), ": the loss's parameters give no probabilities:", text);
+  });
+  return out;
+}
+
+/// Embeddings as they are. Error: one that is not finite. `what`: text or image.
+template <class A>
+embeddings<A> finite(embeddings<A> rows, const checkpoint& source, const char* what) {
+  for (std::size_t i = 0; i < rows.values.size(); ++i)
+    expect(std::isfinite(rows.values[i]), error_kind::damaged, [&] {
+      return cat(source.path(), ": the embedding of ", what, " ", i / static_cast<std::size_t>(rows.cols),
+                 " of the call is not finite: the model's weights are damaged or too large");
+    });
+  return rows;
 }
 }  // namespace detail
 
@@ -149,12 +171,12 @@ class pretrained {
   /// Bytes of the weights, in device memory or in the mapped file.
   dim bytes() const { return bytes_; }
 
-  /// Texts to L2-normalized embeddings (N, D).
+  /// Texts to L2-normalized embeddings (N, D). Error, as of images: one that is not finite.
   embeddings<A> encode_text(std::span<const std::string> texts) const {
     std::vector<std::vector<std::int32_t>> rows;
     rows.reserve(texts.size());
     for (auto& text : texts) rows.push_back(source_.text()(text));
-    return embed_tokens(model_, rows);
+    return detail::finite(embed_tokens(model_, rows), source_, "text");
   }
   /// The same for a list in braces.
   embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
@@ -173,9 +195,10 @@ class pretrained {
     if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>)
       if (const std::unique_lock one(*replays_.guard, std::try_to_lock); one) {  // others do without
         const device_use<B> use(model_.device());
-        if (auto* recorded = replays_.find(model_, rgb.size(), source_.pixels())) return (*recorded)(rgb);
+        if (auto* recorded = replays_.find(model_, rgb.size(), source_.pixels()))
+          return detail::finite((*recorded)(rgb), source_, "image");
       }
-    return embed_pixels(model_, rgb, source_.pixels().mean, source_.pixels().std);
+    return detail::finite(embed_pixels(model_, rgb, source_.pixels().mean, source_.pixels().std), source_, "image");
   }
 
  private:

@@ -15,7 +15,8 @@ namespace clipx::detail {
 /// an object's members).
 class json_builder final : public json::json_sax_t {
  public:
-  json_builder(const std::string& name, int depth, std::vector<std::string>* keys) : name_(name), depth_(depth), keys_(keys) {}
+  json_builder(const std::string& name, int depth, std::vector<std::string>* keys, may_repeat repeats)
+      : name_(name), depth_(depth), keys_(keys), repeats_(repeats) {}
   json take() { return std::move(root_); }
 
   bool null() override { return put(nullptr); }
@@ -45,12 +46,17 @@ class json_builder final : public json::json_sax_t {
       root_ = std::move(value);
       return &root_;
     }
-    if (open_.back()->is_array()) {
-      open_.back()->push_back(std::move(value));
-      return &open_.back()->back();
+    json& in = *open_.back().value;
+    if (in.is_array()) {
+      in.push_back(std::move(value));
+      return &in.back();
     }
-    const auto [at, is_new] = open_.back()->emplace(key_, std::move(value));
-    expect(is_new, error_kind::damaged, [&] { return cat(name_, ": key \"", key_, "\" appears twice"); });
+    const auto at = in.find(key_);
+    if (at == in.end()) return &*in.emplace(key_, std::move(value)).first;
+    const bool outermost = open_.size() == 1;
+    expect(repeats_(outermost ? nullptr : &open_.back().owner, key_), error_kind::damaged,
+           [&] { return cat(name_, ": key \"", key_, "\" appears twice"); });
+    *at = std::move(value);
     return &*at;
   }
   bool put(json value) {
@@ -60,7 +66,8 @@ class json_builder final : public json::json_sax_t {
   bool open(json value) {
     expect(static_cast<int>(open_.size()) < depth_, error_kind::unsupported,
            [&] { return cat(name_, ": JSON nested deeper than ", depth_, " levels"); });
-    open_.push_back(add(std::move(value)));
+    auto owner = key_;
+    open_.push_back({add(std::move(value)), std::move(owner)});
     return true;
   }
   bool close() {
@@ -71,14 +78,23 @@ class json_builder final : public json::json_sax_t {
   const std::string& name_;
   int depth_;
   std::vector<std::string>* keys_;
+  may_repeat repeats_;
   json root_;
-  std::vector<json*> open_;  // the objects and arrays that are not complete, outermost first
+  struct container {
+    json* value;
+    std::string owner;  // the key that it belongs to
+  };
+  std::vector<container> open_;  // the objects and arrays that are not complete, outermost first
   std::string key_;
   std::size_t values_ = 0;
 };
 
-CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int depth, std::vector<std::string>* keys) {
-  json_builder builder(name, depth, keys);
+CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int depth, std::vector<std::string>* keys,
+                             may_repeat repeats) {
+  const auto zero = text.find('\0');  // nlohmann-json takes it for the end
+  expect(zero == std::string_view::npos, error_kind::damaged,
+         [&] { return cat(name, ": not valid JSON: byte ", zero, " is zero"); });
+  json_builder builder(name, depth, keys, repeats);
   json::sax_parse(text.data(), text.data() + text.size(), &builder);
   return builder.take();
 }

@@ -29,6 +29,7 @@ struct preprocess_config {
   /// Of R, G and B in 0 .. 1: the mean is subtracted, then std divides.
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};
   std::uint8_t fill = 0;  // of every band in the image's own mode, around a `longest` image
+  bool operator==(const preprocess_config&) const = default;
 };
 
 /// Resized, cropped or padded, and converted to RGB, size x size. Errors: those of check_image, sizes outside 1 ..

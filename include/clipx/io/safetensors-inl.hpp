@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include "../core/bf16.hpp"
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
+#include "lfs.hpp"
 #include "safetensors.hpp"
 
 namespace clipx {
@@ -17,30 +19,39 @@ namespace detail {
 struct dtype_row {
   const char* name;
   dtype type;
-  dim size;
+  dim bits;
 };
-inline constexpr std::array<dtype_row, 15> dtype_table{{{"F64", dtype::f64, 8},
-                                                        {"F32", dtype::f32, 4},
-                                                        {"F16", dtype::f16, 2},
-                                                        {"BF16", dtype::bf16, 2},
-                                                        {"I64", dtype::i64, 8},
-                                                        {"I32", dtype::i32, 4},
-                                                        {"I16", dtype::i16, 2},
-                                                        {"I8", dtype::i8, 1},
-                                                        {"U64", dtype::u64, 8},
-                                                        {"U32", dtype::u32, 4},
-                                                        {"U16", dtype::u16, 2},
-                                                        {"U8", dtype::u8, 1},
-                                                        {"BOOL", dtype::boolean, 1},
-                                                        {"F8_E4M3", dtype::f8_e4m3, 1},
-                                                        {"F8_E5M2", dtype::f8_e5m2, 1}}};
+/// All types of the format (safetensors 0.8).
+inline constexpr std::array<dtype_row, 22> dtype_table{{{"F64", dtype::f64, 64},
+                                                        {"F32", dtype::f32, 32},
+                                                        {"F16", dtype::f16, 16},
+                                                        {"BF16", dtype::bf16, 16},
+                                                        {"I64", dtype::i64, 64},
+                                                        {"I32", dtype::i32, 32},
+                                                        {"I16", dtype::i16, 16},
+                                                        {"I8", dtype::i8, 8},
+                                                        {"U64", dtype::u64, 64},
+                                                        {"U32", dtype::u32, 32},
+                                                        {"U16", dtype::u16, 16},
+                                                        {"U8", dtype::u8, 8},
+                                                        {"BOOL", dtype::boolean, 8},
+                                                        {"C64", dtype::c64, 64},
+                                                        {"F8_E4M3", dtype::f8_e4m3, 8},
+                                                        {"F8_E5M2", dtype::f8_e5m2, 8},
+                                                        {"F8_E8M0", dtype::f8_e8m0, 8},
+                                                        {"F8_E4M3FNUZ", dtype::f8_e4m3fnuz, 8},
+                                                        {"F8_E5M2FNUZ", dtype::f8_e5m2fnuz, 8},
+                                                        {"F6_E2M3", dtype::f6_e2m3, 6},
+                                                        {"F6_E3M2", dtype::f6_e3m2, 6},
+                                                        {"F4", dtype::f4, 4}}};
 }  // namespace detail
 
-CLIPX_INLINE dim size_of(dtype type) {
+CLIPX_INLINE dim bits_of(dtype type) {
   for (auto& row : detail::dtype_table)
-    if (row.type == type) return row.size;
+    if (row.type == type) return row.bits;
   return 0;
 }
+CLIPX_INLINE dim size_of(dtype type) { return bits_of(type) / 8; }
 CLIPX_INLINE std::string_view name_of(dtype type) {
   for (auto& row : detail::dtype_table)
     if (row.type == type) return row.name;
@@ -59,6 +70,13 @@ CLIPX_INLINE void safetensors::release(const void* begin, std::size_t bytes) con
     if (!f.file.bytes().empty() && p >= f.bytes.data() && p < f.bytes.data() + f.bytes.size()) f.file.release(begin, bytes);
 }
 
+CLIPX_INLINE std::vector<std::string> safetensors::paths() const {
+  std::vector<std::string> out;
+  for (auto& f : files_)
+    if (!f.file.path().empty()) out.push_back(f.file.path());
+  return out;
+}
+
 CLIPX_INLINE void safetensors::sort() {
   std::sort(tensors_.begin(), tensors_.end(), [](auto& a, auto& b) { return a.name < b.name; });
   for (std::size_t i = 1; i < tensors_.size(); ++i)
@@ -74,6 +92,7 @@ inline std::string_view safetensors_header(std::span<const std::byte> bytes, con
   std::uint64_t n = 0;
   std::memcpy(&n, bytes.data(), 8);
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
+  expect_no_lfs_pointer(bytes, name);
   expect(std::memcmp(bytes.data(), "PK\3\4", 4) != 0, error_kind::unsupported, [&] {
     return cat(name,
                ": a PyTorch archive (.pt, .bin), which can hold code and is not read. Convert it once in Python: import open_clip; "
@@ -84,15 +103,17 @@ inline std::string_view safetensors_header(std::span<const std::byte> bytes, con
     return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(),
                " bytes (at most 100,000,000 of header)");
   });
-  expect(n > 0 && *text == '{', error_kind::damaged,
+  const std::string_view header(text, n);
+  const auto first = header.find_first_not_of(" \t\r\n");
+  expect(first != std::string_view::npos && header[first] == '{', error_kind::damaged,
          [&] { return cat(name, ": not a safetensors file: expected a header that begins with \"{\""); });
-  return {text, n};
+  return header;
 }
 
 /// Reads sizes into `t`, whose type is known. Returns the number of bytes that they take.
 inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<void(const std::string&)> bad) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<dim>::max());
-  std::uint64_t total = static_cast<std::uint64_t>(size_of(t.type));  // of the sizes that are not 0
+  std::uint64_t total = static_cast<std::uint64_t>(bits_of(t.type));  // of the sizes that are not 0
   bool none = false;
   for (auto& d : sizes) {
     if (!d.is_number_unsigned()) bad("a size is not a whole number");
@@ -102,13 +123,14 @@ inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<
     else none = true;
     t.shape.push_back(static_cast<dim>(size));
   }
-  return none ? 0 : total;
+  if (none) return 0;
+  if (total % 8) bad(cat("its values take ", total, " bits, which are no whole bytes"));
+  return total / 8;
 }
 
 /// Reads one tensor of the header. `bad` throws an error about it.
 inline tensor_info read_tensor(const std::string& key, const json& value, std::span<std::byte> data, const auto& bad) {
-  if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value.contains("shape") ||
-      !value.contains("data_offsets"))
+  if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") || !value.contains("data_offsets"))
     bad("expected dtype, shape and data_offsets");
   const auto &type = value["dtype"], &shape = value["shape"], &offsets = value["data_offsets"];
   if (!type.is_string() || !shape.is_array() || !offsets.is_array() || offsets.size() != 2)
@@ -147,9 +169,13 @@ inline void check_tiling(std::span<const tensor_info> tensors, std::span<const s
 }
 }  // namespace detail
 
+/// The format's own library reads what repeats a tensor, or a key of the metadata: the last one counts.
 CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string& name) {
   const auto text = detail::safetensors_header(bytes, name);
-  const auto header = detail::parse_json(text, name, 4);
+  const auto repeats = [](const std::string* owner, const std::string& key) {
+    return owner ? *owner == "__metadata__" : key != "__metadata__";
+  };
+  const auto header = detail::parse_json(text, name, 4, nullptr, repeats);
   const std::span<std::byte> data = bytes.subspan(8 + text.size());
   const std::size_t first = tensors_.size();
   for (auto& [key, value] : header.items()) {
@@ -160,6 +186,7 @@ CLIPX_INLINE void safetensors::add(std::span<std::byte> bytes, const std::string
       tensors_.push_back(detail::read_tensor(key, value, data, bad));
       continue;
     }
+    if (value.is_null()) continue;
     if (!value.is_object()) bad("expected an object of strings");
     for (auto& [k, v] : value.items()) {
       if (!v.is_string()) bad(cat("\"", k, "\": expected a string"));
@@ -177,6 +204,7 @@ CLIPX_INLINE safetensors safetensors::open(const std::string& path) {
 namespace detail {
 /// The weight_map of an index: tensors, and the files that they are in.
 inline std::vector<std::pair<std::string, std::string>> read_weight_map(const std::string& text, const std::string& path) {
+  expect_no_lfs_pointer(std::as_bytes(std::span(text)), path);
   const auto index = parse_json(text, path, 4);
   expect(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(), error_kind::damaged,
          [&] { return cat(path, ": expected an object with weight_map"); });
@@ -285,7 +313,11 @@ inline std::string header_text(const std::string& path, const std::vector<tensor
   return text;
 }
 
-/// Converts numbers to elements of the tensor's type.
+inline bool is_finite(float v) { return std::isfinite(v); }
+inline bool is_finite(std::uint16_t f16) { return (f16 & 0x7c00) != 0x7c00; }
+inline bool is_finite(bf16 v) { return (v.bits & 0x7f80) != 0x7f80; }
+
+/// Converts numbers to elements of the tensor's type. Error: a finite number that the type cannot represent.
 inline void to_elements(const std::string& path, const tensor_to_write& t, std::span<const double> numbers,
                         std::vector<std::byte>& bytes) {
   const auto size = static_cast<std::size_t>(size_of(t.type));
@@ -293,6 +325,10 @@ inline void to_elements(const std::string& path, const tensor_to_write& t, std::
   const auto store = [&](auto convert) {
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       const auto v = convert(numbers[i]);
+      if constexpr (sizeof v < sizeof(double))
+        if (!is_finite(v) && std::isfinite(numbers[i]))
+          fail(cat(path, ": tensor \"", t.name, "\": value ", i, " is ", static_cast<float>(numbers[i]), ", which ",
+                   name_of(t.type), " cannot hold", t.type == dtype::f16 ? " (at most 65504): BF16 and F32 can" : ""));
       std::memcpy(bytes.data() + i * size, &v, size);
     }
   };
@@ -304,7 +340,7 @@ inline void to_elements(const std::string& path, const tensor_to_write& t, std::
     case dtype::f16:
       return store([](double v) { return float_to_f16(static_cast<float>(v)); });
     case dtype::bf16:
-      return store([](double v) { return bf16(v).bits; });
+      return store([](double v) { return bf16(v); });
     default:
       fail(cat(path, ": tensor \"", t.name, "\": ", name_of(t.type), " is not written"));
   }

@@ -14,8 +14,34 @@
 namespace clipx {
 
 /// The element types of weights, and the others that a file may contain.
-enum class dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2, other };
-/// Bytes of an element; 0 for `other`.
+enum class dtype {
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
+  c64,
+  f8_e4m3,
+  f8_e5m2,
+  f8_e8m0,
+  f8_e4m3fnuz,
+  f8_e5m2fnuz,
+  f6_e2m3,
+  f6_e3m2,
+  f4,
+  other
+};
+/// Bits of one value.
+dim bits_of(dtype type);
+/// Bytes of one value; 0: less than one.
 dim size_of(dtype type);
 /// The name in a file's header, "BF16" for example.
 std::string_view name_of(dtype type);
@@ -39,8 +65,8 @@ struct tensor_info {
 class safetensors {
  public:
   /// Opens a .safetensors file, or model.safetensors.index.json with its shards beside it. Errors: anything that the format
-  /// forbids (docs/clip.md section 7.5): a header over 100 MB, bad JSON, duplicate names, holes, overlaps or trailing bytes,
-  /// sizes that disagree.
+  /// forbids (docs/clip.md section 7.5): a header over 100 MB, bad JSON, holes, overlaps or trailing bytes, sizes that
+  /// disagree, a tensor in two shards.
   static safetensors open(const std::string& path);
   /// The same for one of several files, which may be in memory: an index finds its shards among them.
   static safetensors open(const file_set& files, const std::string& name);
@@ -51,6 +77,8 @@ class safetensors {
   /// The header's __metadata__.
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }  // as it was opened
+  /// Of the mapped files: one, or the shards of an index.
+  std::vector<std::string> paths() const;
   /// Returns mapped pages to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
@@ -75,7 +103,7 @@ struct tensor_to_write {
 };
 /// Writes a file as the reference writer does: header padded to 8 bytes, tensors by descending alignment, then by name.
 /// `values(i, out)` fills in all of tensors[i], one tensor at a time. Errors: a repeated name, one that is not UTF-8, another
-/// type, a file that cannot be written.
+/// type, a finite value that the type cannot represent, a file that cannot be written.
 void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
                        function_ref<void(std::size_t, std::span<double>)> values,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});

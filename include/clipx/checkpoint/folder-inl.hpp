@@ -1,0 +1,156 @@
+// How a checkpoint is opened: the files that a folder must have, which of two configurations is meant, the tokenizer.
+#pragma once
+#include <filesystem>
+#include <initializer_list>
+#include <tuple>
+
+#include "../io/file_set.hpp"
+#include "checkpoint.hpp"
+#include "config-inl.hpp"
+#include "names.hpp"
+
+namespace clipx {
+namespace detail {
+/// The first of the named files that is there.
+inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path,
+                                                 std::initializer_list<const char*> names) {
+  std::string list;
+  for (auto* n : names) {
+    if (files.has(n)) return std::make_shared<safetensors>(safetensors::open(files, n));
+    list += cat(list.empty() ? "" : ", ", n);
+  }
+  const bool pickle = files.has("pytorch_model.bin") || files.has("open_clip_pytorch_model.bin") || files.has("open_clip_model.pt");
+  fail(pickle ? error_kind::unsupported : error_kind::not_found,
+       cat(path, ": no weights: expected one of ", list,
+           pickle ? "; its PyTorch file can hold code and is not read: save it again as safetensors" : ""));
+}
+
+/// A folder as it was opened.
+struct opened_model {
+  checkpoint_config config;
+  std::shared_ptr<safetensors> weights;
+  std::vector<std::string> warnings;
+};
+
+constexpr const char *open_clip_name = "open_clip_config.json", *hf_name = "config.json", *pixels_name = "preprocessor_config.json",
+                     *processor_name = "processor_config.json";
+
+inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path, layout keys) {
+  if (keys == layout::hf) return open_weights(files, path, {"model.safetensors", "model.safetensors.index.json"});
+  return open_weights(files, path,
+                      {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json",
+                       "open_clip_pytorch_model.safetensors", "model.safetensors", "model.safetensors.index.json"});
+}
+
+/// Hugging Face's config.json with the preprocessing of preprocessor_config.json or, as transformers 5 writes it, of the
+/// image_processor in processor_config.json. Where both are there, transformers 5 reads the second and older versions read the
+/// first, so they must agree.
+inline checkpoint_config read_hf_folder(const file_set& files, const checkpoint_options& o, std::vector<std::string>& warnings) {
+  const config_answers answers{o.activation, o.head_width};
+  const auto text = files.text(hf_name), name = files.path(hf_name);
+  const auto read = [&](const std::string& pixels, const char* file) {
+    return read_hf_config(text, pixels, name, answers, o.policies, file);
+  };
+  const auto alone = files.has(pixels_name) ? files.text(pixels_name) + "\n" : std::string();  // an empty file is no JSON
+  const auto inside = files.has(processor_name) ? image_processor_in(files.text(processor_name), files.path(processor_name)) : "";
+  if (alone.empty() && inside.empty()) {
+    auto c = read("", pixels_name);
+    warnings.push_back(cat(files.path(""), ": neither ", pixels_name, " nor ", processor_name,
+                           ": images are preprocessed as by CLIP (", c.pixels.size, " pixels, bicubic, CLIP's mean and std)"));
+    return c;
+  }
+  if (alone.empty()) return read(inside, processor_name);
+  auto c = read(alone, pixels_name);
+  if (!inside.empty() && read(inside, processor_name).pixels != c.pixels)
+    fail(error_kind::mismatch,
+         cat(files.path(""), ": ", pixels_name, " and ", processor_name,
+             " preprocess images differently, and versions of transformers read one or the other: remove one"));
+  return c;
+}
+
+/// What transformers reads of tokenizer_config.json beside the tokens: at how many ids a text is cut (open_clip, which cleans white
+/// space itself, takes its own length).
+inline void read_tokenizer_config(const file_set& files, tokenizer_options& o) {
+  const char* file = "tokenizer_config.json";
+  if (o.follows != tokenizer_options::library::hf || !files.has(file)) return;
+  issue_list issues(error_kind::unsupported);
+  auto f = fields_of(parse_json(files.text(file), files.path(file), 16), file, issues);
+  const auto type = f.text("tokenizer_class", "CLIPTokenizer");
+  if (type != "CLIPTokenizer" && type != "CLIPTokenizerFast")
+    f.issue(cat("tokenizer_class: ", type, " is not supported, only CLIPTokenizer"));
+  const double most = f.number("model_max_length", 1e30);
+  if (most < 2) f.issue(error_kind::damaged, cat("model_max_length: expected 2 or more, got ", most));
+  else if (o.clean == clean_rule::none && most < static_cast<double>(o.context_length)) o.context_length = static_cast<dim>(most);
+  issues.raise(files.path(file));
+}
+inline void warn_of_tokenizer(const file_set& files, std::vector<std::string>& warnings) {
+  const char* file = "tokenizer_config.json";
+  if (!files.has(file)) return;
+  issue_list issues(error_kind::unsupported);
+  auto f = fields_of(parse_json(files.text(file), files.path(file), 16), file, issues);
+  if (!f.flag("do_lower_case", true))
+    warnings.push_back(cat(files.path(file),
+                           ": do_lower_case: false has no effect: CLIP's tokenizer takes all letters for small ones, "
+                           "in transformers too"));
+}
+
+/// A folder's configuration and weights, in either layout.
+inline opened_model open_model(const file_set& files, const std::string& path, const checkpoint_options& o) {
+  const bool own = files.has(open_clip_name), hf = files.has(hf_name);
+  expect(own || hf, error_kind::not_found,
+         [&] { return cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"); });
+  opened_model out;
+  auto keys = own ? layout::open_clip : layout::hf;
+  out.weights = open_weights(files, path, keys);
+  if (own && hf) {
+    keys = layout_of_names(*out.weights).value_or(keys);
+    out.warnings.push_back(cat(path, ": ", open_clip_name, " and ", hf_name, " are there: read is ",
+                               keys == layout::hf ? hf_name : open_clip_name, ", whose layout ", out.weights->path(), " has"));
+  }
+  if (keys == layout::hf) {
+    out.config = read_hf_folder(files, o, out.warnings);
+    warn_of_tokenizer(files, out.warnings);
+  } else {
+    const config_answers answers{o.activation, o.head_width};
+    out.config = read_open_clip_config(files.text(open_clip_name), files.path(open_clip_name), answers, o.policies);
+  }
+  return out;
+}
+
+/// What a folder is called, however its path is written.
+inline std::string folder_name(const std::string& path) {
+  std::error_code none;
+  auto whole = std::filesystem::absolute(path, none).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  return whole.filename().string();
+}
+
+/// The preset that has these sizes, else `name`.
+inline std::string preset_name(const clip_config& c, const std::string& name) {
+  std::string out = name;
+  for (auto& p : presets::all())
+    if (p.vision == c.vision && p.embed_dim == c.embed_dim && p.text.width == c.text.width && p.text.layers == c.text.layers)
+      out = p.name;
+  return out;
+}
+
+/// The tokenizer that an option names, else the one among the model's files.
+inline tokenizer open_tokenizer(const std::string& given, const file_set* files, const std::string& path,
+                                tokenizer_options options) {
+  if (!given.empty()) {
+    std::error_code unreadable;
+    if (std::filesystem::is_directory(given, unreadable)) {
+      read_tokenizer_config(file_set::folder(given), options);
+      return tokenizer::from_folder(given, options);
+    }
+    return given.ends_with(".json") ? tokenizer::from_json(given, options) : tokenizer::from_merges(given, options);
+  }
+  expect(files != nullptr, error_kind::not_found, [&] {
+    return cat(path, ": has no tokenizer; give a merges file, tokenizer.json or folder with checkpoint_options::tokenizer");
+  });
+  read_tokenizer_config(*files, options);
+  return tokenizer::from_files(*files, options);
+}
+}  // namespace detail
+
+}  // namespace clipx
