@@ -1,4 +1,5 @@
 // What a GPU refuses or has no memory for has its kind of error.
+#include <clipx/core/step.hpp>
 #include <clipx/cuda/runtime.cuh>
 #include <functional>
 
