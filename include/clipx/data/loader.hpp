@@ -12,16 +12,20 @@
 #include "../image/augment.hpp"
 #include "../image/preprocess.hpp"
 #include "../text/bpe.hpp"
+#include "left_out.hpp"
 
 namespace clipx {
 
 /// The data of a loader and what becomes of it.
 struct loader_config {
-  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images
-  /// with captions in .txt files of the same names.
+  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards (list_shards), or else
+  /// of images, with the caption in a .txt of the same name. A .txt is one caption, in a shard too, as for open_clip: its lines are
+  /// not captions of their own, as they are for retrieval (image_dataset).
   std::vector<std::string> data;
   /// The caption is this field of the JSON beside the image, a text or a list of texts; "": it is in the .txt.
   std::string caption_field;
+  /// A sample that cannot be used is an error.
+  bool strict = false;
   /// Of several captions, one is drawn in each epoch; false: the first is used.
   bool draw_captions = true;
   /// Tokenizes captions on the decoding threads and packs them for a text tower with this configuration, into
@@ -74,10 +78,9 @@ struct pair_batch {
 
 /// Totals since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
-  std::uint64_t batches = 0, pairs = 0;    // returned by next()
-  std::uint64_t skipped = 0;               // samples without an image or a caption, damaged ones, rests of damaged shards
-  std::vector<std::string> first_skipped;  // reasons for the first eight
-  double seconds = 0, waited = 0;          // since the first batch was requested; time spent in next()
+  std::uint64_t batches = 0, pairs = 0;  // returned by next()
+  left_out skipped;  // samples without an image or a caption, damaged ones, rests of damaged shards, in each epoch again
+  double seconds = 0, waited = 0;  // since the first batch was requested; time spent in next()
   double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;  // work of each kind
   /// Fraction of the time that was spent in next().
   double share_waited() const { return seconds > 0 ? waited / seconds : 0; }
@@ -90,8 +93,8 @@ struct loader_report {
 /// decode, and one at a time puts finished samples into batches, in order. A loader must be used by one thread.
 class loader {
  public:
-  /// Errors: no data, a path that does not exist, a table without its columns, a folder without images, sizes below 1,
-  /// an invalid augmentation.
+  /// A path that is not there and a folder without images are left out and counted in report(). Errors: no data, no path that can
+  /// be read, a table without its columns, sizes below 1, a bad augmentation.
   explicit loader(loader_config config);
   ~loader();
   loader(loader&&) noexcept;
@@ -116,8 +119,11 @@ class loader {
 };
 
 /// Number of samples of an epoch that have an image and a caption's file or field:
-/// reads the headers of every shard, decodes nothing.
+/// reads the headers of every shard, decodes nothing. `skipped` gets what is known to be left out.
+std::uint64_t count_pairs(const loader_config& config, left_out& skipped);
 std::uint64_t count_pairs(const loader_config& config);
+/// Whether there is one: reads until it is found.
+bool has_pair(const loader_config& config);
 
 }  // namespace clipx
 

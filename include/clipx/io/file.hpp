@@ -14,7 +14,7 @@ namespace clipx {
 /// A file mapped for reading. The mapping is private: writing through a view does not change the file.
 class mapped_file {
  public:
-  /// Errors: the path does not exist, is a directory, or cannot be read.
+  /// Errors: the path does not exist, is a directory, cannot be read, holds a pointer of Git LFS in place of the file.
   static mapped_file open(const std::string& path);
   /// Bytes kept on disk instead of in memory, in an unnamed file next to `path`, which disappears however the process ends.
   /// path() is `path`. Errors: a folder that cannot be written to, a full disk.

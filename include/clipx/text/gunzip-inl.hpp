@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 
+#include "../io/lfs.hpp"
 #include "gunzip.hpp"
 
 namespace clipx::detail {
@@ -31,9 +32,11 @@ CLIPX_INLINE std::string read_file(std::FILE* file, const std::string& name, std
     out.resize(had + got);
     expect(std::ferror(file) == 0, error_kind::io, [&] { return cat(name, ": cannot be read: ", std::strerror(errno)); });
     expect(out.size() <= limit, error_kind::unsupported, [&] { return cat(name, ": larger than ", limit, " bytes"); });
-    if (got < step) return out;
+    if (got < step) break;
     step = out.size();
   }
+  expect_no_lfs_pointer(out, name);
+  return out;
 }
 
 CLIPX_INLINE bool file_exists(const std::string& path) {

@@ -82,13 +82,15 @@ struct run_result {
 /// A run that has opened its data. Must be used by one thread.
 class training_run {
  public:
-  /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch.
+  /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch, no pair held out.
   explicit training_run(run_options o);
   ~training_run();
   training_run(training_run&&) noexcept;
   training_run& operator=(training_run&&) noexcept;
 
   std::uint64_t pairs() const;  // usable ones in an epoch, as far as headers tell
+  /// What was left out when the pairs were counted, before any image was decoded.
+  const left_out& skipped() const;
   /// For schedules.
   dim steps_an_epoch() const;
   dim steps() const;  // of the whole run
