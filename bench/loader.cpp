@@ -33,7 +33,7 @@ void loader(const options& o) {
   const auto pairs = static_cast<double>(sum.pairs);
   auto facts = result(ms);
   facts["pairs"] = sum.pairs;
-  facts["skipped"] = sum.skipped;
+  facts["skipped"] = sum.skipped.count;
   facts["threads"] = config.threads;
   facts["pairs_per_s"] = pairs / median(ms) * 1e3;
   for (auto [name, seconds] : {std::pair("read_ms", sum.read_seconds),

@@ -27,6 +27,11 @@ value_check range(Number low, Number high, std::string description) {
 }
 value_check positive_number() { return check_of(CLI::PositiveNumber); }
 value_check non_negative_number() { return check_of(CLI::NonNegativeNumber); }
+value_check one_character() {
+  return {[](const std::string& s) {
+    return s.size() == 1 || s == "\\t" ? std::string() : "expected one character or \\t, got \"" + s + "\"";
+  }};
+}
 value_check is_member(const std::vector<std::string>& values) { return check_of(CLI::IsMember(values)); }
 value_check is_member(const std::vector<std::string>& values, std::string description) {
   return described(is_member(values), std::move(description));

@@ -43,6 +43,8 @@ template <class Number>
 value_check range(Number low, Number high, std::string description = "");
 value_check positive_number();
 value_check non_negative_number();
+/// One character, or \t written with two.
+value_check one_character();
 /// One of `values`, which the help lists, or describes by the second argument.
 value_check is_member(const std::vector<std::string>& values);
 value_check is_member(const std::vector<std::string>& values, std::string description);

@@ -103,8 +103,9 @@ task make_task(const options& o, const clipx::checkpoint& source) {
     return t;
   }
   std::vector<std::uint8_t> given;
+  clipx::left_out skipped;
   clipx::for_each_image_batch(
-      clipx::image_paths(o.images), {.preprocess = source.pixels(), .batch_size = 1, .threads = 1, .loops = image_loops()},
+      clipx::image_paths(o.images, skipped), {.preprocess = source.pixels(), .batch_size = 1, .threads = 1, .loops = image_loops()},
       [&](const clipx::image_batch& batch) { given.insert(given.end(), batch.rgb.begin(), batch.rgb.end()); },
       [](std::size_t, const std::string&, const clipx::error& why) { throw why; });
   for (std::size_t i = 0; i < t.rgb.size(); ++i) t.rgb[i] = given[i % given.size()];

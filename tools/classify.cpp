@@ -14,6 +14,7 @@ struct options {
   model_options model;
   std::string labels, classes, templates;
   std::vector<std::string> images;
+  bool strict = false;
 };
 
 clipx::prompt_set prompts(const options& o, const clipx::checkpoint& model) {
@@ -48,7 +49,9 @@ void print(const options& o, const std::string& image, const std::vector<std::pa
 int classify(const options& o) {
   auto source = o.model.open();
   const auto set = prompts(o, source);
-  const auto files = clipx::image_paths(o.images);
+  clipx::left_out skipped;
+  const auto files = clipx::image_paths(o.images, skipped);
+  check_strict(o.strict, skipped);
   auto model = load_model(std::move(source), o.model.device);
   const auto classes = keep_classes(model, set);
   progress bar("images", files.size(), isatty(1) != 0);  // on a terminal the answers are the progress
@@ -66,10 +69,12 @@ int classify(const options& o) {
         std::fflush(stdout);
       },
       [&](std::size_t, const std::string&, const clipx::error& why) {
+        if (o.strict) throw why;
         complain(why.what());
         all = false;
       });
-  return all ? 0 : 1;
+  const int code = tell_left_out(skipped);
+  return all ? code : 1;
 }
 }  // namespace
 
@@ -80,12 +85,14 @@ void add_classify(command& app, action& run) {
   auto* labels = verb->add_option("--labels", o->labels, "comma-separated labels")->type_name("A,B,...");
   auto* classes =
       verb->add_option("--classes", o->classes,
-                       "instead of --labels: one class per line, or JSON {class: [texts]}, or class<TAB>text lines; - for "
-                       "standard input")
+                       "instead of --labels: one class per line, or JSON: [classes] or {class: [texts]}, or class<TAB>text lines; "
+                       "- for standard input")
           ->type_name("FILE");
   verb->add_option("--templates", o->templates,
-                   "prompt templates with {} for the label, one per line (default: the model's, else built-in ones)")
+                   "prompt templates with {} or {c} for the label, one per line or as a JSON list (default: the model's, else "
+                   "built-in ones)")
       ->type_name("FILE");
+  add_strict(*verb, o->strict);
   o->model.add_json(*verb);
   o->model.add_model(*verb);
   o->model.add_engine(*verb);

@@ -95,6 +95,18 @@ clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set
   return model.keep_classes(prompts, watch);
 }
 
+void add_strict(command& app, bool& strict) {
+  app.add_flag("--strict", strict,
+               "fail where something is left out: images of other formats, links, images without captions, damaged parts");
+}
+void check_strict(bool strict, const clipx::left_out& skipped) {
+  clipx::expect(!strict || skipped.none(), clipx::error_kind::unsupported, [&] { return "--strict: " + skipped.text(); });
+}
+int tell_left_out(const clipx::left_out& skipped) {
+  if (!skipped.none()) complain(skipped.text());
+  return skipped.unreadable > 0 ? 1 : 0;
+}
+
 void expect_other_file(const std::string& out, const std::vector<std::string>& inputs) {
   std::error_code none;
   for (auto& entry : inputs)

@@ -38,6 +38,13 @@ struct model_options {
   clipx::image_batch_config batches() const;  // without a model: all but the preprocessing
 };
 
+/// --strict: what a reader leaves out is an error.
+void add_strict(command& app, bool& strict);
+/// Error under --strict: something was left out.
+void check_strict(bool strict, const clipx::left_out& skipped);
+/// Says on standard error what was left out, how much and the first by name. The exit code: 1 where a part could not be read.
+int tell_left_out(const clipx::left_out& skipped);
+
 /// Error: `out` is one of the files, or patterns of files, that are read.
 void expect_other_file(const std::string& out, const std::vector<std::string>& inputs);
 
@@ -49,7 +56,7 @@ clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set
 
 /// `clipx eval zeroshot`: on shards or a folder, by the names and the prompt templates of two files.
 clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& data,
-                                     const std::string& classes, const std::string& templates);
+                                     const std::string& classes, const std::string& templates, bool strict = false);
 
 /// The verbs: each adds itself to the program and, when chosen, sets `run`, whose result is the exit code.
 using action = std::function<int()>;

@@ -14,6 +14,7 @@ struct options {
   model_options model;
   std::vector<std::string> images;
   std::string texts, out, bpe;
+  bool strict = false;
 };
 
 int write_texts(const options& o) {
@@ -30,7 +31,9 @@ int write_texts(const options& o) {
 /// Runs `rows` on every batch of images and writes what it appends; images that fail are listed in FILE.npy.failed.
 template <class Rows>
 int write_rows(const options& o, const clipx::preprocess_config& config, std::vector<clipx::dim> shape, Rows&& rows) {
-  const auto files = clipx::image_paths(o.images);
+  clipx::left_out skipped;
+  const auto files = clipx::image_paths(o.images, skipped);
+  check_strict(o.strict, skipped);
   auto batches = o.model.batches();
   batches.preprocess = config;
   progress bar("images", files.size());
@@ -45,14 +48,16 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
         bar.advance(batch.names.size());
       },
       [&](std::size_t, const std::string& name, const clipx::error& why) {
+        if (o.strict) throw why;
         complain(why.what());
         failed += name + "\n";
       });
+  const int code = tell_left_out(skipped);
   shape.insert(shape.begin(), count);
   clipx::write_npy(o.out, values, shape);
   if (failed.empty()) {
     std::filesystem::remove(o.out + ".failed");
-    return 0;
+    return code;
   }
   clipx::write_file(o.out + ".failed", failed);
   return 1;
@@ -104,6 +109,7 @@ void add_embed(command& app, action& run) {
   verb->add_option("--out", o->out, "output .npy file; paths that cannot be read are listed in FILE.failed")
       ->required()
       ->type_name("FILE");
+  add_strict(*verb, o->strict);
   o->model.add_model(*verb);
   o->model.add_engine(*verb);
   verb->footer(
@@ -125,6 +131,7 @@ void add_preprocess(command& app, action& run) {
   verb->add_option("--out", o->out, "output .npy file; paths that cannot be read are listed in FILE.failed")
       ->required()
       ->type_name("FILE");
+  add_strict(*verb, o->strict);
   o->model.add_model(*verb);
   o->model.add_threads(*verb);
   verb->footer("Example: clipx preprocess photo.jpg --out photo.npy");

@@ -15,6 +15,20 @@ inline std::string dataset_name(const std::string& path) {
   return name.empty() ? path : name;
 }
 
+/// --classes as given, else the classnames.txt of the data. Bad usage: there is none.
+inline std::string classes_of(const std::string& given, const std::string& data) {
+  if (!given.empty()) return given;
+  const auto found = clipx::find_classnames(data);
+  if (found.empty()) throw required_error("--classes, or a classnames.txt with the data,");
+  return found;
+}
+
+/// 1 where a measure is one over a part of the data.
+inline int measured(const clipx::left_out& skipped) {
+  const int code = tell_left_out(skipped);
+  return skipped.count > 0 ? 1 : code;
+}
+
 void add_eval_prompts(command& eval, action& run);
 
 }  // namespace cli

@@ -13,6 +13,7 @@ namespace {
 struct options {
   model_options model;
   std::string data, classes, templates, single = "a photo of a {}.", context, contexts;
+  bool strict = false;
 };
 
 /// A context for each class, which may be empty.
@@ -59,24 +60,30 @@ std::vector<clipx::prompt_arm> arms_of(const options& o, const std::vector<std::
 }
 
 int compare(const options& o) {
-  const auto classes = clipx::read_lines(o.classes);
+  const auto classes = clipx::read_classes(o.classes);
   const auto data = clipx::image_dataset::labelled(o.data, classes);
+  check_strict(o.strict, data.skipped());
   auto model = o.model.load();
   const auto arms = arms_of(o, classes, model.source());
-  terminal watch;
-  const auto results = clipx::compare_prompts(model, data, arms, o.model.encoding(), watch);
+  const auto results = [&] {
+    terminal watch;
+    return clipx::compare_prompts(model, data, arms, o.model.encoding(), watch);
+  }();
+  const auto& skipped = results[0].skipped;
+  check_strict(o.strict, skipped);
   const auto shared = results[0].shared_names.images;
   if (o.model.json_output) {
     json line{{"dataset", dataset_name(o.data)}, {"model", model.source().config().name}, {"task", "prompt_comparison"}};
-    line.update({{"images", data.size()}, {"shared_name_images", shared}, {"arms", json::array()}});
+    line.update({{"images", results[0].metrics.images}, {"shared_name_images", shared}, {"arms", json::array()}});
     for (auto& r : results) {
       json arm{{"prompts", r.name}, {"acc1", r.metrics.acc1}, {"acc5", r.metrics.acc5}};
       arm["mean_per_class_recall"] = r.metrics.mean_per_class_recall;
       if (shared) arm["shared_name_recall"] = r.shared_names.mean_per_class;
       line["arms"].push_back(arm);
     }
+    line.update({{"left_out", skipped.count}, {"pretrained", find_model(o.model.path)}, {"language", "en"}});
     std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
-    return 0;
+    return measured(skipped);
   }
   std::size_t width = 7;
   for (auto& r : results) width = std::max(width, r.name.size());
@@ -87,7 +94,8 @@ int compare(const options& o) {
     if (shared) std::printf(" %8.4f", r.shared_names.mean_per_class);
     std::printf("\n");
   }
-  return 0;
+  if (skipped.count > 0) std::printf("left_out  %llu\n", static_cast<unsigned long long>(skipped.count));
+  return measured(skipped);
 }
 
 }  // namespace
@@ -96,7 +104,8 @@ void add_eval_prompts(command& eval, action& run) {
   auto* task = eval.add_subcommand("prompts", "Compares bare class names, a template, context, and ensembles of templates.");
   auto o = std::make_shared<options>();
   task->add_option("--data", o->data, "labelled images, as for zeroshot")->required()->type_name("PATH");
-  task->add_option("--classes", o->classes, "one class name per line, line n (from 0) for label n")->required()->type_name("FILE");
+  task->add_option("--classes", o->classes, "one class name per line, line n (from 0) for label n, or a JSON list (default: the classnames.txt of the data)")
+      ->type_name("FILE");
   task->add_option("--templates", o->templates, "templates of the ensembles, as for zeroshot")->type_name("FILE");
   task->add_option("--template", o->single, "the single template")->capture_default_str()->type_name("TEXT");
   auto* one = task->add_option("--context", o->context, "what all classes are, such as \"a type of pet\"");
@@ -108,11 +117,13 @@ void add_eval_prompts(command& eval, action& run) {
       "their images whose class has the highest score among the classes of that name, the mean per class: 0.5 for two senses with\n"
       "the same prompts.\n"
       "Example: clipx eval prompts --data test.tar --classes classes.txt --context \"a type of pet\"");
+  add_strict(*task, o->strict);
   o->model.add_json(*task);
   o->model.add_model(*task);
   o->model.add_engine(*task);
   task->callback([o, &run] {
     o->model.check_engine();
+    o->classes = classes_of(o->classes, o->data);
     run = [o] { return compare(*o); };
   });
 }

@@ -11,7 +11,7 @@ struct flag_of {
   std::string_view option, flag;
 };
 /// What messages of the library name, and how the program sets it.
-inline constexpr std::array<flag_of, 12> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
+inline constexpr std::array<flag_of, 19> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
                                                 {"checkpoint_options::activation", "--activation"},
                                                 {"checkpoint_options::head_width", "--head-width"},
                                                 {"checkpoint_options::eos_id", "--eos-id"},
@@ -20,7 +20,14 @@ inline constexpr std::array<flag_of, 12> flags{{{"checkpoint_options::tokenizer"
                                                 {"layout::open_clip", "--layout open_clip"},
                                                 {"run_options::resume", "--resume"},
                                                 {"run_options::folder", "--name"},
+                                                {"run_options::held_out", "--val-data"},
                                                 {"loader_config::data", "--train-data"},
+                                                {"loader_config::hold_out", "--hold-out"},
+                                                {"loader_config::image_column", "--csv-img-key"},
+                                                {"loader_config::caption_column", "--csv-caption-key"},
+                                                {"loader_config::separator", "--csv-separator"},
+                                                {"caption_config::column", "--csv-caption-key"},
+                                                {"caption_config::separator", "--csv-separator"},
                                                 {"cosine_schedule::peak", "--lr"},
                                                 {"optimizer_options::max_norm", "--grad-clip-norm"}}};
 

@@ -16,7 +16,7 @@ int inspect(const options& o) {
   const auto source = o.model.open();
   const auto facts = json::parse(source.summary());
   if (o.model.json_output) {
-    std::printf("%s\n", facts.dump().c_str());
+    std::printf("%s\n", facts.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return 0;
   }
   for (auto& [key, value] : facts.items())

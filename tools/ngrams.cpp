@@ -11,7 +11,8 @@ namespace {
 
 struct options {
   clipx::ngram_sources sources;
-  std::string out;
+  std::string out, separator;
+  bool strict = false;
   std::uint64_t memory = 1024;  // MiB
   bool json_output = false;
 };
@@ -20,12 +21,16 @@ int ngrams(options o) {
   listen_for_stop();
   expect_other_file(o.out, o.sources.data);
   clipx::expect_writable(o.out);
+  if (!o.separator.empty()) o.sources.captions.separator = o.separator == "\\t" ? '\t' : o.separator[0];
   o.sources.memory = static_cast<std::size_t>(o.memory) << 20;
   clipx::ngram_report report;
   const auto dictionary = [&] {
     terminal watch;
     return clipx::count_ngrams(o.sources, o.out + ".part", report, watch);
   }();
+  check_strict(o.strict, report.skipped);
+  clipx::expect(!o.strict || report.not_utf8 == 0, clipx::error_kind::damaged,
+                [&] { return clipx::cat("--strict: ", report.not_utf8, " captions are not UTF-8"); });
   clipx::write_file(o.out, dictionary.text());
   if (report.not_utf8)
     std::fprintf(stderr, "clipx: left out %llu captions that are not UTF-8\n", static_cast<unsigned long long>(report.not_utf8));
@@ -38,7 +43,7 @@ int ngrams(options o) {
   if (o.json_output) std::printf("%s\n", facts.dump().c_str());
   else
     for (auto& [key, value] : facts.items()) std::printf("%-20s %s\n", key.c_str(), value.dump().c_str());
-  return 0;
+  return tell_left_out(report.skipped);
 }
 }  // namespace
 
@@ -55,6 +60,9 @@ void add_ngrams(command& app, action& run) {
   verb->add_option("--csv-caption-key", o->sources.captions.column, "tables: name of the caption column")
       ->capture_default_str()
       ->type_name("NAME");
+  verb->add_option("--csv-separator", o->separator, "tables: field separator (default: comma in .csv, tab in .tsv)")
+      ->check(one_character())
+      ->type_name("CHAR");
   verb->add_option("--max-n", o->sources.max_n, "length of the longest n-grams, in words")
       ->check(range(1, 64))
       ->capture_default_str()
@@ -69,6 +77,7 @@ void add_ngrams(command& app, action& run) {
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 30))
       ->capture_default_str()
       ->type_name("MIB");
+  add_strict(*verb, o->strict);
   verb->add_flag("--json", o->json_output, "print JSON instead of text");
   verb->footer(
       "Captions are cleaned as for CLIP, stripped of punctuation, and enclosed in [BEGIN] and [END].\n"

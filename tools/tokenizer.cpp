@@ -3,6 +3,7 @@
 #include <clipx/data/captions.hpp>
 #include <clipx/text/bpe_train.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -16,38 +17,50 @@ struct options {
   clipx::caption_config source;
   std::string separator, out;
   clipx::bpe_options bpe;
-  bool json_output = false;
+  bool json_output = false, strict = false;
 };
 
-/// All captions, in batches.
-void read_captions(const options& o, clipx::bpe_trainer& trainer) {
+/// All captions, in batches; and what was left out.
+clipx::left_out read_captions(const options& o, clipx::bpe_trainer& trainer) {
+  clipx::left_out skipped;
+  std::uint64_t captions = 0;
   progress bar("captions", 0);
   std::vector<std::string> batch;
   std::size_t bytes = 0;  // of the batch
   const auto flush = [&] {
     trainer.add(std::span<const std::string>(batch));
     bar.advance(batch.size());
+    captions += batch.size();
     batch.clear();
     bytes = 0;
   };
   const auto read = [&](const std::string& file) {
-    clipx::for_each_caption(file, o.source, [&](std::string_view caption) {
+    clipx::for_each_caption(file, o.source, skipped, [&](std::string_view caption) {
       batch.emplace_back(caption);
       bytes += caption.size();
       if (batch.size() == 16384 || bytes > (4 << 20)) flush();
     });
   };
   for (auto& file : o.files) {
-    clipx::expect(!file.ends_with(".tar"),
+    clipx::expect(!clipx::is_shard_name(file),
                   [&] { return clipx::cat(file, ": expected a text file, .csv or .tsv; --shards takes shards"); });
     read(file);
   }
   for (auto& pattern : o.shards)
-    for (auto& shard : clipx::expand_braces(pattern)) {
-      clipx::expect(shard.ends_with(".tar"), [&] { return clipx::cat(shard, ": expected a shard, NAME.tar"); });
-      read(shard);
+    for (auto& path : clipx::expand_braces(pattern)) {
+      std::error_code none;
+      const bool folder = std::filesystem::is_directory(path, none);
+      clipx::expect(folder || clipx::is_shard_name(path),
+                    [&] { return clipx::cat(path, ": expected a shard, NAME.tar or NAME.tar.gz, or a folder of shards"); });
+      const auto shards = folder ? clipx::list_shards(path, skipped) : std::vector<std::string>{path};
+      if (shards.empty()) skipped.add_unreadable(path + ": expected shards in this folder, found none");
+      for (auto& shard : shards) read(shard);
     }
   flush();
+  clipx::expect(captions > 0 || skipped.none(), clipx::error_kind::damaged,
+                [&] { return "expected captions, got none; " + skipped.text(); });
+  check_strict(o.strict, skipped);
+  return skipped;
 }
 
 void print_facts(const clipx::learnt_bpe& learnt, bool json_output) {
@@ -73,7 +86,7 @@ int train(options o) {
   if (o.bpe.threads == 0) o.bpe.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
   if (!o.separator.empty()) o.source.separator = o.separator == "\\t" ? '\t' : o.separator[0];
   clipx::bpe_trainer trainer(o.bpe);
-  read_captions(o, trainer);
+  const auto skipped = read_captions(o, trainer);
   const auto learnt = [&] {
     terminal watch;
     return trainer.learn(watch);
@@ -83,7 +96,7 @@ int train(options o) {
     std::fprintf(stderr, "clipx: the captions have no more pairs that occur %llu times: %td ids instead of %td\n",
                  static_cast<unsigned long long>(o.bpe.min_frequency), learnt.vocab_size, o.bpe.vocab_size);
   print_facts(learnt, o.json_output);
-  return 0;
+  return tell_left_out(skipped);
 }
 }  // namespace
 
@@ -95,17 +108,15 @@ void add_tokenizer(command& app, action& run) {
   auto* files =
       task->add_option("--captions", o->files, "text files with one caption per line (- for standard input), .csv or .tsv tables")
           ->type_name("FILE");
-  auto* shards = task->add_option("--shards", o->shards, "WebDataset shards (name-{0000..0008}.tar)")->type_name("TAR");
+  auto* shards = task->add_option("--shards", o->shards, "WebDataset shards (name-{0000..0008}.tar), or folders of them")->type_name("TAR");
   task->add_option("--size", o->bpe.vocab_size, "vocabulary size: 512 bytes, the merges, start and end token")
       ->required()
       ->check(range(515, 49408, "515 to 49408"))
       ->type_name("N");
   task->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("FOLDER");
-  task->add_option("--column", o->source.column, "tables: name of the caption column")->capture_default_str()->type_name("NAME");
-  task->add_option("--separator", o->separator, "tables: field separator (default: comma in .csv, tab in .tsv)")
-      ->check({[](const std::string& s) {
-        return s.size() == 1 || s == "\\t" ? "" : "expected one character or \\t, got \"" + s + "\"";
-      }})
+  task->add_option("--column,--csv-caption-key", o->source.column, "tables: name of the caption column")->capture_default_str()->type_name("NAME");
+  task->add_option("--separator,--csv-separator", o->separator, "tables: field separator (default: comma in .csv, tab in .tsv)")
+      ->check(one_character())
       ->type_name("CHAR");
   task->add_option("--field", o->source.field,
                    "shards: the .json field that holds a caption or a list of captions (default: the .txt file)")
@@ -119,6 +130,7 @@ void add_tokenizer(command& app, action& run) {
       ->check(range(0, 256))
       ->capture_default_str()
       ->type_name("N");
+  add_strict(*task, o->strict);
   task->add_flag("--json", o->json_output, "print JSON instead of text");
   task->footer(
       "Captions are cleaned and split into words as in openai/CLIP. The folder gets bpe_N.txt.gz, merges.txt and vocab.json, "

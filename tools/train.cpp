@@ -116,18 +116,18 @@ struct train_texts {
 
 void add_data(const option_group& g, train_options& o, train_texts& texts) {
   g.add("--train-data", o.run.data.data, "PATH",
-        "shards (name-{0000..0008}.tar), .csv or .tsv tables, folders; several may be joined by ::")
+        "shards (name-{0000..0008}.tar), .csv or .tsv tables, folders of shards or of images; several may be joined by ::")
       ->required();
   g.add("--val-data", o.val_data, "PATH", "held-out pairs for val_loss and recall, in the form of --train-data");
   g.show("--hold-out", o.run.data.hold_out, "N", "without --val-data: hold out one pair in N, by a hash of its name; 0: none");
+  g.flag("--strict", o.run.data.strict, "fail where a pair is left out: a damaged part, an image without a caption, another format");
   g.show("--csv-img-key", o.run.data.image_column, "NAME", "tables: name of the image column");
   g.show("--csv-caption-key", o.run.data.caption_column, "NAME", "tables: name of the caption column");
   g.add("--csv-separator", texts.separator, "CHAR", "tables: field separator (default: comma in .csv, tab in .tsv)")
-      ->check({[](const std::string& s) {
-        return s.size() == 1 || s == "\\t" ? "" : "expected one character or \\t, got \"" + s + "\"";
-      }});
+      ->check(one_character());
   g.add("--caption-field", o.run.data.caption_field, "NAME",
-        "shards: the .json field that holds a caption, or a list from which one is sampled each time (default: the .txt file)");
+        "shards: the .json field that holds a caption, or a list from which one is sampled each time (default: the .txt file, all "
+        "of it one caption)");
   g.show("--shuffle-buffer", o.run.data.shuffle, "N", "size of the shuffle buffer, in pairs; 0: keep the order of the data");
   g.show("--workers", o.run.data.threads, "N", "decoding threads; 0: one per processor")->check(range(0, 4096));
   g.add("--aug-cfg", texts.augmentation, "NAME=VALUE",

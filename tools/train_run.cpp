@@ -159,7 +159,7 @@ clipx::run_settings settings(const train_options& o, const untrained& model, con
                          {"gray_scale_prob", a->gray},
                          {"coarse", {a->coarse, a->coarse_min}}};
   clipx::run_settings out;
-  for (auto& [name, value] : s.items()) out.emplace_back(name, value.dump());
+  for (auto& [name, value] : s.items()) out.emplace_back(name, value.dump(-1, ' ', false, json::error_handler_t::replace));
   return out;
 }
 
@@ -188,14 +188,12 @@ class train_observer final : public clipx::run_observer {
   std::optional<cli::progress> bar_;
 };
 
-int report(const clipx::run_result& r, dim parameters) {
-  if (r.data.skipped > 0) {
-    std::fprintf(stderr, "clipx: %llu samples could not be used:\n", static_cast<unsigned long long>(r.data.skipped));
-    for (auto& why : r.data.first_skipped) std::fprintf(stderr, "  %s\n", with_flags(why).c_str());
-  }
+/// `before`: whether something could not be read when the run began.
+int report(const clipx::run_result& r, dim parameters, bool before) {
+  const int code = tell_left_out(r.data.skipped);
   if (!r.stopped) {
     std::printf("%td steps, %td parameters: %s\n", r.steps, parameters, r.model.c_str());
-    return 0;
+    return before ? 1 : code;
   }
   std::fprintf(stderr, "clipx: stopped after step %td; --resume latest goes on from there\n", r.steps);
   return 130;
@@ -206,6 +204,8 @@ int train(train_options o) {
   listen_for_stop();
   const auto model = open_model(o);
   auto run = open_run(o, model);
+  check_strict(o.run.data.strict, run.skipped());
+  if (run.skipped().unreadable > 0) complain("warning: of each epoch: " + run.skipped().text());  // before hours of work
   const auto how = trainer_for(o, model, run);
   const auto trainer = make_trainer(model.config, how, o.model.device);
   if (!o.pretrained.empty() && o.run.resume.empty()) trainer->start_from(clipx::checkpoint::open(o.pretrained));
@@ -214,7 +214,7 @@ int train(train_options o) {
     train_observer observer(o);
     result = run(*trainer, settings(o, model, how, run), observer);
   }
-  return report(result, trainer->parameters());
+  return report(result, trainer->parameters(), run.skipped().unreadable > 0);
 }
 
 }  // namespace cli

@@ -4,6 +4,7 @@
 #include "checkpoint/pretrained.hpp"
 #include "core/backend.hpp"
 #include "core/error.hpp"
+#include "data/folders.hpp"
 #include "data/shards.hpp"
 #include "image/decode.hpp"
 #include "image/frame.hpp"

@@ -42,12 +42,12 @@ CLIPX_INLINE void list_parts_of(const std::string& path, std::uint64_t part_byte
   if (fs::is_directory(path, problem)) {
     std::vector<std::string> tars;
     for (fs::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
-      if (lower_ascii(at->path().extension().string()) == ".tar") tars.push_back(at->path().string());
+      if (is_shard_name(at->path().string())) tars.push_back(at->path().string());
     expect(!problem, system_error_kind(problem.value()), [&] { return cat(path, ": cannot be listed: ", problem.message()); });
     expect(!tars.empty(), error_kind::not_found, [&] { return cat(path, ": expected shards (.tar) in this folder, found none"); });
     std::sort(tars.begin(), tars.end());
     for (auto& tar : tars) list_parts_of(tar, part_bytes, out);
-  } else if (lower_ascii(fs::path(path).extension().string()) == ".tar") {
+  } else if (is_shard_name(path)) {
     const auto facts = file_facts(path);
     out.push_back({path, false, 0, fs::file_size(path, problem), 0, facts});
   } else {

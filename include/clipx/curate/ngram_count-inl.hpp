@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "../data/shards.hpp"
+#include "../data/captions-inl.hpp"
+#include "../data/folders.hpp"
 #include "../io/file.hpp"
 #include "../text/unicode.hpp"
 #include "ngram_count.hpp"
@@ -12,22 +13,35 @@
 namespace clipx {
 namespace detail {
 
-/// The captions of a path, which may be a folder.
-CLIPX_INLINE void for_each_caption_below(const std::string& path, const caption_config& c, function_ref<void(std::string_view)> f) {
-  namespace fs = std::filesystem;
-  std::error_code none, problem;
-  if (!fs::is_directory(path, none)) return for_each_caption(path, c, f);
-  std::vector<std::string> files;
-  for (fs::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
-    if (at->path().extension() == ".tar") files.push_back(at->path().string());
-  expect(!problem, system_error_kind(problem.value()), [&] { return cat(path, ": cannot be listed: ", problem.message()); });
-  if (files.empty())
-    for (auto& image : list_images(path))
-      if (auto text = fs::path(image).replace_extension(".txt"); fs::exists(text, none)) files.push_back(text.string());
-  expect(!files.empty(), error_kind::not_found,
-         [&] { return cat(path, ": expected shards, or images with a .txt beside them, in this folder, found none"); });
-  std::sort(files.begin(), files.end());
-  for (auto& file : files) for_each_caption(file, c, f);
+/// The captions of an image in a folder, as the loader reads them: the whole .txt, or a field of the .json.
+CLIPX_INLINE void for_each_caption_beside(const std::string& image, const caption_config& c, left_out& skipped,
+                                          function_ref<void(std::string_view)> f) {
+  const char* ending = c.field.empty() ? ".txt" : ".json";
+  const auto path = std::filesystem::path(image).replace_extension(ending).string();
+  std::vector<std::string> captions;
+  try {
+    const auto file = mapped_file::open(path);
+    const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+    if (!c.field.empty()) json_captions(text, path, c.field, captions);
+    else if (const auto one = caption_of(text); !one.empty()) captions.emplace_back(one);
+  } catch (const error& e) { return skipped.add_problem(e.what(), e.kind() != error_kind::not_found); }
+  for (auto& caption : captions) f(caption);
+}
+
+/// The captions of a path, which may be a folder: of shards, or else of images.
+CLIPX_INLINE void for_each_caption_below(const std::string& path, const caption_config& c, left_out& skipped,
+                                         function_ref<void(std::string_view)> f) {
+  std::error_code none;
+  if (!std::filesystem::is_directory(path, none)) return for_each_caption(path, c, skipped, f);
+  std::vector<std::string> shards, images;
+  try {
+    shards = list_shards(path, skipped);
+    if (shards.empty()) images = list_images(path, skipped);
+  } catch (const error& e) { return skipped.add_unreadable(e.what()); }
+  if (shards.empty() && images.empty())
+    return skipped.add_unreadable(cat(path, ": expected shards, or images with a .txt beside them, in this folder, found none"));
+  for (auto& shard : shards) for_each_caption(shard, c, skipped, f);
+  for (auto& image : images) for_each_caption_beside(image, c, skipped, f);
 }
 
 }  // namespace detail
@@ -62,15 +76,15 @@ CLIPX_INLINE ngram_dictionary count_ngrams(const ngram_sources& sources, const s
     if (++report.captions % 1024 == 0) clipx::report(watch, "captions", report.captions, 0);
   };
   for (auto& entry : sources.data)
-    for (auto& path : expand_braces(entry)) detail::for_each_caption_below(path, sources.captions, count);
+    for (auto& path : expand_braces(entry)) detail::for_each_caption_below(path, sources.captions, report.skipped, count);
   std::vector<std::pair<std::string, std::uint64_t>> kept;
   for (auto all = counter.merged(); all.next();) {
     ++report.distinct;
     if (all.count >= sources.min_count) kept.emplace_back(all.text, all.count);
   }
   expect(!kept.empty(), [&] {
-    return cat("n-grams: expected n-grams that occur ", sources.min_count, " times, got none in ", report.captions,
-               " captions; a smaller min_count keeps more");
+    return cat("n-grams: expected n-grams that occur ", sources.min_count, " times, got none in ", report.captions, " captions; ",
+               report.captions == 0 && !report.skipped.none() ? report.skipped.text() : "a smaller min_count keeps more");
   });
   return ngram_dictionary::from_counts(std::move(kept));
 }

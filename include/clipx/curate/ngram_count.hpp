@@ -14,7 +14,8 @@ namespace clipx {
 
 struct ngram_sources {
   /// Patterns (expand_braces) of shards, .csv or .tsv tables, texts with a caption a line, and folders: of shards, or else of
-  /// images with the captions in a .txt of the same name. All captions of an image count.
+  /// images with the caption in a .txt of the same name, or the captions in a field of the .json. A .txt beside an image is one
+  /// caption, in a folder as in a shard. All captions of an image count.
   std::vector<std::string> data;
   caption_config captions;
   dim max_n = 5;
@@ -26,12 +27,12 @@ struct ngram_report {
   std::uint64_t captions = 0, words = 0;  // words: [BEGIN] and [END] counted
   std::uint64_t distinct = 0;             // n-grams, before rare ones are left out
   std::uint64_t not_utf8 = 0;             // captions that were left out, because they are not UTF-8
+  left_out skipped;                       // what else was left out
 };
 
 /// Counts the n-grams of ngram_words() between [BEGIN] and [END]. What does not fit into memory waits in sorted, unnamed
 /// files in the folder of `scratch`. Captions that are not UTF-8 are left out and counted. The observer's stage is
-/// "captions". Errors: cancelled; those of for_each_caption; no n-gram as
-/// frequent as that; a disk that is full.
+/// "captions". Errors: cancelled; a table without the column; no n-gram as frequent as that; a disk that is full.
 ngram_dictionary count_ngrams(const ngram_sources& sources, const std::string& scratch, ngram_report& report,
                               observer& watch = no_observer());
 

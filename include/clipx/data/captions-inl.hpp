@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "../core/json-inl.hpp"
+#include "../io/lfs.hpp"
 #include "captions.hpp"
+#include "folders-inl.hpp"
 #include "shards-inl.hpp"
 #include "table-inl.hpp"
 
@@ -33,7 +35,7 @@ void json_texts(std::string_view text, const std::string& name, const std::strin
            [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
     f(one.get_ref<const std::string&>());
   };
-  expect(value.is_object() && found != value.end(), error_kind::damaged,
+  expect(value.is_object() && found != value.end(), error_kind::not_found,
          [&] { return cat(name, ": expected a field \"", field, "\" in its JSON"); });
   if (found->is_array()) std::for_each(found->begin(), found->end(), add);
   else add(*found);
@@ -66,6 +68,7 @@ CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::
     expect(std::ferror(file.get()) == 0, error_kind::io, [&] { return cat(path, ": cannot be read: ", std::strerror(errno)); });
     if (n == 0) break;
     std::string_view text(block.data(), n);
+    if (first) expect_no_lfs_pointer(text, path);
     if (first && text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     for (std::size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++line) {
       if (rest.empty()) f(text.substr(0, end));
@@ -82,33 +85,83 @@ CLIPX_INLINE void for_each_line(const std::string& path, function_ref<void(std::
 
 }  // namespace detail
 
-CLIPX_INLINE void for_each_caption(const std::string& file, const caption_config& c, function_ref<void(std::string_view)> f) {
-  const auto ending = detail::lower_ascii(std::filesystem::path(file).extension().string());
-  const auto give = [&](std::string_view text) {
-    if (const auto caption = detail::caption_of(text); !caption.empty()) f(caption);
-  };
-  if (ending == ".csv" || ending == ".tsv") {
-    const detail::table rows(file, c.separator ? c.separator : ending == ".csv" ? ',' : '\t', c.column, c.column);
+namespace detail {
+
+/// for_each_caption() with a place for what is left out, or, where that is null, with errors.
+class caption_reader {
+ public:
+  caption_reader(const std::string& file, const caption_config& c, left_out* skipped, function_ref<void(std::string_view)> f)
+      : file_(file), config_(c), skipped_(skipped), f_(f) {}
+
+  void read() {
+    const auto ending = lower_ascii(std::filesystem::path(file_).extension().string());
+    try {
+      if (ending == ".csv" || ending == ".tsv") read_table(ending == ".csv" ? ',' : '\t');
+      else if (is_shard_name(file_)) read_samples(file_, [&](const sample& s) { read_sample(s); }, skipped_);
+      else for_each_line(file_, [&](std::string_view line) { give(line); });
+    } catch (const error& e) {
+      if (calling_ || !skipped_ || e.kind() == error_kind::mismatch) throw;  // mismatch: a table without the column
+      skipped_->add_unreadable(cat(e.what(), given_ ? "; the rest of the file is left out" : ""));
+    }
+  }
+
+ private:
+  void give(std::string_view text) {
+    const auto caption = caption_of(text);
+    if (caption.empty()) return;
+    calling_ = true;  // what f throws is no fault of the file
+    f_(caption);
+    calling_ = false;
+    given_ = true;
+  }
+  void read_table(char separator) {
+    const table rows(file_,
+                     {config_.separator ? config_.separator : separator, config_.column, config_.column, "caption_config", "column",
+                      "column"},
+                     skipped_);
     std::vector<std::string> fields;
     std::string same, caption;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       rows.row(i, fields, same, caption);
       give(caption);
     }
-  } else if (ending == ".tar") {
-    std::vector<std::string> captions;
-    for_each_sample(file, [&](const sample& s) {
-      const auto bytes = s.find(c.field.empty() ? "txt" : "json");
-      if (!bytes) return;
-      const std::string_view text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
-      if (c.field.empty()) return give(text);
-      captions.clear();
-      detail::json_captions(text, cat(file, ": ", s.key), c.field, captions);
-      for (auto& caption : captions) give(caption);
-    });
-  } else {
-    detail::for_each_line(file, give);
   }
+  void read_sample(const sample& s) {
+    const char* suffix = config_.field.empty() ? "txt" : "json";
+    const auto name = cat(file_, ": ", s.key);
+    const auto bytes = s.find(suffix);
+    if (!bytes) {
+      if (skipped_) skipped_->add(name, cat("expected a caption (", suffix, "), got none"));
+      return;
+    }
+    const std::string_view text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+    if (config_.field.empty()) return give(text);
+    captions_.clear();
+    try {
+      json_captions(text, name, config_.field, captions_);
+    } catch (const error& e) {
+      if (!skipped_) throw;
+      return skipped_->add_problem(e.what(), e.kind() != error_kind::not_found);
+    }
+    for (auto& caption : captions_) give(caption);
+  }
+
+  const std::string& file_;
+  const caption_config& config_;
+  left_out* skipped_;
+  function_ref<void(std::string_view)> f_;
+  bool calling_ = false, given_ = false;
+  std::vector<std::string> captions_;
+};
+
+}  // namespace detail
+
+CLIPX_INLINE void for_each_caption(const std::string& file, const caption_config& c, function_ref<void(std::string_view)> f) {
+  detail::caption_reader(file, c, nullptr, f).read();
+}
+CLIPX_INLINE void for_each_caption(const std::string& file, const caption_config& c, left_out& skipped,
+                                   function_ref<void(std::string_view)> f) {
+  detail::caption_reader(file, c, &skipped, f).read();
 }
 
 }  // namespace clipx

@@ -10,19 +10,26 @@
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "folders.hpp"
 #include "images.hpp"
-#include "shards.hpp"
 
 namespace clipx {
 
-CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> paths) {
+CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> paths, left_out& skipped) {
   std::vector<std::string> out;
+  std::string bare;  // the first folder without an image
   for (auto& path : paths) {
     std::error_code none;
-    if (path != "-" && std::filesystem::is_directory(path, none))
-      for (auto& file : list_images(path)) out.push_back(std::move(file));
-    else out.push_back(path);
+    if (path != "-" && std::filesystem::is_directory(path, none)) {
+      auto files = list_images(path, skipped);
+      if (files.empty() && bare.empty()) bare = path;
+      std::move(files.begin(), files.end(), std::back_inserter(out));
+    } else {
+      out.push_back(path);
+    }
   }
+  if (out.empty() && !bare.empty()) detail::fail_without_images(bare, skipped);
+  if (!bare.empty()) skipped.add_unreadable(cat(bare, ": expected images (", detail::read_formats, "), got none"));
   expect(!out.empty(), "no images: expected at least one image file, got none");
   return out;
 }

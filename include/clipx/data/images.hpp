@@ -10,6 +10,7 @@
 #include "../core/error.hpp"
 #include "../core/function_ref.hpp"
 #include "../image/preprocess.hpp"
+#include "left_out.hpp"
 
 namespace clipx {
 
@@ -26,8 +27,8 @@ std::vector<std::uint8_t> read_pixels(const image_source& source, const preproce
                                       const resampler& loops = plain_resampler());
 
 /// The image files that these paths stand for, in order: a folder stands for the images in it and below it, sorted by path; "-",
-/// which is standard input, for itself. Errors: no paths, a folder without images.
-std::vector<std::string> image_paths(std::span<const std::string> paths);
+/// which is standard input, for itself. `skipped` gets what list_images() leaves out, and folders without images. Error: no image.
+std::vector<std::string> image_paths(std::span<const std::string> paths, left_out& skipped);
 
 struct image_batch_config {
   preprocess_config preprocess{};

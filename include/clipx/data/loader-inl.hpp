@@ -31,6 +31,7 @@ struct pair_slot {
   std::vector<std::uint8_t> pixels;  // (n n, 3)
   std::string key, caption, problem;
   error_kind kind = error_kind::damaged;  // of the problem
+  bool unreadable = false;                // why it is none: it is damaged, and not because a file or a caption is not there
   std::vector<std::int32_t> ids;          // of the caption
 };
 
@@ -42,9 +43,21 @@ struct pair_worker {
   double read = 0, caption = 0, tokenize = 0, decode = 0, augment = 0;  // seconds of this sample
 };
 
+/// What a call for the caption gives. Where there is no such file or field, the image is one without a caption.
+template <class Call>
+auto unless_absent(pair_slot& s, Call&& call) {
+  try {
+    return call();
+  } catch (const error& e) {
+    s.unreadable = e.kind() != error_kind::not_found;
+    throw;
+  }
+}
+
 /// A slot's sample to pixels and a caption. Errors: whatever makes it a bad one.
 inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   const raw_pair& raw = s.raw;
+  s.unreadable = raw.problem.empty() || raw.unreadable;
   if (!raw.problem.empty()) fail(raw.kind, cat(raw.name(), ": ", raw.problem));
   const std::string name = raw.name();
   const draws draw(c.seed, s.epoch, s.place, 'a');
@@ -54,15 +67,17 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
     sum += at - then;
   };
   std::string_view text = raw.caption;
-  const auto text_file = raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path);
+  const auto text_file =
+      unless_absent(s, [&] { return raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path); });
   if (raw.image_path.empty() || !raw.text_path.empty()) {
     const std::span<const std::byte> bytes = raw.text_path.empty() ? raw.text : text_file.bytes();
     text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
   w.captions.clear();
-  if (raw.json) json_captions(text, name, c.caption_field, w.captions);
+  if (raw.json) unless_absent(s, [&] { json_captions(text, name, c.caption_field, w.captions); });
   else if (const auto one = caption_of(text); !one.empty()) w.captions.emplace_back(one);
-  expect(!w.captions.empty(), error_kind::damaged, [&] { return cat(name, ": expected a caption, got an empty text"); });
+  s.unreadable = !w.captions.empty();
+  expect(s.unreadable, error_kind::damaged, [&] { return cat(name, ": expected a caption, got an empty text"); });
   s.key = raw.key;
   s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);
   lap(w.caption);
@@ -116,11 +131,9 @@ class pair_pipeline {
       if (failure_) std::rethrow_exception(failure_);
       return false;
     }
-    auto [batch, skipped, problems, kind] = std::move(ready_.front());
+    auto [batch, skipped, kind] = std::move(ready_.front());
     ready_.pop_front();
-    report_.skipped += skipped;
-    for (auto& p : problems)
-      if (report_.first_skipped.size() < most_problems) report_.first_skipped.push_back(std::move(p));
+    report_.skipped.add(skipped);
     position = batch.next;
     if (batch.captions.empty()) return false;
     report_.batches += 1;
@@ -139,11 +152,9 @@ class pair_pipeline {
   /// A batch that waits for the consumer, with what was skipped on its way; one without captions is an epoch's end.
   struct ready {
     pair_batch batch;
-    std::uint64_t skipped = 0;
-    std::vector<std::string> problems;
+    left_out skipped;
     error_kind kind = error_kind::invalid_argument;  // of the first problem
   };
-  static constexpr std::size_t most_problems = 8;
 
   std::size_t image_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size * config_.preprocess.size); }
   pair_slot& slot(std::uint64_t number) { return slots_[number % slots_.size()]; }
@@ -192,6 +203,7 @@ class pair_pipeline {
     const double start = seconds_now();
     if (!stream_) open_stream();
     const bool there = stream_->next(s.raw);
+    const auto beside = stream_->beside();
     s.epoch = taking_at_.epoch;
     s.place = taking_at_.place++;
     if (!there) {
@@ -200,6 +212,8 @@ class pair_pipeline {
     }
     mine.read = seconds_now() - start;
     lock.lock();
+    report_.skipped.add(beside);
+    if (config_.strict) beside.expect_none();
     s.now = there ? pair_slot::busy : pair_slot::epoch_end;
     taken_all_ = config_.epochs != 0 && taking_at_.epoch >= config_.epochs;
     ++taken_;
@@ -257,8 +271,9 @@ class pair_pipeline {
       putting_ = false;
       if (++filled_ == rows) batch_done();
     } else if (s.now == pair_slot::bad) {
-      if (filling_.skipped++ == 0) filling_.kind = s.kind;
-      if (filling_.problems.size() < most_problems) filling_.problems.push_back(s.problem);
+      expect(!config_.strict, s.kind, s.problem);
+      if (filling_.skipped.count == 0) filling_.kind = s.kind;
+      filling_.skipped.add_problem(s.problem, s.unreadable);
     } else {
       epoch_done(s.epoch);
     }
@@ -286,8 +301,8 @@ class pair_pipeline {
     }
     if (whole_epoch_ && batch_ == 0) {
       std::string why = cat("loader: expected ", config_.keep_last ? dim{1} : config_.batch,
-                            " or more samples that can be used, got ", usable, " and ", filling_.skipped, " others");
-      for (auto& p : filling_.problems) why += cat("\n  ", p);
+                            " or more samples that can be used, got ", usable, " and ", filling_.skipped.count, " others");
+      for (auto& p : filling_.skipped.first) why += cat("\n  ", p);
       fail(filling_.kind, why);
     }
     filling_.batch.next = {epoch + 1, 0, 0};
@@ -332,7 +347,7 @@ struct loader::state {
   double waited = 0, began = 0;  // when the first batch was asked for
   std::unique_ptr<detail::pair_pipeline> pipeline;
 
-  explicit state(loader_config c) : config(std::move(c)), sources(config) {}
+  explicit state(loader_config c) : config(std::move(c)), sources(config) { report.skipped = sources.skipped(); }
 };
 
 CLIPX_INLINE loader::loader(loader_config c) {
@@ -372,14 +387,34 @@ CLIPX_INLINE loader_report loader::report() const {
   return out;
 }
 
+CLIPX_INLINE std::uint64_t count_pairs(const loader_config& config, left_out& skipped) {
+  loader_config c = config;
+  c.shuffle = 0;
+  const detail::pair_sources sources(c);
+  skipped.add(sources.skipped());
+  detail::pair_stream stream(sources, 0);
+  std::uint64_t n = 0;
+  for (detail::raw_pair p; stream.next(p);) {
+    if (p.problem.empty()) ++n;
+    else skipped.add_problem(cat(p.name(), ": ", p.problem), p.unreadable);
+  }
+  skipped.add(stream.beside());
+  return n;
+}
 CLIPX_INLINE std::uint64_t count_pairs(const loader_config& config) {
+  left_out skipped;
+  return count_pairs(config, skipped);
+}
+
+CLIPX_INLINE bool has_pair(const loader_config& config) {
   loader_config c = config;
   c.shuffle = 0;
   const detail::pair_sources sources(c);
   detail::pair_stream stream(sources, 0);
-  std::uint64_t n = 0;
-  for (detail::raw_pair p; stream.next(p);) n += p.problem.empty();
-  return n;
+  detail::raw_pair p;
+  while (stream.next(p))
+    if (p.problem.empty()) return true;
+  return false;
 }
 
 }  // namespace clipx

@@ -12,15 +12,19 @@
 #include "../image/augment.hpp"
 #include "../image/preprocess.hpp"
 #include "../text/bpe.hpp"
+#include "left_out.hpp"
 
 namespace clipx {
 
 struct loader_config {
-  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards, or else of images,
-  /// with the caption in a .txt of the same name.
+  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards (list_shards), or else of
+  /// images, with the caption in a .txt of the same name. A .txt is one caption, in a shard too, as for open_clip: its lines are not
+  /// captions of their own, as they are for retrieval (image_dataset).
   std::vector<std::string> data;
   /// The caption is this field of the JSON beside the image, a text or a list of them; "": it is the .txt.
   std::string caption_field;
+  /// A sample that cannot be used is an error.
+  bool strict = false;
   /// Of several captions one is drawn in each epoch; false: the first is taken.
   bool draw_captions = true;
   /// Captions are tokenized with it by the threads that decode, and packed for a text tower of this configuration:
@@ -71,9 +75,8 @@ struct pair_batch {
 /// Since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
   std::uint64_t batches = 0, pairs = 0;
-  std::uint64_t skipped = 0;               // samples without an image or a caption, damaged ones, rests of damaged shards
-  std::vector<std::string> first_skipped;  // why, of the first eight
-  double seconds = 0, waited = 0;          // since the first batch was asked for, and in next()
+  left_out skipped;  // samples without an image or a caption, damaged ones, rests of damaged shards, in each epoch again
+  double seconds = 0, waited = 0;  // since the first batch was asked for, and in next()
   double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;
   double share_waited() const { return seconds > 0 ? waited / seconds : 0; }
 };
@@ -85,8 +88,8 @@ struct loader_report {
 /// time puts what is done into batches, in order. A loader is used by one thread.
 class loader {
  public:
-  /// Errors: no data, a path that is not there, a table without its columns, a folder without images, sizes below 1, a bad
-  /// augmentation.
+  /// A path that is not there and a folder without images are left out and counted in report(). Errors: no data, no path that can
+  /// be read, a table without its columns, sizes below 1, a bad augmentation.
   explicit loader(loader_config config);
   ~loader();
   loader(loader&&) noexcept;
@@ -111,7 +114,11 @@ class loader {
 };
 
 /// Samples of an epoch that have an image and a caption's file or field beside them: reads every shard's headers, decodes nothing.
+/// `skipped` gets what is known to be left out.
+std::uint64_t count_pairs(const loader_config& config, left_out& skipped);
 std::uint64_t count_pairs(const loader_config& config);
+/// Whether there is one: reads until it is found.
+bool has_pair(const loader_config& config);
 
 }  // namespace clipx
 

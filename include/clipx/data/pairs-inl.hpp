@@ -4,10 +4,13 @@
 #include <filesystem>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "../core/error.hpp"
 #include "../core/hash.hpp"
 #include "captions-inl.hpp"
+#include "folders-inl.hpp"
 #include "loader.hpp"
 #include "shards-inl.hpp"
 #include "table-inl.hpp"
@@ -17,12 +20,13 @@ namespace clipx::detail {
 /// One sample as it stands in its file.
 struct raw_pair {
   std::string key;
-  std::shared_ptr<const mapped_file> shard;    // of the spans
+  std::shared_ptr<const shard_file> shard;     // of the spans
   std::span<const std::byte> img, text;        // text: the caption, or JSON that holds it
   std::string image_path, text_path, caption;  // of a folder (the first two) or a table instead
   bool json = false;                           // that text is JSON
   const std::string* origin = nullptr;         // the shard, table or folder, for messages
   std::string problem;                         // why it is none
+  bool unreadable = false;                     // because it is damaged, and not because a file or a field is not there
   error_kind kind = error_kind::damaged;       // of the problem
 
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }
@@ -34,8 +38,21 @@ class pair_sources {
   explicit pair_sources(const loader_config& c) : config_(c) {
     expect(!c.data.empty(), "loader: expected data (shards, tables or folders), got none");
     for (auto& entry : c.data)
-      for (auto& path : expand_braces(entry)) add(path);
+      for (auto& path : expand_braces(entry)) {
+        try {
+          add(path);
+        } catch (const error& e) {
+          if (e.kind() == error_kind::mismatch) throw;  // a table without its columns
+          skipped_.add_unreadable(e.what());
+          if (!kind_) kind_ = e.kind();
+        }
+      }
+    expect(!parts_.empty() || skipped_.unreadable == 0, kind_.value_or(error_kind::damaged),
+           [&] { return skipped_.count == 1 ? skipped_.first[0] : "loader: expected data, got none; " + skipped_.text(); });
+    if (c.strict) skipped_.expect_none();
   }
+  /// Of the sources themselves: paths that are not there, links, images of other formats, rests of tables.
+  const left_out& skipped() const { return skipped_; }
 
   struct part {
     enum kind { shard, row, img } what;
@@ -47,7 +64,7 @@ class pair_sources {
   const loader_config& config() const { return config_; }
 
   /// A sample of a shard.
-  raw_pair make(const part& p, const std::shared_ptr<const mapped_file>& file, const sample& s) const {
+  raw_pair make(const part& p, const std::shared_ptr<const shard_file>& file, const sample& s) const {
     raw_pair out;
     out.key = s.key;
     out.shard = file;
@@ -99,22 +116,20 @@ class pair_sources {
     const auto ending = lower_ascii(fs::path(path).extension().string());
     if (ending == ".csv" || ending == ".tsv") {
       const char separator = config_.separator ? config_.separator : ending == ".csv" ? ',' : '\t';
-      add_parts(part::row, tables_, table(path, separator, config_.image_column, config_.caption_column),
-                [](const table& t) { return t.size(); });
+      const table_columns columns{separator,       config_.image_column, config_.caption_column,
+                                  "loader_config", "image_column",       "caption_column"};
+      add_parts(part::row, tables_, table(path, columns, &skipped_), [](const table& t) { return t.size(); });
     } else {
       add_parts(part::shard, shards_, std::string(path), [](const std::string&) { return std::size_t{1}; });
     }
   }
   void add_folder(const std::string& path) {
-    std::vector<std::string> tars;
-    std::error_code problem;
-    for (std::filesystem::directory_iterator at(path, problem), end; !problem && at != end; at.increment(problem))
-      if (lower_ascii(at->path().extension().string()) == ".tar") tars.push_back(at->path().string());
-    expect(!problem, system_error_kind(problem.value()), [&] { return cat(path, ": cannot be listed: ", problem.message()); });
-    std::sort(tars.begin(), tars.end());
-    for (auto& tar : tars) add(tar);
-    if (tars.empty())
-      add_parts(part::img, folders_, folder{path, list_images(path)}, [](const folder& f) { return f.images.size(); });
+    const auto tars = list_shards(path, skipped_);
+    for (auto& tar : tars) add_parts(part::shard, shards_, std::string(tar), [](const std::string&) { return std::size_t{1}; });
+    if (!tars.empty()) return;
+    auto images = list_images(path, skipped_);
+    if (images.empty()) fail_without_images(path, {});
+    add_parts(part::img, folders_, folder{path, std::move(images)}, [](const folder& f) { return f.images.size(); });
   }
   template <class Source, class Size>
   void add_parts(part::kind what, std::vector<Source>& sources, Source source, Size size) {
@@ -128,6 +143,8 @@ class pair_sources {
   std::vector<table> tables_;
   std::vector<folder> folders_;
   std::vector<part> parts_;
+  left_out skipped_;
+  std::optional<error_kind> kind_;  // of the first of skipped_
 };
 
 /// One epoch of them: parts in the epoch's order, and of their samples, through the shuffle buffer, those of this side of the
@@ -156,6 +173,8 @@ class pair_stream {
     waiting_.pop_back();
     return true;
   }
+  /// What shards hold besides samples, since the last call.
+  left_out beside() { return std::exchange(beside_, {}); }
 
  private:
   bool wanted(const raw_pair& p) const {
@@ -177,8 +196,8 @@ class pair_stream {
       part_ = &sources_.parts()[order_[at_++]];
       if (part_->what == pair_sources::part::shard) {
         try {
-          file_ = std::make_shared<const mapped_file>(mapped_file::open(sources_.shard(*part_)));
-          reader_.emplace(file_->bytes(), sources_.shard(*part_));
+          file_ = std::make_shared<const shard_file>(sources_.shard(*part_));
+          reader_.emplace(file_->bytes(), sources_.shard(*part_), &beside_);
         } catch (const error& e) { return damaged(out, e); }
       } else {
         out = sources_.make(*part_, fields_);
@@ -192,7 +211,10 @@ class pair_stream {
     out = {};
     out.origin = &sources_.shard(*part_);
     out.kind = e.kind();
-    out.problem = cat(e.what(), "; the rest of the shard is left out");
+    out.unreadable = true;
+    std::string_view why = e.what();
+    if (why.starts_with(*out.origin + ": ")) why.remove_prefix(out.origin->size() + 2);
+    out.problem = cat(why, "; the rest of the shard is left out");
     return true;
   }
 
@@ -200,10 +222,11 @@ class pair_stream {
   std::vector<std::uint64_t> order_;
   std::size_t at_ = 0;  // in order_
   const pair_sources::part* part_ = nullptr;
-  std::shared_ptr<const mapped_file> file_;
+  std::shared_ptr<const shard_file> file_;
   std::optional<sample_reader> reader_;  // of file_
   sample sample_;
   std::vector<std::string> fields_;
+  left_out beside_;
 
   draws draw_;
   std::vector<raw_pair> waiting_;

@@ -1,6 +1,5 @@
 #pragma once
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
@@ -10,6 +9,7 @@
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "../text/gunzip.hpp"
 #include "shards.hpp"
 
 namespace clipx {
@@ -115,7 +115,8 @@ inline constexpr std::size_t tar_block = 512;
 /// One archive from its first header to its end.
 class tar_reader {
  public:
-  tar_reader(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
+  tar_reader(std::span<const std::byte> bytes, const std::string& name, left_out* skipped = nullptr)
+      : bytes_(bytes), name_(name), skipped_(skipped) {}
 
   /// The next regular file; false at the end.
   bool next(std::string& path, std::span<const std::byte>& data) {
@@ -123,7 +124,8 @@ class tar_reader {
     std::optional<std::uint64_t> long_size;
     for (;;) {
       if (at_ == bytes_.size()) return false;
-      need(bytes_.size() - at_ >= tar_block, [&] { return cat("expected a header of 512 bytes, got ", bytes_.size() - at_); });
+      need(bytes_.size() - at_ >= tar_block,
+           [&] { return cat(at_ ? "" : "not a tar file: ", "expected a header of 512 bytes, got ", bytes_.size() - at_); });
       if (zero_block(at_)) {
         const std::size_t after = at_ + tar_block;
         need(bytes_.size() - after < tar_block || zero_block(after),
@@ -153,6 +155,7 @@ class tar_reader {
       at_ += tar_block + std::min(room, (body.size() + tar_block - 1) / tar_block * tar_block);
       if (meta) continue;
       if ((type == '0' || type == '\0' || type == '7') && !path.ends_with('/')) return true;
+      if (skipped_ && (type == '1' || type == '2')) skipped_->add(cat(name_, ": ", path), "a link, which is not followed");
       long_path.reset();
       long_size.reset();
     }
@@ -252,6 +255,7 @@ class tar_reader {
 
   std::span<const std::byte> bytes_;
   const std::string& name_;
+  left_out* skipped_;
   std::size_t at_ = 0;
 };
 
@@ -271,7 +275,10 @@ CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::s
 /// The samples of an archive, one after another.
 class sample_reader {
  public:
-  sample_reader(std::span<const std::byte> tar, const std::string& name) : tar_(tar), name_(name), reader_(tar, name) {
+  /// `skipped` gets links, and files that belong to no sample.
+  sample_reader(std::span<const std::byte> tar, const std::string& name, left_out* skipped = nullptr)
+      : tar_(tar), name_(name), skipped_(skipped), reader_(tar, name, skipped) {
+    expect_no_lfs_pointer(tar, name);
     expect(!tar.empty(), error_kind::damaged, [&] { return cat(name, ": expected a tar file, got an empty one"); });
   }
   /// False at the end.
@@ -281,7 +288,10 @@ class sample_reader {
     std::span<const std::byte> data;
     while (reader_.next(path_, data)) {
       std::string_view key, rest;
-      if (!split_key(path_, key, rest)) continue;
+      if (!split_key(path_, key, rest)) {
+        if (skipped_ && !hidden(path_)) skipped_->add_other_file(cat(name_, ": ", path_), "expected a name of the form KEY.ending");
+        continue;
+      }
       std::string suffix = lower_ascii(rest);
       const bool another = !out.members.empty() && (out.key != key || out.find(suffix));
       sample& to = another ? ahead_ : out;
@@ -297,8 +307,15 @@ class sample_reader {
   }
 
  private:
+  /// webdataset's own files (__x__), and those that begin with a dot.
+  static bool hidden(std::string_view path) {
+    const auto slash = path.rfind('/');
+    return path.starts_with("__") || path.substr(slash == std::string_view::npos ? 0 : slash + 1).starts_with('.');
+  }
+
   std::span<const std::byte> tar_;
   const std::string& name_;
+  left_out* skipped_;
   tar_reader reader_;
   sample ahead_;  // the first member of the sample after
   std::string path_;
@@ -338,38 +355,68 @@ CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::str
   for (sample now; reader.next(now);) f(now);
 }
 
-CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {
-  const auto file = mapped_file::open(shard);
-  const std::byte* kept = file.bytes().data();  // pages before it were given back
-  for_each_sample(std::span<const std::byte>(file.bytes()), shard, [&](const sample& s) {
-    const std::byte* here = s.members.front().second.data();
-    if (here - kept > (16 << 20)) {
-      file.release(kept, static_cast<std::size_t>(here - kept));
-      kept = here;
+namespace detail {
+
+inline constexpr std::size_t most_unpacked = std::size_t(4) << 30;
+
+/// A shard while it is read: mapped, or, where it is a gzip file, decompressed into memory.
+class shard_file {
+ public:
+  explicit shard_file(const std::string& path) : file_(mapped_file::open(path)) {
+    const auto bytes = file_.bytes();
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (!text.starts_with("\x1f\x8b")) return;
+    unpacked_ = gunzip(text, path, most_unpacked);
+    packed_ = true;
+    file_ = {};
+  }
+  std::span<const std::byte> bytes() const {
+    return packed_ ? std::as_bytes(std::span(unpacked_.data(), unpacked_.size())) : std::span<const std::byte>(file_.bytes());
+  }
+  /// These bytes will not be needed soon.
+  void release(const std::byte* begin, std::size_t bytes) const {
+    if (!packed_) file_.release(begin, bytes);
+  }
+
+ private:
+  mapped_file file_;
+  std::string unpacked_;
+  bool packed_ = false;
+};
+
+/// Every sample of a shard. `skipped` gets what the shard holds besides, and, unless it is null, the rest of a shard that is
+/// damaged, or all of one that cannot be opened; what f throws goes on to the caller. False where the shard is not whole.
+CLIPX_INLINE bool read_samples(const std::string& shard, function_ref<void(const sample&)> f, left_out* skipped) {
+  bool began = false, calling = false;
+  try {
+    const shard_file file(shard);
+    const std::byte* kept = file.bytes().data();  // pages before it were given back
+    sample_reader reader(file.bytes(), shard, skipped);
+    for (sample s; reader.next(s);) {
+      const std::byte* here = s.members.front().second.data();
+      if (here - kept > (16 << 20)) {
+        file.release(kept, static_cast<std::size_t>(here - kept));
+        kept = here;
+      }
+      began = calling = true;
+      f(s);
+      calling = false;
     }
-    f(s);
-  });
+    return true;
+  } catch (const error& e) {
+    if (calling || !skipped) throw;
+    skipped->add_unreadable(cat(e.what(), began ? "; the rest of the shard is left out" : ""));
+    return false;
+  }
 }
 
-CLIPX_INLINE std::vector<std::string> list_images(const std::string& folder) {
-  namespace fs = std::filesystem;
-  std::error_code problem;
-  const bool there = fs::is_directory(folder, problem);
-  expect(there, system_error_kind(problem.value()), [&] { return cat(folder, ": expected a folder of images, there is none"); });
-  constexpr std::array<std::string_view, 7> endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"};
-  std::vector<std::string> out;
-  fs::recursive_directory_iterator at(folder, problem), end;
-  for (; !problem && at != end; at.increment(problem)) {
-    const auto ending = detail::lower_ascii(at->path().extension().string());
-    if (std::find(endings.begin(), endings.end(), ending) == endings.end()) continue;
-    std::error_code gone;
-    if (at->is_regular_file(gone)) out.push_back(at->path().string());
-  }
-  expect(!problem, system_error_kind(problem.value()), [&] { return cat(folder, ": cannot be listed: ", problem.message()); });
-  expect(!out.empty(), error_kind::not_found,
-         [&] { return cat(folder, ": expected images (.jpg .jpeg .png .bmp .gif .ppm .pgm), got none"); });
-  std::sort(out.begin(), out.end());
-  return out;
+}  // namespace detail
+
+CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {
+  detail::read_samples(shard, f, nullptr);
+}
+CLIPX_INLINE void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f) {
+  detail::read_samples(shard, f, &skipped);
 }
 
 }  // namespace clipx

@@ -1,4 +1,4 @@
-// Where images come from: tar shards of samples (as webdataset writes them) and folders of files.
+// Tar shards of samples, as webdataset writes them.
 #pragma once
 #include <cstddef>
 #include <optional>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../core/function_ref.hpp"
+#include "left_out.hpp"
 
 namespace clipx {
 
@@ -32,13 +33,13 @@ struct sample {
 /// sample, until a suffix comes again. Left out: directories, links, names without a dot or that begin with one, names like __x__.
 /// Read: ustar, GNU long names, pax path and size. Errors, with the byte where they are: a wrong checksum or number, a member that
 /// reaches beyond the file, a name over 65,536 bytes, more than 10,000 members in a sample, a sparse file, an empty shard.
+/// A gzip file (.tar.gz) is decompressed into memory first; it may hold 4 GiB.
 void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f);
+/// The same, where `skipped` gets links and files that belong to no sample, the rest of a shard that is damaged, or a shard that
+/// cannot be opened. What f throws ends the call.
+void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f);
 /// The same from memory; `name` stands for the file in messages.
 void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f);
-
-/// The images (.jpg .jpeg .png .bmp .gif .ppm .pgm, in any case) of a folder and those below it, sorted by path. Links to folders
-/// are not followed. Errors: no folder there, no images in it.
-std::vector<std::string> list_images(const std::string& folder);
 
 }  // namespace clipx
 

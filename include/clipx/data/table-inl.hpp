@@ -8,6 +8,7 @@
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "left_out.hpp"
 
 namespace clipx::detail {
 
@@ -45,36 +46,47 @@ inline bool read_record(std::string_view text, std::size_t& at, char separator, 
   }
 }
 
+/// How a table is read, and what messages call the options that say so.
+struct table_columns {
+  char separator;
+  std::string image, caption;  // the names of the columns
+  std::string options;         // what the options are members of: separator, and these two
+  std::string image_option, caption_option;
+};
+
 /// A mapped table and where its rows begin.
 class table {
  public:
-  table(const std::string& path, char separator, const std::string& image_column, const std::string& caption_column)
-      : file_(mapped_file::open(path)), separator_(separator) {
-    std::size_t at = text().starts_with("\xef\xbb\xbf") ? 3 : 0;
+  /// `skipped` gets what follows a quote that is never closed; null: that is an error.
+  table(const std::string& path, const table_columns& columns, left_out* skipped)
+      : file_(mapped_file::open(path)), separator_(columns.separator) {
+    const std::size_t first = text().starts_with("\xef\xbb\xbf") ? 3 : 0;
+    std::size_t at = first, row = 1;
     std::vector<std::string> fields;
-    std::size_t row = 0;
-    const auto read = [&] {
-      ++row;
-      expect(read_record(text(), at, separator_, fields), error_kind::damaged,
-             [&] { return cat(path, ": row ", row, ": expected a closing quote, got the end of the file"); });
-    };
+    const auto not_closed = [&] { return cat(path, ": row ", row, ": expected a closing quote, got the end of the file"); };
     expect(at < text().size(), error_kind::damaged, [&] { return cat(path, ": expected a table, got an empty file"); });
-    read();
-    const auto column = [&](const std::string& name) {
+    expect(read_record(text(), at, separator_, fields), error_kind::damaged, not_closed);
+    const auto column = [&](const std::string& name, const std::string& option) {
       const auto found = std::find(fields.begin(), fields.end(), name);
       expect(found != fields.end(), error_kind::mismatch, [&] {
         std::string there;
         for (auto& f : fields) there += cat(there.empty() ? "" : ", ", "\"", f, "\"");
         return cat(path, ": expected a column \"", name, "\", got ", there, " (separated by ",
-                   separator_ == '\t' ? std::string("tabs") : cat("\"", separator_, "\""), ")");
+                   separator_ == '\t' ? std::string("tabs") : cat("\"", separator_, "\""), "); ",
+                   advice(first, name, columns.options, option));
       });
       return static_cast<std::size_t>(found - fields.begin());
     };
-    image_ = column(image_column);
-    caption_ = column(caption_column);
+    image_ = column(columns.image, columns.image_option);
+    caption_ = column(columns.caption, columns.caption_option);
     while (at < text().size()) {
       const std::size_t begin = at;
-      read();
+      ++row;
+      if (!read_record(text(), at, separator_, fields)) {
+        expect(skipped != nullptr, error_kind::damaged, not_closed);
+        skipped->add_unreadable(not_closed() + "; the rest of the table is left out");
+        break;
+      }
       if (fields.size() > 1 || !fields[0].empty()) rows_.push_back(begin);
       else --row;  // an empty line
     }
@@ -91,6 +103,17 @@ class table {
   }
 
  private:
+  /// What to do about a column that is not there.
+  std::string advice(std::size_t first, const std::string& name, const std::string& options, const std::string& option) const {
+    for (const char other : {'\t', ',', ';', '|'}) {
+      std::vector<std::string> fields;
+      std::size_t at = first;
+      if (other != separator_ && read_record(text(), at, other, fields) &&
+          std::find(fields.begin(), fields.end(), name) != fields.end())
+        return cat("there is one with ", options, "::separator \"", other == '\t' ? std::string("\\t") : std::string(1, other), "\"");
+    }
+    return cat(options, "::", option, " takes the name of another column, ", options, "::separator another separator");
+  }
   std::string_view text() const { return {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()}; }
 
   mapped_file file_;

@@ -35,15 +35,13 @@ CLIPX_INLINE void shared_name_counter::add(std::span<const double> scores, std::
 
 CLIPX_INLINE shared_name_metrics shared_name_counter::metrics() const {
   shared_name_metrics m;
-  double sum = 0, present = 0;
+  fraction_sum recalls;
   for (std::size_t c = 0; c < images_.size(); ++c) {
     m.images += images_[c];
     m.right += right_[c];
-    if (images_[c] == 0) continue;
-    sum += static_cast<double>(right_[c]) / static_cast<double>(images_[c]);
-    present += 1;
+    if (images_[c] > 0) recalls.add(right_[c], images_[c]);
   }
-  if (present > 0) m.mean_per_class = sum / present;
+  m.mean_per_class = recalls.mean();
   return m;
 }
 
@@ -142,8 +140,9 @@ CLIPX_INLINE std::vector<prompt_comparison> compare_prompts(const any_model& mod
   const std::size_t C = classes.size();
   std::vector<zero_shot_counter> counters(arms.size(), zero_shot_counter(static_cast<dim>(C)));
   std::vector<shared_name_counter> senses(arms.size(), shared_name_counter(classes));
-  detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& images) {
-    const auto labels = std::span(data.labels()).subspan(batch.indices.front(), batch.indices.size());
+  left_out skipped;
+  detail::for_each_encoded(model, data, options, watch, skipped, [&](const image_batch& batch, const any_rows& images) {
+    const auto labels = detail::labels_of(data, batch);
     std::vector<std::vector<double>> scores;  // of each classifier, (N, C)
     for (std::size_t i = 0; i < classifiers.size(); ++i)
       std::visit([&](const auto& values) { scores.emplace_back(values.begin(), values.end()); },
@@ -159,12 +158,12 @@ CLIPX_INLINE std::vector<prompt_comparison> compare_prompts(const any_model& mod
         for (std::size_t row = 0; row < labels.size(); ++row) model.score().probabilities(std::span(p).subspan(row * C, C));
         for (std::size_t i = 0; i < p.size(); ++i) of_arm[i] += p[i] / static_cast<double>(classifiers.of_arm(a).size());
       }
-      counters[a].add(std::span<const double>(of_arm), labels);
+      counters[a].add(std::span<const double>(of_arm), std::span(labels));
       senses[a].add(of_arm, labels);
     }
   });
   std::vector<prompt_comparison> out;
-  for (std::size_t a = 0; a < arms.size(); ++a) out.push_back({arms[a].name, counters[a].metrics(), senses[a].metrics()});
+  for (std::size_t a = 0; a < arms.size(); ++a) out.push_back({arms[a].name, counters[a].metrics(), senses[a].metrics(), skipped});
   return out;
 }
 

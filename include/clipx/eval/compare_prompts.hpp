@@ -30,6 +30,7 @@ struct prompt_comparison {
   std::string name;
   zero_shot_metrics metrics;
   shared_name_metrics shared_names;
+  left_out skipped;  // the same for every arm
 };
 
 /// `text` with a context before its full stop: "a photo of a crane." and "a bird" make "a photo of a crane, a bird.". A text

@@ -8,18 +8,50 @@
 namespace clipx {
 namespace detail {
 
-/// Calls f(batch, rows) with the embeddings of each batch of a data set.
+/// Calls f(batch, rows) with the embeddings of each batch of a data set; what cannot be read goes to `skipped`, which begins as the
+/// data set's own. Error: no image can be read.
 CLIPX_INLINE void for_each_encoded(const any_model& model, const image_dataset& data, const encode_options& options,
-                                   observer& watch, encoded_sink f) {
-  report(watch, "images", 0, static_cast<std::size_t>(data.size()));
+                                   observer& watch, left_out& skipped, encoded_sink f) {
+  skipped = data.skipped();
+  const auto all = static_cast<std::size_t>(data.size());
+  report(watch, "images", 0, all);
+  std::size_t read = 0, done = 0;
   const auto images = [&](function_ref<void(image_source)> next) { data.for_each_image(next); };
   const auto count = [&](const image_batch& batch, const any_rows& rows) {
     f(batch, rows);
-    report(watch, "images", batch.indices.back() + 1, static_cast<std::size_t>(data.size()));
+    read += batch.indices.size();
+    report(watch, "images", done = batch.indices.back() + 1, all);
   };
-  const auto failed = [](std::size_t, const std::string&, const error& why) { throw why; };
+  const auto failed = [&](std::size_t, const std::string&, const error& why) { skipped.add_unreadable(why.what()); };
   clipx::for_each_encoded(model, image_stream(images), options, count, failed);
+  expect(read > 0, error_kind::damaged, [&] { return "expected images that can be read, got none; " + skipped.text(); });
+  if (done < all) report(watch, "images", all, all);  // the last ones could not be read
 }
+
+/// The labels of a batch's images.
+inline std::vector<dim> labels_of(const image_dataset& data, const image_batch& batch) {
+  std::vector<dim> out;
+  for (auto i : batch.indices) out.push_back(data.labels()[i]);
+  return out;
+}
+
+/// The captions of the images that could be read, and the place of each one's image among those.
+struct read_captions {
+  std::vector<std::string> captions;
+  std::vector<dim> image_of;
+
+  /// `images`: the indices of those that could be read, in ascending order.
+  read_captions(const image_dataset& data, std::span<const std::size_t> images) {
+    const auto& of = data.image_of();  // in ascending order, too
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      const auto own = std::equal_range(of.begin(), of.end(), static_cast<dim>(images[i]));
+      for (auto t = own.first; t != own.second; ++t) {
+        captions.push_back(data.captions()[static_cast<std::size_t>(t - of.begin())]);
+        image_of.push_back(static_cast<dim>(i));
+      }
+    }
+  }
+};
 
 }  // namespace detail
 
@@ -28,26 +60,35 @@ CLIPX_INLINE zero_shot_report evaluate_zero_shot(const any_model& model, const i
   const auto classes = model.keep_classes(prompts, watch);
   zero_shot_counter counter(classes.rows());
   zero_shot_report out;
-  detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& rows) {
-    const auto labels = std::span(data.labels()).subspan(batch.indices.front(), batch.indices.size());
+  std::size_t counted = 0;
+  detail::for_each_encoded(model, data, options, watch, out.skipped, [&](const image_batch& batch, const any_rows& rows) {
+    const auto labels = detail::labels_of(data, batch);
     const auto before = counter.ties().size();
-    std::visit([&]<class A>(const std::vector<A>& scores) { counter.add(std::span<const A>(scores), labels); },
+    std::visit([&]<class A>(const std::vector<A>& scores) { counter.add(std::span<const A>(scores), std::span(labels)); },
                model.scores(rows, classes).values);
-    for (dim tie : counter.ties().subspan(before))
-      out.ties.push_back(batch.names[static_cast<std::size_t>(tie) - batch.indices.front()]);
+    for (dim tie : counter.ties().subspan(before)) out.ties.push_back(batch.names[static_cast<std::size_t>(tie) - counted]);
+    counted += labels.size();
   });
   out.metrics = counter.metrics();
   return out;
 }
 
-CLIPX_INLINE retrieval_metrics evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options,
-                                                  observer& watch) {
+CLIPX_INLINE retrieval_report evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options,
+                                                 observer& watch) {
+  retrieval_report out;
   any_rows images;
-  detail::for_each_encoded(model, data, options, watch, [&](const image_batch&, const any_rows& rows) { images.append(rows); });
+  std::vector<std::size_t> indices;
+  detail::for_each_encoded(model, data, options, watch, out.skipped, [&](const image_batch& batch, const any_rows& rows) {
+    images.append(rows);
+    indices.insert(indices.end(), batch.indices.begin(), batch.indices.end());
+  });
   const auto kept = model.keep(images);
   images = {};
-  retrieval_counter counter(data.image_of(), data.size());
-  const std::span captions(data.captions());
+  const detail::read_captions texts(data, indices);
+  out.images = static_cast<dim>(indices.size());
+  out.captions = static_cast<dim>(texts.captions.size());
+  retrieval_counter counter(texts.image_of, out.images);
+  const std::span captions(texts.captions);
   constexpr std::size_t at_once = 256;
   report(watch, "texts", 0, captions.size());
   for (std::size_t from = 0; from < captions.size(); from += at_once) {
@@ -56,7 +97,8 @@ CLIPX_INLINE retrieval_metrics evaluate_retrieval(const any_model& model, const 
                model.text_scores(part, kept).values);
     report(watch, "texts", from + part.size(), captions.size());
   }
-  return counter.metrics();
+  static_cast<retrieval_metrics&>(out) = counter.metrics();
+  return out;
 }
 
 CLIPX_INLINE double tagging_metrics::by_length::perplexity() const {
@@ -67,10 +109,8 @@ namespace detail {
 /// The captions of an image, counted.
 class tagging_counter {
  public:
-  tagging_counter(const ngram_dictionary& d, tagging_metrics& m) : d_(d), m_(m) {
-    m.recall.resize(m.k.size());
-    m.calibrated_recall.resize(m.k.size());
-  }
+  tagging_counter(const ngram_dictionary& d, tagging_metrics& m)
+      : d_(d), m_(m), recall_(m.k.size()), calibrated_recall_(m.k.size()) {}
   void add(const std::string& caption, const ngram_tags& tags, const ngram_tags& calibrated, double log_p) {
     std::vector<std::int32_t> ids;
     d_.append(ngram_words(caption), ids);
@@ -79,8 +119,8 @@ class tagging_counter {
     if (!ids.empty() && ids.back() == d_.unknown()) ids.pop_back();
     if (!ids.empty()) {
       ++m_.captions;
-      count(ids, tags, m_.recall);
-      count(ids, calibrated, m_.calibrated_recall);
+      count(ids, tags, recall_);
+      count(ids, calibrated, calibrated_recall_);
     }
     if (!std::isfinite(log_p)) return;
     ids.clear();
@@ -98,21 +138,22 @@ class tagging_counter {
     }
   }
   void finish() {
-    for (auto* list : {&m_.recall, &m_.calibrated_recall})
-      for (double& v : *list) v = m_.captions ? v / static_cast<double>(m_.captions) : 0;
+    for (auto& sum : recall_) m_.recall.push_back(sum.mean());
+    for (auto& sum : calibrated_recall_) m_.calibrated_recall.push_back(sum.mean());
   }
 
  private:
-  void count(const std::vector<std::int32_t>& own, const ngram_tags& tags, std::vector<double>& recall) const {
+  void count(const std::vector<std::int32_t>& own, const ngram_tags& tags, std::vector<fraction_sum>& recall) const {
     for (std::size_t i = 0; i < m_.k.size(); ++i) {
-      double found = 0;
+      dim found = 0;
       for (std::size_t t = 0; t < tags.size() && static_cast<dim>(t) < m_.k[i]; ++t)
         found += std::binary_search(own.begin(), own.end(), tags[t].first);
-      recall[i] += found / static_cast<double>(own.size());
+      recall[i].add(found, static_cast<dim>(own.size()));
     }
   }
   const ngram_dictionary& d_;
   tagging_metrics& m_;
+  std::vector<fraction_sum> recall_, calibrated_recall_;
 };
 }  // namespace detail
 
@@ -123,22 +164,19 @@ CLIPX_INLINE tagging_metrics evaluate_tagging(const any_model& model, const imag
          "tagging: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
   tagging_metrics out;
   detail::tagging_counter counter(*dictionary, out);
-  std::size_t next = 0;  // caption
-  const auto& captions = data.captions();
   const dim deepest = *std::max_element(out.k.begin(), out.k.end());
-  detail::for_each_encoded(model, data, options, watch, [&](const image_batch& batch, const any_rows& rows) {
+  detail::for_each_encoded(model, data, options, watch, out.skipped, [&](const image_batch& batch, const any_rows& rows) {
     const auto tags = model.tags(rows, deepest), calibrated = model.tags(rows, deepest, true);
-    const auto first = static_cast<dim>(batch.indices.front()), end = first + static_cast<dim>(batch.indices.size());
-    std::size_t last = next;
-    while (last < captions.size() && data.image_of()[last] < end) ++last;
-    const auto log_p = model.caption_log_probabilities(std::span(captions).subspan(next, last - next), model.keep(rows));
-    for (std::size_t c = next; c < last; ++c) {
-      const auto image = static_cast<std::size_t>(data.image_of()[c] - first);
-      const double own = std::visit(
-          [&](const auto& v) { return static_cast<double>(v[(c - next) * batch.indices.size() + image]); }, log_p.values);
-      counter.add(captions[c], tags[image], calibrated[image], own);
+    const detail::read_captions texts(data, batch.indices);
+    const auto log_p = model.caption_log_probabilities(texts.captions, model.keep(rows));
+    for (std::size_t c = 0; c < texts.captions.size(); ++c) {
+      const auto image = static_cast<std::size_t>(texts.image_of[c]);
+      const double own =
+          std::visit([&](const auto& v) { return static_cast<double>(v[c * batch.indices.size() + image]); }, log_p.values);
+      counter.add(texts.captions[c], tags[image], calibrated[image], own);
     }
-    next = last;
+    out.images += static_cast<dim>(batch.indices.size());
+    out.all_captions += static_cast<dim>(texts.captions.size());
   });
   counter.finish();
   return out;

@@ -11,17 +11,23 @@ namespace clipx {
 struct zero_shot_report {
   zero_shot_metrics metrics;
   std::vector<std::string> ties;  // the names of metrics.ties
+  left_out skipped;               // a metric without them is another metric: say so
 };
 
 /// Zero-shot classification of labelled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
-/// but what it counts for. The observer's stages are "texts" and "images". Errors: cancelled; an image that cannot be decoded,
-/// because a metric over fewer images is another metric.
+/// but what it counts for. `skipped` is what the data set left out, and images that cannot be decoded. The observer's stages are
+/// "texts" and "images". Errors: cancelled; no image can be read.
 zero_shot_report evaluate_zero_shot(const any_model& model, const image_dataset& data, const prompt_set& prompts,
                                     const encode_options& options = {}, observer& watch = no_observer());
 
+struct retrieval_report : retrieval_metrics {
+  dim images = 0, captions = 0;  // that were measured
+  left_out skipped;
+};
+
 /// Retrieval of images by their captions and of captions by their images. The images' embeddings are kept, and scores of some
-/// captions at a time. Stages and errors as above.
-retrieval_metrics evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options = {},
+/// captions at a time. An image that cannot be decoded is left out with its captions. Stages and errors as above.
+retrieval_report evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options = {},
                                      observer& watch = no_observer());
 
 /// How well a Visual N-Grams model describes captioned images with n-grams of its dictionary.
@@ -30,7 +36,9 @@ struct tagging_metrics {
   /// The mean fraction of a caption's distinct n-grams (of the dictionary, without [BEGIN] and [END]) among the k best of its
   /// image, ranked by log p_obs, and by log p_obs minus the n-gram's own log-frequency.
   std::vector<double> recall, calibrated_recall;
-  dim captions = 0;  // that have such n-grams
+  dim captions = 0;                  // that have such n-grams
+  dim images = 0, all_captions = 0;  // that were measured
+  left_out skipped;
 
   struct by_length {
     dim captions = 0, words = 0;

@@ -7,6 +7,7 @@
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "../io/lfs.hpp"
 #include "bmp-inl.hpp"
 #include "decode.hpp"
 #include "expect_pixels.hpp"
@@ -80,6 +81,7 @@ inline bool starts_with(std::span<const std::byte> file, std::string_view magic)
 CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name, image memory) {
   constexpr dim most_pixels = 178'956'970;
   expect(!file.empty(), error_kind::damaged, [&] { return cat(name, ": expected an image, got an empty file"); });
+  detail::expect_no_lfs_pointer(file, name);
   if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels, std::move(memory));
   if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
   if (detail::starts_with(file, "\xff\xd8"))

@@ -13,6 +13,7 @@
 
 #include "../core/error.hpp"
 #include "file.hpp"
+#include "lfs.hpp"
 
 namespace clipx {
 
@@ -47,7 +48,9 @@ CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
   expect(::fstat(file.fd, &facts) == 0, error_kind::io, [&] { return cat(path, ": ", detail::reason()); });
   expect(!S_ISDIR(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a file, got a directory"); });
   expect(S_ISREG(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a regular file"); });
-  return mapped_file(file.fd, static_cast<std::size_t>(facts.st_size), path);
+  auto out = mapped_file(file.fd, static_cast<std::size_t>(facts.st_size), path);
+  detail::expect_no_lfs_pointer(out.bytes(), path);
+  return out;
 }
 
 CLIPX_INLINE mapped_file mapped_file::spilled(const std::string& path, std::span<const std::byte> bytes) {

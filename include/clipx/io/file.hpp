@@ -14,7 +14,7 @@ namespace clipx {
 /// A file mapped for reading. The mapping is private: views into it may be written, the file stays as it is.
 class mapped_file {
  public:
-  /// Errors: the path does not exist, is a directory, cannot be read.
+  /// Errors: the path does not exist, is a directory, cannot be read, holds a pointer of Git LFS in place of the file.
   static mapped_file open(const std::string& path);
   /// Bytes on disk instead of in memory, in a file beside `path` that has no name, so that it goes whatever ends the process.
   /// path() is `path`. Errors: a folder that cannot be written to, a full disk.

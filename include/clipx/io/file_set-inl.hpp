@@ -4,6 +4,7 @@
 
 #include "../core/error.hpp"
 #include "file_set.hpp"
+#include "lfs.hpp"
 
 namespace clipx {
 
@@ -58,6 +59,7 @@ CLIPX_INLINE file_content file_set::open(std::string_view name) const {
   }
   const auto* f = find(name);
   expect(f != nullptr, error_kind::not_found, [&] { return cat(name, ": no such file in memory"); });
+  detail::expect_no_lfs_pointer(f->bytes, f->name);
   return {{const_cast<std::byte*>(f->bytes.data()), f->bytes.size()}, {}, f->owner};
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 
+#include "../io/lfs.hpp"
 #include "gunzip.hpp"
 
 namespace clipx::detail {
@@ -26,9 +27,11 @@ CLIPX_INLINE std::string read_file(const std::string& path, std::size_t limit) {
     out.resize(had + got);
     expect(std::ferror(file.get()) == 0, error_kind::io, [&] { return cat(path, ": cannot read: ", std::strerror(errno)); });
     expect(out.size() <= limit, error_kind::unsupported, [&] { return cat(path, ": larger than ", limit, " bytes"); });
-    if (got < step) return out;
+    if (got < step) break;
     step = out.size();
   }
+  expect_no_lfs_pointer(out, path);
+  return out;
 }
 
 CLIPX_INLINE bool file_exists(const std::string& path) {

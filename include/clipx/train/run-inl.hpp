@@ -272,16 +272,21 @@ class run_in_folder final : public run_progress {
 
 struct training_run::state {
   run_options options;
+  left_out skipped;
   std::uint64_t pairs;
   dim steps_an_epoch = 0;
   std::optional<loader> data;
 
-  explicit state(run_options o) : options(std::move(o)), pairs(count_pairs(options.data)) {
+  explicit state(run_options o) : options(std::move(o)), pairs(count_pairs(options.data, skipped)) {
     const auto& d = options.data;
     expect(d.batch > 0, [&] { return cat("training_run: expected a batch of 1 pair or more, got ", d.batch); });
+    expect(d.hold_out != 1, "loader_config::hold_out: expected 0, for none, or 2 or more; 1 holds out every pair");
     steps_an_epoch = static_cast<dim>(pairs) / d.batch;
-    expect(steps_an_epoch > 0,
-           [&] { return cat("loader_config::data: expected at least a batch of ", d.batch, " pairs, got ", pairs); });
+    expect(steps_an_epoch > 0, [&] {
+      return cat("loader_config::data: expected at least a batch of ", d.batch, " pairs, got ", pairs,
+                 skipped.none() ? "" : "; " + skipped.text());
+    });
+    if (options.held_out) check_held_out(*options.held_out);
     expect(d.text.has_value(), "training_run: expected data with a tokenizer, got none");
     if (options.held_out) options.held_out->text = d.text;
     expect(d.epochs > 0 && options.log_every > 0, [&] {
@@ -289,6 +294,20 @@ struct training_run::state {
                  options.log_every);
     });
     data.emplace(d);
+  }
+
+ private:
+  void check_held_out(const loader_config& held) {
+    if (!held.held_out) {  // data of their own
+      left_out own;
+      expect(count_pairs(held, own) > 0,
+             [&] { return cat("run_options::held_out: expected pairs, got none", own.none() ? "" : "; " + own.text()); });
+      return skipped.add(own);
+    }
+    expect(has_pair(held), [&] {
+      return cat("loader_config::hold_out: expected that one pair in ", held.hold_out, " holds out at least one, got none of ", pairs,
+                 " pairs; a smaller number holds out more");
+    });
   }
 };
 
@@ -298,6 +317,7 @@ CLIPX_INLINE training_run::training_run(training_run&&) noexcept = default;
 CLIPX_INLINE training_run& training_run::operator=(training_run&&) noexcept = default;
 
 CLIPX_INLINE std::uint64_t training_run::pairs() const { return state_->pairs; }
+CLIPX_INLINE const left_out& training_run::skipped() const { return state_->skipped; }
 CLIPX_INLINE dim training_run::steps_an_epoch() const { return state_->steps_an_epoch; }
 CLIPX_INLINE dim training_run::steps() const { return state_->steps_an_epoch * static_cast<dim>(state_->options.data.epochs); }
 CLIPX_INLINE const run_options& training_run::options() const { return state_->options; }

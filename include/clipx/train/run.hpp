@@ -77,13 +77,15 @@ struct run_result {
 
 class training_run {
  public:
-  /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch.
+  /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch, no pair held out.
   explicit training_run(run_options o);
   ~training_run();
   training_run(training_run&&) noexcept;
   training_run& operator=(training_run&&) noexcept;
 
   std::uint64_t pairs() const;
+  /// What was left out when the pairs were counted, before any image was decoded.
+  const left_out& skipped() const;
   /// What a schedule needs to know.
   dim steps_an_epoch() const;
   dim steps() const;

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "fractions.hpp"
 #include "retrieval.hpp"
 
 namespace clipx {
@@ -54,13 +55,10 @@ class zero_shot_counter {
   zero_shot_metrics metrics() const {
     expect(total_.images > 0, "zero-shot evaluation: expected at least one labelled image, got none");
     auto m = total_;
-    double sum = 0, present = 0;
+    fraction_sum recalls;
     for (std::size_t c = 0; c < seen_.size(); ++c)
-      if (seen_[c]) {
-        sum += static_cast<double>(right_[c]) / static_cast<double>(seen_[c]);
-        present += 1;
-      }
-    m.mean_per_class_recall = sum / present;
+      if (seen_[c]) recalls.add(right_[c], seen_[c]);
+    m.mean_per_class_recall = recalls.mean();
     m.acc1 = static_cast<double>(m.right_at_1) / static_cast<double>(m.images);
     m.acc5 = static_cast<double>(m.right_at_5) / static_cast<double>(m.images);
     return m;

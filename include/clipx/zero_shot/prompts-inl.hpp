@@ -7,6 +7,7 @@
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
+#include "../io/lfs.hpp"
 #include "prompts.hpp"
 
 namespace clipx {
@@ -19,11 +20,25 @@ CLIPX_INLINE std::span<const std::string> default_templates() {
   return list;
 }
 
+namespace detail {
+/// The next "{}" or "{c}" of a template: where it stands, and its length; 0 where there is none.
+struct name_place {
+  std::size_t at, size;
+};
+inline name_place next_place(const std::string& text, std::size_t from) {
+  const auto bare = text.find("{}", from), named = text.find("{c}", from);
+  if (bare == std::string::npos && named == std::string::npos) return {from, 0};
+  return bare < named ? name_place{bare, 2} : name_place{named, 3};
+}
+}  // namespace detail
+
 CLIPX_INLINE std::string fill_template(const std::string& text, const std::string& name) {
   std::string out;
-  std::size_t from = 0, at = text.find("{}");
-  expect(at != std::string::npos, [&] { return cat("template \"", text, "\": expected \"{}\" where the class name goes"); });
-  for (; at != std::string::npos; from = at + 2, at = text.find("{}", from)) out += text.substr(from, at - from) + name;
+  std::size_t from = 0;
+  auto place = detail::next_place(text, 0);
+  expect(place.size > 0, [&] { return cat("template \"", text, "\": expected \"{}\" or \"{c}\" where the class name goes"); });
+  for (; place.size > 0; from = place.at + place.size, place = detail::next_place(text, from))
+    out += text.substr(from, place.at - from) + name;
   return out + text.substr(from);
 }
 
@@ -69,6 +84,7 @@ CLIPX_INLINE std::string read_text(const std::string& path) {
       drain(in);
     } catch (const std::ios_base::failure&) { fail(error_kind::io, cat(path, ": cannot be read (is it a directory?)")); }
   }
+  expect_no_lfs_pointer(out, path);
   return without_mark(std::move(out));
 }
 
@@ -82,6 +98,43 @@ CLIPX_INLINE std::vector<std::string> split_lines(const std::string& text) {
   return lines;
 }
 }  // namespace detail
+
+namespace detail {
+/// Whether a text is a JSON list and not lines of which the first begins with a bracket.
+inline bool is_json_list(const std::string& text) {
+  const auto all = trimmed(text);
+  return all.starts_with('[') && all.ends_with(']');
+}
+
+/// The members of a JSON list of texts; `accepted` says what else the file may be.
+CLIPX_INLINE std::vector<std::string> json_names(const std::string& text, const std::string& path, std::string_view accepted) {
+  const auto list = parse_json(text, path, 64);
+  std::vector<std::string> out;
+  for (auto& one : list) {
+    expect(one.is_string(), error_kind::damaged, [&] {
+      return cat(path, ": expected ", accepted, "; member ", out.size(), " of its list is ", one.is_array() ? "a list" : "no text",
+                 ": ", one.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 60));
+    });
+    out.push_back(trimmed(one.get<std::string>()));
+  }
+  return out;
+}
+
+inline constexpr std::string_view class_files =
+    "a class a line, a JSON list of classes [\"class\", ...], or texts of each class's own: a JSON object {\"class\": [\"text\", "
+    "...]} or lines \"class<TAB>text\"";
+}  // namespace detail
+
+CLIPX_INLINE std::vector<std::string> read_classes(const std::string& path) {
+  const auto text = detail::read_text(path);
+  constexpr std::string_view accepted = "a class a line, or a JSON list of classes";
+  auto names = detail::is_json_list(text) ? detail::json_names(text, path, accepted) : detail::split_lines(text);
+  expect(!names.empty(), error_kind::damaged, [&] { return cat(path, ": expected ", accepted, ", got none"); });
+  const bool own = trimmed(text.substr(0, 64)).starts_with('{') || names[0].find('\t') != std::string::npos;
+  expect(!own || detail::is_json_list(text), error_kind::unsupported,
+         [&] { return cat(path, ": expected ", accepted, ", got texts of each class's own, which take no templates"); });
+  return names;
+}
 
 CLIPX_INLINE std::vector<std::string> read_lines(const std::string& path) { return detail::split_lines(detail::read_text(path)); }
 
@@ -99,6 +152,11 @@ CLIPX_INLINE std::vector<std::string> read_texts(const std::string& path) {
 CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const std::string> templates) {
   const auto text = detail::read_text(path);
   prompt_set out;
+  if (detail::is_json_list(text)) {
+    const auto names = detail::json_names(text, path, detail::class_files);
+    expect(!names.empty(), error_kind::damaged, [&] { return cat(path, ": expected at least one class, got an empty list"); });
+    return make_prompts(names, templates);
+  }
   if (trimmed(text.substr(0, 64)).starts_with('{')) {
     const auto object = detail::parse_json(text, path, 2, &out.classes);
     for (auto& name : out.classes) {
@@ -136,11 +194,17 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
 
 namespace detail {
 inline std::vector<std::string> parse_templates(const std::string& text, const std::string& path) {
-  auto lines = split_lines(text);
-  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a template a line, got an empty file"); });
+  constexpr std::string_view accepted = "a template a line, or a JSON list of templates";
+  const auto begin = trimmed(text.substr(0, 256));
+  const auto quote = begin.starts_with('{') ? begin.find_first_not_of(" \t\r\n", 1) : std::string::npos;
+  expect(quote == std::string::npos || begin[quote] != '"', error_kind::damaged,
+         [&] { return cat(path, ": expected ", accepted, ", got a JSON object"); });
+  auto lines = is_json_list(text) ? json_names(text, path, accepted) : split_lines(text);
+  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected ", accepted, ", got an empty file"); });
   for (auto& line : lines)
-    expect(line.find("{}") != std::string::npos, error_kind::damaged,
-           [&] { return cat(path, ": expected {} in every line, where the label goes; got \"", line.substr(0, 60), "\""); });
+    expect(next_place(line, 0).size > 0, error_kind::damaged, [&] {
+      return cat(path, ": expected {} or {c} in every template, where the label goes; got \"", line.substr(0, 60), "\"");
+    });
   return lines;
 }
 }  // namespace detail

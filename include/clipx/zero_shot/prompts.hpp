@@ -1,4 +1,4 @@
-// Prompts: templates with {} for the class name, class files, prompts of a class's own (paper section 3.1.4).
+// Prompts: templates with {} (or {c}, as CLIP_benchmark writes it) for the class name, class files, prompts of a class's own (paper section 3.1.4).
 #pragma once
 #include <span>
 #include <string>
@@ -17,7 +17,7 @@ struct prompt_set {
 /// Templates of our own wording, for photos and drawings alike.
 std::span<const std::string> default_templates();
 
-/// The template with every "{}" replaced. Error: a template without "{}".
+/// The template with every "{}" and every "{c}" replaced. Error: a template with neither.
 std::string fill_template(const std::string& text, const std::string& name);
 
 /// Every class in every template. Errors: no classes, no templates, an empty class name.
@@ -33,7 +33,7 @@ std::vector<std::string> read_lines(const std::string& path);
 /// Error: no lines.
 std::vector<std::string> read_texts(const std::string& path);
 
-/// Prompt templates, one a line. Errors: none, a line without {}.
+/// Prompt templates, one a line or as a JSON list of texts. Errors: none, one without {} or {c}, other JSON.
 std::vector<std::string> read_templates(const std::string& path);
 
 /// The templates.txt in a checkpoint's folder: prompts like the captions that the model was trained on, one a line, with {} for the
@@ -43,7 +43,11 @@ std::vector<std::string> model_templates(const checkpoint& model);
 /// The templates of a file; where that is "", the model's own; where it has none, default_templates().
 std::vector<std::string> choose_templates(const std::string& file, const checkpoint& model);
 
-/// A class a line; or, where the file is a JSON object {"class": ["text", ...]} or has lines "class<TAB>text", prompts of each
+/// Class names, one a line or as a JSON list of texts. Errors: none; texts of each class's own, as read_prompts takes them; a list
+/// with members that are no texts.
+std::vector<std::string> read_classes(const std::string& path);
+
+/// The classes of read_classes() in every template; or, where the file is a JSON object {"class": ["text", ...]} or has lines "class<TAB>text", prompts of each
 /// class's own, to which the templates do not apply.
 prompt_set read_prompts(const std::string& path, std::span<const std::string> templates);
 
