@@ -2,6 +2,7 @@
 #ifdef CLIPX_PROGRAM
 #include <clipx/data/captions.hpp>
 #include <clipx/text/bpe_train.hpp>
+#include <clipx/text/gunzip.hpp>
 
 #include "cli.hpp"
 #include "tar.hpp"
@@ -68,7 +69,9 @@ TEST_CASE("clipx tokenizer train") {
       const auto r = w.run(w.train(from, w.dir / "made"), contents(w.text));
       INFO(r.err);
       REQUIRE(r.code == 0);
-      CHECK(r.err.empty());
+      if (from[1] == w.other) CHECK_THAT(r.err, Contains("left out 3") && Contains("k2: expected a caption (json)"));
+      else if (from[1] == shards) CHECK_THAT(r.err, Contains("left out 1\n") && Contains("k9: expected a caption (txt)"));
+      else CHECK(r.err.empty());
       CHECK_THAT(r.out,
                  Contains("vocab_size           520") && Contains("captions             5\n") && Contains("tokens_per_caption"));
       CHECK(contents(w.dir / "made/merges.txt") == want.merges);
@@ -91,6 +94,29 @@ TEST_CASE("clipx tokenizer train") {
     CHECK(ids.out == json(t("the red CAT")).dump() + "\n");
     CHECK(tokenizer::from_folder(w.dir / "new/out", tokenizer_options::openai()).encode("the red cat") == t.encode("the red cat"));
   }
+  SECTION("a part that cannot be read is named, and the rest is learned from") {
+    const auto out = w.dir / "made";
+    const auto learned = [&](const list& from) {
+      const auto r = w.run(w.train(from, out));
+      INFO(r.err);
+      CHECK(r.code == 1);
+      CHECK(contents(out + "/merges.txt") == want.merges);
+      fs::remove_all(out);
+      return r.err;
+    };
+    CHECK_THAT(learned({"--shards", w.dir / "s-{0..2}.tar"}), Contains("1 of them unreadable") && Contains("s-2.tar: cannot be opened"));
+    CHECK_THAT(learned({"--captions", w.text, w.dir / "none.txt"}), Contains("none.txt: cannot be opened"));
+    write_file(w.dir / "cut.csv", contents(w.csv) + "p9.jpg,\"never closed\n");
+    CHECK_THAT(learned({"--captions", w.dir / "cut.csv"}), Contains("cut.csv: row 7: expected a closing quote"));
+    CHECK_THAT(w.refusal(w.train({"--shards", w.dir / "s-{0..2}.tar", "--strict"}, out)), Contains("--strict"));
+    // a folder of shards, as for training
+    fs::create_directory(w.dir.path / "shards");
+    fs::copy_file(w.tar, w.dir.path / "shards/0.tar");
+    write_file(w.dir / "shards/1.tar.gz", detail::gzip(contents(w.other)));
+    const auto r = w.run(w.train({"--shards", w.dir / "shards"}, out));
+    CHECK(r.code == 0);
+    CHECK(contents(out + "/merges.txt") == want.merges);
+  }
   SECTION("fewer pairs than asked for") {
     const auto r = w.run(w.train({"--captions", w.text, "--min-frequency", "3", "--json"}, w.dir / "made", "4096"));
     CHECK(r.code == 0);
@@ -105,16 +131,16 @@ TEST_CASE("clipx tokenizer train") {
     CHECK_THAT(refused({"--captions", w.dir.path.string()}), Contains("cannot be read"));
     CHECK_THAT(refused({"--captions", w.tar}), Contains("--shards"));
     CHECK_THAT(refused({"--shards", w.text}), Contains("a.txt: expected a shard"));
-    CHECK_THAT(refused({"--shards", w.dir / "s-{0..2}.tar"}), Contains("s-2.tar") && Contains("cannot be opened"));
+    CHECK_THAT(refused({"--shards", w.dir / "s-{2..3}.tar"}), Contains("s-2.tar") && Contains("cannot be opened"));
     CHECK_THAT(refused({"--captions", w.csv, "--column", "text"}),
-               Contains("a.csv") && Contains("\"text\"") && Contains("\"filepath\", \"title\""));
+               Contains("a.csv") && Contains("\"text\"") && Contains("\"filepath\", \"title\"") && Contains("--csv-caption-key"));
     CHECK_THAT(refused({"--shards", w.other, "--field", "n"}), Contains("s-1.tar: k9") && Contains("a text or a list of texts"));
     CHECK_THAT(refused({"--shards", w.other, "--field", "no"}), Contains("s-1.tar: k9") && Contains("\"no\""));
     CHECK_THAT(refused({"--shards", w.tar, "--field", "captions"}), Contains("expected captions"));
     write_file(w.dir / "long.txt", "ab\n" + std::string(1 << 20, 'a') + "\n");
     CHECK(w.run(w.train({"--captions", w.dir / "long.txt", "--min-frequency", "1"}, w.dir / "fits")).code == 0);
     write_file(w.dir / "long.txt", "ab\n" + std::string((1 << 20) + 1, 'a') + "\n");
-    CHECK_THAT(refused({"--captions", w.dir / "long.txt"}), Contains("long.txt: line 2") && Contains("1048576"));
+    CHECK_THAT(refused({"--captions", w.dir / "long.txt", "--strict"}), Contains("long.txt: line 2") && Contains("1048576"));
     write_file(w.dir / "empty", "\n \n");
     CHECK_THAT(refused({"--captions", w.dir / "empty"}), Contains("expected captions"));
     CHECK_FALSE(fs::exists(w.dir / "made"));

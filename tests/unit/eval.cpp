@@ -61,6 +61,8 @@ TEST_CASE("data sets from shards") {
   CHECK(labelled.size() == 3);
   CHECK(labelled.labels() == std::vector<dim>{2, 0, 1});  // .cls before .json
   CHECK(labelled.captions().empty());
+  CHECK(labelled.skipped().count == 1);
+  CHECK_THAT(labelled.skipped().first.at(0), Contains("0.tar:c: expected an image"));
   const std::vector<std::pair<std::string, std::string>> want{
       {p.dir / "0.tar:a", ppm(0)}, {p.dir / "0.tar:b", ppm(1)}, {p.dir / "1.tar:d", ppm(2)}};
   CHECK(images_of(labelled) == want);
@@ -68,7 +70,9 @@ TEST_CASE("data sets from shards") {
   const auto captioned = image_dataset::captioned(p.shards);
   CHECK(captioned.captions() == list{"the red cat", "cat", "red"});
   CHECK(captioned.image_of() == std::vector<dim>{0, 1, 1});
-  CHECK(captioned.size() == 3);
+  CHECK(captioned.size() == 2);
+  CHECK(captioned.skipped().count == 1);
+  CHECK_THAT(captioned.skipped().first.back(), Contains("1.tar:d: expected captions"));
 
   write_file(p.dir / "1.tar", member("d.jpg", ppm(2)) + member("e.jpg", ppm(2)) + end_of_tar);
   CHECK_THAT(message([&] { images_of(labelled); }), Contains("expected 3 images") && Contains("changed"));
@@ -89,9 +93,10 @@ TEST_CASE("data sets from folders") {
   REQUIRE(images_of(labelled).size() == 3);
   CHECK(images_of(labelled)[1] == std::pair{p.dir / "set/cat/2.ppm", ppm(2)});
   const auto captioned = image_dataset::captioned(p.dir / "set");
-  CHECK(captioned.size() == 4);
+  CHECK(captioned.size() == 1);
   CHECK(captioned.captions() == list{"one", "two"});
-  CHECK(captioned.image_of() == std::vector<dim>{1, 1});
+  CHECK(captioned.image_of() == std::vector<dim>{0, 0});
+  CHECK(captioned.skipped().count == 3);  // images without captions
 }
 
 TEST_CASE("data sets that cannot be measured") {
@@ -102,8 +107,8 @@ TEST_CASE("data sets that cannot be measured") {
   };
   CHECK_THAT(labelled(member("a.jpg", "x") + member("a.txt", "y")), Contains("x.tar:a: expected a label"));
   CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "cat")), Contains("whole number") && Contains("\"cat\""));
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "3")), Contains("image 0") && Contains("0 to 2, got 3"));
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.json", "{")), Contains("sample a") && Contains("not JSON"));
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "3")), Contains("x.tar:a") && Contains("0 to 2, got 3"));
+  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.json", "{")), Contains("x.tar:a") && Contains("not JSON"));
   CHECK_THAT(labelled(member("a.cls", "0")), Contains("expected images, found none"));
   CHECK_THAT(message([&] { image_dataset::captioned(p.dir / "1.tar"); }), Contains("expected captions"));
   CHECK_THAT(message([&] { image_dataset::labelled(p.shards, {}); }), Contains("names of its classes"));
@@ -143,7 +148,7 @@ TEST_CASE("zero-shot evaluation counts what all images at once count") {
   const auto tied = evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1));
   CHECK(tied.ties == list{p.dir / "t.tar:x", p.dir / "t.tar:y"});
   CHECK(tied.metrics.right_at_1 == 1);
-  // fewer images would be another metric
+  // without a single image there is no metric
   write_file(p.dir / "t.tar", member("x.jpg", "no image") + member("x.cls", "1") + end_of_tar);
   CHECK_THAT(
       message([&] { evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1)); }),

@@ -57,10 +57,15 @@ TEST_CASE("image paths: files, folders in order, standard input") {
   const temporary_folder dir;
   std::filesystem::create_directories(dir.path / "f/g");
   for (auto* name : {"f/b.ppm", "f/a.ppm", "f/g/c.PPM", "f/notes.txt"}) write_file(dir / name, ppm(1));
-  CHECK(image_paths(list{"x.png", dir / "f", "-"}) == list{"x.png", dir / "f/a.ppm", dir / "f/b.ppm", dir / "f/g/c.PPM", "-"});
-  CHECK_THAT(message([] { image_paths(list{}); }), Contains("at least one image file"));
+  left_out skipped;
+  CHECK(image_paths(list{"x.png", dir / "f", "-"}, skipped) == list{"x.png", dir / "f/a.ppm", dir / "f/b.ppm", dir / "f/g/c.PPM", "-"});
+  CHECK_THAT(message([&] { image_paths(list{}, skipped); }), Contains("at least one image file"));
   std::filesystem::create_directories(dir.path / "empty");
-  CHECK_THAT(message([&] { image_paths(list{dir / "empty"}); }), Contains("empty"));
+  CHECK(skipped.count == 0);
+  CHECK(skipped.other_files == 1);
+  CHECK_THAT(message([&] { image_paths(list{dir / "empty"}, skipped); }), Contains("empty"));
+  CHECK(image_paths(list{dir / "empty", "x.png"}, skipped) == list{"x.png"});
+  CHECK(skipped.unreadable == 1);
 }
 
 TEST_CASE("image batches: the pixels of each image, whatever the batch size and the threads") {

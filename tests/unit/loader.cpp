@@ -90,7 +90,7 @@ TEST_CASE("loader: an epoch has each sample once, in an order of its own") {
   CHECK(std::find(all.lines.begin(), all.lines.end(), "--") - all.lines.begin() == 13);  // twelve batches of 4, one of 2
   CHECK(l.report().pairs == 100);
   CHECK(l.report().batches == 26);
-  CHECK(l.report().skipped == 0);
+  CHECK(l.report().skipped.count == 0);
   CHECK(l.report().seconds >= l.report().waited);
   pair_batch b;
   CHECK_FALSE(l.next(b));  // no third epoch
@@ -169,8 +169,9 @@ TEST_CASE("loader: what cannot be used is counted, named and left out") {
     const auto all = all_of(l);
     CHECK(all.refused == "");
     CHECK(all.keys == list{"a0", "a6", "a8", "b0"});
-    CHECK(l.report().skipped == 8);
-    const auto why = l.report().first_skipped;
+    CHECK(l.report().skipped.count == 8);
+    CHECK(l.report().skipped.unreadable == 5);  // a2, a3 and a4 lack something
+    const auto why = l.report().skipped.first;
     REQUIRE(why.size() == 8);
     CHECK_THAT(why[0], Contains("a.tar: a1: not an image"));
     CHECK_THAT(why[1], Contains("a.tar: a2: expected a caption (txt), got none"));
@@ -299,13 +300,14 @@ TEST_CASE("loader: captions in JSON, one drawn in each epoch") {
   CHECK(seen.size() == 3);
   for (auto& text : {"one", "two", "three"}) CHECK(std::abs(seen[text] - 20) <= 16);  // 4.4 standard deviations
   const auto report = l.report();
-  CHECK(report.skipped == 5 * 60);
-  REQUIRE(report.first_skipped.size() == 8);
-  CHECK_THAT(report.first_skipped[0], Contains("b: expected a caption"));
-  CHECK_THAT(report.first_skipped[1], Contains("c: expected a field \"captions\""));
-  CHECK_THAT(report.first_skipped[2], Contains("d: not valid JSON"));
-  CHECK_THAT(report.first_skipped[3], Contains("e: \"captions\": expected a text or a list"));
-  CHECK_THAT(report.first_skipped[4], Contains("f: expected a field"));
+  CHECK(report.skipped.count == 5 * 60);
+  CHECK(report.skipped.unreadable == 2 * 60);  // of the others the caption is not there
+  REQUIRE(report.skipped.first.size() == 5);
+  CHECK_THAT(report.skipped.first[0], Contains("b: expected a caption"));
+  CHECK_THAT(report.skipped.first[1], Contains("c: expected a field \"captions\""));
+  CHECK_THAT(report.skipped.first[2], Contains("d: not valid JSON"));
+  CHECK_THAT(report.skipped.first[3], Contains("e: \"captions\": expected a text or a list"));
+  CHECK_THAT(report.skipped.first[4], Contains("f: expected a field"));
   c.draw_captions = false;
   c.epochs = 3;
   for (auto& line : all_of(c).lines) CHECK((line == "--" || line.starts_with("a=one ")));
@@ -362,7 +364,7 @@ TEST_CASE("loader: the training pairs, if they are at hand") {
   CHECK(all.refused == "");
   CHECK(unique(all.keys).size() == 16'261);
   CHECK(l.report().pairs == 16'261);
-  CHECK(l.report().skipped == 0);
+  CHECK(l.report().skipped.count == 0);
 }
 
 }  // namespace test_loader

@@ -25,7 +25,7 @@ TEST_CASE("loader: tables") {
     CHECK(all.lines[1].starts_with("img/1.ppm=two\nlines "));
     CHECK(all.lines[2].starts_with("img/2.ppm=a 12\" pizza "));
     CHECK(all.lines[3].starts_with((dir / "img/4.ppm") + "=absolute "));
-    const auto why = l.report().first_skipped;
+    const auto why = l.report().skipped.first;
     REQUIRE(why.size() == 3);
     CHECK_THAT(why[0], Contains("none.ppm: cannot be opened"));
     CHECK_THAT(why[1], Contains("row 6: expected the path of an image"));
@@ -54,8 +54,18 @@ TEST_CASE("loader: tables") {
     return message([&] { loader l(small({dir / "x.csv"})); });
   };
   CHECK_THAT(refused(""), Contains("x.csv: expected a table, got an empty file"));
-  CHECK_THAT(refused("a,title\n"), Contains("expected a column \"filepath\", got \"a\", \"title\" (separated by \",\")"));
-  CHECK_THAT(refused("filepath,title\n1,2\n\"3,4\n5,6"), Contains("row 3: expected a closing quote"));
+  CHECK_THAT(refused("a,title\n"), Contains("expected a column \"filepath\", got \"a\", \"title\" (separated by \",\")") &&
+                                       Contains("loader_config::image_column") && Contains("loader_config::separator"));
+  // open_clip's tables are separated by tabs, whatever they are called
+  CHECK_THAT(refused("filepath\ttitle\n1\t2\n"), Contains("loader_config::separator \"\\t\""));
+  CHECK_THAT(refused("filepath;title\n1;2\n"), Contains("loader_config::separator \";\""));
+  CHECK_THAT(refused("filepath,title\n\"1,2\n"), Contains("no error"));
+  write_file(dir / "x.csv", "filepath,title\nimg/1.ppm,two\n\"3,4\n5,6");
+  c = small({dir / "x.csv"}, 1);
+  loader l(c);
+  CHECK(all_of(l).keys == list{"img/1.ppm"});
+  CHECK(l.report().skipped.unreadable == 1);
+  CHECK_THAT(l.report().skipped.first.at(0), Contains("x.csv: row 3: expected a closing quote") && Contains("rest of the table"));
   CHECK(refused("filepath,title\n") == "no error");
 }
 
@@ -75,8 +85,8 @@ TEST_CASE("loader: folders of images with texts") {
   REQUIRE(all.lines.size() == 3);
   CHECK(all.lines[0].starts_with("1.ppm=one "));
   CHECK(all.lines[1].starts_with("b.d/2.x.ppm=two "));
-  REQUIRE(l.report().first_skipped.size() == 1);
-  CHECK_THAT(l.report().first_skipped[0], Contains("3.txt: cannot be opened"));
+  REQUIRE(l.report().skipped.first.size() == 1);
+  CHECK_THAT(l.report().skipped.first[0], Contains("3.txt: cannot be opened"));
   c.caption_field = "alt";
   CHECK(all_of(c).keys == list{"1.ppm"});
   write_shards(dir, 4, 4);  // a folder with shards is a folder of shards

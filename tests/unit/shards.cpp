@@ -1,4 +1,5 @@
 // Shards: brace patterns, tar archives as they come from several writers, and archives that are damaged or lie.
+#include <clipx/data/folders.hpp>
 #include <clipx/data/shards.hpp>
 #include <cstring>
 

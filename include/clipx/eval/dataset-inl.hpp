@@ -137,7 +137,7 @@ CLIPX_INLINE void image_dataset::read_shards(std::span<const std::string> paths,
           if (classes > 0 && label == -1)
             return skipped_.add(beside.name, "expected a label (.cls member, or \"cls\" in .json), got none");
           expect(classes == 0 || (label >= 0 && label < classes), error_kind::mismatch, [&] {
-            return cat(beside.name, ": expected a label from 0 to ", classes - 1, ", as there are ", classes, " classes, got ", label);
+            return cat(beside.name, ": expected a label from 0 to ", classes - 1, ", got ", label, "; there are ", classes, " classes");
           });
           own.taken.back() = true;
           image_of_.insert(image_of_.end(), captions.size(), size());
