@@ -39,10 +39,9 @@ int zero_shot(const options& o) {
   const auto r = zero_shot_on(model, o.model, o.data, o.classes, o.templates, o.strict);
   const auto& m = r.metrics;
   const json ties(r.ties);
-  return print(o, model, "zeroshot_classification",
-               {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
-               {{"pictures", m.images}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}},
-               r.skipped);
+  return print(
+      o, model, "zeroshot_classification", {{"acc1", m.acc1}, {"acc5", m.acc5}, {"mean_per_class_recall", m.mean_per_class_recall}},
+      {{"pictures", m.images}, {"correct1", m.right_at_1}, {"correct5", m.right_at_5}, {"margin_below_1e-5", ties}}, r.skipped);
 }
 
 clipx::image_dataset captioned(const options& o) {

@@ -104,7 +104,8 @@ void add_eval_prompts(command& eval, action& run) {
   auto* task = eval.add_subcommand("prompts", "Compares bare class names, a template, context, and ensembles of templates.");
   auto o = std::make_shared<options>();
   task->add_option("--data", o->data, "labelled images, as for zeroshot")->required()->type_name("PATH");
-  task->add_option("--classes", o->classes, "one class name per line, line n (from 0) for label n, or a JSON list (default: the classnames.txt of the data)")
+  task->add_option("--classes", o->classes,
+                   "one class name per line, line n (from 0) for label n, or a JSON list (default: the classnames.txt of the data)")
       ->type_name("FILE");
   task->add_option("--templates", o->templates, "templates of the ensembles, as for zeroshot")->type_name("FILE");
   task->add_option("--template", o->single, "the single template")->capture_default_str()->type_name("TEXT");

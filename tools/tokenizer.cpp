@@ -108,13 +108,16 @@ void add_tokenizer(command& app, action& run) {
   auto* files =
       task->add_option("--captions", o->files, "text files with one caption per line (- for standard input), .csv or .tsv tables")
           ->type_name("FILE");
-  auto* shards = task->add_option("--shards", o->shards, "WebDataset shards (name-{0000..0008}.tar), or folders of them")->type_name("TAR");
+  auto* shards =
+      task->add_option("--shards", o->shards, "WebDataset shards (name-{0000..0008}.tar), or folders of them")->type_name("TAR");
   task->add_option("--size", o->bpe.vocab_size, "vocabulary size: 512 bytes, the merges, start and end token")
       ->required()
       ->check(range(515, 49408, "515 to 49408"))
       ->type_name("N");
   task->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("FOLDER");
-  task->add_option("--column,--csv-caption-key", o->source.column, "tables: name of the caption column")->capture_default_str()->type_name("NAME");
+  task->add_option("--column,--csv-caption-key", o->source.column, "tables: name of the caption column")
+      ->capture_default_str()
+      ->type_name("NAME");
   task->add_option("--separator,--csv-separator", o->separator, "tables: field separator (default: comma in .csv, tab in .tsv)")
       ->check(one_character())
       ->type_name("CHAR");

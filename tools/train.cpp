@@ -120,7 +120,8 @@ void add_data(const option_group& g, train_options& o, train_texts& texts) {
       ->required();
   g.add("--val-data", o.val_data, "PATH", "held-out pairs for val_loss and recall, in the form of --train-data");
   g.show("--hold-out", o.run.data.hold_out, "N", "without --val-data: hold out one pair in N, by a hash of its name; 0: none");
-  g.flag("--strict", o.run.data.strict, "fail where a pair is left out: a damaged part, an image without a caption, another format");
+  g.flag("--strict", o.run.data.strict,
+         "fail where a pair is left out: a damaged part, an image without a caption, another format");
   g.show("--csv-img-key", o.run.data.image_column, "NAME", "tables: name of the image column");
   g.show("--csv-caption-key", o.run.data.caption_column, "NAME", "tables: name of the caption column");
   g.add("--csv-separator", texts.separator, "CHAR", "tables: field separator (default: comma in .csv, tab in .tsv)")

@@ -135,7 +135,8 @@ TEST_CASE("clipx eval: a measure over a part of the data says so") {
     CHECK(part["left_out"] == 4);
     CHECK(part["pictures"] == 3);
     CHECK(part["metrics"] == whole["metrics"]);
-    CHECK_THAT(r.err, Contains("1.tar:0: ") && Contains("1.tar:4: expected a label") && Contains("1.tar:5: expected a whole number") &&
+    CHECK_THAT(r.err, Contains("1.tar:0: ") && Contains("1.tar:4: expected a label") &&
+                          Contains("1.tar:5: expected a whole number") &&
                           Contains("1.tar:6: expected an image (jpg, png, jpeg or webp), got .gif"));
   }
 }
@@ -239,8 +240,8 @@ TEST_CASE("clipx train: what cannot be read is named, at the beginning and at th
   write_file(w.dir / "a.tar", tar + end_of_tar);
   write_file(w.dir / "page.tar", "<!DOCTYPE html><html></html>");
   const auto train = [&](const std::string& data, const std::string& name, const list& more = {}) {
-    list all{"train",    "--train-data", data, "--model", w.model,     "--batch-size", "2",         "--epochs", "1",
-             "--warmup", "1",            "--logs", w.dir / "runs", "--name", name, "--threads", "1", "--workers", "1"};
+    list all{"train", "--train-data", data,           "--model", w.model, "--batch-size", "2", "--epochs",  "1", "--warmup",
+             "1",     "--logs",       w.dir / "runs", "--name",  name,    "--threads",    "1", "--workers", "1"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
@@ -249,11 +250,11 @@ TEST_CASE("clipx train: what cannot be read is named, at the beginning and at th
   INFO(r.err);
   CHECK(r.code == 1);
   CHECK_THAT(r.out, Contains("3 steps"));
-  CHECK_THAT(r.err, Contains("warning: of each epoch: left out 2, 2 of them unreadable") && Contains("page.tar: byte 0: not a tar file") &&
-                        Contains("none.tar: expected a shard"));
+  CHECK_THAT(r.err, Contains("warning: of each epoch: left out 2, 2 of them unreadable") &&
+                        Contains("page.tar: byte 0: not a tar file") && Contains("none.tar: expected a shard"));
   CHECK_THAT(w.refusal(train(w.dir / "{a,page}.tar", "strict", {"--strict"})), Contains("page.tar"));
-  CHECK_THAT(w.refusal(train(w.dir / "page.tar", "page")), Contains("at least a batch of 2 pairs, got 0") &&
-                                                               Contains("page.tar: byte 0: not a tar file"));
+  CHECK_THAT(w.refusal(train(w.dir / "page.tar", "page")),
+             Contains("at least a batch of 2 pairs, got 0") && Contains("page.tar: byte 0: not a tar file"));
   // pairs without a caption are left out, too, but nothing was unreadable
   write_file(w.dir / "b.tar", tar + member("x.png", contents(w.images[0])) + end_of_tar);
   const auto bare = w.run(train(w.dir / "b.tar", "bare"));

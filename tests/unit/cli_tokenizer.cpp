@@ -104,7 +104,8 @@ TEST_CASE("clipx tokenizer train") {
       fs::remove_all(out);
       return r.err;
     };
-    CHECK_THAT(learned({"--shards", w.dir / "s-{0..2}.tar"}), Contains("1 of them unreadable") && Contains("s-2.tar: cannot be opened"));
+    CHECK_THAT(learned({"--shards", w.dir / "s-{0..2}.tar"}),
+               Contains("1 of them unreadable") && Contains("s-2.tar: cannot be opened"));
     CHECK_THAT(learned({"--captions", w.text, w.dir / "none.txt"}), Contains("none.txt: cannot be opened"));
     write_file(w.dir / "cut.csv", contents(w.csv) + "p9.jpg,\"never closed\n");
     CHECK_THAT(learned({"--captions", w.dir / "cut.csv"}), Contains("cut.csv: row 7: expected a closing quote"));

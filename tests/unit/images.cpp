@@ -58,7 +58,8 @@ TEST_CASE("image paths: files, folders in order, standard input") {
   std::filesystem::create_directories(dir.path / "f/g");
   for (auto* name : {"f/b.ppm", "f/a.ppm", "f/g/c.PPM", "f/notes.txt"}) write_file(dir / name, ppm(1));
   left_out skipped;
-  CHECK(image_paths(list{"x.png", dir / "f", "-"}, skipped) == list{"x.png", dir / "f/a.ppm", dir / "f/b.ppm", dir / "f/g/c.PPM", "-"});
+  CHECK(image_paths(list{"x.png", dir / "f", "-"}, skipped) ==
+        list{"x.png", dir / "f/a.ppm", dir / "f/b.ppm", dir / "f/g/c.PPM", "-"});
   CHECK_THAT(message([&] { image_paths(list{}, skipped); }), Contains("at least one image file"));
   std::filesystem::create_directories(dir.path / "empty");
   CHECK(skipped.count == 0);

@@ -32,8 +32,9 @@ TEST_CASE("left out: counts, and the first that differ") {
   CHECK(a.count == 14);
   CHECK(a.unreadable == 1);
   CHECK(a.other_files == 1);
-  CHECK(a.text() == "left out 14, 1 of them unreadable, and 1 other files\n  x.webp: no format\n  y: 12 images\n  z.png: damaged\n"
-                    "  README: not an image\n  ..");
+  CHECK(a.text() ==
+        "left out 14, 1 of them unreadable, and 1 other files\n  x.webp: no format\n  y: 12 images\n  z.png: damaged\n"
+        "  README: not an image\n  ..");
   CHECK_THAT(message([&] { a.expect_none(); }), Contains("left out 14"));
   left_out b = a;
   b.add(a);
@@ -67,7 +68,7 @@ TEST_CASE("a folder of images: what is not taken is told") {
   CHECK(tells(skipped, dir / "f/notes.md", "not an image"));
   CHECK(tells(skipped, dir / "f/alone.txt", "not an image"));
   CHECK_THAT(message([&] { list_images(dir / "f"); }), Contains("broken.png"));  // without a place for what is left out
-  if (::geteuid() == 0) return;  // who may read everything
+  if (::geteuid() == 0) return;                                                  // who may read everything
   fs::permissions(dir.path / "f/below", fs::perms::none);
   left_out closed;
   CHECK(list_images(dir / "f", closed).size() == 3);
@@ -239,7 +240,8 @@ TEST_CASE("a pointer of Git LFS is told from the file, by every reader") {
   const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", said = "git lfs pull";
   for (auto* name : {"x.png", "x.tar", "x.csv", "x.txt", "nshards.txt"}) write_file(dir / name, pointer);
   CHECK_THAT(message([&] { read_image(dir / "x.png"); }), Contains("x.png") && Contains(said));
-  CHECK_THAT(message([&] { decode_image(std::as_bytes(std::span(pointer)), "in memory"); }), Contains("in memory") && Contains(said));
+  CHECK_THAT(message([&] { decode_image(std::as_bytes(std::span(pointer)), "in memory"); }),
+             Contains("in memory") && Contains(said));
   CHECK_THAT(message([&] { for_each_sample(dir / "x.tar", [](const sample&) {}); }), Contains("x.tar") && Contains(said));
   CHECK_THAT(message([&] { for_each_sample(std::as_bytes(std::span(pointer)), "shard", [](const sample&) {}); }), Contains(said));
   CHECK_THAT(message([&] { loader l(small({dir / "x.csv"})); }), Contains("x.csv") && Contains(said));

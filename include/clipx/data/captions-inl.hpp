@@ -97,7 +97,9 @@ class caption_reader {
     const auto ending = lower_ascii(std::filesystem::path(file_).extension().string());
     try {
       if (ending == ".csv" || ending == ".tsv") read_table(ending == ".csv" ? ',' : '\t');
-      else if (is_shard_name(file_)) read_samples(file_, [&](const sample& s) { read_sample(s); }, skipped_);
+      else if (is_shard_name(file_))
+        read_samples(
+            file_, [&](const sample& s) { read_sample(s); }, skipped_);
       else for_each_line(file_, [&](std::string_view line) { give(line); });
     } catch (const error& e) {
       if (calling_ || !skipped_ || e.kind() == error_kind::mismatch) throw;  // mismatch: a table without the column
@@ -115,10 +117,10 @@ class caption_reader {
     given_ = true;
   }
   void read_table(char separator) {
-    const table rows(file_,
-                     {config_.separator ? config_.separator : separator, config_.column, config_.column, "caption_config", "column",
-                      "column"},
-                     skipped_);
+    const table rows(
+        file_,
+        {config_.separator ? config_.separator : separator, config_.column, config_.column, "caption_config", "column", "column"},
+        skipped_);
     std::vector<std::string> fields;
     std::string same, caption;
     for (std::size_t i = 0; i < rows.size(); ++i) {

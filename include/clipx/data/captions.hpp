@@ -20,10 +20,9 @@ struct caption_config {
 /// are left out. Errors, with the line, row or sample: a file that cannot be read, a table without the column, JSON without the
 /// field, a line of more than 1 MiB.
 void for_each_caption(const std::string& file, const caption_config& c, function_ref<void(std::string_view)> f);
-/// The same, where `skipped` gets samples without the .txt or .json, samples whose .json is broken or lacks the field, and the rest of
-/// a file that is damaged, or a file that cannot be read. Errors: a table without the column; what f throws.
-void for_each_caption(const std::string& file, const caption_config& c, left_out& skipped,
-                      function_ref<void(std::string_view)> f);
+/// The same, where `skipped` gets samples without the .txt or .json, samples whose .json is broken or lacks the field, and the rest
+/// of a file that is damaged, or a file that cannot be read. Errors: a table without the column; what f throws.
+void for_each_caption(const std::string& file, const caption_config& c, left_out& skipped, function_ref<void(std::string_view)> f);
 
 }  // namespace clipx
 

@@ -17,8 +17,8 @@ namespace detail {
 
 inline constexpr std::array<std::string_view, 7> image_endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"};
 inline constexpr std::array<std::string_view, 22> other_image_endings{
-    ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".jfif", ".jpe",
-    ".pnm",  ".pbm", ".pam",  ".ico",  ".svg",  ".psd",  ".tga", ".dib", ".apng", ".dng", ".exr"};
+    ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl",  ".jfif", ".jpe",
+    ".pnm",  ".pbm", ".pam",  ".ico",  ".svg",  ".psd",  ".tga", ".dib", ".apng", ".dng",  ".exr"};
 inline constexpr const char* read_formats = ".jpg .jpeg .png .bmp .gif .ppm .pgm";
 
 template <class Endings>
@@ -72,8 +72,9 @@ class image_lister {
       else waiting_.push_back(path);
     } else if (has_ending(path, image_endings)) {
       if (entry.is_regular_file(gone)) images_.push_back(path.string());
-      else unreadable_.push_back(cat(path.string(), ": expected an image, got ",
-                                     entry.is_symlink(gone) ? "a link to a file that is not there" : "no regular file"));
+      else
+        unreadable_.push_back(cat(path.string(), ": expected an image, got ",
+                                  entry.is_symlink(gone) ? "a link to a file that is not there" : "no regular file"));
     } else if (has_ending(path, other_image_endings)) {
       not_taken_.emplace_back(path.string(), cat("images of this format are not read (read are ", read_formats, ")"));
     } else if (!path.filename().string().starts_with('.')) {

@@ -67,8 +67,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
     sum += at - then;
   };
   std::string_view text = raw.caption;
-  const auto text_file =
-      unless_absent(s, [&] { return raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path); });
+  const auto text_file = unless_absent(s, [&] { return raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path); });
   if (raw.image_path.empty() || !raw.text_path.empty()) {
     const std::span<const std::byte> bytes = raw.text_path.empty() ? raw.text : text_file.bytes();
     text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

@@ -17,9 +17,9 @@
 namespace clipx {
 
 struct loader_config {
-  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards (list_shards), or else of
-  /// images, with the caption in a .txt of the same name. A .txt is one caption, in a shard too, as for open_clip: its lines are not
-  /// captions of their own, as they are for retrieval (image_dataset).
+  /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards (list_shards), or else
+  /// of images, with the caption in a .txt of the same name. A .txt is one caption, in a shard too, as for open_clip: its lines are
+  /// not captions of their own, as they are for retrieval (image_dataset).
   std::vector<std::string> data;
   /// The caption is this field of the JSON beside the image, a text or a list of them; "": it is the .txt.
   std::string caption_field;

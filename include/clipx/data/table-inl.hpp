@@ -110,7 +110,8 @@ class table {
       std::size_t at = first;
       if (other != separator_ && read_record(text(), at, other, fields) &&
           std::find(fields.begin(), fields.end(), name) != fields.end())
-        return cat("there is one with ", options, "::separator \"", other == '\t' ? std::string("\\t") : std::string(1, other), "\"");
+        return cat("there is one with ", options, "::separator \"", other == '\t' ? std::string("\\t") : std::string(1, other),
+                   "\"");
     }
     return cat(options, "::", option, " takes the name of another column, ", options, "::separator another separator");
   }

@@ -103,9 +103,9 @@ CLIPX_INLINE image_dataset::image_dataset(const std::string& path, std::span<con
   std::error_code none;
   const bool folder = fs::is_directory(path, none);
   const auto test = (fs::path(path) / "test").string();
-  const auto shards = !folder ? expand_braces(path)
+  const auto shards = !folder                                                   ? expand_braces(path)
                       : !detail::has_nshards(path) && detail::has_nshards(test) ? list_shards(test, skipped_)
-                                                                                 : list_shards(path, skipped_);
+                                                                                : list_shards(path, skipped_);
   if (!shards.empty()) read_shards(shards, captioned ? 0 : static_cast<dim>(classes.size()));
   else if (captioned) read_captioned(path);
   else read_classes(path, classes);
@@ -137,7 +137,8 @@ CLIPX_INLINE void image_dataset::read_shards(std::span<const std::string> paths,
           if (classes > 0 && label == -1)
             return skipped_.add(beside.name, "expected a label (.cls member, or \"cls\" in .json), got none");
           expect(classes == 0 || (label >= 0 && label < classes), error_kind::mismatch, [&] {
-            return cat(beside.name, ": expected a label from 0 to ", classes - 1, ", got ", label, "; there are ", classes, " classes");
+            return cat(beside.name, ": expected a label from 0 to ", classes - 1, ", got ", label, "; there are ", classes,
+                       " classes");
           });
           own.taken.back() = true;
           image_of_.insert(image_of_.end(), captions.size(), size());

@@ -28,7 +28,7 @@ struct retrieval_report : retrieval_metrics {
 /// Retrieval of images by their captions and of captions by their images. The images' embeddings are kept, and scores of some
 /// captions at a time. An image that cannot be decoded is left out with its captions. Stages and errors as above.
 retrieval_report evaluate_retrieval(const any_model& model, const image_dataset& data, const encode_options& options = {},
-                                     observer& watch = no_observer());
+                                    observer& watch = no_observer());
 
 /// How well a Visual N-Grams model describes captioned images with n-grams of its dictionary.
 struct tagging_metrics {

@@ -305,8 +305,8 @@ struct training_run::state {
       return skipped.add(own);
     }
     expect(has_pair(held), [&] {
-      return cat("loader_config::hold_out: expected that one pair in ", held.hold_out, " holds out at least one, got none of ", pairs,
-                 " pairs; a smaller number holds out more");
+      return cat("loader_config::hold_out: expected that one pair in ", held.hold_out, " holds out at least one, got none of ",
+                 pairs, " pairs; a smaller number holds out more");
     });
   }
 };

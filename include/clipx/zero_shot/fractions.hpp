@@ -6,8 +6,8 @@
 
 namespace clipx {
 
-/// A sum of fractions in two doubles (Dekker 1971), about 106 bits: what is rounded is the mean, once, and not each fraction and each
-/// sum, so that three thirds are 1.
+/// A sum of fractions in two doubles (Dekker 1971), about 106 bits: what is rounded is the mean, once, and not each fraction and
+/// each sum, so that three thirds are 1.
 class fraction_sum {
  public:
   /// count / total, total > 0.

@@ -1,4 +1,5 @@
-// Prompts: templates with {} (or {c}, as CLIP_benchmark writes it) for the class name, class files, prompts of a class's own (paper section 3.1.4).
+// Prompts: templates with {} (or {c}, as CLIP_benchmark writes it) for the class name, class files, prompts of a class's own (paper
+// section 3.1.4).
 #pragma once
 #include <span>
 #include <string>
@@ -47,8 +48,8 @@ std::vector<std::string> choose_templates(const std::string& file, const checkpo
 /// with members that are no texts.
 std::vector<std::string> read_classes(const std::string& path);
 
-/// The classes of read_classes() in every template; or, where the file is a JSON object {"class": ["text", ...]} or has lines "class<TAB>text", prompts of each
-/// class's own, to which the templates do not apply.
+/// The classes of read_classes() in every template; or, where the file is a JSON object {"class": ["text", ...]} or has lines
+/// "class<TAB>text", prompts of each class's own, to which the templates do not apply.
 prompt_set read_prompts(const std::string& path, std::span<const std::string> templates);
 
 }  // namespace clipx
