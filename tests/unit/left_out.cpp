@@ -186,7 +186,9 @@ TEST_CASE("captions: what is left out of each kind of file, and what is an error
   left_out none;
   CHECK(captions("none.txt", {}, none).empty());
   CHECK(tells(none, dir / "none.txt", "cannot be opened"));
-  CHECK_THAT(message([&] { captions("t.csv", {.column = "text"}, none); }), Contains("caption_config::column"));
+  caption_config other;
+  other.column = "text";
+  CHECK_THAT(message([&] { captions("t.csv", other, none); }), Contains("caption_config::column"));
   left_out ours;
   write_file(dir / "l.txt", "one\n");
   for (auto* name : {"a.tar", "t.csv", "l.txt"})

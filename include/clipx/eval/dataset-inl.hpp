@@ -232,24 +232,24 @@ CLIPX_INLINE image_dataset image_dataset::captioned(const std::string& path) { r
 
 CLIPX_INLINE void image_dataset::for_each_image(function_ref<void(image_source)> next) const {
   for (auto& path : files_) next({path, {}});
-  for (auto& source : shards_) {
+  for (auto& own : shards_) {
     std::size_t count = 0;
     const auto expect_same = [&](bool same) {
       expect(same, error_kind::mismatch,
-             [&] { return cat(source.path, ": expected ", size(), " images in all, as when it was opened; it has changed"); });
+             [&] { return cat(own.path, ": expected ", size(), " images in all, as when it was opened; it has changed"); });
     };
     left_out again;
     const bool whole = detail::read_samples(
-        source.path,
+        own.path,
         [&](const sample& s) {
-          expect_same(count < source.taken.size());
-          if (!source.taken[count++]) return;
+          expect_same(count < own.taken.size());
+          if (!own.taken[count++]) return;
           const auto image = s.image();
           expect_same(image.has_value());
-          next({detail::sample_name(source.path, s), std::vector<std::byte>(image->begin(), image->end())});
+          next({detail::sample_name(own.path, s), std::vector<std::byte>(image->begin(), image->end())});
         },
         &again);
-    expect_same(count == source.taken.size() && whole == source.whole);
+    expect_same(count == own.taken.size() && whole == own.whole);
   }
 }
 

@@ -14,7 +14,7 @@ class fraction_sum {
   void add(dim count, dim total) {
     const auto n = static_cast<double>(count), d = static_cast<double>(total);
     const double high = n / d;
-    add(high, std::fma(-high, d, n) / d);
+    add_parts(high, std::fma(-high, d, n) / d);
     fractions_ += 1;
   }
   dim fractions() const { return fractions_; }
@@ -27,7 +27,7 @@ class fraction_sum {
   }
 
  private:
-  void add(double high, double low) {
+  void add_parts(double high, double low) {
     const double sum = high_ + high, part = sum - high_;
     low += (high_ - (sum - part)) + (high - part) + low_;
     high_ = sum + low;
