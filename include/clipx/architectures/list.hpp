@@ -31,7 +31,9 @@ clip_config with_ngrams(clip_config c, const ngrams::config& loss);
 namespace presets {
 /// Every preset, in the order of the paper's table.
 std::span<const clip_config> all();
-/// By name, for example "ViT-B-32". Errors: lists the names there are.
+/// By name: "ViT-B-32", openai's "ViT-B/32" and "ViT-L/14@336px", or open_clip's "ViT-B-32-quickgelu". The presets of OpenAI's
+/// models have QuickGELU, as OpenAI's weights need it (in open_clip that is the one with -quickgelu). Errors: lists the names there
+/// are.
 const clip_config& find(std::string_view name);
 }  // namespace presets
 
