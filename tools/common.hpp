@@ -38,8 +38,16 @@ struct model_options {
   clipx::image_batch_config batches() const;  // without a model: all but the preprocessing
 };
 
-/// Error: `out` is one of the files, or patterns of files, that are read.
+/// A checkpoint, whose warnings are printed.
+clipx::checkpoint open_checkpoint(const std::string& path, const clipx::checkpoint_options& options = {});
+
+/// Error: `out` is one of these files, by whatever path or link.
+void expect_no_input(const std::string& out, const std::vector<std::string>& inputs);
+/// The same for patterns of files.
 void expect_other_file(const std::string& out, const std::vector<std::string>& inputs);
+
+/// Error: `out` is the folder of one of the files, or patterns of files and folders, that are read.
+void expect_other_folder(const std::string& out, const std::vector<std::string>& inputs);
 
 /// --model as given; else CLIPX_MODEL; else models/default beside the program, in the source tree or in the install prefix.
 std::string find_model(const std::string& given);
