@@ -39,6 +39,7 @@ rm "$root.log"
 mount -t proc proc "$root/proc"
 mount -t devpts devpts "$root/dev/pts"
 cp /etc/resolv.conf "$root/etc/"
+echo "127.0.0.1 localhost $(uname -n)" > "$root/etc/hosts"  # sudo asks for the own name
 # A fresh machine has neither the variables of this one (ccache's, say) nor its locale.
 inside() { env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 chroot "$root" "$@" < /dev/null; }
 home=/root

@@ -66,7 +66,8 @@ components() {
   refuse "text;nonsense"
   says "there is no component nonsense, expected one of text, image, clipx, eigen, cpu, cuda"
   refuse "image;text" -DCMAKE_DISABLE_FIND_PACKAGE_stb=ON -DCMAKE_DISABLE_FIND_PACKAGE_utf8proc=ON
-  says "component text needs utf8proc \(Debian: libutf8proc-dev\), which is not found component image needs stb \(Debian: libstb-dev\)"
+  says "component image needs stb \(Debian: libstb-dev\), which is not found"
+  says "component text needs utf8proc \(Debian: libutf8proc-dev\), which is not found"
   refuse eigen -DCMAKE_DISABLE_FIND_PACKAGE_xxhash=ON
   says "component clipx needs xxhash \(Debian: libxxhash-dev\), which is not found"
   case " ${CLIPX_BACKENDS-} " in

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "flags.hpp"
+
 namespace cli {
 namespace fs = std::filesystem;
 
@@ -80,7 +82,13 @@ std::string find_model(const std::string& given) {
               clipx::cat("no model: give --model or set CLIPX_MODEL; the default model was not found near ", here.string()));
 }
 
-clipx::checkpoint model_options::open() const { return clipx::checkpoint::open(find_model(path), checkpoint); }
+clipx::checkpoint open_checkpoint(const std::string& path, const clipx::checkpoint_options& options) {
+  auto source = clipx::checkpoint::open(path, options);
+  for (auto& warning : source.warnings()) complain("warning: " + warning);
+  return source;
+}
+
+clipx::checkpoint model_options::open() const { return open_checkpoint(find_model(path), checkpoint); }
 clipx::any_model model_options::load() const { return load_model(open(), device); }
 clipx::image_batch_config model_options::batches() const {
   return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};
@@ -107,12 +115,27 @@ int tell_left_out(const clipx::left_out& skipped) {
   return skipped.unreadable > 0 ? 1 : 0;
 }
 
-void expect_other_file(const std::string& out, const std::vector<std::string>& inputs) {
+void expect_no_input(const std::string& out, const std::vector<std::string>& inputs) {
   std::error_code none;
+  if (!fs::exists(out, none)) return;
+  for (auto& path : inputs)
+    clipx::expect(!fs::equivalent(path, out, none),
+                  [&] { return clipx::cat("--out: ", out, " is among the files to be read; name another"); });
+}
+
+void expect_other_file(const std::string& out, const std::vector<std::string>& inputs) {
+  for (auto& entry : inputs) expect_no_input(out, clipx::expand_braces(entry));
+}
+
+void expect_other_folder(const std::string& out, const std::vector<std::string>& inputs) {
+  std::error_code none;
+  if (!fs::exists(out, none)) return;
   for (auto& entry : inputs)
-    for (auto& path : clipx::expand_braces(entry))
-      clipx::expect(!std::filesystem::equivalent(path, out, none),
-                    [&] { return clipx::cat("--out: ", out, " is among the files to be read; name another"); });
+    for (auto& path : clipx::expand_braces(entry)) {
+      const auto folder = fs::is_directory(path, none) ? fs::path(path) : fs::path(path).parent_path();
+      clipx::expect(!fs::equivalent(folder.empty() ? "." : folder, out, none),
+                    [&] { return clipx::cat("--out: ", out, " is the folder of data to be read (", path, "); name another"); });
+    }
 }
 
 }  // namespace cli

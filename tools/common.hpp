@@ -45,8 +45,16 @@ void check_strict(bool strict, const clipx::left_out& skipped);
 /// Says on standard error what was left out, how much and the first by name. The exit code: 1 where a part could not be read.
 int tell_left_out(const clipx::left_out& skipped);
 
-/// Error: `out` is one of the files, or patterns of files, that are read.
+/// A checkpoint, whose warnings are printed.
+clipx::checkpoint open_checkpoint(const std::string& path, const clipx::checkpoint_options& options = {});
+
+/// Error: `out` is one of these files, by whatever path or link.
+void expect_no_input(const std::string& out, const std::vector<std::string>& inputs);
+/// The same for patterns of files.
 void expect_other_file(const std::string& out, const std::vector<std::string>& inputs);
+
+/// Error: `out` is the folder of one of the files, or patterns of files and folders, that are read.
+void expect_other_folder(const std::string& out, const std::vector<std::string>& inputs);
 
 /// --model as given; else CLIPX_MODEL; else models/default beside the program, in the source tree or in the install prefix.
 std::string find_model(const std::string& given);

@@ -16,6 +16,7 @@ struct options : curate_options {
 
 int match(const options& o) {
   listen_for_stop();
+  expect_no_input(o.out + "/counts.tsv", {o.queries});
   const clipx::query_matcher queries(clipx::read_queries(o.queries), clipx::padding_by_name(o.padding));
   const auto r = [&] {
     terminal watch;

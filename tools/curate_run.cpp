@@ -75,6 +75,7 @@ void pipeline_options::add_model(command& verb) {
 int pipeline_options::run() const {
   listen_for_stop();
   auto own = pipeline;
+  expect_other_folder(own.curation.out, own.curation.data);
   clipx::stage_config config;
   clipx::read_part(part, config);
   own.curation.part = config.part;

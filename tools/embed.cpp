@@ -17,9 +17,16 @@ struct options {
   bool strict = false;
 };
 
+/// Neither --out nor the list of what failed may be among what is read.
+void expect_own_files(const options& o, const std::vector<std::string>& inputs) {
+  for (auto* end : {"", ".failed"}) expect_no_input(o.out + end, inputs);
+}
+
 int write_texts(const options& o) {
+  expect_own_files(o, {o.texts});
   const auto texts = clipx::read_texts(o.texts);
   auto model = o.model.load();
+  expect_own_files(o, model.source().inputs());
   terminal watch;
   const auto rows = clipx::encode_texts(model, texts, watch);
   std::vector<float> values;
@@ -34,6 +41,7 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
   clipx::left_out skipped;
   const auto files = clipx::image_paths(o.images, skipped);
   check_strict(o.strict, skipped);
+  expect_own_files(o, files);
   auto batches = o.model.batches();
   batches.preprocess = config;
   progress bar("images", files.size());
@@ -67,6 +75,7 @@ int embed(const options& o) {
   clipx::expect_writable(o.out);
   if (!o.texts.empty()) return write_texts(o);
   auto model = o.model.load();
+  expect_own_files(o, model.source().inputs());
   clipx::expect(
       model.source().config().text.pool != clipx::text_pool::none, clipx::error_kind::unsupported,
       "embed: expected a model with embeddings in one space, got a Visual N-Grams model, which has probabilities of n-grams: "
@@ -77,7 +86,9 @@ int embed(const options& o) {
 
 int preprocess(const options& o) {
   clipx::expect_writable(o.out);
-  const auto config = o.model.open().pixels();
+  const auto source = o.model.open();
+  expect_own_files(o, source.inputs());
+  const auto config = source.pixels();
   const auto one = static_cast<std::size_t>(3 * config.size * config.size);
   return write_rows(o, config, {3, config.size, config.size}, [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
     for (std::size_t at = 0; at < rgb.size(); at += one) {

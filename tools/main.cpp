@@ -7,6 +7,7 @@
 
 #include "common.hpp"
 #include "flags.hpp"
+#include "open_clip_flags.hpp"
 
 namespace {
 /// An answer that did not arrive (a full disk, a closed pipe) is no success.
@@ -27,7 +28,7 @@ int main(int argc, char** argv) {
       "  clipx inspect path/to/model\n"
       "See clipx VERB --help for more. Exit codes: 0 success, 1 bad input, 2 bad usage.");
   app.failure_message([](const std::string& verb, const std::string& wrong) {
-    return verb + ": " + cli::with_flags(wrong) + "\nSee " + verb + " --help.\n";
+    return verb + ": " + cli::with_flags(cli::answer_open_clip_flags(verb, wrong)) + "\nSee " + verb + " --help.\n";
   });
   app.require_subcommand(0, 1);
   bool version = false, verbose = false;

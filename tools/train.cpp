@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "open_clip_flags.hpp"
 #include "train_run.hpp"
 
 namespace cli {
@@ -90,7 +91,11 @@ std::vector<std::string> split_sources(const std::vector<std::string>& given) {
 
 void read_precision(std::string& name) {  // open_clip's names
   if (name == "fp32") name = "f32";
-  if (name == "amp_bf16" || name == "pure_bf16") name = "bf16";
+  if (name == "amp_bf16" || name == "amp_bfloat16" || name == "pure_bf16") name = "bf16";
+  if (name == "amp" || name == "fp16" || name == "pure_fp16")
+    throw usage_error(clipx::cat("--precision ", name,
+                                 ": clipx does not train in half precision; expected f32 (open_clip's fp32) or bf16 "
+                                 "(amp_bf16)"));
 }
 
 /// Options of one group of --help.
@@ -112,13 +117,19 @@ struct option_group {
 /// Options that are read once all of them are there.
 struct train_texts {
   std::vector<std::string> augmentation;
-  std::string separator, reports;
+  std::string separator, reports, type = "auto";
 };
 
 void add_data(const option_group& g, train_options& o, train_texts& texts) {
   g.add("--train-data", o.run.data.data, "PATH",
         "shards (name-{0000..0008}.tar), .csv or .tsv tables, folders of shards or of images; several may be joined by ::")
       ->required();
+  g.show("--dataset-type", texts.type, "NAME",
+         "webdataset or csv: what --train-data and --val-data must be; auto: either, by their names")
+      ->check(is_member({"auto", "webdataset", "csv", "synthetic"}, ""));
+  g.add("--train-num-samples", o.train_samples, "N",
+        "pairs in --train-data; an error where there are more or fewer (default: they are counted)")
+      ->check(at_least(1));
   g.add("--val-data", o.val_data, "PATH", "held-out pairs for val_loss and recall, in the form of --train-data");
   g.show("--hold-out", o.run.data.hold_out, "N", "without --val-data: hold out one pair in N, by a hash of its name; 0: none");
   g.flag("--strict", o.run.data.strict,
@@ -211,6 +222,8 @@ void add_train(command& app, action& run) {
   verb->callback([=, &run] {
     o->run.data.data = split_sources(o->run.data.data);
     o->val_data = split_sources(o->val_data);
+    for (auto* sources : {&o->run.data.data, &o->val_data})
+      if (const auto wrong = dataset_type_usage(texts->type, *sources); !wrong.empty()) throw usage_error(wrong);
     if (!texts->separator.empty()) o->run.data.separator = texts->separator == "\\t" ? '\t' : texts->separator[0];
     o->run.data.augment = read_augmentation(texts->augmentation);
     read_precision(o->model.device.precision);

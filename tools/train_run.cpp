@@ -39,13 +39,52 @@ untrained over_ngrams(const train_options& o, clipx::checkpoint_config config) {
   return {std::move(config), clipx::tokenizer::from_ngrams(std::move(dictionary))};
 }
 
+/// --pretrained, whose weights --resume replaces.
+void start_from(clipx::any_trainer& trainer, const train_options& o) {
+  std::error_code none;
+  clipx::expect(fs::exists(o.pretrained, none), clipx::error_kind::not_found, [&] {
+    return cat(
+        "--pretrained ", o.pretrained,
+        ": no such file or folder; nothing is downloaded by open_clip's tags: expected a model's folder or a .safetensors file");
+  });
+  trainer.start_from(open_checkpoint(o.pretrained));
+}
+
+/// The run's own model is written while it runs: it is no other run's beginning.
+void expect_other_model(const train_options& o, const clipx::training_run& run) {
+  std::error_code none;
+  for (auto& path : {o.model.path, o.pretrained})
+    clipx::expect(!o.run.resume.empty() || !fs::equivalent(path, run.model_folder(), none), [&] {
+      return cat(path, ": is the folder that this run writes its model to; run_options::folder names another run");
+    });
+}
+
+/// What differs from open_clip's meaning of the same flags is said before the first step.
+void check_plan(const train_options& o, const clipx::training_run& run) {
+  clipx::expect(o.train_samples == 0 || o.train_samples == run.pairs(), [&] {
+    return cat("--train-num-samples: expected the number of pairs in --train-data, ", run.pairs(), ", got ", o.train_samples,
+               ": an epoch is all of them, so leave it out, and choose --epochs for a shorter or longer run");
+  });
+  if (o.warmup >= run.steps())
+    complain(cat("warning: --warmup ", o.warmup, ": the run has ", run.steps(), " steps, so its learning rate only rises, to ",
+                 o.lr * static_cast<double>(run.steps()) / static_cast<double>(o.warmup)));
+}
+
 /// --model: a preset's name, a config file, or a folder that holds one.
 untrained open_model(const train_options& o) {
   clipx::checkpoint_config config;
   std::string tokens = o.model.checkpoint.tokenizer;
   std::error_code none;
   fs::path path = o.model.path;
-  if (fs::is_directory(path, none)) path /= "open_clip_config.json";
+  if (fs::is_directory(path, none)) {
+    path /= "open_clip_config.json";
+    clipx::expect(fs::exists(path, none), clipx::error_kind::not_found, [&] {
+      return cat("--model: ", o.model.path, ": expected open_clip_config.json in the folder",
+                 fs::exists(fs::path(o.model.path) / "config.json", none)
+                     ? ", got Hugging Face's config.json: clipx convert writes the folder in open_clip's layout"
+                     : "");
+    });
+  }
   if (fs::exists(path, none)) {
     const auto file = clipx::mapped_file::open(path.string());
     config = clipx::read_open_clip_config({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string());
@@ -204,11 +243,13 @@ int train(train_options o) {
   listen_for_stop();
   const auto model = open_model(o);
   auto run = open_run(o, model);
+  expect_other_model(o, run);
+  check_plan(o, run);
   check_strict(o.run.data.strict, run.skipped());
   if (run.skipped().unreadable > 0) complain("warning: of each epoch: " + run.skipped().text());  // before hours of work
   const auto how = trainer_for(o, model, run);
   const auto trainer = make_trainer(model.config, how, o.model.device);
-  if (!o.pretrained.empty() && o.run.resume.empty()) trainer->start_from(clipx::checkpoint::open(o.pretrained));
+  if (!o.pretrained.empty() && o.run.resume.empty()) start_from(*trainer, o);
   clipx::run_result result;
   {
     train_observer observer(o);

@@ -11,7 +11,8 @@ struct train_options {
   model_options model;  // --model: a preset, a config file, or a folder with one; the device
   std::string pretrained;
   std::vector<std::string> val_data;
-  clipx::run_options run;  // its data, checkpoints, metrics
+  std::uint64_t train_samples = 0;  // --train-num-samples; 0: what there is
+  clipx::run_options run;           // its data, checkpoints, metrics
   clipx::trainer_options trainer;
   clipx::dim accum_freq = 1, warmup = 10000, whole_epochs = 0;
   double lr = 5e-4, beta2 = -1, eps = -1;

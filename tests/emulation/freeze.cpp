@@ -9,11 +9,12 @@ using clipx::mat;
 
 template <class F>
 void check_refused(F&& write) {
-  const bool before = clipx::detail::debug_checks.exchange(false);
+  const bool before = clipx::detail::checks_enabled();
+  clipx::detail::enable_checks(false);
   CHECK_NOTHROW(write());
-  clipx::detail::debug_checks = true;
+  clipx::detail::enable_checks();
   CHECK_THROWS_WITH(write(), Contains("writes to a frozen weight of 24 bytes"));
-  clipx::detail::debug_checks = before;
+  clipx::detail::enable_checks(before);
 }
 }  // namespace
 

@@ -6,7 +6,7 @@ set -eu
 other=$1
 shift
 here=$(pwd)
-object= next=
+object='' next=''
 for argument in "$@"; do
   [ -z "$next" ] || object=$argument
   next=

@@ -6,6 +6,7 @@
 #include <clipx/eigen.hpp>
 #include <clipx/eval/dataset.hpp>
 #include <clipx/run/any_model.hpp>
+#include <clipx/text/gunzip.hpp>
 #include <functional>
 #include <optional>
 
@@ -74,6 +75,16 @@ struct workplace {
   }
 };
 
+loader loader_of(const std::string& data, dim batch = 1) {
+  loader_config c;
+  c.data = {data};
+  c.batch = batch;
+  c.threads = 1;
+  return loader(std::move(c));
+}
+checkpoint open_with(const std::string& folder, const std::string& tokenizer, dim head_width, std::int32_t eos_id) {
+  return checkpoint::open(folder, {tokenizer, "", head_width, eos_id});
+}
 bool decode(const std::string& bytes) {
   decode_image(std::as_bytes(std::span(bytes)), "x");
   return true;
@@ -84,7 +95,7 @@ const std::string gzip_start = "\x1f\x8b";
 std::string strings_of(const std::string& folder) {
   std::string out;
   for (auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
+    if (!entry.is_regular_file() || entry.path().filename() == "flags.hpp") continue;  // the table itself
     const auto text = contents(entry.path().string());
     for (std::size_t from = 0; from < text.size();) {
       const auto end = std::min(text.find('\n', from), text.size());
@@ -119,10 +130,10 @@ TEST_CASE("errors: what is not there", "[errors]") {
            {"a model", [&] { checkpoint::open(w.dir / "none"); }},
            {"a model's files", [&] { checkpoint::open(w.dir / "empty"); }},
            {"a preset", [&] { presets::find("ViT-Z-1"); }},
-           {"a tokenizer's files", [&] { tokenizer::from_folder(w.dir / "empty"); }},
+           {"a tokenizer's files", [&] { tokenizer::from_folder(w.dir / "empty", {}); }},
            {"images of a folder", [&] { image_paths(list{w.dir / "empty"}); }},
            {"a folder of images", [&] { list_images(w.dir / "none"); }},
-           {"training data", [&] { loader(loader_config{.data = {w.dir / "none.tar"}}); }},
+           {"training data", [&] { loader_of(w.dir / "none.tar"); }},
            {"a pipeline", [&] { read_pipeline(w.dir / "none.json"); }}});
 }
 
@@ -132,7 +143,7 @@ TEST_CASE("errors: what the system refuses", "[errors]") {
   const auto folder = w.dir / "folder";
   all_are(kind::io, {{"a folder for a file", [&] { mapped_file::open(folder); }},
                      {"a folder for a text file", [&] { read_lines(folder); }},
-                     {"a folder for a vocabulary", [&] { tokenizer::from_merges(folder); }},
+                     {"a folder for a vocabulary", [&] { tokenizer::from_merges(folder, {}); }},
                      {"a folder for a result", [&] { expect_writable(folder); }},
                      {"a device for a file", [&] { mapped_file::open("/dev/null"); }},
                      {"a full disk", [&] { write_file("/dev/full", "x"); }}});
@@ -154,7 +165,7 @@ TEST_CASE("errors: damaged files", "[errors]") {
                           {"a tensor", [&] { safetensors::open(w.file("b.safetensors", w.safetensors_of(R"({"a": 1})"))); }},
                           {"npy", [&] { read_npy(w.file("x.npy", "no array")); }},
                           {"gzip", [] { detail::gunzip(gzip_start + "\x08", "x"); }},
-                          {"a table", [&] { loader(loader_config{.data = {table}}); }},
+                          {"a table", [&] { loader_of(table); }},
                           {"merges", [] { tokenizer::from_merges_bytes("header\na b c\n", {}); }},
                           {"tokenizer.json", [] { tokenizer::from_json_bytes("{", {}); }},
                           {"n-grams", [] { ngram_dictionary::from_bytes("0\tword\n", "x"); }},
@@ -196,33 +207,35 @@ TEST_CASE("errors: valid files that are not handled", "[errors]") {
 TEST_CASE("errors: things that do not fit together", "[errors]") {
   const workplace w;
   const auto model = w.dir / "model";
-  tiny::write_folder(model, tiny::vit(), [](std::vector<tiny::tensor>& all) { all[0].shape.push_back(1); });
+  tiny::write_folder(model, tiny::vit(), [](std::vector<tiny::tensor>& all) {
+    for (auto& t : all)
+      if (t.name == "text_projection") t.shape.push_back(1);
+  });
   tiny::write_folder(w.dir / "good");
   const auto other = w.file("other/bpe.txt", "#version\na b\n");
   const auto table = w.file("t.csv", "image,text\na.png,b\n");
   const auto shard = w.file("s.tar", member("a.ppm", "x") + member("a.png", "x") + member("a.cls", "0") + end_of_tar);
-  all_are(kind::mismatch,
-          {{"tensors and configuration", [&] { checkpoint::open(model); }},
-           {"tokenizer and model", [&] { checkpoint::open(w.dir / "good", {.tokenizer = other, .eos_id = 3}).text(); }},
-           {"an option and the model", [&] { checkpoint::open(w.dir / "good", {.head_width = 7}); }},
-           {"sizes of a configuration",
-            [] {
-              auto c = tiny::vit();
-              c.pixels.size = 48;
-              check_config(c);
-            }},
-           {"architecture and configuration", [] { (void)tiny::vit().model.vision.as<modified_resnet_config>(); }},
-           {"rows of two models",
-            [] {
-              any_rows some{std::vector<float>{1, 2}, 2};
-              some.append({std::vector<float>{1, 2, 3}, 3});
-            }},
-           {"a table and its columns", [&] { loader(loader_config{.data = {table}}); }},
-           {"a shard that has changed", [&] {
-              const auto data = image_dataset::labelled(shard, list{"one"});
-              write_file(shard, member("b.txt", "x") + end_of_tar);
-              data.for_each_image([](image_source) {});
-            }}});
+  all_are(kind::mismatch, {{"tensors and configuration", [&] { checkpoint::open(model); }},
+                           {"tokenizer and model", [&] { open_with(w.dir / "good", other, 0, 3).text(); }},
+                           {"an option and the model", [&] { open_with(w.dir / "good", "", 7, -1); }},
+                           {"sizes of a configuration",
+                            [] {
+                              auto c = tiny::vit();
+                              c.pixels.size = 48;
+                              check_config(c);
+                            }},
+                           {"architecture and configuration", [] { (void)tiny::vit().model.vision.as<modified_resnet_config>(); }},
+                           {"rows of two models",
+                            [] {
+                              any_rows some{std::vector<float>{1, 2}, 2};
+                              some.append({std::vector<float>{1, 2, 3}, 3});
+                            }},
+                           {"a table and its columns", [&] { loader_of(table); }},
+                           {"a shard that has changed", [&] {
+                              const auto data = image_dataset::labelled(shard, list{"one"});
+                              write_file(shard, member("b.txt", "x") + end_of_tar);
+                              data.for_each_image([](image_source) {});
+                            }}});
 }
 
 TEST_CASE("errors: values that a call does not take", "[errors]") {
@@ -237,7 +250,7 @@ TEST_CASE("errors: values that a call does not take", "[errors]") {
                                     [] {
                                       resize(make_image(pixel_mode::rgb, 2, 2), 0, 1, filter::bicubic, {0, 0, 1, 1});
                                     }},
-                                   {"a batch", [&] { loader(loader_config{.data = {w.dir / "x"}, .batch = 0}); }},
+                                   {"a batch", [&] { loader_of(w.dir / "x", 0); }},
                                    {"a text that is too long",
                                     [] {
                                       auto c = tokenizer_options::open_clip();
@@ -324,9 +337,8 @@ TEST_CASE("errors: of several issues, the first decides", "[errors]") {
   CHECK(std::string(e->what()) == "file:\n  one\n  two\n  ... and more");
 
   const workplace w;
-  CHECK(
-      message([&] { read_open_clip_config(w.config(R"(, "image_size": "large", "new": 1)"), "x"); }) ==
-      "x:\n  vision_cfg: image_size: expected a whole number from 1 to 16777216, got \"large\"\n  vision_cfg: new: 1 is not known");
+  CHECK(message([&] { read_open_clip_config(w.config(R"(, "image_size": "large", "new": 1)"), "x"); }) ==
+        "x:\n  vision_cfg: image_size: expected a whole number from 1 to 16384, got \"large\"\n  vision_cfg: new: 1 is not known");
   // A file that a pipeline names has its own kind.
   const auto pipeline = thrown([&] {
     parse_pipeline(cat(R"({"data": "a.tar", "out": "o", "steps": [{"step": "filter", "offensive": ")", w.dir / "none", R"("}]})"),
@@ -339,7 +351,7 @@ TEST_CASE("errors: of several issues, the first decides", "[errors]") {
   const auto shard = w.file("gz.tar", gzip_start + std::string(600, '\0'));
   const auto epoch = thrown([&] {
     pair_batch batch;
-    loader(loader_config{.data = {shard}, .batch = 1, .threads = 1}).next(batch);
+    loader_of(shard).next(batch);
   });
   REQUIRE(epoch.has_value());
   CHECK(epoch->kind() == kind::unsupported);
@@ -348,7 +360,7 @@ TEST_CASE("errors: of several issues, the first decides", "[errors]") {
 
 TEST_CASE("errors: the program's table of flags names what the library says and what the program takes", "[errors]") {
   const auto said = strings_of(CLIPX_SOURCE_DIR "/include"), taken = strings_of(CLIPX_SOURCE_DIR "/tools");
-  CHECK_THAT(said, Contains("expected a whole number"));
+  CHECK(said.find("expected a whole number") != std::string::npos);
   for (auto& [option, flag] : cli::flags) {
     INFO(option);
     CHECK(said.find(option) != std::string::npos);

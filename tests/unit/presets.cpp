@@ -52,6 +52,21 @@ TEST_CASE("presets: parameters as published") {
   CHECK_THAT(message([] { presets::find("ViT-B-33"); }), Contains("ViT-B-33") && Contains("ViT-B-32") && Contains("RN50x64"));
 }
 
+TEST_CASE("presets: names of openai and of open_clip") {
+  const std::pair<const char*, const char*> names[] = {{"ViT-B/32", "ViT-B-32"},
+                                                       {"ViT-L/14@336px", "ViT-L-14-336"},
+                                                       {"ViT-B-32-quickgelu", "ViT-B-32"},
+                                                       {"ViT-L-14-336-quickgelu", "ViT-L-14-336"},
+                                                       {"RN50-quickgelu", "RN50"}};
+  for (auto& [given, found] : names) CHECK(&presets::find(given) == &presets::find(found));
+  const auto &plain = presets::find("ViT-H-14"), &quick = presets::find("ViT-H-14-quickgelu");
+  CHECK(plain.act == activation::gelu);
+  CHECK(quick.act == activation::quick_gelu);
+  CHECK(quick.vision == plain.vision);
+  for (auto* none : {"ViT-B-32-256", "ViT-B-32-quickgelu-quickgelu", "", "ViT-B/32px/", "-quickgelu"})
+    CHECK_THAT(message([&] { presets::find(none); }), Contains(cat("unknown model '", none)) && Contains("model_configs"));
+}
+
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);

@@ -128,9 +128,15 @@ TEST_CASE("shards: several writers") {
     put(umlaut, 148, octal(static_cast<std::uint64_t>(sum), 6) + std::string("\0 ", 2));
     CHECK(samples(umlaut + end) == list{"\xc3\xa4: txt=1"});
   }
+  SECTION("the first block of zeros is the end, as for Python's tarfile") {
+    for (std::size_t blocks : {1u, 2u, 3u})
+      CHECK(samples(member("a.txt", "1") + std::string(512 * blocks, '\0') + member("b.txt", "2") + end) == list{"a: txt=1"});
+    CHECK(samples(std::string(512, '\0') + member("a.txt", "1") + end).empty());
+  }
   SECTION("no blocks of zeros at the end, or padding after them") {
     CHECK(samples(member("a.txt", "1")) == list{"a: txt=1"});
     CHECK(samples(member("a.txt", "1") + end + std::string(8192, '\0')) == list{"a: txt=1"});
+    CHECK(samples(member("a.txt", "1") + std::string(512, '\0')) == list{"a: txt=1"});
   }
 }
 
@@ -168,7 +174,10 @@ TEST_CASE("shards: damaged and lying archives") {
   CHECK_THAT(refusal(member("x", pax("size", "12a"), 'x') + end), Contains("pax size="));
   CHECK_THAT(refusal(member("L", std::string(70'000, 'n'), 'L') + end), Contains("at most 65536"));
   CHECK_THAT(refusal(member("x", pax("path", std::string(70'000, 'n')), 'x') + end), Contains("at most 65536"));
-  CHECK_THAT(refusal(member("a.txt", "1") + std::string(512, '\0') + member("b.txt", "2") + end), Contains("two blocks of zeros"));
+  for (const std::string& last :
+       {member("x", pax("mtime", "1"), 'x'), member("g", pax("comment", "1"), 'g'), member("L", "b.txt", 'L')})
+    for (const std::string& zeros : {std::string(), std::string(512, '\0'), end})
+      CHECK_THAT(refusal(member("a.txt", "1") + last + zeros), Contains("byte 2048: expected a member behind its pax header"));
   std::string many;
   for (int i = 0; i <= 10'000; ++i) many += member("a." + std::to_string(i), "");
   CHECK_THAT(refusal(many + end), Contains("at most 10000 members"));

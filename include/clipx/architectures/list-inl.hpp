@@ -49,13 +49,47 @@ CLIPX_INLINE std::span<const clip_config> presets::all() {
   return list;
 }
 
+namespace detail {
+/// A model's name as open_clip spells it: openai's "ViT-L/14@336px" is its ViT-L-14-336.
+inline std::string preset_spelling(std::string_view name) {
+  std::string out;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (name.substr(i) == "px" && name.find('@') != std::string_view::npos) break;
+    out += name[i] == '/' || name[i] == '@' ? '-' : name[i];
+  }
+  return out;
+}
+
+/// The presets whose activation is not QuickGELU with it, by open_clip's names for them.
+inline std::span<const clip_config> quick_presets() {
+  static const auto list = [] {
+    std::vector<clip_config> out;
+    for (auto& c : presets::all()) {
+      if (c.act == activation::quick_gelu) continue;
+      out.push_back(c);
+      out.back().name += "-quickgelu";
+      out.back().act = activation::quick_gelu;
+    }
+    return out;
+  }();
+  return list;
+}
+}  // namespace detail
+
 CLIPX_INLINE const clip_config& presets::find(std::string_view name) {
+  const auto spelled = detail::preset_spelling(name);
+  std::string_view base = spelled;
+  if (base.ends_with("-quickgelu")) base.remove_suffix(10);
   std::string names;
+  for (auto& c : detail::quick_presets())
+    if (c.name == spelled) return c;
   for (auto& c : all()) {
-    if (c.name == name) return c;
+    if (c.name == base) return c;
     names += " " + c.name;
   }
-  fail(error_kind::not_found, cat("unknown model '", name, "'; there are:", names));
+  fail(error_kind::not_found,
+       cat("unknown model '", name, "'; there are:", names,
+           ". Others of open_clip's models are read from their configuration: the JSON file in its model_configs"));
 }
 
 }  // namespace clipx

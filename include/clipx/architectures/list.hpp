@@ -32,7 +32,9 @@ clip_config with_ngrams(clip_config c, const ngrams::config& loss);
 namespace presets {
 /// All presets, in the order of docs/clip.md section 1.
 std::span<const clip_config> all();
-/// A preset by name, for example "ViT-B-32". Errors: an unknown name; the message lists all names.
+/// By name: "ViT-B-32", openai's "ViT-B/32" and "ViT-L/14@336px", or open_clip's "ViT-B-32-quickgelu". The presets of OpenAI's
+/// models have QuickGELU, as OpenAI's weights need it (in open_clip that is the one with -quickgelu). Errors: lists the names there
+/// are.
 const clip_config& find(std::string_view name);
 }  // namespace presets
 

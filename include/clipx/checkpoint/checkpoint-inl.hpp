@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -46,20 +47,28 @@ CLIPX_INLINE void* weight_source::in_place(dtype type) const {
 }
 
 namespace detail {
-/// The first of the values that is no finite number; null: all are. `top`: the value's bits without its sign, from which on it is
-/// infinite or NaN.
+/// The first of the values that is no finite number; null: all are. `infinity`: the bits of infinity, from which on a value without
+/// its sign is infinite or NaN.
 template <class Bits>
 const Bits* first_not_finite(std::span<const Bits> values, Bits infinity) {
-  constexpr std::size_t block = 4096;  // whose loop has no branch, so that it is vectorized
-  const auto magnitude = static_cast<Bits>(static_cast<Bits>(~Bits{0}) >> 1);
-  for (std::size_t from = 0; from < values.size(); from += block) {
-    const auto part = values.subspan(from, std::min(block, values.size() - from));
-    Bits bad = 0;
-    for (Bits v : part) bad |= static_cast<Bits>((v & magnitude) >= infinity);
-    if (!bad) continue;
-    return &*std::find_if(part.begin(), part.end(), [&](Bits v) { return (v & magnitude) >= infinity; });
+  constexpr std::size_t lanes = sizeof(std::uint64_t) / sizeof(Bits), block = 512 * lanes;
+  constexpr auto magnitude = static_cast<Bits>(static_cast<Bits>(~Bits{0}) >> 1);
+  constexpr std::uint64_t ones = ~std::uint64_t{0} / static_cast<Bits>(~Bits{0});  // 1 in each lane
+  const std::uint64_t carry = ones * static_cast<std::uint64_t>(magnitude + 1u - infinity);
+  const auto bad = [&](Bits v) { return (v & magnitude) >= infinity; };
+  std::size_t from = 0;
+  for (; from + block <= values.size(); from += block) {  // several values a word: adding `carry` sets the sign of a bad one
+    std::uint64_t signs = 0;
+    for (std::size_t i = 0; i < block; i += lanes) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, values.data() + from + i, sizeof word);
+      signs |= (word & ones * magnitude) + carry;
+    }
+    if (signs & ~(ones * magnitude)) break;
   }
-  return nullptr;
+  const auto rest = values.subspan(from);
+  const auto at = std::find_if(rest.begin(), rest.end(), bad);
+  return at == rest.end() ? nullptr : &*at;
 }
 
 [[noreturn]] inline void fail_not_finite(const safetensors& file, const std::string& name, std::size_t at, float value) {
@@ -87,6 +96,7 @@ CLIPX_INLINE void weight_source::expect_finite() const {
         detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()),
                                 std::bit_cast<float>(static_cast<std::uint32_t>(*bad) << 16));
     }
+    file_->release(part->data, part->bytes);
   }
 }
 

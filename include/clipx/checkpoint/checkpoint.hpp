@@ -36,7 +36,7 @@ class weight_source {
  public:
   /// The mapped values if the file has them in this type and order, and aligned; else null. Writes do not reach the file.
   void* in_place(dtype type) const;
-  /// Error: one of the values that in_place() gives is infinite or NaN. It reads all of them.
+  /// Error: one of the values that in_place() gives is infinite or NaN. It reads all of them, and gives the file's pages back.
   void expect_finite() const;
   /// All values, converted, in our order. Returns the file's pages to the system afterwards. Error: one that is infinite or NaN.
   void read(std::span<float> out) const;
@@ -80,6 +80,8 @@ class checkpoint {
   const std::string& path() const { return path_; }
   /// What is worth knowing of the files and is no error: settings that were looked for and not found, tensors that are not used.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  /// The paths of all files that it is read from, the tokenizer's included; of those in memory there are none.
+  std::vector<std::string> inputs() const;
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
 
@@ -97,7 +99,6 @@ class checkpoint {
   void take(detail::opened_model&& folder);
   void finish(const checkpoint_options& options);
   std::vector<std::pair<std::string, std::string>> texts_to_write(layout keys, const std::string& type) const;
-  std::vector<std::string> inputs() const;
   std::vector<const tensor_info*> unused(std::vector<const tensor_info*> used) const;
   std::string path_, name_;
   std::string prefix_;  // of the tensors' names in the file

@@ -92,7 +92,6 @@ CLIPX_INLINE std::vector<std::pair<std::string, std::string>> checkpoint::texts_
   return out;
 }
 
-/// The paths of what is read, where it is on disk.
 CLIPX_INLINE std::vector<std::string> checkpoint::inputs() const {
   auto out = file_->paths();
   const auto add_folder = [&](const file_set& files) {

@@ -112,7 +112,8 @@ CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const st
 
 inline constexpr std::size_t tar_block = 512;
 
-/// One archive from its first header to its end.
+/// One archive from its first header to its end: the first block of zeros, as Python's tarfile and so WebDataset have it (tar
+/// writes two).
 class tar_reader {
  public:
   tar_reader(std::span<const std::byte> bytes, const std::string& name, left_out* skipped = nullptr)
@@ -122,14 +123,11 @@ class tar_reader {
   bool next(std::string& path, std::span<const std::byte>& data) {
     std::optional<std::string> long_path;  // from GNU 'L' or pax; applies to the next header
     std::optional<std::uint64_t> long_size;
-    for (;;) {
-      if (at_ == bytes_.size()) return false;
-      need(bytes_.size() - at_ >= tar_block,
+    for (bool promised = false;;) {  // whether a header came before that describes the next one
+      need(at_ == bytes_.size() || bytes_.size() - at_ >= tar_block,
            [&] { return cat(at_ ? "" : "not a tar file: ", "expected a header of 512 bytes, got ", bytes_.size() - at_); });
-      if (zero_block(at_)) {
-        const std::size_t after = at_ + tar_block;
-        need(bytes_.size() - after < tar_block || zero_block(after),
-             [] { return "expected two blocks of zeros at the end, got one"; });
+      if (at_ == bytes_.size() || zero_block(at_)) {
+        need(!promised, [] { return "expected a member behind its pax header or long name, got the archive's end"; });
         return false;
       }
       check_sum();
@@ -153,6 +151,7 @@ class tar_reader {
       if (!meta) path = long_path ? *long_path : header_path();
       data = body;
       at_ += tar_block + std::min(room, (body.size() + tar_block - 1) / tar_block * tar_block);
+      promised = meta;
       if (meta) continue;
       if ((type == '0' || type == '\0' || type == '7') && !path.ends_with('/')) return true;
       if (skipped_ && (type == '1' || type == '2')) skipped_->add(cat(name_, ": ", path), "a link, which is not followed");

@@ -289,8 +289,10 @@ CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& l
   expect(fs::is_directory(folder, none), error_kind::io,
          [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
   const auto in = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
-  expect(!fs::exists(in("tokenizer.json"), none),
-         [&] { return cat(folder, ": holds a tokenizer.json, which readers take before vocab.json: expected another folder"); });
+  for (auto* other : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"})
+    expect(!fs::exists(in(other), none), [&] {
+      return cat(folder, ": holds a ", other, ", which readers take before or with vocab.json: expected another folder");
+    });
   const auto made = learnt.tokenizer();
   const auto lines =
       std::string_view(learnt.merges).substr(0, learnt.merges.size() - 1);  // open_clip counts an empty line as a merge

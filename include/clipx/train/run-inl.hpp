@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "../checkpoint/model_files.hpp"
 #include "../core/json-inl.hpp"
 #include "report.hpp"
 #include "run.hpp"
@@ -163,6 +164,11 @@ class run_in_folder final : public run_progress {
       std::filesystem::create_directories(f, failed);
       const std::string why = failed ? failed.message() : "a file has this name";
       expect(std::filesystem::is_directory(f, failed), error_kind::io, [&] { return cat(f, ": cannot be made a folder: ", why); });
+    }
+    if (o_.resume.empty() && o_.data.text) {  // no other model's files may stay beside those that this run writes
+      std::vector<std::string> names{"open_clip_config.json", "open_clip_model.safetensors"};
+      for (auto& [name, body] : o_.data.text->files()) names.push_back(name);
+      expect_no_others(model_folder(), names, is_model_file, "run_options::folder");
     }
     std::error_code none;
     for (std::filesystem::directory_iterator at(checkpoints(), failed), end; !failed && at != end; at.increment(failed))
