@@ -1,5 +1,6 @@
 // Each error has the kind that docs/errors.md promises, whatever is put before its message on the way.
 #include <clipx/clipx.hpp>
+#include <clipx/core/observer.hpp>
 #include <clipx/curate/pipeline.hpp>
 #include <clipx/data/loader.hpp>
 #include <clipx/data/shards.hpp>
