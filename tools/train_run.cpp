@@ -218,7 +218,9 @@ class train_observer final : public clipx::run_observer {
   }
   void warning(const std::string& message) override { complain(message); }
   std::vector<clipx::metric> look(clipx::any_model& model) override {
-    const auto m = zero_shot_on(model, o_.model, o_.zeroshot_data, o_.classes, o_.templates).metrics;
+    const auto r = zero_shot_on(model, o_.model, o_.zeroshot_data, o_.classes, o_.templates, o_.run.data.strict);
+    const auto& m = r.metrics;
+    if (!r.skipped.none()) complain("warning: --zeroshot-data: " + r.skipped.text());
     return {{"zeroshot_top1", m.acc1}, {"zeroshot_top5", m.acc5}, {"zeroshot_mean_per_class", m.mean_per_class_recall}};
   }
 
