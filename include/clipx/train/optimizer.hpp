@@ -80,7 +80,7 @@ class optimizer {
     if (options_.average > 0)
       for (bool high : {false, true}) {
         auto& s = high ? high_ : low_;
-        device_->add(A(1 - options_.average), master(high), A(options_.average), s.mean.as_mat(1, s.mean.size()));
+        device_->lerp(1 - options_.average, master(high), s.mean.as_mat(1, s.mean.size()));
       }
     clear(grad);
   }

@@ -30,6 +30,8 @@ class cpu_optimizer : cpu_family<T> {
   void adamw(const adamw_step& s, mat<const float> squares, mat<const float> grad, mat<float> p, mat<float> m, mat<float> v) {
     cpu_optimizer<float>(this->threads_).adamw(s, squares, grad, p, m, v, {});
   }
+  /// y -= weight (y - x), on (1, n).
+  void lerp(double weight, mat<const float> x, mat<float> y);
 };
 CLIPX_CPU_DECLARED(cpu_optimizer);
 
@@ -53,6 +55,14 @@ void adamw(const adamw_numbers& k, mat<const X> grad, mat<float> p, mat<float> m
     at.put(v1, v.data);
     at.put(p1, p.data);
     if (copy) at.put(p1, copy.data);
+  });
+}
+/// Where x is y, the difference is 0 and y keeps its bits, the sign of a zero among them.
+inline void lerp(float weight, mat<const float> x, mat<float> y) {
+  const auto w = set(weight);
+  along(y.cols, [&](auto at) CLIPX_LANES {
+    const auto before = at.get(y.data);
+    at.put(hn::NegMulAdd(w, before - at.get(x.data), before), y.data);
   });
 }
 template <class T>
@@ -96,6 +106,13 @@ void cpu_optimizer<T>::adamw(const adamw_step& s, mat<const float> squares, mat<
   const auto part = [](auto a, dim first, dim count) { return a ? a.col_range(first, count) : a; };
   simd::parallel_ranges(this->threads_, p.cols, 4, simd::line, [&](dim i, dim c) {
     CLIPX_KERNEL(adamw<T>)(k, part(grad, i, c), part(p, i, c), part(m, i, c), part(v, i, c), part(copy, i, c));
+  });
+}
+
+template <class T>
+void cpu_optimizer<T>::lerp(double weight, mat<const float> x, mat<float> y) {
+  simd::parallel_ranges(this->threads_, y.cols, 2, simd::line, [&](dim i, dim c) {
+    CLIPX_KERNEL(lerp)(static_cast<float>(weight), x.col_range(i, c), y.col_range(i, c));
   });
 }
 

@@ -15,6 +15,8 @@ class cuda_optimizer : cuda_family {
   void adamw(const adamw_step& s, mat<const float> squares, mat<const T> grad, mat<float> p, mat<float> m, mat<float> v,
              mat<T> copy);
   void adamw(const adamw_step& s, mat<const float> squares, mat<const float> grad, mat<float> p, mat<float> m, mat<float> v);
+  /// y -= weight (y - x), on (1, n).
+  void lerp(double weight, mat<const float> x, mat<float> y);
 };
 
 }  // namespace clipx::detail
@@ -56,6 +58,14 @@ __global__ void adamw(adamw_constants k, const float* squares, const T* grad, di
   v[i] = v1;
   p[i] = p1;
   if (copy) copy[i] = stored<T>(p1);
+}
+/// Where x is y, the difference is 0 and y keeps its bits.
+template <int N>
+__global__ void lerp(float weight, mat<const float> x, mat<float> y) {
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  float* to = y.row(r) + c;
+  store(to, map([=](float a, float b) { return fmaf(-weight, b - a, b); }, load<N>(x.row(r) + c), load<N>(to)));
 }
 
 }  // namespace clipx::gpu
@@ -105,6 +115,12 @@ void cuda_optimizer<T>::adamw(const adamw_step& s, mat<const float> squares, mat
                               mat<float> v) {
   run(engine_, gpu::adamw<float>, dim3(gpu::blocks_for(p.cols, gpu::row_threads)), gpu::row_threads, constants_of(s), squares.data,
       grad.data, p.cols, p.data, m.data, v.data, static_cast<float*>(nullptr));
+}
+
+template <class T>
+void cuda_optimizer<T>::lerp(double weight, mat<const float> x, mat<float> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::lerp<n()>; }, static_cast<float>(weight), x, y);
 }
 
 template void cuda_optimizer<bf16>::sum_squares(mat<const float>, mat<float>);

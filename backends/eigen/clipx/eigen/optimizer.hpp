@@ -9,6 +9,8 @@ class eigen_optimizer {
  public:
   void sum_squares(mat<const T> x, mat<T> y);
   void adamw(const adamw_step& s, mat<const T> squares, mat<const T> grad, mat<T> p, mat<T> m, mat<T> v, mat<T> copy = {});
+  /// y -= weight (y - x), on (1, n).
+  void lerp(double weight, mat<const T> x, mat<T> y);
 };
 
 }  // namespace clipx::detail::reference
@@ -39,6 +41,11 @@ void eigen_optimizer<T>::adamw(const adamw_step& s, mat<const T> squares, mat<co
     p.data[i] = p.data[i] * T(1 - s.lr * s.decay) - rate * m.data[i] / (std::sqrt(v.data[i]) * v_scale + T(s.eps));
     if (copy) copy.data[i] = p.data[i];
   }
+}
+
+template <class T>
+void eigen_optimizer<T>::lerp(double weight, mat<const T> x, mat<T> y) {
+  for (dim c = 0; c < y.cols; ++c) y.data[c] -= T(weight) * (y.data[c] - x.data[c]);
 }
 
 #ifdef CLIPX_EIGEN_SCALAR
