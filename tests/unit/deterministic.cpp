@@ -2,6 +2,8 @@
 #ifdef CLIPX_HAS_CPU
 #include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/cpu.hpp>
+#include <clipx/train/trainer.hpp>
+#include <map>
 #include <random>
 #include <thread>
 
@@ -80,6 +82,52 @@ void same_texts() {
   same_bits([&](int threads, std::size_t at_once) { return texts<T>(dir / "m", threads, at_once, list); });
 }
 
+/// The weights after three steps on 40 images and captions.
+template <class T, class Encoder>
+std::map<std::string, std::vector<float>> trained(const checkpoint_config& c, int threads) {
+  cpu<T> d({.threads = threads, .deterministic = true});
+  trainer_options o;
+  o.schedule = {1e-3, 1, 10};
+  o.optimizer.average = 0.9;
+  o.optimizer.max_norm = 1;
+  auto config = c;
+  config.text.context_length = config.model.text.context_length;
+  trainer<Encoder, cpu<T>> t(d, config, o);
+  const auto n = static_cast<std::size_t>(c.pixels.size);
+  std::mt19937 bits(9);
+  std::vector<std::uint8_t> rgb(40 * 3 * n * n);
+  std::vector<std::vector<std::int32_t>> texts(40);
+  for (int step = 0; step < 3; ++step) {
+    for (auto& v : rgb) v = static_cast<std::uint8_t>(bits());
+    for (auto& text : texts) {
+      text = {520};
+      for (std::size_t k = 0, length = bits() % 12; k < length; ++k) text.push_back(static_cast<std::int32_t>(bits() % 512));
+      text.push_back(521);
+    }
+    t.step(rgb, texts);
+  }
+  std::map<std::string, std::vector<float>> out;
+  t.optimizer().each_state([&](const std::string& name, const shape& s, mat<float> m) {
+    auto& values = out[name];
+    values.resize(static_cast<std::size_t>(s.count()));
+    d.download(mat<const float>(m), mat<float>(values.data(), m.rows, m.cols));
+  });
+  return out;
+}
+template <class T, class Encoder>
+void same_training(const checkpoint_config& c) {
+  const auto want = trained<T, Encoder>(c, 1);
+  for (int threads : {2, 3, 5}) {
+    const auto got = trained<T, Encoder>(c, threads);
+    REQUIRE(got.size() == want.size());
+    std::string others;
+    for (auto& [name, values] : want)
+      if (got.at(name) != values) others += " " + name;
+    INFO(threads << " threads:" << others);
+    CHECK(others.empty());
+  }
+}
+
 }  // namespace
 
 TEST_CASE("deterministic: a row of a product does not depend on its place") {
@@ -117,6 +165,15 @@ TEST_CASE("deterministic: an image's embedding in a ModifiedResNet") {
 TEST_CASE("deterministic: a text's embedding") {
   same_texts<float>();
   same_texts<bf16>();
+}
+TEST_CASE("deterministic: training, with any number of threads") {
+  same_training<float, vit>(tiny::vit());
+  same_training<bf16, vit>(tiny::vit());
+  auto wide = tiny::vit();
+  wide.model.vision = vit_config{32, 4, 256, 2, 1024, 4};  // products that oneDNN would share out along their sums
+  same_training<float, vit>(wide);
+  same_training<float, modified_resnet>(tiny::resnet());
+  same_training<bf16, modified_resnet>(tiny::resnet());
 }
 TEST_CASE("cpu: what one thread prepared runs on another") {
   const temporary_folder dir;

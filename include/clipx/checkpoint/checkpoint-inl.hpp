@@ -11,6 +11,7 @@
 #include <optional>
 #include <tuple>
 
+#include "../io/lock.hpp"
 #include "checkpoint.hpp"
 #include "config-inl.hpp"
 #include "folder-inl.hpp"

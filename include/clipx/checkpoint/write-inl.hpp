@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "../io/lock.hpp"
 #include "checkpoint-inl.hpp"
 #include "model_files.hpp"
 
@@ -121,9 +122,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
          [&] { return cat(folder, ": is the folder being read; checkpoint::write(folder) names another folder"); });
   detail::expect_no_others(folder, names, detail::is_model_file, "checkpoint::write(folder)");
   detail::expect_no_inputs(folder, names, inputs(), "checkpoint::write(folder)");
-  fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), error_kind::io,
-         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
+  const folder_lock alone(folder);
   const auto shapes = parameter_shapes(config());
   const auto sources = match(shapes);
   const auto plan = detail::plan_tensors(config(), shapes, keys, element);

@@ -1,14 +1,12 @@
 // Definitions of output.hpp.
 #pragma once
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 #include <filesystem>
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
 #include "../data/shard_writer-inl.hpp"
+#include "../io/lock.hpp"
 #include "curation-inl.hpp"
 #include "decisions-inl.hpp"
 #include "output.hpp"
@@ -69,14 +67,10 @@ CLIPX_INLINE void remove_temporary(const std::string& path) {
 /// Held while the files about all shards are written: if several processes find every part done, one at a time writes them.
 class final_lock {
  public:
-  explicit final_lock(const curation& here)
-      : file_(::open((here.config().state + "/lock.final").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666)) {
-    expect(file_.fd >= 0 && ::flock(file_.fd, LOCK_EX) == 0, error_kind::io,
-           [&] { return cat(here.config().state, "/lock.final: cannot be locked: ", reason()); });
-  }
+  explicit final_lock(const curation& here) : file_(file_lock::wait_for(here.config().state + "/lock.final")) {}
 
  private:
-  descriptor file_;
+  file_lock file_;
 };
 
 CLIPX_INLINE void write_one_shard(const curation& here, const output_plan& plan, std::size_t number, const std::string& path) {

@@ -1,6 +1,4 @@
 #pragma once
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,6 +15,7 @@
 #include "../core/hash.hpp"
 #include "../core/threads.hpp"
 #include "../io/descriptor-inl.hpp"
+#include "../io/lock.hpp"
 #include "stage.hpp"
 
 namespace clipx {
@@ -63,8 +62,8 @@ CLIPX_INLINE void read_part(std::string_view text, stage_config& config) {
 struct stage::state {
   stage_config config;
   std::vector<std::string> names;  // of the results, by item
-  detail::descriptor lock{-1};     // of the part
-  std::optional<detail::descriptor> claimed;
+  file_lock lock;                  // of the part
+  file_lock claimed;
 
   state(const std::vector<stage_item>& items, stage_config c) : config(std::move(c)) {
     namespace fs = std::filesystem;
@@ -96,17 +95,11 @@ struct stage::state {
     return std::filesystem::exists(path(i), none);
   }
 
-  /// Opens and locks a file; returns -1 if another process has locked it.
-  int locked(const std::string& name) const {
-    const std::string path = cat(config.folder, "/lock.", name);
-    detail::descriptor file(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
-    expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", detail::reason()); });
-    if (::flock(file.fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return -1;
-    return std::exchange(file.fd, -1);
-  }
+  /// Empty where another process has it.
+  file_lock locked(const std::string& name) const { return file_lock::try_take(cat(config.folder, "/lock.", name)); }
   void take_lock() {
-    lock.fd = locked(cat(config.part, "-of-", config.parts));
-    expect(lock.fd >= 0, error_kind::io, [&] {
+    lock = locked(cat(config.part, "-of-", config.parts));
+    expect(static_cast<bool>(lock), error_kind::io, [&] {
       return cat(config.folder, ": another process is at part ", config.part, "/", config.parts,
                  " of this work; wait for its end, or take another part");
     });
@@ -176,8 +169,8 @@ CLIPX_INLINE std::size_t stage::missing() const {
   return out;
 }
 CLIPX_INLINE bool stage::claim() {
-  if (!state_->claimed || state_->claimed->fd < 0) state_->claimed.emplace(state_->locked("result"));
-  return state_->claimed->fd >= 0;
+  if (!state_->claimed) state_->claimed = state_->locked("result");
+  return static_cast<bool>(state_->claimed);
 }
 CLIPX_INLINE mapped_file stage::result(std::size_t i) const {
   expect(i < size() && state_->done(i), [&] { return cat(state_->config.folder, ": item ", i, " is not done"); });

@@ -1,5 +1,6 @@
 #pragma once
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,6 +28,15 @@ CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std:
            [&] { return cat(path, ": cannot be written: ", n < 0 ? reason() : std::string("no progress")); });
     bytes = bytes.subspan(static_cast<std::size_t>(n));
   }
+}
+
+/// Removes a temporary file whose writer is gone, which no process has locked. False where there is none.
+CLIPX_INLINE bool remove_unlocked(const std::string& path) {
+  descriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat facts {}, there {};
+  if (file.fd < 0 || ::fstat(file.fd, &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
+  if (::flock(file.fd, LOCK_EX | LOCK_NB) != 0 || ::lstat(path.c_str(), &there) != 0) return false;
+  return facts.st_ino == there.st_ino && facts.st_dev == there.st_dev && ::unlink(path.c_str()) == 0;
 }
 }  // namespace detail
 
@@ -76,9 +86,29 @@ CLIPX_INLINE new_file::new_file(const std::string& path) : given_(path) {
   char* const resolved = there && !in_place_ ? ::realpath(path.c_str(), nullptr) : nullptr;
   path_ = resolved ? resolved : path;
   std::free(resolved);
-  temporary_ = in_place_ ? path_ : cat(path_, ".tmp.", ::getpid());
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | (in_place_ ? 0 : O_CREAT | O_TRUNC) | O_CLOEXEC, 0666);
+  if (!in_place_) {
+    open_temporary();
+    return;
+  }
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   expect(fd_ >= 0, system_error_kind(errno), [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
+}
+
+CLIPX_INLINE void new_file::open_temporary() {
+  constexpr int most = 1000;
+  int number = 0;
+  for (; fd_ < 0; ++number) {
+    expect(number < most, error_kind::io, [&] { return cat(given_, ": cannot be written: ", path_, ".tmp.0 and others are in use"); });
+    temporary_ = cat(path_, ".tmp.", number);
+    detail::remove_unlocked(temporary_);
+    detail::descriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+    if (file.fd < 0 && errno == EEXIST) continue;
+    expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
+    struct stat facts {};  // between open and flock another process may have taken it for a leftover
+    if (::flock(file.fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
+    if (::fstat(file.fd, &facts) == 0 && facts.st_nlink > 0) fd_ = std::exchange(file.fd, -1);
+  }
+  while (number < most && detail::remove_unlocked(cat(path_, ".tmp.", number))) ++number;
 }
 
 CLIPX_INLINE new_file::~new_file() {

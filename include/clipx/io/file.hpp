@@ -46,9 +46,11 @@ class mapped_file {
 /// Appends bytes to the file being written.
 using file_writer = function_ref<void(std::span<const std::byte>)>;
 
-/// A file that appears only when it is complete: it is written under a temporary name in the same folder; commit() syncs and
-/// renames it. Without commit() the destructor removes it, and a previous file remains. A symbolic link's target is replaced,
-/// not the link; a path that is a device or a pipe is written in place. Not thread-safe.
+/// A file that appears only when it is complete: it is written under a temporary name in the same folder (path.tmp.0, or the
+/// next free number); commit() syncs and renames it. Without commit() the destructor removes it, and a previous file remains. The
+/// temporary file is always a new one, and is locked while it is written; those that killed processes left for the same path are
+/// removed. A symbolic link's target is replaced, not the link; a path that is a device or a pipe is written in place. Not
+/// thread-safe.
 class new_file {
  public:
   /// Errors: no folder to put the file in, or one that cannot be written to.
@@ -62,6 +64,7 @@ class new_file {
   void commit();
 
  private:
+  void open_temporary();
   std::string given_, path_, temporary_;
   bool in_place_ = false;
   int fd_ = -1;

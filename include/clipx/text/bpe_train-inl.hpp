@@ -9,6 +9,7 @@
 #include "../core/random.hpp"
 #include "../core/threads.hpp"
 #include "../io/file.hpp"
+#include "../io/lock.hpp"
 #include "bpe_train.hpp"
 #include "gunzip.hpp"
 #include "vocabulary.hpp"
@@ -285,9 +286,7 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(observer& watch) {
 CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& learnt) {
   namespace fs = std::filesystem;
   std::error_code none;
-  fs::create_directories(folder, none);
-  expect(fs::is_directory(folder, none), error_kind::io,
-         [&] { return cat(folder, ": cannot be made a folder: ", none ? none.message() : std::string("a file has this name")); });
+  const folder_lock alone(folder);
   const auto in = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
   for (auto* other : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"})
     expect(!fs::exists(in(other), none), [&] {

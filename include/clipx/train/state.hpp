@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../checkpoint/checkpoint.hpp"
+#include "../io/lock.hpp"
 #include "trainer.hpp"
 
 namespace clipx {
@@ -137,6 +138,7 @@ void read_weights(const checkpoint& from, trainer<Architecture, B, Loss>& t) {
 template <class Architecture, backend B, class Loss>
 void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, const tokenizer& text) {
   check_described(t.model(), t.config(), text);
+  const folder_lock alone(folder);
   const std::string_view prefix = t.options().optimizer.average > 0 ? "average." : "weights.";
   t.fit_average();
   detail::write_state(
@@ -152,6 +154,7 @@ template <class Model>
 requires requires(Model& m) { m.device(); }
 void write_model(const std::string& folder, Model& model, const checkpoint_config& config, const tokenizer& text) {
   check_described(model, config, text);
+  const folder_lock alone(folder);
   std::vector<tensor_to_write> tensors;
   std::vector<std::function<void(std::span<double>)>> reads;
   auto& device = model.device();

@@ -15,8 +15,9 @@ namespace clipx {
 /// How a device uses its processor.
 struct cpu_options {
   int threads = 0;  // 0: OpenMP's default (all processors, or OMP_NUM_THREADS)
-                    /// The embedding of an image or text has the same bits alone, in any batch, and with any number of threads.
-                    /// Slower: products are computed in blocks of 48 rows and convolutions one image at a time, each by one thread.
+  /// The embedding of an image or text has the same bits alone, in any batch, and with any number of threads; so do the weights
+  /// that training gives, with any number of threads. Slower: products are computed in blocks of 48 rows and convolutions one
+  /// image at a time, each by one thread.
   bool deterministic = false;
 };
 

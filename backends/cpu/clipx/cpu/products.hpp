@@ -180,6 +180,18 @@ CLIPX_INLINE void run_by_rows(cpu_state& s, product p, cpu_view a, cpu_view b, c
   });
 }
 
+/// c += a^T b in blocks of a's columns, each by one thread: which thread does not matter, nor how many there are.
+CLIPX_INLINE void run_by_columns_of_a(cpu_state& s, const product& p, cpu_view a, cpu_view b, cpu_view c) {
+  constexpr dim block = 48;
+  simd::parallel_tasks(s.threads, (p.m + block - 1) / block, [&](dim i) {
+    const thread_limit one(1);
+    product part = p;
+    part.m = std::min(block, p.m - i * block);
+    const void* columns = static_cast<const char*>(a.data) + i * block * element_size(p.in_bf16);
+    run_product(s, part, {.a = columns, .c = rows_of(c, i * block, part.m).data}, b, false);
+  });
+}
+
 CLIPX_INLINE void gemm(cpu_state& s, op ta, op tb, float alpha, cpu_view a, cpu_view b, float beta, cpu_view c) {
   if (c.rows == 0 || c.cols == 0) return;
   if (a.is_bf16 && !s.native_bf16) {
@@ -206,6 +218,7 @@ CLIPX_INLINE void gemm(cpu_state& s, op ta, op tb, float alpha, cpu_view a, cpu_
                   .beta = beta};
   s.guarded([&] {
     if (s.deterministic && plain_a) run_by_rows(s, p, a, b, nullptr, {}, c, false);
+    else if (s.deterministic) run_by_columns_of_a(s, p, a, b, c);
     else run_product(s, p, {.a = a.data, .c = c.data}, b, false);
   });
 }
