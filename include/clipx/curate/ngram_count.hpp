@@ -27,9 +27,9 @@ struct ngram_sources {
 /// What was read.
 struct ngram_report {
   std::uint64_t captions = 0, words = 0;  // words: including [BEGIN] and [END]
-  std::uint64_t distinct = 0;  // n-grams, before rare ones are removed
-  std::uint64_t not_utf8 = 0;  // captions left out because they are not UTF-8
-  left_out skipped;  // what else was left out
+  std::uint64_t distinct = 0;             // n-grams, before rare ones are removed
+  std::uint64_t not_utf8 = 0;             // captions left out because they are not UTF-8
+  left_out skipped;                       // what else was left out
 };
 
 /// Counts the n-grams of ngram_words() between [BEGIN] and [END]. What does not fit into memory waits in sorted, unnamed

@@ -20,13 +20,13 @@ namespace clipx::detail {
 /// One sample, as stored.
 struct raw_pair {
   std::string key;
-  std::shared_ptr<const shard_file> shard;  // owns the memory of the spans
-  std::span<const std::byte> img, text;  // text: the caption, or JSON that contains it
+  std::shared_ptr<const shard_file> shard;     // owns the memory of the spans
+  std::span<const std::byte> img, text;        // text: the caption, or JSON that contains it
   std::string image_path, text_path, caption;  // for a folder (the first two) or a table instead
-  bool json = false;  // whether `text` is JSON
+  bool json = false;                           // whether `text` is JSON
   const std::string* origin = nullptr;         // the shard, table or folder, for messages
-  std::string problem;  // why it is not usable; else empty
-  bool unreadable = false;  // because it is damaged, and not because a file or a field is not there
+  std::string problem;                         // why it is not usable; else empty
+  bool unreadable = false;                     // because it is damaged, and not because a file or a field is not there
   error_kind kind = error_kind::damaged;       // of the problem
 
   std::string name() const { return key.empty() ? *origin : cat(*origin, ": ", key); }

@@ -38,7 +38,7 @@ void for_each_sample(const std::string& shard, function_ref<void(const sample&)>
 /// The same, where `skipped` gets links and files that belong to no sample, the rest of a shard that is damaged, or a shard that
 /// cannot be opened. What f throws ends the call.
 void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f);
-  /// The same from memory; `name` is used for the file in messages.
+/// The same from memory; `name` is used for the file in messages.
 void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f);
 
 }  // namespace clipx

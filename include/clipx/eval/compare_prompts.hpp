@@ -28,10 +28,10 @@ struct shared_name_metrics {
 
 /// The result of one arm.
 struct prompt_comparison {
-  std::string name;  // the arm's
-  zero_shot_metrics metrics;  // over all images
+  std::string name;                  // the arm's
+  zero_shot_metrics metrics;         // over all images
   shared_name_metrics shared_names;  // over images whose class shares its name
-  left_out skipped;  // the same for every arm
+  left_out skipped;                  // the same for every arm
 };
 
 /// `text` with a context before its full stop: "a photo of a crane." and "a bird" give "a photo of a crane, a bird.". No full stop

@@ -10,9 +10,9 @@ namespace clipx {
 
 /// The result of a classification.
 struct zero_shot_report {
-  zero_shot_metrics metrics;  // counts and accuracies
+  zero_shot_metrics metrics;      // counts and accuracies
   std::vector<std::string> ties;  // the names of the images in metrics.ties
-  left_out skipped;  // a metric without them is another metric: say so
+  left_out skipped;               // a metric without them is another metric: say so
 };
 
 /// Zero-shot classification of labelled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
@@ -37,7 +37,7 @@ struct tagging_metrics {
   /// The mean fraction of a caption's distinct n-grams (of the dictionary, without [BEGIN] and [END]) that are among the k best of
   /// its image, ranked by log p_obs, and by log p_obs minus the n-gram's own log-frequency.
   std::vector<double> recall, calibrated_recall;
-  dim captions = 0;  // with such n-grams
+  dim captions = 0;                  // with such n-grams
   dim images = 0, all_captions = 0;  // that were measured
   left_out skipped;
 

@@ -33,7 +33,8 @@ CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std:
 /// Removes a temporary file whose writer is gone, which no process has locked. False where there is none.
 CLIPX_INLINE bool remove_unlocked(const std::string& path) {
   descriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  struct stat facts {}, there {};
+  struct stat facts {
+  }, there{};
   if (file.fd < 0 || ::fstat(file.fd, &facts) != 0 || !S_ISREG(facts.st_mode)) return false;
   if (::flock(file.fd, LOCK_EX | LOCK_NB) != 0 || ::lstat(path.c_str(), &there) != 0) return false;
   return facts.st_ino == there.st_ino && facts.st_dev == there.st_dev && ::unlink(path.c_str()) == 0;
@@ -98,7 +99,8 @@ CLIPX_INLINE void new_file::open_temporary() {
   constexpr int most = 1000;
   int number = 0;
   for (; fd_ < 0; ++number) {
-    expect(number < most, error_kind::io, [&] { return cat(given_, ": cannot be written: ", path_, ".tmp.0 and others are in use"); });
+    expect(number < most, error_kind::io,
+           [&] { return cat(given_, ": cannot be written: ", path_, ".tmp.0 and others are in use"); });
     temporary_ = cat(path_, ".tmp.", number);
     detail::remove_unlocked(temporary_);
     detail::descriptor file(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));

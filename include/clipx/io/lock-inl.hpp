@@ -24,7 +24,8 @@ CLIPX_INLINE int open_locked(const std::string& path, bool wait) {
     while ((code = ::flock(file.fd, LOCK_EX | (wait ? 0 : LOCK_NB))) != 0 && errno == EINTR) continue;
     if (code != 0 && errno == EWOULDBLOCK) return -1;
     expect(code == 0 || !wait, error_kind::io, [&] { return cat(path, ": cannot be locked: ", reason()); });
-    struct stat held {}, there {};  // who held it before may have removed it meanwhile
+    struct stat held {
+    }, there{};  // who held it before may have removed it meanwhile
     const bool same = ::fstat(file.fd, &held) == 0 && ::stat(path.c_str(), &there) == 0 && held.st_ino == there.st_ino &&
                       held.st_dev == there.st_dev;
     if (same) return std::exchange(file.fd, -1);
@@ -60,9 +61,8 @@ CLIPX_INLINE folder_lock::folder_lock(const std::string& folder) : folder_(folde
     return cat(folder, ": cannot be made a folder: ", problem ? problem.message() : std::string("a file has this name"));
   });
   lock_ = file_lock::try_take((fs::path(folder) / ".clipx.lock").string());
-  expect(static_cast<bool>(lock_), error_kind::io, [&] {
-    return cat(folder, ": another process is writing to this folder; wait until it ends, or name another folder");
-  });
+  expect(static_cast<bool>(lock_), error_kind::io,
+         [&] { return cat(folder, ": another process is writing to this folder; wait until it ends, or name another folder"); });
   lock_.remove_with();
 }
 CLIPX_INLINE folder_lock::~folder_lock() {
