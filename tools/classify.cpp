@@ -41,9 +41,9 @@ void print(const options& o, const std::string& image, const std::vector<std::pa
     std::printf("%s\n", line.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return;
   }
-  std::printf("%s\n", image.c_str());
+  std::printf("%s\n", printable(image).c_str());
   for (std::size_t k = 0; k < std::min<std::size_t>(ranked.size(), 5); ++k)
-    std::printf("  %6.2f %%  %s\n", 100 * ranked[k].second, label_of(ranked[k].first).c_str());
+    std::printf("  %6.2f %%  %s\n", 100 * ranked[k].second, printable(label_of(ranked[k].first)).c_str());
 }
 
 int classify(const options& o) {

@@ -55,7 +55,7 @@ void print_problems(const clipx::caption_report& r) {
   if (r.problems() == 0) return;
   std::fprintf(stderr, "clipx: %llu captions or samples could not be read, %llu shards are broken:\n",
                static_cast<unsigned long long>(r.unreadable), static_cast<unsigned long long>(r.broken_shards));
-  for (auto& why : r.first) std::fprintf(stderr, "  %s\n", with_flags(why).c_str());
+  for (auto& why : r.first) std::fprintf(stderr, "  %s\n", printable(with_flags(why)).c_str());
   if (r.problems() > r.first.size()) std::fprintf(stderr, "  ..\n");
 }
 

@@ -28,7 +28,7 @@ int queries(options o) {
   if (r.unreadable > 0) {
     std::fprintf(stderr, "clipx: %llu words or titles are no UTF-8, and left out:\n",
                  static_cast<unsigned long long>(r.unreadable));
-    for (auto& why : r.first_unreadable) std::fprintf(stderr, "  %s\n", why.c_str());
+    for (auto& why : r.first_unreadable) std::fprintf(stderr, "  %s\n", printable(why).c_str());
   }
   const json facts{{"entries", r.entries.size()},
                    {"numbers", r.numbers},

@@ -58,7 +58,7 @@ int write_rows(const options& o, const clipx::preprocess_config& config, std::ve
       [&](std::size_t, const std::string& name, const clipx::error& why) {
         if (o.strict) throw why;
         complain(why.what());
-        failed += name + "\n";
+        failed += printable(name) + "\n";
       });
   const int code = tell_left_out(skipped);
   shape.insert(shape.begin(), count);

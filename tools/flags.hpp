@@ -33,7 +33,10 @@ inline constexpr std::array<flag_of, 19> flags{{{"checkpoint_options::tokenizer"
 
 /// The message with flags in place of the options' names.
 std::string with_flags(std::string message);
-/// How every message leaves the program: "clipx: MESSAGE" on standard error, with flags.
+/// The text with control characters as \xHH, since names of files, samples and labels may contain what a terminal obeys.
+std::string printable(std::string_view text);
+/// How every message leaves the program: "clipx: MESSAGE" on standard error, with flags, printable. Line breaks remain where an
+/// indented line follows, as in a list of problems.
 void complain(const std::string& message);
 
 }  // namespace cli

@@ -20,7 +20,7 @@ int inspect(const options& o) {
     return 0;
   }
   for (auto& [key, value] : facts.items())
-    std::printf("%-16s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+    std::printf("%-16s %s\n", key.c_str(), printable(value.is_string() ? value.get<std::string>() : value.dump()).c_str());
   return 0;
 }
 
