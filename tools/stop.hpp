@@ -1,11 +1,11 @@
-// Ctrl-C and SIGTERM for the verbs that take long and go on where they stopped.
+// Signals that stop the verbs that run long and continue where they stopped.
 #pragma once
 
 namespace cli {
 
-/// From now on the first signal is only remembered; one that comes seconds later ends the process at once (timeout(1) sends two
-/// together).
-void listen_for_stop();
+/// From now on the first SIGINT, SIGTERM, SIGUSR1, or SIGHUP (unless it is ignored, as under nohup) is remembered, and `answer`
+/// printed on standard error; a later one ends the process at once, unless it follows within a second (timeout(1) sends two).
+void listen_for_stop(const char* answer = nullptr);
 /// The signal that came; 0 where none did.
 int told_to_stop();
 

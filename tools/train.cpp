@@ -16,6 +16,13 @@ value_check at_least(double low, double high = 1e9) {
     return good ? std::string() : clipx::cat("expected a number from ", low, " to ", high, ", got ", s);
   }};
 }
+value_check above(double low) {
+  return {[low](const std::string& s) {
+    double v = 0;
+    const auto end = std::from_chars(s.data(), s.data() + s.size(), v);
+    return end.ec == std::errc{} && v > low ? std::string() : clipx::cat("expected a number above ", low, ", got ", s);
+  }};
+}
 value_check share() { return range(0.0, 1.0); }
 
 /// "0.5,1" or "(0.5, 1)": so many numbers.
@@ -149,7 +156,7 @@ void add_data(const option_group& g, train_options& o, train_texts& texts) {
 }
 
 void add_optimization(const option_group& g, train_options& o) {
-  g.show("--epochs", o.run.data.epochs, "N", "")->check(at_least(1));
+  g.show("--epochs", o.run.data.epochs, "N", "passes over the data")->check(at_least(1));
   g.show("--accum-freq", o.accum_freq, "N", "batches per step, with exactly the gradient of one large batch (gradient caching)")
       ->check(range(1, 65536));
   g.show("--lr", o.lr, "X", "peak learning rate")->check(at_least(0));
@@ -157,14 +164,15 @@ void add_optimization(const option_group& g, train_options& o) {
   g.show("--wd", o.trainer.optimizer.weight_decay, "X", "weight decay (of matrices only)")->check(at_least(0));
   g.show("--beta1", o.trainer.optimizer.beta1, "X", "AdamW's beta1")->check(share());
   g.add("--beta2", o.beta2, "X", "AdamW's beta2 (default: 0.98 for a ViT, 0.999 for a ResNet)")->check(share());
-  g.add("--eps", o.eps, "X", "AdamW's epsilon (default: 1e-6 for a ViT, 1e-8 for a ResNet)")->check(at_least(0));
+  g.add("--eps", o.eps, "X", "AdamW's epsilon, above 0 (default: 1e-6 for a ViT, 1e-8 for a ResNet)")->check(above(0));
   g.show("--grad-clip-norm", o.trainer.optimizer.max_norm, "X", "maximum norm of the gradient; 0: no clipping")->check(at_least(0));
   g.show("--ema", o.trainer.optimizer.average, "X",
          "decay of the exponential moving average of the weights, which becomes the model; 0: none")
       ->check(range(0.0, 0.999999));
   g.show("--force-patch-dropout", o.trainer.patch_dropout, "X", "fraction of a ViT's patches dropped from each image")
       ->check(range(0.0, 0.99));
-  g.show("--whole-epochs", o.whole_epochs, "N", "number of final epochs without patch dropout")->check(at_least(0));
+  g.show("--whole-epochs", o.whole_epochs, "N", "number of final epochs without patch dropout, at most --epochs")
+      ->check(at_least(0));
   g.show("--seed", o.trainer.seed, "N", "random seed of the initial weights, the data order and all sampling");
 }
 
@@ -215,8 +223,8 @@ void add_train(command& app, action& run) {
 
   o->model.add_training(*verb);
   verb->footer(
-      "The run's folder holds metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves, --resume latest "
-      "continues.\n"
+      "The run's folder holds metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves, as do "
+      "SIGTERM, SIGUSR1 and SIGHUP; --resume latest continues.\n"
       "Example: clipx train --train-data \"pairs-{0000..0008}.tar\" --model ViT-B-32 --tokenizer bpe_simple_vocab_16e6.txt.gz\n"
       "  --batch-size 256 --epochs 30 --lr 1e-3 --warmup 200 --precision bf16");
   verb->callback([=, &run] {
@@ -228,6 +236,9 @@ void add_train(command& app, action& run) {
     o->run.data.augment = read_augmentation(texts->augmentation);
     read_precision(o->model.device.precision);
     o->model.check_engine();
+    if (o->whole_epochs > static_cast<clipx::dim>(o->run.data.epochs))
+      throw usage_error(
+          clipx::cat("--whole-epochs: expected 0 to ", o->run.data.epochs, ", the number of --epochs, got ", o->whole_epochs));
     o->run.tensorboard = !texts->reports.empty();
     run = [=] { return train(*o); };
   });

@@ -146,7 +146,7 @@ clipx::trainer_options trainer_for(const train_options& o, const untrained& mode
   auto t = o.trainer;
   const auto defaults = model.config.model.vision.policy().optimizer();
   t.optimizer.beta2 = o.beta2 >= 0 ? o.beta2 : defaults.beta2;
-  t.optimizer.eps = o.eps > 0 ? o.eps : defaults.eps;
+  t.optimizer.eps = o.eps >= 0 ? o.eps : defaults.eps;
   t.schedule = {o.lr, o.warmup, run.steps()};
   t.whole_from = o.whole_epochs > 0 ? run.steps() - o.whole_epochs * run.steps_an_epoch() : -1;
   t.gradients.chunk = o.accum_freq > 1 ? static_cast<dim>(o.model.batch_size) : 0;
@@ -236,13 +236,13 @@ int report(const clipx::run_result& r, dim parameters, bool before) {
     std::printf("%td steps, %td parameters: %s\n", r.steps, parameters, r.model.c_str());
     return before ? 1 : code;
   }
-  std::fprintf(stderr, "clipx: stopped after step %td; --resume latest goes on from there\n", r.steps);
+  complain(cat("stopped after step ", r.steps, "; --resume latest continues from there"));
   return 130;
 }
 }  // namespace
 
 int train(train_options o) {
-  listen_for_stop();
+  listen_for_stop("\nclipx: stopping: the run ends after this step and saves; a second signal ends it without saving\n");
   const auto model = open_model(o);
   auto run = open_run(o, model);
   expect_other_model(o, run);

@@ -8,7 +8,8 @@
 namespace cli {
 
 struct train_options {
-  model_options model;  // --model: a preset, a config file, or a folder with one; the device
+  train_options() { run.data.epochs = 32; }  // as in open_clip
+  model_options model;                       // --model: a preset, a config file, or a folder with one; the device
   std::string pretrained;
   std::vector<std::string> val_data;
   std::uint64_t train_samples = 0;  // --train-num-samples; 0: what there is
@@ -24,7 +25,7 @@ struct train_options {
   std::string zeroshot_data, classes, templates;
 };
 
-/// Trains until the epochs are done or the program is told to stop (SIGINT, SIGTERM), which saves first. Exit code.
+/// Trains until the epochs are done or the program is told to stop (stop.hpp), which saves first. Exit code.
 int train(train_options o);
 
 }  // namespace cli

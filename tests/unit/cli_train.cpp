@@ -154,6 +154,16 @@ TEST_CASE("clipx train") {
     REQUIRE(w.checkpoints("c").size() == 1);
     CHECK(ran("c", {"--save-frequency", "0", "--resume", "latest"}, "timeout --preserve-status -s TERM 2", "100000").code == 130);
   }
+  SECTION("so do other signals, unless they are ignored") {
+    for (const std::string signal : {"HUP", "USR1"}) {
+      const auto r = ran(signal, {"--save-frequency", "0"}, "timeout --preserve-status -s " + signal + " 2", "100000");
+      INFO(r.err);
+      CHECK(r.code == 130);
+      CHECK(w.checkpoints(signal).size() == 1);
+      CHECK(r.err.find("clipx: stopping") != std::string::npos);
+    }
+    CHECK(ran("ignored", {}, "timeout --preserve-status -s HUP 0.2 env --ignore-signal=HUP").code == 0);
+  }
   SECTION("a full disk leaves the checkpoint before") {
     REQUIRE(ran("d", {"--save-frequency", "0"}, "", "1").code == 0);
     const auto before = w.checkpoints("d");
@@ -210,7 +220,8 @@ TEST_CASE("clipx train refuses") {
   CHECK(said({"--lr", "1e30", "--grad-clip-norm", "0"}).find("no longer a number") != std::string::npos);
   CHECK(said({"--model", "ViT-B-32"}).find("--tokenizer") != std::string::npos);
   for (const list& bad : {list{"--aug-cfg", "scale=2,1"}, list{"--aug-cfg", "size=3"}, list{"--accum-freq", "0"},
-                          list{"--ema", "1"}, list{"--precision", "f8"}, list{"--report-to", "wandb"}}) {
+                          list{"--ema", "1"}, list{"--precision", "f8"}, list{"--report-to", "wandb"}, list{"--whole-epochs", "5"},
+                          list{"--eps", "0"}, list{"--epochs", "0"}}) {
     const auto r = w.run(w.train("z", bad));
     INFO(bad[0] << " " << bad[1] << ": " << r.err);
     CHECK(r.code == 2);
