@@ -11,14 +11,14 @@ namespace clipx {
 
 /// All of it counted, the first few by name. A reader adds to the one that its caller gives it.
 struct left_out {
-  static constexpr std::size_t most_named = 8;
+  static constexpr std::size_t most_named = 8;  // messages in `first` at most
 
   std::uint64_t count = 0;         // parts of the data: images, samples, rows, rests of shards, folders
   std::uint64_t unreadable = 0;    // of them: damaged ones, and ones that the system refused
   std::uint64_t other_files = 0;   // beside the data: files of another kind, which belong to nothing that was read
   std::vector<std::string> first;  // "NAME: why", of the first eight that differ
 
-  bool none() const { return count == 0 && other_files == 0; }
+  bool none() const { return count == 0 && other_files == 0; }  // whether nothing was left out
 
   /// `n` parts that the reader does not take: a format, a link, an image without a caption.
   void add(const std::string& name, const std::string& why, std::uint64_t n = 1) {
@@ -33,11 +33,11 @@ struct left_out {
     unreadable += could_not_be_read;
     remember(message);
   }
-  void add_other_file(const std::string& name, const std::string& why) {
+  void add_other_file(const std::string& name, const std::string& why) {  // a file of another kind
     ++other_files;
     remember(name + ": " + why);
   }
-  void add(const left_out& next) {
+  void add(const left_out& next) {  // what another reader left out
     count += next.count;
     unreadable += next.unreadable;
     other_files += next.other_files;

@@ -121,7 +121,7 @@ class loader {
 /// Number of samples of an epoch that have an image and a caption's file or field:
 /// reads the headers of every shard, decodes nothing. `skipped` gets what is known to be left out.
 std::uint64_t count_pairs(const loader_config& config, left_out& skipped);
-std::uint64_t count_pairs(const loader_config& config);
+std::uint64_t count_pairs(const loader_config& config);  // the same, without what is left out
 /// Whether there is one: reads until it is found.
 bool has_pair(const loader_config& config);
 

@@ -21,9 +21,10 @@ struct zero_shot_report {
 zero_shot_report evaluate_zero_shot(const any_model& model, const image_dataset& data, const prompt_set& prompts,
                                     const encode_options& options = {}, observer& watch = no_observer());
 
+/// Recalls, what they were measured on, and what was left out.
 struct retrieval_report : retrieval_metrics {
   dim images = 0, captions = 0;  // that were measured
-  left_out skipped;
+  left_out skipped;              // what could not be read
 };
 
 /// Retrieval of images by their captions and of captions by their images. The images' embeddings are kept, and scores of some
@@ -39,7 +40,7 @@ struct tagging_metrics {
   std::vector<double> recall, calibrated_recall;
   dim captions = 0;                  // with such n-grams
   dim images = 0, all_captions = 0;  // that were measured
-  left_out skipped;
+  left_out skipped;                  // what could not be read
 
   /// Captions of one length.
   struct by_length {

@@ -30,7 +30,7 @@ class file_lock {
     removed_ = true;
     return *this;
   }
-  explicit operator bool() const { return fd_ >= 0; }
+  explicit operator bool() const { return fd_ >= 0; }  // whether it holds the lock
 
  private:
   int fd_ = -1;

@@ -17,7 +17,7 @@ class fraction_sum {
     add_parts(high, std::fma(-high, d, n) / d);
     fractions_ += 1;
   }
-  dim fractions() const { return fractions_; }
+  dim fractions() const { return fractions_; }  // number added
   /// 0 of none.
   double mean() const {
     if (fractions_ == 0) return 0;
