@@ -86,7 +86,7 @@ TEST_CASE("clipx: an output is none of the inputs, by whatever link") {
   fs::create_hard_link(w.images[0], w.dir / "hard.npy");
   fs::create_symlink(w.images[0], w.dir / "soft.npy");
   fs::create_symlink(w.images[0], w.dir / "list.npy.failed");
-  for (const std::string out : {w.images[0], w.dir / "hard.npy", w.dir / "soft.npy", w.dir / "list.npy"}) {
+  for (const auto& out : {w.images[0], w.dir / "hard.npy", w.dir / "soft.npy", w.dir / "list.npy"}) {
     CHECK_THAT(w.refusal(w.with_model({"embed", "--images", w.dir / "p", "--out", out})), among);
     CHECK_THAT(w.refusal(w.with_model({"preprocess", w.dir / "p", "--out", out})), among);
   }
@@ -111,7 +111,7 @@ TEST_CASE("clipx tokenizer train and curate: outputs beside inputs") {
              Contains("holds a tokenizer_config.json"));
   fs::create_directory(w.dir / "pool");
   write_file(w.dir / "pool/00000.tar", member("a.jpg", contents(w.images[0])) + member("a.txt", "the cat") + end_of_tar);
-  for (const std::string data : {w.dir / "pool/00000.tar", w.dir / "pool"})
+  for (const auto& data : {w.dir / "pool/00000.tar", w.dir / "pool"})
     CHECK_THAT(w.refusal({"curate", "filter", "--basic", "--data", data, "--out", w.dir / "pool"}),
                Contains("is the folder of data to be read"));
 }
