@@ -42,6 +42,9 @@ struct adamw_case {
     h.device.lerp(0.003, mat<const A>(p), mean);
     h.output("p", p);
     h.output("mean", mean);
+    auto close = h.template input<A>("close", 1, n);
+    h.device.lerp(0.75, mat<const A>(p), close);
+    h.output("close", close);
     h.output("m", m);
     h.output("v", v);
     h.output("few", few);

@@ -144,7 +144,7 @@ TEST_CASE("clipx curate: bad usage and bad input of the verbs that write samples
   CHECK_THAT(refusal({"filter", "--data", w.data(), "--offensive", "none", "--out", "o"}), Contains("none: cannot be opened"));
   CHECK_THAT(refusal({"filter", "--data", w.data(), "--basic", "--out", "o"}),
              Contains("expected samples that stay, got none of 10"));
-  CHECK_THAT(refusal({"dedup", "--data", w.data(), "--out", "."}), Contains("another folder for the results"));
+  CHECK_THAT(refusal({"dedup", "--data", w.data(), "--out", "."}), Contains("is the folder of data to be read"));
   write_file(w.dir / "in-1.tar", "no tar file");
   const auto r = w.run({"dedup", "--data", w.data(), "--out", "half", "--json"});
   CHECK(r.code == 1);

@@ -49,11 +49,11 @@ TEST_CASE("clipx embed") {
     CHECK(contents(out + ".failed") == w.broken + "\n" + (w.dir / "none.jpg") + "\n");
     const auto hostile = w.dir / "p\x1b[2J\nclipx: done\xc2\x9b.png";
     std::filesystem::copy_file(w.broken, hostile);
-    const auto escaped = w.run(w.with_model({"embed", "--images", hostile, w.images[0], "--out", out}));
+    const auto escaped = w.run(w.with_model({"embed", "--images", hostile, w.images[0], "--out", w.dir / "h.npy"}));
     CHECK(escaped.code == 1);
     CHECK_THAT(escaped.err, Contains("p\\x1b[2J\\x0aclipx: done\\xc2\\x9b.png"));
     CHECK(std::count(escaped.err.begin(), escaped.err.end(), '\n') == 1);
-    CHECK(contents(out + ".failed") == w.dir / "p\\x1b[2J\\x0aclipx: done\\xc2\\x9b.png" + "\n");
+    CHECK(contents(w.dir / "h.npy.failed") == w.dir / "p\\x1b[2J\\x0aclipx: done\\xc2\\x9b.png" + "\n");
     const auto a = read_npy(out);
     REQUIRE(a.shape == std::vector<dim>{2, 24});
     const auto want = reference::images(w.model, {w.images[1], w.images[0]});

@@ -157,6 +157,7 @@ TEST_CASE("errors: what the system refuses", "[errors]") {
 TEST_CASE("errors: damaged files", "[errors]") {
   const workplace w;
   const auto tar = member("a.jpg", "x").substr(0, 300);
+  const auto gz = w.file("s.tar", gzip_start + std::string(600, '\0'));
   const auto table = w.file("t.csv", "filepath,title\n\"a.png,b\n");
   const auto cut = safetensors::open(w.file("whole.safetensors", w.safetensors_of("{}"))).tensors().size();
   CHECK(cut == 0);
@@ -166,6 +167,7 @@ TEST_CASE("errors: damaged files", "[errors]") {
                           {"PNM", [] { decode("P6 2 2 255\nx"); }},
                           {"an empty image", [] { decode(""); }},
                           {"tar", [&] { for_each_sample(std::as_bytes(std::span(tar)), "x", [](const sample&) {}); }},
+                          {"a gzip file for a tar file", [&] { for_each_sample(gz, [](const sample&) {}); }},
                           {"safetensors", [&] { safetensors::open(w.file("a.safetensors", "abc")); }},
                           {"a tensor", [&] { safetensors::open(w.file("b.safetensors", w.safetensors_of(R"({"a": 1})"))); }},
                           {"npy", [&] { read_npy(w.file("x.npy", "no array")); }},
@@ -184,7 +186,6 @@ TEST_CASE("errors: damaged files", "[errors]") {
 TEST_CASE("errors: valid files that are not handled", "[errors]") {
   const workplace w;
   const std::string webp = std::string("RIFF\x10\0\0\0WEBPVP8 ", 16);
-  const auto gz = w.file("s.tar", gzip_start + std::string(600, '\0'));
   const auto number = [&](const char* type) { return w.npy(type, "False"); };
   read_npy(w.file("good.npy", number("<f4")));
   all_are(
@@ -193,12 +194,11 @@ TEST_CASE("errors: valid files that are not handled", "[errors]") {
        {"no image format", [] { decode("a text"); }},
        {"a PNM of 16 bits", [] { decode("P5 1 1 65535\nxx"); }},
        {"more pixels than allowed", [] { decode("P6 30000 30000 255\n"); }},
-       {"a gzip file for a tar file", [&] { for_each_sample(gz, [](const sample&) {}); }},
        {"big-endian npy", [&] { read_npy(w.file("b.npy", number(">f4"))); }},
        {"npy in Fortran's order", [&] { read_npy(w.file("f.npy", w.npy("<f4", "True"))); }},
        {"a dtype",
         [&] {
-          const auto header = R"({"a":{"dtype":"F4","shape":[2],"data_offsets":[0,1]}})";
+          const auto header = R"({"a":{"dtype":"F9","shape":[2],"data_offsets":[0,1]}})";
           safetensors::open(w.file("f4.safetensors", w.safetensors_of(header, 1)));
         }},
        {"a PyTorch archive", [&] { safetensors::open(w.file("m.safetensors", std::string("PK\3\4") + std::string(20, '\0'))); }},
@@ -359,8 +359,8 @@ TEST_CASE("errors: of several issues, the first decides", "[errors]") {
     loader_of(shard).next(batch);
   });
   REQUIRE(epoch.has_value());
-  CHECK(epoch->kind() == kind::unsupported);
-  CHECK_THAT(epoch->what(), Contains("gz.tar") && Contains("unpack it first"));
+  CHECK(epoch->kind() == kind::damaged);
+  CHECK_THAT(epoch->what(), Contains("gz.tar") && Contains("not a readable gzip file"));
 }
 
 TEST_CASE("errors: the program's table of flags names what the library says and what the program takes", "[errors]") {
@@ -368,7 +368,12 @@ TEST_CASE("errors: the program's table of flags names what the library says and 
   CHECK(said.find("expected a whole number") != std::string::npos);
   for (auto& [option, flag] : cli::flags) {
     INFO(option);
-    CHECK(said.find(option) != std::string::npos);
+    // Where one reader serves several structs, the name is put together from its parts.
+    const auto colons = option.find("::");
+    const auto of = cat("\n", option.substr(0, colons), "\n"), member = std::string(option.substr(colons + 2));
+    const bool composed = said.find(of) != std::string::npos &&
+                          (said.find("\n" + member + "\n") != std::string::npos || said.find("\n::" + member) != std::string::npos);
+    CHECK((said.find(option) != std::string::npos || composed));
     const auto name = std::string(flag.substr(0, flag.find(' ')));
     INFO(name);
     CHECK((taken.find("\n" + name + "\n") != std::string::npos || taken.find("," + name + "\n") != std::string::npos));

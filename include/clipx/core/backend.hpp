@@ -195,7 +195,7 @@ concept backend = backend_types<B> &&
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
   b.adamw(adam, c, c, m, m, m);                       // squared norm of all gradients (1, 1) or empty, gradient, parameters, m, v
   b.adamw(adam, c, x, m, m, m, y);                    // the gradient as T, parameters in A, and their copy in T
-  b.lerp(eps, c, m);                                  // y -= weight (y - x), in A: where x is y, y keeps its bits
+  b.lerp(eps, c, m);                                  // y -= weight (y - x), in A; exact where x is y, and for 1
 }
   && loss_verbs<B>
   && (!B::fast::linear || fused_linear<B>)

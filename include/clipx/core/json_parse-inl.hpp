@@ -94,6 +94,7 @@ CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int
   const auto zero = text.find('\0');  // nlohmann-json takes it for the end
   expect(zero == std::string_view::npos, error_kind::damaged,
          [&] { return cat(name, ": not valid JSON: byte ", zero, " is zero"); });
+  if (keys) keys->clear();
   json_builder builder(name, depth, keys, repeats);
   json::sax_parse(text.data(), text.data() + text.size(), &builder);
   return builder.take();

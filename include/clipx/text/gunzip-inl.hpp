@@ -18,7 +18,7 @@ inline constexpr int gzip_window = 15 + 16;  // a window of 32 KiB; 16 asks zlib
 CLIPX_INLINE std::string read_file(const std::string& path, std::size_t limit) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              [](std::FILE* f) { return std::fclose(f); });
-  expect(file != nullptr, system_error_kind(errno), [&] { return cat(path, ": cannot open: ", std::strerror(errno)); });
+  expect(file != nullptr, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", std::strerror(errno)); });
   return read_file(file.get(), path, limit);
 }
 

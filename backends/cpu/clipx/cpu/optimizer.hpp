@@ -57,12 +57,13 @@ void adamw(const adamw_numbers& k, mat<const X> grad, mat<float> p, mat<float> m
     if (copy) at.put(p1, copy.data);
   });
 }
-/// Where x is y, the difference is 0 and y keeps its bits, the sign of a zero among them.
+/// y - weight (y - x), or x + (1 - weight) (y - x) where that is closer: exact where x is y, and for weights of 0 and 1.
 inline void lerp(float weight, mat<const float> x, mat<float> y) {
-  const auto w = set(weight);
+  const bool near_y = weight <= 0.5F;
+  const auto w = set(near_y ? -weight : 1 - weight);
   along(y.cols, [&](auto at) CLIPX_LANES {
-    const auto before = at.get(y.data);
-    at.put(hn::NegMulAdd(w, before - at.get(x.data), before), y.data);
+    const auto from = at.get(x.data), before = at.get(y.data);
+    at.put(hn::MulAdd(w, before - from, near_y ? before : from), y.data);
   });
 }
 template <class T>

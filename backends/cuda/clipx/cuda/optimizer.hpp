@@ -59,13 +59,14 @@ __global__ void adamw(adamw_constants k, const float* squares, const T* grad, di
   p[i] = p1;
   if (copy) copy[i] = stored<T>(p1);
 }
-/// Where x is y, the difference is 0 and y keeps its bits.
+/// y - weight (y - x), or x + (1 - weight) (y - x) where that is closer: exact where x is y, and for weights of 0 and 1.
 template <int N>
 __global__ void lerp(float weight, mat<const float> x, mat<float> y) {
   const auto [r, c] = here<N>();
   if (r >= y.rows || c >= y.cols) return;
   float* to = y.row(r) + c;
-  store(to, map([=](float a, float b) { return fmaf(-weight, b - a, b); }, load<N>(x.row(r) + c), load<N>(to)));
+  const auto between = [=](float a, float b) { return weight <= 0.5F ? fmaf(-weight, b - a, b) : fmaf(1 - weight, b - a, a); };
+  store(to, map(between, load<N>(x.row(r) + c), load<N>(to)));
 }
 
 }  // namespace clipx::gpu

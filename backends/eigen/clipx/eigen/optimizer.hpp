@@ -45,7 +45,11 @@ void eigen_optimizer<T>::adamw(const adamw_step& s, mat<const T> squares, mat<co
 
 template <class T>
 void eigen_optimizer<T>::lerp(double weight, mat<const T> x, mat<T> y) {
-  for (dim c = 0; c < y.cols; ++c) y.data[c] -= T(weight) * (y.data[c] - x.data[c]);
+  for (dim c = 0; c < y.cols; ++c) {
+    const T from_x = y.data[c] - x.data[c];
+    if (weight <= 0.5) y.data[c] -= T(weight) * from_x;
+    else y.data[c] = x.data[c] + T(1 - weight) * from_x;  // exact for a weight of 1
+  }
 }
 
 #ifdef CLIPX_EIGEN_SCALAR
