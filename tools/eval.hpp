@@ -18,7 +18,7 @@ inline std::string dataset_name(const std::string& path) {
 /// --classes as given, else the classnames.txt of the data. Bad usage: there is none.
 inline std::string classes_of(const std::string& given, const std::string& data) {
   if (!given.empty()) return given;
-  const auto found = clipx::find_classnames(data);
+  auto found = clipx::find_classnames(data);
   if (found.empty()) throw required_error("--classes, or a classnames.txt with the data,");
   return found;
 }

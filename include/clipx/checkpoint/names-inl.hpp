@@ -90,7 +90,7 @@ CLIPX_INLINE std::string detail::prefix_of_names(const safetensors& file, layout
     if (other) refuse("these are open_clip's names, which need open_clip_config.json in the folder, not config.json");
     return "";  // of no layout: what is missing is said by name
   }
-  const auto before = first->name.substr(0, find_layout(first->name)->first);
+  auto before = first->name.substr(0, find_layout(first->name)->first);
   if (before.empty()) return "";
   if (keys == layout::hf && before == "clip.") return before;
   const bool all = common_prefix(tensors).starts_with(before);
