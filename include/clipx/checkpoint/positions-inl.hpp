@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../core/error.hpp"
 #include "../image/resize.hpp"
 #include "positions.hpp"
 

@@ -10,7 +10,7 @@
 #include "../core/threads.hpp"
 #include "../io/file.hpp"
 #include "../text/gunzip.hpp"
-#include "folders.hpp"
+#include "folders-inl.hpp"
 #include "images.hpp"
 
 namespace clipx {

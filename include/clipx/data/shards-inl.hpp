@@ -9,6 +9,7 @@
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
+#include "../io/lfs.hpp"
 #include "../text/gunzip.hpp"
 #include "shards.hpp"
 
