@@ -132,7 +132,7 @@ void cuda_attention<T>::attention_backward(const attention_input<T>& in, dim hea
     return by_width(d, go, in.k.col_range(0, d), in.v.col_range(0, d), dk.col_range(0, d), dv.col_range(0, d));
   }
   const temporary here(memory());
-  auto delta = memory().take<float>(in.q.rows, heads);
+  auto delta = memory().template take<float>(in.q.rows, heads);
   if constexpr (std::is_same_v<T, bf16>)
     if (d <= max_mma_width)
       return attention_backward_by_mma(engine_, hq, hk, hv, hdy, queries, keys, d, in.causal, lse, delta, dq, dk, dv);

@@ -120,7 +120,7 @@ void cuda_batchnorm<T>::column_stats(mat<const T> x, mat<float> stats) {
   const temporary here(memory());
   const auto go = [&](auto n) {
     const gpu::strips cut(x.rows, x.cols / n(), gpu::summed);
-    auto partial = memory().take<float>(cut.chunks, x.cols);
+    auto partial = memory().template take<float>(cut.chunks, x.cols);
     for (dim pass = 0; pass < 2; ++pass) {
       const float* mean = pass ? stats.row(0) : nullptr;
       run(engine_, gpu::column_partial<n(), T>, cut.grid(), cut.block, x, mean, cut.taps, partial);
@@ -159,7 +159,7 @@ void cuda_batchnorm<T>::batchnorm_relu_backward(const batchnorm_backward_input<T
   const auto e = static_cast<float>(in.eps);
   const auto go = [&](auto n) {
     const gpu::strips sums_of(x.rows, x.cols / n(), gpu::summed), cut(x.rows, x.cols / n(), gpu::written);
-    auto partial = memory().take<float>(2 * sums_of.chunks, x.cols), sums = memory().take<float>(2, x.cols);
+    auto partial = memory().template take<float>(2 * sums_of.chunks, x.cols), sums = memory().template take<float>(2, x.cols);
     run(engine_, gpu::batchnorm_columns<n(), T>, sums_of.grid(), sums_of.block, x, in.stats, e, y, dy, dz, sums_of.taps,
         sums_of.chunks, partial);
     each_column(engine_, 1, x.cols, gpu::add_partials, mat<const float>(partial), sums_of.chunks, sums, dw, db);

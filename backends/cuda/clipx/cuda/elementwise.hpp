@@ -126,7 +126,7 @@ void cuda_elementwise<T>::sum_rows(mat<const T> x, mat<T> y) {
   const temporary here(memory());
   const auto go = [&](auto n) {
     const gpu::strips cut((x.rows + y.rows - 1) / y.rows, x.cols / n(), gpu::summed);
-    auto partial = memory().take<float>(cut.chunks * y.rows, y.cols);
+    auto partial = memory().template take<float>(cut.chunks * y.rows, y.cols);
     run(engine_, gpu::sum_rows_partial<n(), T>, cut.grid(y.rows), cut.block, x, y.rows, cut.taps, partial);
     each_column(engine_, y.rows, y.cols, gpu::sum_rows_total<T>, mat<const float>(partial), cut.chunks, y);
   };

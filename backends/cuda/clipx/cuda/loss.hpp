@@ -142,7 +142,7 @@ void cuda_loss<T>::xent_loss(mat<const float> log_scale, mat<float> rows, mat<fl
 template <class T>
 void cuda_loss<T>::xent_tile_backward(const xent_tile_input<float>& in, mat<float> dcosines, mat<float> dlog_scale) {
   const temporary here(memory());
-  auto share = memory().take<float>(1, in.cosines.rows);
+  auto share = memory().template take<float>(1, in.cosines.rows);
   each_row(engine_, in.cosines.rows, gpu::xent_backward, in.cosines, in.log_scale.data, in.rows, in.columns, in.shift,
            static_cast<float>(in.N), dcosines, share.data);
   each_row(engine_, 1, gpu::add_total, static_cast<const float*>(share.data), in.cosines.rows, dlog_scale.data);
@@ -151,7 +151,7 @@ void cuda_loss<T>::xent_tile_backward(const xent_tile_input<float>& in, mat<floa
 template <class T>
 void cuda_loss<T>::sigmoid_xent_tile(const sigmoid_tile_input<float>& in, const sigmoid_tile_output<float>& out) {
   const temporary here(memory());
-  auto shares = memory().take<float>(3, in.cosines.rows);
+  auto shares = memory().template take<float>(3, in.cosines.rows);
   each_row(engine_, in.cosines.rows, gpu::sigmoid_xent, in.cosines, in.log_scale.data, in.bias.data, in.shift,
            static_cast<float>(in.N), out.dcosines, shares);
   for (dim what = 0; auto* to : {out.loss.data, out.dlog_scale.data, out.dbias.data}) {

@@ -197,7 +197,7 @@ void cuda_norm<T>::add_layernorm_backward(const layernorm_backward_input<T, floa
   if (x.rows == 0) return;
   const temporary here(memory());
   const dim taps = std::max<dim>(4, (x.rows + 1023) / 1024), chunks = (x.rows + taps - 1) / taps;
-  auto partial = memory().take<float>(2 * chunks, x.cols);
+  auto partial = memory().template take<float>(2 * chunks, x.cols);
   const auto kernel_of = [](auto n, auto once) { return gpu::layernorm_backward<n(), once(), T>; };
   each_vector_row(engine_, chunks, x.cols, kernel_of, x, in.weight, in.stats, in.dy, residual, taps, chunks, dx, partial);
   each_column(engine_, 1, x.cols, gpu::add_partials, mat<const float>(partial), chunks, mat<float>{}, dw, db);

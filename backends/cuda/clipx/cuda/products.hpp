@@ -86,7 +86,7 @@ void cuda_products<T>::linear(mat<const T> x, mat<const T> w, mat<const T> b, co
   const mat<T> pre = after.pre;
   const bool alone = !after.f && !residual && !pre;
   const temporary here(memory());
-  auto u = pre ? pre : residual && residual.data == y.data ? memory().take<T>(y.rows, y.cols) : y;  // (R, out)
+  auto u = pre ? pre : residual && residual.data == y.data ? memory().template take<T>(y.rows, y.cols) : y;  // (R, out)
   product(engine_, op::none, op::transpose, 1.0f, x, w, 0.0f, u, b.data);
   if (!alone)
     each_pack(

@@ -101,10 +101,10 @@ void cuda_scatter<T>::scatter_add_rows(mat<const T> x, mat<const std::int32_t> r
   const dim count = rows.cols, spans = (count + gpu::span - 1) / gpu::span;
   if (count == 0) return;
   const temporary here(memory());
-  auto order = memory().take<std::int32_t>(2, count), places = memory().take<std::int32_t>(1, count);
-  auto partial = memory().take<float>(2 * spans, y.cols);
+  auto order = memory().template take<std::int32_t>(2, count), places = memory().template take<std::int32_t>(1, count);
+  auto partial = memory().template take<float>(2 * spans, y.cols);
   const gpu::sorting sort{count, std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(y.rows - 1))))};
-  auto own = memory().take<std::byte>(1, static_cast<dim>(sort.memory()));
+  auto own = memory().template take<std::byte>(1, static_cast<dim>(sort.memory()));
   each_pack(
       engine_, 1, count, [](auto n) { return gpu::count_up<n()>; }, places);
   sort.run(own.data, static_cast<std::size_t>(own.cols), rows.data, places.data, order.row(1), order.row(0), engine_.get().stream);
