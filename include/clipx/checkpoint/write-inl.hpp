@@ -75,11 +75,11 @@ CLIPX_INLINE std::vector<std::pair<std::string, std::string>> checkpoint::texts_
                    " of tokenizer_config.json: its texts are cut at the text tower's ", config_.text.context_length);
       });
     }
-    configs.emplace_back("open_clip_config.json", open_clip_config_text(config_));
+    configs = {{"open_clip_config.json", open_clip_config_text(config_)}};
   } else {
     const auto& t = text();
-    configs.emplace_back("config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot()));
-    configs.emplace_back("preprocessor_config.json", hf_preprocessor_text(config_));
+    configs = {{"config.json", hf_config_text(config_, type, t.sot(), t.eot(), t.eot())},
+               {"preprocessor_config.json", hf_preprocessor_text(config_)}};
   }
   if (config().text.pool == text_pool::none) (void)text();  // errors: a dictionary that is not there
   std::vector<std::string> copied;
