@@ -1,5 +1,6 @@
 // A training run in a folder: what it asks of a trainer and when, what it leaves on disk, and how it goes on.
 #include <clipx/eigen.hpp>
+#include <clipx/io/lock.hpp>
 #include <clipx/train/any_trainer_of.hpp>
 #include <clipx/train/run.hpp>
 #include <limits>
@@ -294,6 +295,19 @@ TEST_CASE("training run: a look at the model on its way") {
   o.folder = run.model_folder();
   run(*tiny_trainer(), w.settings, o);
   CHECK(values_of(w.metrics(), "looks") == std::vector<double>{1, 2});
+}
+
+TEST_CASE("training run: one process at a time has the folder") {
+  workplace w;
+  fake_trainer t;
+  watcher o;
+  {
+    const folder_lock other(w.dir / "run");
+    CHECK_THAT(message([&] { training_run(w.options)(t, w.settings, o); }), Contains("another process is writing to this folder"));
+    CHECK(t.done == 0);
+  }
+  CHECK(training_run(w.options)(t, w.settings, o).steps == 10);
+  CHECK_FALSE(fs::exists(w.dir / "run/.clipx.lock"));
 }
 
 TEST_CASE("training run: what cannot be run is refused at once") {

@@ -8,6 +8,7 @@
 
 #include "../checkpoint/model_files.hpp"
 #include "../core/json-inl.hpp"
+#include "../io/lock.hpp"
 #include "report.hpp"
 #include "run.hpp"
 
@@ -101,6 +102,7 @@ class run_in_folder final : public run_progress {
         losses_(trainer) {}
 
   run_result operator()() {
+    const folder_lock alone(o_.folder);
     if (o_.resume.empty()) expect_new();
     else resume();
     make_folders();
