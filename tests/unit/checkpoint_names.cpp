@@ -131,14 +131,14 @@ TEST_CASE("checkpoint: configurations of both layouts in one folder") {
   const auto as_own = checkpoint::open(dir / "own");
   CHECK(tiny::read(as_own) == tiny::weights(own.model));
   REQUIRE(as_own.warnings().size() == 1);
-  CHECK_THAT(as_own.warnings()[0], Contains("read is open_clip_config.json") && Contains("open_clip_model.safetensors"));
+  CHECK_THAT(as_own.warnings()[0], Contains("reading open_clip_config.json") && Contains("open_clip_model.safetensors"));
   write_hf(dir / "hf", "");
   write_file(dir / "hf/open_clip_config.json", open_clip_config_text(own));
   const auto as_hf = checkpoint::open(dir / "hf");
   CHECK(as_hf.settings().keys == layout::hf);
   CHECK(tiny::read(as_hf) == tiny::read(checkpoint::open(golden + "hf_eos")));
   REQUIRE(as_hf.warnings().size() == 1);
-  CHECK_THAT(as_hf.warnings()[0], Contains("read is config.json"));
+  CHECK_THAT(as_hf.warnings()[0], Contains("reading config.json"));
   fs::remove(dir / "hf/config.json");
   CHECK_THAT(refusal(dir / "hf"), Contains("these are Hugging Face's names, which need config.json"));
   fs::remove(dir / "own/open_clip_config.json");

@@ -89,9 +89,8 @@ inline void warn_of_tokenizer(const file_set& files, std::vector<std::string>& w
   issue_list issues(error_kind::unsupported);
   auto f = fields_of(parse_json(files.text(file), files.path(file), 16), file, issues);
   if (!f.flag("do_lower_case", true))
-    warnings.push_back(cat(files.path(file),
-                           ": do_lower_case: false has no effect: CLIP's tokenizer takes all letters for small ones, "
-                           "in transformers too"));
+    warnings.push_back(
+        cat(files.path(file), ": do_lower_case: false has no effect: CLIP's tokenizer always lowercases, in transformers too"));
 }
 
 /// A folder's configuration and weights, in either layout.
@@ -104,8 +103,9 @@ inline opened_model open_model(const file_set& files, const std::string& path, c
   out.weights = open_weights(files, path, keys);
   if (own && hf) {
     keys = layout_of_names(*out.weights).value_or(keys);
-    out.warnings.push_back(cat(path, ": ", open_clip_name, " and ", hf_name, " are there: read is ",
-                               keys == layout::hf ? hf_name : open_clip_name, ", whose layout ", out.weights->path(), " has"));
+    out.warnings.push_back(cat(path, ": has both ", open_clip_name, " and ", hf_name, "; reading ",
+                               keys == layout::hf ? hf_name : open_clip_name, ", the layout of the tensors in ",
+                               out.weights->path()));
   }
   if (keys == layout::hf) {
     out.config = read_hf_folder(files, o, out.warnings);
