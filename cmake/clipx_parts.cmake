@@ -2,7 +2,7 @@
 # clipx, which is all of it. Third-party headers are included in *-inl.hpp files alone; clipx-x-compiled holds those of part x.
 
 # Which definition files belong to a part; those of no other part belong to clipx.
-set(clipx_files_base "^clipx/(core/(observer|packed_texts)|io/(descriptor|file|file_set|lock|npy))-inl")
+set(clipx_files_base "^clipx/(core/(observer|packed_texts)|io/(descriptor|file|file_set|guard|lock|npy))-inl")
 set(clipx_files_text "^clipx/(core/json(_parse)?-inl|text/)")
 set(clipx_files_image "^clipx/image/")
 

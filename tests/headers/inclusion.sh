@@ -65,9 +65,9 @@ grep -rnE '\b(dnnl|hn|cublas\w*|Eigen)::|clipx::(cpu|cuda|eigen)\b|\b(cpu|cuda|e
   say "below include/ nothing names a backend"
 third='stb/stb_image\.h|jpeglib\.h|jerror\.h|gif_lib\.h|nlohmann/json(_fwd)?\.hpp|utf8proc\.h|stb/stb_image_write\.h|xxhash\.h|zlib\.h|cld2/public/[a-z_]+\.h'
 grep -rnE "# *include *<($third)>" include --include='*.hpp' | grep -v -- '-inl\.hpp:' | say "third parties only in -inl files"
-system='[a-z_0-9]+|sys/[a-z]+\.h|fcntl\.h|unistd\.h|dirent\.h|setjmp\.h|clipx/[a-z_0-9/-]+\.hpp'
+system='[a-z_0-9]+|sys/[a-z]+\.h|fcntl\.h|unistd\.h|dirent\.h|setjmp\.h|signal\.h|clipx/[a-z_0-9/-]+\.hpp'
 grep -rnE '# *include *<' include --include='*.hpp' | grep -vE "<($system|$third)>" | say "not an allowed include"
-grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|dirent|setjmp|sys/[a-z]+)\.h' | grep -v -- '-inl\.hpp:' |
+grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|dirent|setjmp|signal|sys/[a-z]+)\.h' | grep -v -- '-inl\.hpp:' |
   say "system headers of POSIX only in -inl files"
 
 # A policy is named in its own files and in one list.

@@ -151,26 +151,30 @@ CLIPX_INLINE std::vector<caption_part> list_caption_parts(std::span<const std::s
 }
 
 CLIPX_INLINE void for_each_captioned(const caption_part& part, const std::string& field, caption_report& report,
-                                     function_ref<void(const captioned_sample&)> f) {
+                                     function_ref<void(const captioned_sample&)> f, member_bytes wanted) {
   detail::caption_filter filter(part.path, report);
   if (part.lines) {
     const auto file = mapped_file::open(part.path);
     const auto text = detail::mapped_text(file);
     expect(part.end <= text.size(), error_kind::mismatch,
            [&] { return cat(part.path, ": expected at least ", part.end, " bytes, as when it was listed, got ", text.size()); });
-    return detail::captioned_lines(part, text.substr(part.begin, part.end - part.begin), file, filter, f);
+    detail::captioned_lines(part, text.substr(part.begin, part.end - part.begin), file, filter, f);
+    return file.expect_whole();
   }
   std::vector<std::string> texts;
   std::optional<error> broken;
   bool calling = false;  // an error thrown by f is not an error of the shard
   try {
-    for_each_sample(part.path, [&](const sample& s) {
-      filter.begin(s.key);
-      detail::captioned_members(s, field, filter, report, texts);
-      calling = true;
-      f({s.key, filter.kept(), &s});
-      calling = false;
-    });
+    for_each_sample(
+        part.path,
+        [&](const sample& s) {
+          filter.begin(s.key);
+          detail::captioned_members(s, field, filter, report, texts);
+          calling = true;
+          f({s.key, filter.kept(), &s});
+          calling = false;
+        },
+        wanted);
   } catch (const error& e) {
     if (calling) throw;
     broken = e;

@@ -50,9 +50,9 @@ struct captioned_sample {
 /// Calls f with every sample of the part, in order, including those without a caption. `field`: the captions are this field of the
 /// sample's .json, a text or a list of texts; "": the .txt. A caption that is not UTF-8, longer than 1 MiB, or only whitespace is
 /// left out and counted; so is the rest of a broken shard. Errors: a file that cannot be opened,
-/// or whose size has changed since it was listed.
+/// or whose size has changed since it was listed. With member_bytes::texts, `members` has the bytes of texts alone.
 void for_each_captioned(const caption_part& part, const std::string& field, caption_report& report,
-                        function_ref<void(const captioned_sample&)> f);
+                        function_ref<void(const captioned_sample&)> f, member_bytes wanted = member_bytes::all);
 
 }  // namespace clipx
 

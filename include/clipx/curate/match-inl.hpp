@@ -31,18 +31,21 @@ CLIPX_INLINE void match_part(const query_matcher& queries, const std::vector<std
   std::vector<std::uint64_t> counts(queries.entries().size());
   std::vector<std::uint32_t> ids;
   std::string scratch, lines, record;
-  for_each_captioned(part, field, report, [&](const captioned_sample& s) {
-    for (const auto caption : s.captions) {
-      queries(caption, ids, scratch);
-      for (const auto id : ids) ++counts[id];
-      if (ids.empty()) continue;
-      ++matched;
-      if (quoted.empty()) continue;
-      lines += "{\"key\":";
-      lines += json_quoted(s.key);
-      append_entries(lines, ids, quoted);
-    }
-  });
+  for_each_captioned(
+      part, field, report,
+      [&](const captioned_sample& s) {
+        for (const auto caption : s.captions) {
+          queries(caption, ids, scratch);
+          for (const auto id : ids) ++counts[id];
+          if (ids.empty()) continue;
+          ++matched;
+          if (quoted.empty()) continue;
+          lines += "{\"key\":";
+          lines += json_quoted(s.key);
+          append_entries(lines, ids, quoted);
+        }
+      },
+      member_bytes::texts);
   record_writer to(record);
   to.report(report);
   to.number(matched);

@@ -165,6 +165,7 @@ CLIPX_INLINE void count_part(const caption_part& part, std::size_t memory, file_
     file.release(released, static_cast<std::size_t>(text.data() - released));
     released = text.data();
   }
+  file.expect_whole();
   counter.flush();
 }
 

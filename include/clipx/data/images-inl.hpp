@@ -50,7 +50,10 @@ CLIPX_INLINE std::vector<std::uint8_t> read_pixels(const image_source& source, c
     expect(*img != nullptr, [&] { return cat(source.name, ": expected an image, got a null pointer"); });
     return whole(**img);
   }
-  return decoded(mapped_file::open(source.name).bytes());
+  const auto file = mapped_file::open(source.name);
+  auto pixels = decoded(file.bytes());
+  file.expect_whole();
+  return pixels;
 }
 
 namespace detail {

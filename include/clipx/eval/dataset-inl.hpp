@@ -145,7 +145,7 @@ CLIPX_INLINE void image_dataset::read_shards(std::span<const std::string> paths,
           std::move(captions.begin(), captions.end(), std::back_inserter(captions_));
           labels_.push_back(label);
         },
-        &skipped_);
+        &skipped_, member_bytes::texts);
   }
 }
 
@@ -248,7 +248,7 @@ CLIPX_INLINE void image_dataset::for_each_image(function_ref<void(image_source)>
           expect_same(image.has_value());
           next({detail::sample_name(own.path, s), std::vector<std::byte>(image->begin(), image->end())});
         },
-        &again);
+        &again, member_bytes::all);
     expect_same(count == own.taken.size() && whole == own.whole);
   }
 }

@@ -104,7 +104,9 @@ CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::stri
 
 CLIPX_INLINE image read_image(const std::string& path) {
   const auto file = mapped_file::open(path);
-  return decode_image(file.bytes(), path);
+  auto out = decode_image(file.bytes(), path);
+  file.expect_whole();
+  return out;
 }
 
 #define CLIPX_TEXT_OF(x) #x

@@ -28,7 +28,7 @@ struct run_record {
 
 CLIPX_INLINE run_record read_record(const std::string& path) {
   run_record out;
-  for_each_record(path, [&](const metrics_record& r) {
+  const auto take = [&](const metrics_record& r) {
     for (const auto& [name, value] : r.values) {
       auto at = const_cast<series*>(out.find(name));
       if (!at) at = &out.all.emplace_back(name, series()).second;
@@ -37,7 +37,8 @@ CLIPX_INLINE run_record read_record(const std::string& path) {
     out.first = out.lines == 0 ? r.step : std::min(out.first, r.step);
     out.last = std::max(out.last, r.step);
     ++out.lines;
-  });
+  };
+  for_each_record(path, take, [](std::string_view, const error& e) { throw e; });
   return out;
 }
 

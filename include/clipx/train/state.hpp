@@ -14,7 +14,7 @@
 
 namespace clipx {
 
-/// What is stored besides tensors: names and texts, in the file's metadata. "steps" is reserved for the trainer.
+/// What is stored besides tensors: names and texts, in the file's metadata. "steps" and "checksum" are reserved.
 using state_facts = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
@@ -24,7 +24,7 @@ inline constexpr dtype dtype_of = std::is_same_v<A, double> ? dtype::f64 : dtype
 /// Writes those tensors of a trainer's state for which rename(name), the name in the file, is not "".
 template <class Architecture, backend B, class Loss>
 void write_state(const std::string& path, trainer<Architecture, B, Loss>& t, function_ref<std::string(const std::string&)> rename,
-                 dtype type, const state_facts& facts) {
+                 dtype type, const state_facts& facts, bool checked) {
   using A = accum_t<B>;
   std::vector<tensor_to_write> tensors;
   std::vector<mat<A>> views;
@@ -35,13 +35,12 @@ void write_state(const std::string& path, trainer<Architecture, B, Loss>& t, fun
     views.push_back(m);
   });
   B& device = t.model().device();
-  write_safetensors(
-      path, tensors,
-      [&](std::size_t i, std::span<double> out) {
-        device.download(mat<const A>(views[i]), mat<double>(out.data(), views[i].rows, views[i].cols));
-        device.sync();
-      },
-      facts);
+  const auto values = [&](std::size_t i, std::span<double> out) {
+    device.download(mat<const A>(views[i]), mat<double>(out.data(), views[i].rows, views[i].cols));
+    device.sync();
+  };
+  if (checked) write_checked_safetensors(path, tensors, values, facts);
+  else write_safetensors(path, tensors, values, facts);
 }
 inline void write_model_files(const std::string& folder, const checkpoint_config& config, const tokenizer& text) {
   for (auto& [name, bytes] : text.files()) write_file(folder + "/" + name, bytes);
@@ -68,18 +67,18 @@ void check_described(Model& model, const checkpoint_config& config, const tokeni
   issues.raise("the model is not what its configuration describes", 24);
 }
 
-/// Writes weights (masters), moments, average and statistics exactly; the file is written completely or not at all. Errors: a full
-/// disk, a missing folder.
+/// Writes weights (masters), moments, average and statistics exactly, with a checksum; the file is written completely or not at
+/// all. Errors: a full disk, a missing folder.
 template <class Architecture, backend B, class Loss>
 void write_training_state(const std::string& path, trainer<Architecture, B, Loss>& t, state_facts facts) {
   t.fit_average();
   facts.emplace_back("steps", cat(t.count()));
   detail::write_state(
-      path, t, [](const std::string& name) { return name; }, detail::dtype_of<accum_t<B>>, facts);
+      path, t, [](const std::string& name) { return name; }, detail::dtype_of<accum_t<B>>, facts, true);
 }
 
-/// Restores the trainer to its state when the file was written. Returns the file's facts. One error lists what is missing or has
-/// another shape or type.
+/// Restores the trainer to its state when the file was written. Returns the file's facts. Errors: a damaged file, by its checksum;
+/// one lists what is missing or has another shape or type.
 template <class Architecture, backend B, class Loss>
 state_facts read_training_state(const std::string& path, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
@@ -103,6 +102,7 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   });
   expect(wrong.empty(), error_kind::mismatch,
          [&] { return cat(path, " is the state of another model or of other options:", wrong); });
+  file.check();
   t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {
     std::vector<A> values(static_cast<std::size_t>(m.rows * m.cols));
     std::memcpy(values.data(), file.find(name)->data, values.size() * sizeof(A));
@@ -144,7 +144,7 @@ void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, c
   detail::write_state(
       folder + "/open_clip_model.safetensors", t,
       [&](const std::string& name) { return name.starts_with(prefix) ? name.substr(prefix.size()) : std::string(); }, dtype::f32,
-      {{"format", "pt"}});
+      {{"format", "pt"}}, false);
   detail::write_model_files(folder, t.config(), text);
 }
 
