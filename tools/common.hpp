@@ -38,6 +38,10 @@ struct model_options {
   clipx::image_batch_config batches() const;  // without a model: all but the preprocessing
 };
 
+/// Says on standard error if the system grants fewer threads (0: one for each processor); the library then does with fewer. Returns
+/// its argument.
+int tried_threads(int wanted);
+
 /// --strict: what a reader leaves out is an error.
 void add_strict(command& app, bool& strict);
 /// Error under --strict: something was left out.

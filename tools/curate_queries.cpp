@@ -55,7 +55,8 @@ void add_curate_queries(command& curate, action& run) {
   };
   add("--text", o->sources.text, "FILE", "plain text, one paragraph per line, whose unigrams and bigrams are counted");
   add("--unigram-min", o->sources.unigram_min, "N", "minimum count of a unigram");
-  add("--bigram-pmi", o->sources.bigram_pmi, "X", "minimum pointwise mutual information of a bigram, in bits");
+  add("--bigram-pmi", o->sources.bigram_pmi, "X", "minimum pointwise mutual information of a bigram, in bits")
+      ->check(range(-1000.0, 1000.0));
   add("--titles", o->sources.titles, "TSV", "titles, such as Wikipedia's: title, tab, number of views");
   add("--titles-min", o->sources.titles_min, "N", "minimum number of views of a title; titles with a ':' are left out");
   auto* wordnet = verb->add_flag("--wordnet", o->sources.wordnet, "add the names of WordNet's synsets (Debian: wordnet-base)");

@@ -124,6 +124,7 @@ untrained open_model(const train_options& o) {
 
 clipx::training_run open_run(const train_options& o, const untrained& model, clipx::observer& watch) {
   auto r = o.run;
+  tried_threads(r.data.threads);
   r.folder = (fs::path(o.logs) / o.name).string();
   r.title = o.name;
   auto& d = r.data;
@@ -276,6 +277,7 @@ int train(train_options o) {
   check_strict(o.run.data.strict, run.skipped());
   if (!run.skipped().none()) complain("warning: of each epoch: " + run.skipped().text());  // before hours of work
   const auto how = trainer_for(o, model, run);
+  tried_threads(o.model.device.threads);
   const auto trainer = make_trainer(model.config, how, o.model.device);
   if (!o.pretrained.empty() && o.run.resume.empty()) start_from(*trainer, o);
   const auto result = run(*trainer, settings(o, model, how, run), observer);

@@ -66,6 +66,7 @@ TEST_CASE("clipx curate queries") {
   CHECK_THAT(w.refusal({"queries", "--text", "none", "--out", "q"}), Contains("none: cannot be opened"));
   CHECK_THAT(w.refusal({"queries", "--text", "text.txt", "--out", "no/q"}), Contains("no/q"));
   CHECK(w.run({"queries", "--out", "q"}).code == 2);
+  CHECK(w.run({"queries", "--text", "text.txt", "--out", "q", "--bigram-pmi", "nan"}).code == 2);
   CHECK(w.run({"queries", "--text", "text.txt", "--out", "q", "--part", "2/2"}).code == 2);
 }
 

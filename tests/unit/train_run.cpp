@@ -192,6 +192,72 @@ TEST_CASE("training run: what cannot be run is refused at once") {
   workplace u;
   u.options.data.epochs = 0;
   CHECK_THAT(message([&] { training_run run(u.options); }), Contains("1 epoch or more"));
+  const auto refusal = [](auto&& change) {
+    workplace x;
+    change(x.options);
+    return message([&] { training_run run(x.options); });
+  };
+  CHECK_THAT(refusal([](auto& o) { o.data.epochs = std::uint64_t{1} << 60; }), Contains("loader_config::epochs: expected at most"));
+  for (double never : {1e-9, -1.0, 1e300, std::nan("")})
+    CHECK_THAT(refusal([&](auto& o) { o.save_every = never; }), Contains("run_options::save_every: expected 0"));
+  CHECK(refusal([](auto& o) { o.save_every = 0; }) == "no error");
+  CHECK_THAT(refusal([](auto& o) { o.keep_last = -1; }), Contains("0 or more"));
+  CHECK_THAT(refusal([](auto& o) { o.held_out_pairs = 0; }), Contains("1 held-out pair or more"));
+}
+
+TEST_CASE("trainer: options outside what makes sense are refused, with their range") {
+  const auto refusal = [](auto&& change) {
+    trainer_options o;
+    change(o);
+    return message([&] { check_options(o); });
+  };
+  CHECK(refusal([](auto&) {}) == "no error");
+  for (const double bad : {-0.1, 1.0, std::nan(""), HUGE_VAL}) {
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.beta1 = bad; }),
+               Contains("optimizer_options::beta1: expected 0 to below 1, got"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.beta2 = bad; }), Contains("beta2"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.average = bad; }), Contains("average"));
+    CHECK_THAT(refusal([&](auto& o) { o.patch_dropout = bad; }), Contains("patch dropout"));
+  }
+  for (const double bad : {-1.0, std::nan(""), HUGE_VAL}) {
+    CHECK_THAT(refusal([&](auto& o) { o.schedule.peak = bad; }), Contains("cosine_schedule::peak: expected 0 to 1e9"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.weight_decay = bad; }), Contains("weight_decay"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.max_norm = bad; }), Contains("max_norm"));
+  }
+  CHECK_THAT(refusal([](auto& o) { o.optimizer.max_norm = 1e-300; }), Contains("0, or 1e-12 to 1e9"));  // 0 in float
+  for (const double bad : {0.0, 1e-300, 2.0, std::nan("")})
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.eps = bad; }), Contains("eps"));
+  CHECK_THAT(refusal([](auto& o) { o.schedule.total = 0; }), Contains("total"));
+  CHECK_THAT(refusal([](auto& o) { o.gradients.chunk = -1; }), Contains("chunk"));
+  CHECK_THAT(message([] { choose_patches(dim{1} << 31, 50, 0.5, draws(1, 2, 3)); }),
+             Contains("expected a batch of at most 42949672"));
+}
+
+TEST_CASE("trainer: a damaged state is refused, and changes nothing") {
+  const temporary_folder dir;
+  eigen<float> d;
+  trainer<vit, eigen<float>> t(d, tiny_config(), tiny_options());
+  const auto path = dir / "state";
+  write_training_state(path, t, {});
+  const auto whole = contents(path);
+  const auto refusal = [&](const std::string& file) {
+    write_file(path, file);
+    return message([&] { read_training_state(path, t); });
+  };
+  CHECK(refusal(whole) == "no error");
+  const auto steps = whole.find("\"steps\":\"0\"");
+  REQUIRE(steps != std::string::npos);
+  for (const char bad : {'x', '-', ' '}) {
+    auto file = whole;
+    file[steps + 9] = bad;
+    CHECK_THAT(refusal(file), Contains("expected a number of steps, got"));
+  }
+  const float nan = std::nanf("");
+  auto file = whole;
+  std::memcpy(file.data() + file.size() - sizeof nan, &nan, sizeof nan);
+  CHECK_THAT(refusal(file), Contains("damaged: expected the checksum"));
+  write_training_state(path, t, {});
+  CHECK(contents(path) == whole);
 }
 
 TEST_CASE("trainer: losses wait on the device, the last of them") {

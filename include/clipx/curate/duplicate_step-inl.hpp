@@ -251,6 +251,8 @@ inline verdict judge_contamination(const captioned_sample& s, const duplicate_ru
 
 CLIPX_INLINE void decontaminate(curation& here, const std::string& step, const decontaminate_config& config, shared_model* model) {
   expect(!config.cosine || model, [&] { return cat(step, ": a cosine needs a model, got none"); });
+  expect(!config.cosine || (*config.cosine >= -1 && *config.cosine <= 1),
+         [&] { return cat(step, ": expected a cosine from -1 to 1, got ", *config.cosine); });
   const auto parts = list_caption_parts(config.against);
   std::vector<stage_item> items;
   std::string facts;

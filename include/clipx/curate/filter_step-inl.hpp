@@ -112,6 +112,12 @@ CLIPX_INLINE std::string describe(const filter_config& config) {
 
 CLIPX_INLINE void filter_samples(curation& here, const std::string& step, const filter_config& config, shared_model* model) {
   expect(!config.scores() || model, [&] { return cat(step, ": the cosine of image and caption needs a model, got none"); });
+  if (config.min_cosine)
+    expect(*config.min_cosine >= -1 && *config.min_cosine <= 1,
+           [&] { return cat(step, ": min_cosine: expected -1 to 1, got ", *config.min_cosine); });
+  if (config.rules.basic)
+    expect(config.rules.basic->max_aspect >= 1,
+           [&] { return cat(step, ": max_aspect: expected 1 or more, got ", config.rules.basic->max_aspect); });
   const auto options = cat(describe(config), " ", config.scores() ? model->facts() : "");
   here.run(step, options, [&](std::size_t shard, std::vector<decision>& all) {
     detail::scored_batch batch(config, model, step);

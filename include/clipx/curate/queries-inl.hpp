@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -184,6 +185,8 @@ CLIPX_INLINE query_report build_queries(const query_sources& sources, const std:
                                         observer& watch) {
   expect(!sources.text.empty() || sources.wordnet || !sources.titles.empty(),
          "queries: expected texts, titles or WordNet to make a list of, got none of them");
+  expect(std::isfinite(sources.bigram_pmi),
+         [&] { return cat("queries: bigram_pmi: expected a number, got ", sources.bigram_pmi); });
   const std::string wordnet = sources.wordnet ? detail::find_wordnet(sources.wordnet_folder) : "";
   const auto parts = detail::list_texts(sources);
   config.folder = out + ".state";

@@ -118,10 +118,8 @@ class pair_pipeline {
     free_.resize(static_cast<std::size_t>(c.prefetch) + 1);
     try {
       for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {  // no more threads can be started: fewer do
-      if (!threads_.empty()) return;
-      stop();
-      throw;
+    } catch (const std::exception& e) {  // no more threads can be started: fewer do
+      expect(!threads_.empty(), error_kind::io, [&] { return cat("loader: the system grants no thread: ", e.what()); });
     }
   }
   ~pair_pipeline() { stop(); }
@@ -371,6 +369,17 @@ CLIPX_INLINE loader::loader(loader_config c) {
   });
   expect(c.shuffle <= detail::max_shuffle,
          [&] { return cat("loader: shuffle: expected at most ", detail::max_shuffle, ", got ", c.shuffle); });
+  constexpr dim most_bytes = dim{1} << 40;  // of the batches that are prepared
+  constexpr dim most_threads = 4096, most_prefetch = 1024;
+  expect(c.threads <= most_threads && c.prefetch <= most_prefetch && c.preprocess.size <= longest_side, [&] {
+    return cat("loader: expected at most ", most_threads, " threads, a prefetch of ", most_prefetch, " and a size of ",
+               longest_side, ", got ", c.threads, ", ", c.prefetch, " and ", c.preprocess.size);
+  });
+  const dim most = most_bytes / (3 * c.preprocess.size * c.preprocess.size * (c.prefetch + 1));
+  expect(c.batch <= most, [&] {
+    return cat("loader: batch: expected at most ", most, " images of ", c.preprocess.size, " pixels, of which ", c.prefetch + 1,
+               " batches are 1 TiB, got ", c.batch);
+  });
   expect(!c.held_out || c.hold_out > 1, "loader: held_out: expected hold_out of 2 or more, of which one sample is held out");
   if (c.augment) check_augmentation(*c.augment);
   state_ = std::make_unique<state>(std::move(c));

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iterator>
 #include <system_error>
+#include <unordered_set>
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
@@ -166,11 +167,8 @@ CLIPX_INLINE void image_dataset::read_classes(const std::string& folder, std::sp
 /// What stands in the folder besides the classes' own.
 CLIPX_INLINE void image_dataset::leave_out_of_no_class(const std::string& folder, std::span<const std::string> classes) {
   namespace fs = std::filesystem;
-  const auto of_class = [&](const std::string& name) {
-    return std::any_of(classes.begin(), classes.end(), [&](const std::string& c) {
-      return (c + "/").starts_with(name + "/");  // also of a class that is named by a path
-    });
-  };
+  std::unordered_set<std::string> of_class;  // of one that is named by a path, the beginning
+  for (auto& c : classes) of_class.insert(c.substr(0, c.find('/')));
   std::error_code problem, gone;
   std::vector<fs::path> there;
   for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) there.push_back(at->path());
@@ -179,7 +177,7 @@ CLIPX_INLINE void image_dataset::leave_out_of_no_class(const std::string& folder
   for (auto& path : there) {
     const auto name = path.filename().string();
     if (fs::is_directory(path, gone)) {
-      if (of_class(name)) continue;
+      if (of_class.contains(name)) continue;
       left_out inside;
       const auto images = list_images(path.string(), inside).size() + inside.count;
       if (images > 0) skipped_.add(path.string(), cat(images, " images in a folder that is named like no class"), images);

@@ -189,7 +189,7 @@ class run_in_folder final : public run_progress {
   /// Returns whether the observer stopped the run before its end. The run is as long as planned: passes over the data follow one
   /// another until all steps are done, however many samples of a pass cannot be used.
   bool train() {
-    const auto save_every = static_cast<dim>(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5);
+    const auto save_every = static_cast<dim>(std::min(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5, 0x1p62));
     try {
       if (evaluation_due_) evaluate();
       pair_batch batch;
@@ -344,6 +344,24 @@ class run_in_folder final : public run_progress {
   std::optional<metrics_log> log_;
 };
 
+/// Errors: numbers of a run that it cannot count with, or that come to nothing. `steps`: in an epoch.
+CLIPX_INLINE void check_run(const run_options& o, dim steps) {
+  constexpr double countable = 9007199254740992.0;  // 2^53: whole numbers that a double holds
+  const auto epochs = static_cast<double>(o.data.epochs), each = static_cast<double>(steps);
+  expect(epochs * each <= countable, [&] {
+    return cat("loader_config::epochs: expected at most ", static_cast<std::uint64_t>(countable / each), " of ", steps,
+               " steps, got ", o.data.epochs);
+  });
+  expect(o.save_every == 0 || (o.save_every * each >= 0.5 && o.save_every <= 1e9), [&] {
+    return cat("run_options::save_every: expected 0, for none before the end, or from ", 1 / each,
+               " epochs, which is a step, to 1e9, got ", o.save_every);
+  });
+  expect(o.keep_last >= 0 && o.validate_every >= 0 && o.look_every >= 0 && o.held_out_pairs >= 1, [&] {
+    return cat("run_options: expected keep_last, validate_every and look_every of 0 or more, and 1 held-out pair or more, got ",
+               o.keep_last, ", ", o.validate_every, ", ", o.look_every, " and ", o.held_out_pairs);
+  });
+}
+
 }  // namespace detail
 
 struct training_run::state {
@@ -369,10 +387,7 @@ struct training_run::state {
       return cat("training_run: expected 1 epoch or more, and 1 step or more to a line of metrics, got ", d.epochs, " and ",
                  options.log_every);
     });
-    constexpr auto most = static_cast<std::uint64_t>(1) << 53;  // steps are numbers of metrics.jsonl
-    expect(d.epochs <= most / static_cast<std::uint64_t>(steps_an_epoch()), [&] {
-      return cat("loader_config::epochs: expected at most ", most, " steps, got ", d.epochs, " epochs of ", steps_an_epoch());
-    });
+    detail::check_run(options, steps_an_epoch());
     auto passes = d;
     passes.epochs = 0;  // as many as the steps take
     data.emplace(std::move(passes));

@@ -86,8 +86,8 @@ struct run_result {
 /// A run that has opened its data. Must be used by one thread.
 class training_run {
  public:
-  /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch, no pair held out.
-  /// The observer's stage is "samples".
+  /// Opens the data and counts the pairs. The observer's stage is "samples". Errors: those of the loader, fewer pairs than a batch,
+  /// no pair held out, more steps than 2^53, a save_every of less than a step, negative numbers.
   explicit training_run(run_options o, observer& watch = no_observer());
   ~training_run();
   training_run(training_run&&) noexcept;

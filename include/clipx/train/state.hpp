@@ -2,6 +2,7 @@
 // as a folder.
 #pragma once
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -78,7 +79,8 @@ void write_training_state(const std::string& path, trainer<Architecture, B, Loss
 }
 
 /// Restores the trainer to its state when the file was written. Returns the file's facts. Errors: a damaged file, by its checksum;
-/// one lists what is missing or has another shape or type.
+/// one lists what is missing or has another shape or type; others are a weight that is not finite, a moment that is NaN, no number
+/// of steps. The trainer is then as it was.
 template <class Architecture, backend B, class Loss>
 state_facts read_training_state(const std::string& path, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
@@ -90,8 +92,9 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   };
   const auto steps = find("steps");
   dim count = -1;
-  std::from_chars(steps.data(), steps.data() + steps.size(), count);
-  expect(count >= 0, error_kind::damaged, [&] { return cat(path, ": expected a number of steps, got \"", steps, "\""); });
+  const auto read = std::from_chars(steps.data(), steps.data() + steps.size(), count);
+  expect(read.ec == std::errc{} && read.ptr == steps.data() + steps.size() && count >= 0 && count <= dim{1} << 53,
+         error_kind::damaged, [&] { return cat(path, ": expected a number of steps, got \"", steps, "\""); });
   std::string wrong;
   t.optimizer().each_state([&](const std::string& name, const shape& s, mat<A>) {
     const auto* found = file.find(name);
@@ -103,9 +106,19 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   expect(wrong.empty(), error_kind::mismatch,
          [&] { return cat(path, " is the state of another model or of other options:", wrong); });
   file.check();
-  t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {
+  const auto values_of = [&](const std::string& name, mat<A> m) {
     std::vector<A> values(static_cast<std::size_t>(m.rows * m.cols));
     std::memcpy(values.data(), file.find(name)->data, values.size() * sizeof(A));
+    return values;
+  };
+  t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {  // before anything is changed
+    const bool moment = name.starts_with("m.") || name.starts_with("v.");          // of huge gradients, it may be infinite
+    for (const A v : values_of(name, m))
+      expect(std::isfinite(v) || (moment && !std::isnan(v)), error_kind::damaged,
+             [&] { return cat(path, ": ", name, ": expected numbers, got ", v); });
+  });
+  t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {
+    const auto values = values_of(name, m);
     t.model().device().upload(mat<const A>(values.data(), m.rows, m.cols), m);
     t.model().device().sync();
   });
