@@ -1,5 +1,6 @@
 #include "common.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -53,6 +54,20 @@ void model_options::add_engine(command& app) {
       ->group("Device");
   add_gpu(app);
 }
+void model_options::add_images(command& app) {
+  app.add_flag("--exif-orientation", checkpoint.decode.exif_orientation,
+               "turn JPEG, PNG and WebP images as their EXIF says; CLIP's reference programs do not")
+      ->group("Images");
+  app.add_option("--max-image-megapixels", max_megapixels, "refuse larger images (default: 178.96, as Pillow)")
+      ->check(range(0.0, 1e6))
+      ->type_name("N")
+      ->group("Images");
+}
+clipx::decode_options model_options::decoding() const {
+  auto out = checkpoint.decode;
+  if (max_megapixels > 0) out.most_pixels = std::max<clipx::dim>(1, static_cast<clipx::dim>(max_megapixels * 1e6));
+  return out;
+}
 void model_options::add_gpu(command& app) {
   const auto add = [&](option* option) { gpu.push_back(option->group("Device")); };
   add(app.add_option("--device", device.gpu, "index of the GPU (cuda)")
@@ -88,7 +103,11 @@ clipx::checkpoint open_checkpoint(const std::string& path, const clipx::checkpoi
   return source;
 }
 
-clipx::checkpoint model_options::open() const { return open_checkpoint(find_model(path), checkpoint); }
+clipx::checkpoint model_options::open() const {
+  auto options = checkpoint;
+  options.decode = decoding();
+  return open_checkpoint(find_model(path), options);
+}
 clipx::any_model model_options::load() const { return load_model(open(), device); }
 clipx::image_batch_config model_options::batches() const {
   return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};

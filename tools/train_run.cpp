@@ -243,7 +243,8 @@ int report(const clipx::run_result& r, dim parameters, bool before) {
 
 int train(train_options o) {
   listen_for_stop("\nclipx: stopping: the run ends after this step and saves; a second signal ends it without saving\n");
-  const auto model = open_model(o);
+  auto model = open_model(o);
+  model.config.pixels.decode = o.model.decoding();
   auto run = open_run(o, model);
   expect_other_model(o, run);
   check_plan(o, run);

@@ -85,7 +85,8 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   lap(w.tokenize);
   const auto image_file = raw.image_path.empty() ? mapped_file() : mapped_file::open(raw.image_path);
   lap(w.read);
-  w.img = decode_image(raw.image_path.empty() ? raw.img : std::span<const std::byte>(image_file.bytes()), name, std::move(w.img));
+  w.img = decode_image(raw.image_path.empty() ? raw.img : std::span<const std::byte>(image_file.bytes()), name, std::move(w.img),
+                       c.preprocess.decode);
   lap(w.decode);
   const dim n = c.preprocess.size;
   if (c.augment) {
