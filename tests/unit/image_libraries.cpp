@@ -102,6 +102,11 @@ TEST_CASE("image: HEIC and AVIF files", "[image]") {
     if (!(g.name.starts_with("heif") || g.name.starts_with("avif")) || unread(g.name)) return;
     CAPTURE(g.name);
     const auto one = golden_images::decode(std::as_bytes(std::span(file)), 0x55);
+    if (const auto said = one ? std::string() : message(std::as_bytes(std::span(file)));
+        said.find("HEIF that is not read") != said.npos) {
+      WARN("skipped: " << said);  // this libheif has no decoder for it
+      return;
+    }
     REQUIRE(one);
     CHECK(golden_images::mode_of(*one) == g.mode);
     // YCbCr becomes RGB in another way in every version of libheif, and in libavif: rounding, and nothing but that, for 4:4:4.
