@@ -148,6 +148,11 @@ macro(clipx_tests)
     endif()
   endforeach()
 
+  # What tests/golden/check_images.py runs.
+  add_executable(decode-images EXCLUDE_FROM_ALL tests/golden/decode_images.cpp)
+  clipx_link(decode-images)
+  set_target_properties(decode-images PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
+
   # Threads that share a model, header-only: for the preset tsan alone (cmake/threads.sh).
   if("eigen" IN_LIST clipx_backends AND "cpu" IN_LIST clipx_backends)
     add_executable(test-threads EXCLUDE_FROM_ALL tests/threads/threads.cpp)

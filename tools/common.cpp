@@ -60,6 +60,20 @@ void model_options::add_engine(command& app) {
       ->group("Device");
   add_gpu(app);
 }
+void model_options::add_images(command& app) {
+  app.add_flag("--exif-orientation", checkpoint.decode.exif_orientation,
+               "turn JPEG, PNG and WebP images as their EXIF says; CLIP's reference programs do not")
+      ->group("Images");
+  app.add_option("--max-image-megapixels", max_megapixels, "refuse larger images (default: 178.96, as Pillow)")
+      ->check(range(0.0, 1e6))
+      ->type_name("N")
+      ->group("Images");
+}
+clipx::decode_options model_options::decoding() const {
+  auto out = checkpoint.decode;
+  if (max_megapixels > 0) out.most_pixels = std::max<clipx::dim>(1, static_cast<clipx::dim>(max_megapixels * 1e6));
+  return out;
+}
 void model_options::add_gpu(command& app) {
   const auto add = [&](option* option) { gpu.push_back(option->group("Device")); };
   add(app.add_option("--device", device.gpu, "index of the GPU (cuda)")
@@ -104,7 +118,11 @@ int tried_threads(int wanted) {
   return wanted;
 }
 
-clipx::checkpoint model_options::open() const { return open_checkpoint(find_model(path), checkpoint); }
+clipx::checkpoint model_options::open() const {
+  auto options = checkpoint;
+  options.decode = decoding();
+  return open_checkpoint(find_model(path), options);
+}
 clipx::any_model model_options::load() const {
   tried_threads(device.threads);
   return load_model(open(), device);

@@ -140,6 +140,7 @@ void add_eval(command& app, action& run) {
     o->model.add_json(*t);
     o->model.add_model(*t);
     o->model.add_engine(*t);
+    o->model.add_images(*t);
   }
   add_eval_prompts(*verb, run);
 }

@@ -51,8 +51,11 @@ int main(int argc, char** argv) {
       std::printf("clipx %s\n", CLIPX_VERSION);
       if (verbose) {
         for (auto& line : cli::describe_backends()) std::printf("%s\n", line.c_str());
-        std::printf("JPEG: %s\n", std::string(clipx::jpeg_decoder()).c_str());
-        std::printf("GIF: %s\n", std::string(clipx::gif_decoder()).c_str());
+        for (auto& f : clipx::image_formats())
+          std::printf("%s\n",
+                      clipx::cat(f.name, ": ",
+                                 f.decoder.empty() ? clipx::cat("not decoded; build with ", f.package) : std::string(f.decoder))
+                          .c_str());
         std::printf("languages: %s\n", std::string(clipx::language_detector()).c_str());
       }
       return delivered(0);

@@ -226,6 +226,7 @@ void add_train(command& app, action& run) {
   add_run({*verb, "Run"}, *o, *texts);
 
   o->model.add_training(*verb);
+  o->model.add_images(*verb);
   verb->footer(
       "The run's folder holds metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves, as do "
       "SIGTERM, SIGUSR1 and SIGHUP; --resume latest continues.\n"

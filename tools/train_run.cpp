@@ -268,7 +268,8 @@ int report(const clipx::run_result& r, dim parameters, bool before) {
 }  // namespace
 
 int train(train_options o) {
-  const auto model = open_model(o);
+  auto model = open_model(o);
+  model.config.pixels.decode = o.model.decoding();
   check_evaluations(o);
   train_observer observer(o);
   auto run = open_run(o, model, observer);

@@ -33,7 +33,8 @@ TEST_CASE("clipx: help, version and usage") {
   const auto version = w.run({"--version"});
   CHECK(version.code == 0);
   CHECK_THAT(version.out, StartsWith("clipx ") && Contains("."));
-  CHECK_THAT(w.run({"--version", "-v"}).out, Contains("eigen: ") && Contains("JPEG: ") && Contains("GIF: "));
+  CHECK_THAT(w.run({"--version", "-v"}).out, Contains("eigen: ") && Contains("JPEG: ") && Contains("GIF: ") && Contains("WebP: ") &&
+                                                 Contains("TIFF: ") && Contains("HEIC: ") && Contains("JPEG XL: "));
   CHECK(w.run({}).code == 2);
   CHECK_THAT(w.run({}).err, Contains("Usage"));
   for (const list& wrong :

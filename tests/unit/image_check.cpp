@@ -47,8 +47,9 @@ std::string said(const std::function<void()>& f) {
   return "";
 }
 
-constexpr pixel_mode modes[] = {pixel_mode::bit,  pixel_mode::gray,    pixel_mode::gray_alpha, pixel_mode::rgb,
-                                pixel_mode::rgba, pixel_mode::palette, pixel_mode::cmyk,       pixel_mode::gray16};
+constexpr pixel_mode modes[] = {pixel_mode::bit,   pixel_mode::gray,    pixel_mode::gray_alpha, pixel_mode::rgb,
+                                pixel_mode::rgba,  pixel_mode::palette, pixel_mode::cmyk,       pixel_mode::gray16,
+                                pixel_mode::int32, pixel_mode::float32};
 
 }  // namespace
 

@@ -29,7 +29,7 @@ CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> p
     }
   }
   if (out.empty() && !bare.empty()) detail::fail_without_images(bare, skipped);
-  if (!bare.empty()) skipped.add_unreadable(cat(bare, ": expected images (", detail::read_formats, "), got none"));
+  if (!bare.empty()) skipped.add_unreadable(cat(bare, ": expected images (", detail::image_endings(), "), got none"));
   expect(!out.empty(), "no images: expected at least one image file, got none");
   return out;
 }

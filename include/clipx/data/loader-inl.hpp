@@ -88,7 +88,7 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   const std::span<const std::byte> img =
       raw.image_path.empty() ? raw.shard->read(raw.img, w.image_bytes) : std::span<const std::byte>(image_file.bytes());
   lap(w.read);
-  w.img = decode_image(img, name, std::move(w.img));
+  w.img = decode_image(img, name, std::move(w.img), c.preprocess.decode);
   image_file.expect_whole();
   lap(w.decode);
   const dim n = c.preprocess.size;

@@ -79,7 +79,7 @@ CLIPX_INLINE std::vector<std::string> captions_of(const beside_image& i) {
 CLIPX_INLINE void leave_out_sample(const sample& s, const beside_image& i, bool captioned, left_out& skipped) {
   constexpr const char* expected = "expected an image (jpg, png, jpeg or webp), got none";
   for (auto& [suffix, bytes] : s.members)
-    if (has_ending("x." + suffix, image_endings) || has_ending("x." + suffix, other_image_endings))
+    if (has_ending("x." + suffix, image_endings()) || has_ending("x." + suffix, other_image_endings))
       return skipped.add(i.name, cat("expected an image (jpg, png, jpeg or webp), got .", suffix));
   try {
     const bool part = captioned ? !captions_of(i).empty() : label_of(i) >= 0;
@@ -182,7 +182,7 @@ CLIPX_INLINE void image_dataset::leave_out_of_no_class(const std::string& folder
       const auto images = list_images(path.string(), inside).size() + inside.count;
       if (images > 0) skipped_.add(path.string(), cat(images, " images in a folder that is named like no class"), images);
       else skipped_.add_other_file(path.string(), "a folder that is named like no class, without images");
-    } else if (detail::has_ending(path, detail::image_endings) || detail::has_ending(path, detail::other_image_endings)) {
+    } else if (detail::has_ending(path, detail::image_endings()) || detail::has_ending(path, detail::other_image_endings)) {
       skipped_.add(path.string(), "an image in no class's folder");
     } else if (!name.starts_with('.') && name != "classnames.txt" && name != "classes.txt" && name != "templates.txt") {
       skipped_.add_other_file(path.string(), "no folder of a class");
