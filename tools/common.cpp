@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <clipx/core/threads.hpp>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -71,7 +72,7 @@ void model_options::add_images(command& app) {
 }
 clipx::decode_options model_options::decoding() const {
   auto out = checkpoint.decode;
-  if (max_megapixels > 0) out.most_pixels = std::max<clipx::dim>(1, static_cast<clipx::dim>(max_megapixels * 1e6));
+  if (max_megapixels > 0) out.most_pixels = std::max<clipx::dim>(1, std::llround(max_megapixels * 1e6));
   return out;
 }
 void model_options::add_gpu(command& app) {

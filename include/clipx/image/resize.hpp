@@ -34,8 +34,8 @@ enum class sample_type { u8, u16, i32, f32 };
 
 /// A view of pixels, possibly of a part of a larger image.
 struct pixel_view {
-  const std::uint8_t* data;          // first byte of the top row
-  dim width, height, bands, stride;  // bands: bytes per pixel; stride: bytes from one row to the next
+  const std::uint8_t* data;              // first byte of the top row
+  dim width, height, bands, stride;      // bands: bytes per pixel; stride: bytes from one row to the next
   sample_type sample = sample_type::u8;  // what a band is
 };
 /// Temporary memory of a resize; a caller that keeps it saves allocations.
