@@ -135,6 +135,32 @@ TEST_CASE("image: a BMP from the top down, and one with a gap before its pixels"
   CHECK(hex_of(read(bmp_file(24, 4, "", "a gap", counted(48))).data).starts_with("2625242928272c2b2a2f2e2d"));
 }
 
+TEST_CASE("image: a BMP of run lengths that skips most of its pixels", "[image]") {
+  constexpr std::size_t side = 8192, step = 255 * side + 255;
+  const std::string move("\0\2\xff\xff", 4);  // 255 to the right, 255 up
+  std::string runs("\2\1", 2);                // two pixels of index 1
+  for (int i = 0; i < 10; ++i) runs += move;
+  runs += "\1\1";
+  for (int i = 0; i < 40; ++i) runs += move;  // ends at the last pixel
+  auto file = bmp_file(8, 4, red_blue, "", runs, 2);
+  for (const std::size_t at : {18, 22}) file.replace(at, 4, std::string("\0\x20\0\0", 4));
+  for (const bool top_down : {false, true}) {
+    if (top_down) file.replace(22, 4, std::string("\0\xe0\xff\xff", 4));
+    image used = make_image(pixel_mode::palette, side, side);
+    std::fill(used.data.begin(), used.data.end(), std::uint8_t{7});
+    const auto p = decode_image(std::as_bytes(std::span(file.replace(30, 1, "\1"))), "made", std::move(used));
+    REQUIRE(p.width == side);
+    const auto at = [&](std::size_t i) {
+      const auto y = static_cast<dim>(i / side);
+      return p.row(top_down ? y : static_cast<dim>(side) - 1 - y)[i % side];
+    };
+    CHECK(at(0) == 1);
+    CHECK(at(1) == 1);
+    CHECK(at(2 + 10 * step) == 1);
+    CHECK(static_cast<std::size_t>(std::count(p.data.begin(), p.data.end(), std::uint8_t{0})) == side * side - 3);
+  }
+}
+
 TEST_CASE("image: BMP files that are refused", "[image]") {
   const auto whole = bmp_file(8, 4, red_blue, "", stripes, 2);
   CHECK(refusal(whole) == "");
