@@ -88,7 +88,10 @@ TEST_CASE("a folder of shards") {
   write_file(dir / "u.tgz", "");
   write_file(dir / "a.png", ppm(1));
   write_file(dir / "notes.txt", "x");
-  fs::create_directory(dir.path / "more");
+  fs::create_directories(dir.path / "more/and");
+  fs::create_directory(dir.path / "state");
+  write_file(dir / "more/and/b.webp", "RIFF");
+  write_file(dir / "state/0-x", "{}");
   CHECK(shards(skipped) == list{dir / "s-0.tar", dir / "s-1.tar", dir / "t.TAR.GZ", dir / "u.tgz"});
   CHECK(skipped.count == 2);
   CHECK(tells(skipped, dir / "a.png", "an image beside shards"));

@@ -79,12 +79,17 @@ class scored_batch {
 CLIPX_INLINE verdict judge(const filter_config& config, const captioned_sample& s, image& decoded, field_writer& facts) {
   const auto file = *s.members->image();
   if (auto v = judge_bytes(config.rules, file.size(), facts); !v.keep()) return v;
-  if (auto v = judge_texts(config.rules, s.captions, facts); !v.keep()) return v;
-  if (config.scores() && s.captions.empty()) return {"no caption", "expected one that is UTF-8 and not empty"};
+  if (auto v = judge_texts(config.rules, s.captions, facts); !v.keep()) {
+    if (!s.uncaptioned.empty()) v.as = dropped_as::missing;
+    return v;
+  }
+  if (config.scores() && s.captions.empty())
+    return {"no caption", "expected one that is UTF-8 and not empty",
+            s.uncaptioned.empty() ? dropped_as::judged : dropped_as::missing};
   if (!config.rules.basic && !config.scores()) return {};
   try {
     decoded = decode_image(file, std::string(s.key), std::move(decoded));
-  } catch (const error& e) { return {"image", e.what()}; }
+  } catch (const error& e) { return {"image", e.what(), dropped_as::unreadable}; }
   return judge_sides(config.rules, decoded.width, decoded.height, facts);
 }
 

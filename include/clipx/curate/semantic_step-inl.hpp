@@ -268,7 +268,7 @@ CLIPX_INLINE void drop_semantic_duplicates(curation& here, const std::string& st
       const auto& cell = cells[static_cast<std::size_t>(number - shards.begin[shard])];
       if (cell.cell == detail::no_cell) {
         d.step = step;
-        d.why = {"image", "does not decode"};
+        d.why = {"image", "does not decode", dropped_as::unreadable};
       } else {
         add_facts(d, step, cat("{\"cell\":", cell.cell, ",\"cosine\":", cell.cosine, "}"));
       }

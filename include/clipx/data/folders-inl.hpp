@@ -118,6 +118,17 @@ CLIPX_INLINE std::uint64_t nshards_of(const std::filesystem::path& folder) {
   return n;
 }
 
+/// Whether images or shards are somewhere in a folder, or some of it cannot be listed.
+CLIPX_INLINE bool holds_data(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  for (fs::recursive_directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
+    const auto& path = at->path();
+    if (is_shard_name(path.string()) || has_ending(path, image_endings()) || has_ending(path, other_image_endings)) return true;
+  }
+  return static_cast<bool>(problem);
+}
+
 [[noreturn]] inline void fail_without_images(const std::string& folder, const left_out& skipped) {
   std::string why = cat(folder, ": expected images (", image_endings(), "), got none");
   if (!skipped.none()) why += "; " + skipped.text();
@@ -161,8 +172,9 @@ CLIPX_INLINE std::vector<std::string> list_shards(const std::string& folder, lef
   for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
     std::error_code gone;
     const auto path = at->path().string();
-    if (at->is_directory(gone)) beside.emplace_back(path, "a folder");
-    else if (is_shard_name(path)) out.push_back(path);
+    if (at->is_directory(gone)) {
+      if (detail::holds_data(path)) beside.emplace_back(path, "a folder");
+    } else if (is_shard_name(path)) out.push_back(path);
     else if (detail::has_ending(path, detail::image_endings()) || detail::has_ending(path, detail::other_image_endings))
       beside.emplace_back(path, "an image");
   }

@@ -16,8 +16,9 @@ std::vector<std::string> list_images(const std::string& folder, left_out& skippe
 std::vector<std::string> list_images(const std::string& folder);
 
 /// The shards of a folder: with an nshards.txt, as CLIP_benchmark writes it, so many of 0.tar, 1.tar, .. (or .tar.gz); else its
-/// .tar, .tar.gz and .tgz files by name. None where it is no folder of shards. `skipped` gets images beside shards. Errors: a
-/// folder that cannot be listed, an nshards.txt without a number.
+/// .tar, .tar.gz and .tgz files by name. None where it is no folder of shards. `skipped` gets images beside shards, and
+/// folders beside them in which there are images or shards. Errors: a folder that cannot be listed, an nshards.txt without a
+/// number.
 std::vector<std::string> list_shards(const std::string& folder, left_out& skipped);
 
 /// Whether a path ends as a shard's does: .tar, .tar.gz, .tgz.
