@@ -143,7 +143,7 @@ TEST_CASE("image: a BMP of run lengths that skips most of its pixels", "[image]"
   runs += "\1\1";
   for (int i = 0; i < 40; ++i) runs += move;  // ends at the last pixel
   auto file = bmp_file(8, 4, red_blue, "", runs, 2);
-  for (const std::size_t at : {18, 22}) file.replace(at, 4, std::string("\0\x20\0\0", 4));
+  for (const std::size_t at : {std::size_t{18}, std::size_t{22}}) file.replace(at, 4, std::string("\0\x20\0\0", 4));
   for (const bool top_down : {false, true}) {
     if (top_down) file.replace(22, 4, std::string("\0\xe0\xff\xff", 4));
     image used = make_image(pixel_mode::palette, side, side);

@@ -157,7 +157,7 @@ TEST_CASE("limits: an arena whose blocks cannot become one goes on") {
 }
 
 TEST_CASE("limits: an exception on another thread reaches the caller") {
-  for (const std::size_t thrower : {0, 1, 3}) {
+  for (const std::size_t thrower : {std::size_t{0}, std::size_t{1}, std::size_t{3}}) {
     std::atomic<int> others{0};
     const auto work = [&](std::size_t k) {
       if (k == thrower) fail(cat("of ", k));
