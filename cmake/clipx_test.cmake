@@ -153,9 +153,9 @@ macro(clipx_tests)
   clipx_link(decode-images)
   set_target_properties(decode-images PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
 
-  # Threads that share a model, header-only: for the preset tsan alone (cmake/threads.sh).
+  # Threads that share a model, of a loader and of a trainer, header-only: for the preset tsan alone (cmake/threads.sh).
   if("eigen" IN_LIST clipx_backends AND "cpu" IN_LIST clipx_backends)
-    add_executable(test-threads EXCLUDE_FROM_ALL tests/threads/threads.cpp)
+    add_executable(test-threads EXCLUDE_FROM_ALL tests/threads/threads.cpp tests/threads/training.cpp)
     target_link_libraries(test-threads PRIVATE clipx-eigen clipx-cpu clipx-catch clipx-warnings)
     set_target_properties(test-threads PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
   endif()

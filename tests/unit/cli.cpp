@@ -99,7 +99,8 @@ TEST_CASE("clipx: device options") {
 TEST_CASE("clipx: threads that the system refuses") {
   const workplace w;
   // Limits on processes are not for root: the program runs as another user, who has none yet.
-  const std::string as_nobody = "prlimit --nproc=6 setpriv --reuid=65533 --regid=65533 --clear-groups";
+  const auto user = 60000 + ::getpid() % 5000;
+  const std::string as_nobody = cat("prlimit --nproc=6 setpriv --reuid=", user, " --regid=", user, " --clear-groups");
   fs::permissions(w.dir.path, fs::perms::others_all, fs::perm_options::add);
   const auto version = w.run({"--version"}, "", as_nobody);
   if (version.code != 0) {

@@ -168,6 +168,24 @@ TEST_CASE("limits: an exception on another thread reaches the caller") {
   }
 }
 
+TEST_CASE("limits: a message is short, whatever the file") {
+  const temporary_folder dir;
+  std::string wide;
+  for (int i = 0; i < 100'000; ++i) wide += cat("c", i, ",");
+  write_file(dir / "wide.csv", wide + std::string(100'000, 'x') + "\n");
+  loader_config c;
+  c.data = {dir / "wide.csv"};
+  const auto said = message([&] { loader l(c); });
+  CHECK_THAT(said, Contains("got \"c0\", \"c1\"") && Contains("\"c15\", .. (100001 columns)"));
+  CHECK(said.size() < 1000);
+  const std::string long_text(100'000, 'y');
+  write_file(dir / "tab", "a\tb\n" + long_text + "\n");
+  write_file(dir / "own", "{\"" + long_text + "\": 1}");
+  const std::vector<std::string> templates{"{}"};
+  for (auto* name : {"tab", "own"}) CHECK(message([&] { read_prompts(dir / name, templates); }).size() < 1000);
+  CHECK(message([&] { fill_template(long_text, "a"); }).size() < 1000);
+}
+
 TEST_CASE("limits: numbers that multiply to more than anything holds") {
   auto big = tiny::vit();
   check_config(big);

@@ -42,14 +42,18 @@ struct rows_by_cell {
 CLIPX_INLINE void fill_empty(std::vector<cell_of_row>& cells, dim count) {
   std::vector<dim> sizes(static_cast<std::size_t>(count));
   for (const auto& c : cells) ++sizes[c.cell];
+  if (std::find(sizes.begin(), sizes.end(), dim{0}) == sizes.end()) return;
+  std::vector<std::size_t> order(cells.size());  // the lowest cosine first
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return cells[a].cosine < cells[b].cosine; });
+  auto next = order.begin();  // no cell before it can ever spare a row: none gets more of them
   for (std::size_t empty = 0; empty < sizes.size(); ++empty) {
     if (sizes[empty] != 0) continue;
-    cell_of_row* farthest = nullptr;
-    for (auto& c : cells)
-      if (sizes[c.cell] > 1 && (!farthest || c.cosine < farthest->cosine)) farthest = &c;
-    --sizes[farthest->cell];
+    while (sizes[cells[*next].cell] <= 1) ++next;
+    auto& farthest = cells[*next++];
+    --sizes[farthest.cell];
     ++sizes[empty];
-    *farthest = {static_cast<std::uint32_t>(empty), 1};
+    farthest = {static_cast<std::uint32_t>(empty), 1};
   }
 }
 

@@ -69,8 +69,10 @@ class table {
     const auto column = [&](const std::string& name, const std::string& option) {
       const auto found = std::find(fields.begin(), fields.end(), name);
       expect(found != fields.end(), error_kind::mismatch, [&] {
-        std::string there;
-        for (auto& f : fields) there += cat(there.empty() ? "" : ", ", "\"", f, "\"");
+        std::string there;  // a file that is no table may have a million
+        for (std::size_t i = 0; i < std::min<std::size_t>(fields.size(), 16); ++i)
+          there += cat(i > 0 ? ", " : "", "\"", fields[i].substr(0, 60), "\"");
+        if (fields.size() > 16) there += cat(", .. (", fields.size(), " columns)");
         return cat(path, ": expected a column \"", name, "\", got ", there, " (separated by ",
                    separator_ == '\t' ? std::string("tabs") : cat("\"", separator_, "\""), "); ",
                    advice(first, name, columns.options, option));

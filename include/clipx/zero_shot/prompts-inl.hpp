@@ -57,7 +57,8 @@ CLIPX_INLINE std::string fill_template(const std::string& text, const std::strin
   std::string out;
   std::size_t from = 0;
   auto place = detail::next_place(text, 0);
-  expect(place.size > 0, [&] { return cat("template \"", text, "\": expected \"{}\" or \"{c}\" where the class name goes"); });
+  expect(place.size > 0,
+         [&] { return cat("template \"", text.substr(0, 60), "\": expected \"{}\" or \"{c}\" where the class name goes"); });
   for (; place.size > 0; from = place.at + place.size, place = detail::next_place(text, from)) {
     out.append(text, from, place.at - from);
     out += name;
@@ -178,8 +179,10 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
     for (auto& name : out.classes) {
       const auto& texts = object[name];
       expect(texts.is_array() && std::all_of(texts.begin(), texts.end(), [](auto& t) { return t.is_string(); }),
-             error_kind::damaged,
-             [&] { return cat(path, ": class \"", name, "\": expected a list of texts, as in {\"class\": [\"text\", ...]}"); });
+             error_kind::damaged, [&] {
+               return cat(path, ": class \"", name.substr(0, 60),
+                          "\": expected a list of texts, as in {\"class\": [\"text\", ...]}");
+             });
       out.prompts.push_back(texts.get<std::vector<std::string>>());
     }
   } else {
@@ -192,7 +195,7 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
     for (auto& line : lines) {
       const auto tab = line.find('\t');
       expect(tab != std::string::npos, error_kind::damaged,
-             [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line, "\""); });
+             [&] { return cat(path, ": expected \"class<TAB>text\", got \"", line.substr(0, 60), "\""); });
       const auto name = trimmed(line.substr(0, tab));
       if (out.classes.empty() || out.classes.back() != name) {
         out.classes.push_back(name);
@@ -204,7 +207,7 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
   expect(!out.classes.empty(), error_kind::damaged, [&] { return cat(path, ": expected at least one class, got none"); });
   for (std::size_t c = 0; c < out.classes.size(); ++c)
     expect(!out.prompts[c].empty(), error_kind::damaged,
-           [&] { return cat(path, ": class \"", out.classes[c], "\" has no texts"); });
+           [&] { return cat(path, ": class \"", out.classes[c].substr(0, 60), "\" has no texts"); });
   return out;
 }
 
