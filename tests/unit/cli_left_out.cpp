@@ -1,5 +1,6 @@
 // The clipx program over data of which a part is left out: what it says, what it goes on with, and its exit code.
 #ifdef CLIPX_PROGRAM
+#include <clipx/core/random.hpp>
 #include <clipx/text/gunzip.hpp>
 
 #include "cli.hpp"
@@ -182,6 +183,76 @@ TEST_CASE("clipx eval retrieval: a folder and a shard of the same files are the 
   CHECK(part["left_out"] == 2);
   part["left_out"] = 0;
   CHECK(part == want);
+}
+
+namespace {
+
+/// The same eight images and captions in a folder, a shard and tables: the captions of some have two or three lines.
+struct one_set_four_ways : workplace {
+  std::string folder = dir / "f", shard = dir / "s.tar", csv = dir / "t.csv", tsv = dir / "t.tsv";
+  one_set_four_ways() {
+    fs::create_directory(folder);
+    const list texts{
+        "the cat\nred\nan", "of the cat\n", "red\nthe red cat", "the\n\nof", "cat of the cat\nred of\nan", "an", "re", "a"};
+    std::string tar, commas = "filepath,title\n", tabs = "filepath\ttitle\n";
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const draws draw(5, i);
+      std::string ppm = "P6 40 36 255\n";
+      for (std::uint64_t p = 0; p < 40 * 36 * 3; ++p)
+        ppm += static_cast<char>(draw(p / 480) % 200 + draw(p) % 50);  // bands, so that images differ to the model
+      write_file(folder + cat("/", i, ".jpg"), ppm);
+      write_file(folder + cat("/", i, ".txt"), texts[i]);
+      tar += member(cat(i, ".jpg"), ppm) + member(cat(i, ".txt"), texts[i]);
+      commas += cat("f/", i, ".jpg,\"", texts[i], "\"\n");
+      tabs += cat("f/", i, ".jpg\t\"", texts[i], "\"\n");
+    }
+    write_file(shard, tar + end_of_tar);
+    write_file(csv, commas);
+    write_file(tsv, tabs);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("clipx: a full disk is an error, the file that was there stays, nothing half-written is left") {
+  // A limit on a file's size fails writes as a full disk does; the signal that comes with it is ignored.
+  const one_set_four_ways w;
+  const std::string full = "trap '' XFSZ; ulimit -f 1;", out = w.dir / "o/x";
+  fs::create_directory(w.dir.path / "o");
+  std::string texts;
+  for (int i = 0; i < 200; ++i) texts += cat("the cat of word", i, " word", i, "\n");
+  write_file(w.dir / "texts", texts);
+  struct verb {
+    list arguments;
+    std::string file;  // of which a run before this one left something
+  };
+  const std::vector<verb> verbs{
+      {w.with_model({"embed", "--images", w.folder, w.dir / "p", "--out", out}), out},
+      {w.with_model({"embed", "--texts", w.dir / "texts", "--out", out}), out},
+      {w.with_model({"preprocess", w.folder, "--out", out}), out},
+      {w.with_model({"convert", "--layout", "hf", "--out", out}), out + "/model.safetensors"},
+      {{"tokenizer", "train", "--captions", w.dir / "texts", "--size", "600", "--out", out}, out + "/vocab.json"},
+      {{"ngrams", "--train-data", w.dir / "texts", "--min-count", "1", "--out", out}, out},
+      {{"curate", "queries", "--text", w.dir / "texts", "--unigram-min", "1", "--out", out}, out},
+  };
+  for (auto& v : verbs) {
+    INFO(v.arguments[0]);
+    fs::remove_all(w.dir.path / "o");
+    fs::create_directories(fs::path(v.file).parent_path());
+    write_file(v.file, "before");
+    CHECK_THAT(w.refusal(v.arguments, "", full), Contains(out) && Contains("cannot be written: File too large"));
+    CHECK(contents(v.file) == "before");
+    for (auto& left : fs::recursive_directory_iterator(w.dir.path / "o")) {
+      const auto name = left.path().filename().string();
+      INFO(name);
+      CHECK(name.find(".tmp.") == std::string::npos);
+      CHECK(name != ".clipx.lock");
+    }
+    const auto r = w.run(v.arguments);
+    INFO(r.err);
+    CHECK(r.code == 0);
+    CHECK(contents(v.file).size() > 512);
+  }
 }
 
 TEST_CASE("clipx eval: CLIP_benchmark's folders, classes and templates") {
