@@ -214,6 +214,83 @@ struct one_set_four_ways : workplace {
 
 }  // namespace
 
+TEST_CASE("clipx: the same captions in a folder, a shard and a table are the same data") {
+  const one_set_four_ways w;
+  const auto recall = [&](const std::string& data) {
+    const auto r = w.run(w.with_model({"eval", "retrieval", "--data", data, "--json"}));
+    INFO(r.err);
+    CHECK(r.code == 0);
+    auto answer = json::parse(r.out);
+    answer.erase("dataset");
+    return answer;
+  };
+  const auto want = recall(w.folder);
+  CHECK(want["pictures"] == 8);
+  CHECK(want["captions"] == 14);
+  const double at_1 = want["metrics"]["text_retrieval_recall@1"];
+  CHECK((at_1 > 0 && at_1 < 1));  // one that tells readings apart
+  CHECK(recall(w.shard) == want);
+  // for training all of a .txt is one caption; of a table, all of its field
+  std::string dictionary;
+  std::map<std::string, double> losses;
+  for (auto& data : {w.folder, w.shard, w.csv, w.tsv}) {
+    INFO(data);
+    REQUIRE(w.run({"ngrams", "--train-data", data, "--min-count", "1", "--out", w.dir / "n"}).code == 0);
+    if (dictionary.empty()) dictionary = contents(w.dir / "n");
+    CHECK(contents(w.dir / "n") == dictionary);
+    const auto name = fs::path(data).filename().string();
+    const auto r = w.run({"train",
+                          "--train-data",
+                          data,
+                          "--model",
+                          w.model,
+                          "--batch-size",
+                          "8",
+                          "--epochs",
+                          "1",
+                          "--warmup",
+                          "1",
+                          "--aug-cfg",
+                          "scale=1,1",
+                          "--logs",
+                          w.dir / "runs",
+                          "--name",
+                          name,
+                          "--threads",
+                          "1",
+                          "--workers",
+                          "1",
+                          "--log-every-n-steps",
+                          "1"});
+    INFO(r.err);
+    REQUIRE(r.code == 0);
+    const auto line = contents(w.dir / ("runs/" + name + "/metrics.jsonl"));
+    losses[name] = json::parse(line.substr(0, line.find('\n'))).at("loss");
+  }
+  CHECK(dictionary.size() > 40);
+  for (auto& [name, loss] : losses) CHECK(loss == Approx(losses["f"]).epsilon(1e-5));  // the same pairs, in another order
+  // vocabularies: of a shard and of a table
+  const auto merges = [&](const char* option, const std::string& data) {
+    REQUIRE(w.run({"tokenizer", "train", option, data, "--size", "520", "--min-frequency", "1", "--out", w.dir / "v"}).code == 0);
+    return contents(w.dir / "v/merges.txt");
+  };
+  const auto learnt = merges("--shards", w.shard);
+  CHECK(merges("--captions", w.csv) == learnt);
+  CHECK(merges("--captions", w.tsv) == learnt);
+}
+
+TEST_CASE("clipx eval zeroshot: labels by folder, .cls and .json are the same data") {
+  const sets w;
+  const auto whole = w.answer(w.zeroshot(w.folder))["metrics"];
+  for (auto* suffix : {"cls", "json"}) {
+    std::string tar;
+    for (std::size_t i = 0; i < 3; ++i)
+      tar += sample_of(cat(i), contents(w.images[i]), suffix, suffix == std::string("cls") ? cat(i) : cat("{\"cls\": ", i, "}"));
+    write_file(w.dir / "l.tar", tar + end_of_tar);
+    CHECK(w.answer(w.zeroshot(w.dir / "l.tar"))["metrics"] == whole);
+  }
+}
+
 TEST_CASE("clipx: a full disk is an error, the file that was there stays, nothing half-written is left") {
   // A limit on a file's size fails writes as a full disk does; the signal that comes with it is ignored.
   const one_set_four_ways w;
