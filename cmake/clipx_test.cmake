@@ -260,6 +260,9 @@ macro(clipx_tests)
   if(TARGET clipx-program)
     clipx_check("eval counts what PyTorch counts" sh ${here}/tests/eval.sh $<TARGET_FILE:clipx-program> ${here})
     set_tests_properties("project: eval counts what PyTorch counts" PROPERTIES TIMEOUT 1800 COST 1000)  # two minutes of one core: first
+    # a short run of each; HACKING.md has the long one
+    clipx_check("kill -9 at random places" sh ${here}/tests/kill.sh $<TARGET_FILE:clipx-program> 2)
+    clipx_check("full disks" ${CMAKE_COMMAND} -E env KILL_BY=full sh ${here}/tests/kill.sh $<TARGET_FILE:clipx-program> 2)
   endif()
   if(TARGET clipx-bench)
     foreach(tile 0 256)  # the same loss, whose memory is many blocks of the arena at first

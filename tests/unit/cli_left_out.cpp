@@ -1,5 +1,6 @@
 // The clipx program over data of which a part is left out: what it says, what it goes on with, and its exit code.
 #ifdef CLIPX_PROGRAM
+#include <clipx/core/random.hpp>
 #include <clipx/text/gunzip.hpp>
 
 #include "cli.hpp"
@@ -182,6 +183,153 @@ TEST_CASE("clipx eval retrieval: a folder and a shard of the same files are the 
   CHECK(part["left_out"] == 2);
   part["left_out"] = 0;
   CHECK(part == want);
+}
+
+namespace {
+
+/// The same eight images and captions in a folder, a shard and tables: the captions of some have two or three lines.
+struct one_set_four_ways : workplace {
+  std::string folder = dir / "f", shard = dir / "s.tar", csv = dir / "t.csv", tsv = dir / "t.tsv";
+  one_set_four_ways() {
+    fs::create_directory(folder);
+    const list texts{
+        "the cat\nred\nan", "of the cat\n", "red\nthe red cat", "the\n\nof", "cat of the cat\nred of\nan", "an", "re", "a"};
+    std::string tar, commas = "filepath,title\n", tabs = "filepath\ttitle\n";
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const draws draw(5, i);
+      std::string ppm = "P6 40 36 255\n";
+      for (std::uint64_t p = 0; p < 40 * 36 * 3; ++p)
+        ppm += static_cast<char>(draw(p / 480) % 200 + draw(p) % 50);  // bands, so that images differ to the model
+      write_file(folder + cat("/", i, ".jpg"), ppm);
+      write_file(folder + cat("/", i, ".txt"), texts[i]);
+      tar += member(cat(i, ".jpg"), ppm) + member(cat(i, ".txt"), texts[i]);
+      commas += cat("f/", i, ".jpg,\"", texts[i], "\"\n");
+      tabs += cat("f/", i, ".jpg\t\"", texts[i], "\"\n");
+    }
+    write_file(shard, tar + end_of_tar);
+    write_file(csv, commas);
+    write_file(tsv, tabs);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("clipx: the same captions in a folder, a shard and a table are the same data") {
+  const one_set_four_ways w;
+  const auto recall = [&](const std::string& data) {
+    const auto r = w.run(w.with_model({"eval", "retrieval", "--data", data, "--json"}));
+    INFO(r.err);
+    CHECK(r.code == 0);
+    auto answer = json::parse(r.out);
+    answer.erase("dataset");
+    return answer;
+  };
+  const auto want = recall(w.folder);
+  CHECK(want["pictures"] == 8);
+  CHECK(want["captions"] == 14);
+  const double at_1 = want["metrics"]["text_retrieval_recall@1"];
+  CHECK((at_1 > 0 && at_1 < 1));  // one that tells readings apart
+  CHECK(recall(w.shard) == want);
+  // for training all of a .txt is one caption; of a table, all of its field
+  std::string dictionary;
+  std::map<std::string, double> losses;
+  for (auto& data : {w.folder, w.shard, w.csv, w.tsv}) {
+    INFO(data);
+    REQUIRE(w.run({"ngrams", "--train-data", data, "--min-count", "1", "--out", w.dir / "n"}).code == 0);
+    if (dictionary.empty()) dictionary = contents(w.dir / "n");
+    CHECK(contents(w.dir / "n") == dictionary);
+    const auto name = fs::path(data).filename().string();
+    const auto r = w.run({"train",
+                          "--train-data",
+                          data,
+                          "--model",
+                          w.model,
+                          "--batch-size",
+                          "8",
+                          "--epochs",
+                          "1",
+                          "--warmup",
+                          "1",
+                          "--aug-cfg",
+                          "scale=1,1",
+                          "--logs",
+                          w.dir / "runs",
+                          "--name",
+                          name,
+                          "--threads",
+                          "1",
+                          "--workers",
+                          "1",
+                          "--log-every-n-steps",
+                          "1"});
+    INFO(r.err);
+    REQUIRE(r.code == 0);
+    const auto line = contents(w.dir / ("runs/" + name + "/metrics.jsonl"));
+    losses[name] = json::parse(line.substr(0, line.find('\n'))).at("loss");
+  }
+  CHECK(dictionary.size() > 40);
+  for (auto& [name, loss] : losses) CHECK(loss == Approx(losses["f"]).epsilon(1e-5));  // the same pairs, in another order
+  // vocabularies: of a shard and of a table
+  const auto merges = [&](const char* option, const std::string& data) {
+    REQUIRE(w.run({"tokenizer", "train", option, data, "--size", "520", "--min-frequency", "1", "--out", w.dir / "v"}).code == 0);
+    return contents(w.dir / "v/merges.txt");
+  };
+  const auto learnt = merges("--shards", w.shard);
+  CHECK(merges("--captions", w.csv) == learnt);
+  CHECK(merges("--captions", w.tsv) == learnt);
+}
+
+TEST_CASE("clipx eval zeroshot: labels by folder, .cls and .json are the same data") {
+  const sets w;
+  const auto whole = w.answer(w.zeroshot(w.folder))["metrics"];
+  for (auto* suffix : {"cls", "json"}) {
+    std::string tar;
+    for (std::size_t i = 0; i < 3; ++i)
+      tar += sample_of(cat(i), contents(w.images[i]), suffix, suffix == std::string("cls") ? cat(i) : cat("{\"cls\": ", i, "}"));
+    write_file(w.dir / "l.tar", tar + end_of_tar);
+    CHECK(w.answer(w.zeroshot(w.dir / "l.tar"))["metrics"] == whole);
+  }
+}
+
+TEST_CASE("clipx: a full disk is an error, the file that was there stays, nothing half-written is left") {
+  // A limit on a file's size fails writes as a full disk does; the signal that comes with it is ignored.
+  const one_set_four_ways w;
+  const std::string full = "trap '' XFSZ; ulimit -f 1;", out = w.dir / "o/x";
+  fs::create_directory(w.dir.path / "o");
+  std::string texts;
+  for (int i = 0; i < 200; ++i) texts += cat("the cat of word", i, " word", i, "\n");
+  write_file(w.dir / "texts", texts);
+  struct verb {
+    list arguments;
+    std::string file;  // of which a run before this one left something
+  };
+  const std::vector<verb> verbs{
+      {w.with_model({"embed", "--images", w.folder, w.dir / "p", "--out", out}), out},
+      {w.with_model({"embed", "--texts", w.dir / "texts", "--out", out}), out},
+      {w.with_model({"preprocess", w.folder, "--out", out}), out},
+      {w.with_model({"convert", "--layout", "hf", "--out", out}), out + "/model.safetensors"},
+      {{"tokenizer", "train", "--captions", w.dir / "texts", "--size", "600", "--out", out}, out + "/vocab.json"},
+      {{"ngrams", "--train-data", w.dir / "texts", "--min-count", "1", "--out", out}, out},
+      {{"curate", "queries", "--text", w.dir / "texts", "--unigram-min", "1", "--out", out}, out},
+  };
+  for (auto& v : verbs) {
+    INFO(v.arguments[0]);
+    fs::remove_all(w.dir.path / "o");
+    fs::create_directories(fs::path(v.file).parent_path());
+    write_file(v.file, "before");
+    CHECK_THAT(w.refusal(v.arguments, "", full), Contains(out) && Contains("cannot be written: File too large"));
+    CHECK(contents(v.file) == "before");
+    for (auto& left : fs::recursive_directory_iterator(w.dir.path / "o")) {
+      const auto name = left.path().filename().string();
+      INFO(name);
+      CHECK(name.find(".tmp.") == std::string::npos);
+      CHECK(name != ".clipx.lock");
+    }
+    const auto r = w.run(v.arguments);
+    INFO(r.err);
+    CHECK(r.code == 0);
+    CHECK(contents(v.file).size() > 512);
+  }
 }
 
 TEST_CASE("clipx eval: CLIP_benchmark's folders, classes and templates") {

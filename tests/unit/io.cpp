@@ -1,5 +1,6 @@
 // Files, safetensors and .npy: what is written comes back, and every lie in a file is named.
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,6 +78,27 @@ TEST_CASE("a mapped file") {
   CHECK_THAT(message([&] { mapped_file::open(dir.path.string()); }), Contains("got a directory"));
   REQUIRE(::mkfifo((dir / "pipe").c_str(), 0600) == 0);
   CHECK_THAT(message([&] { mapped_file::open(dir / "pipe"); }), Contains("expected a regular file"));
+}
+
+TEST_CASE("a spilled file has no name at any time") {
+  const temporary_folder dir;
+  if (const int fd = ::open(dir.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); fd >= 0) ::close(fd);
+  else return;  // a file system without files that have no name
+  const int watch = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  REQUIRE(watch >= 0);
+  REQUIRE(::inotify_add_watch(watch, dir.path.c_str(), IN_CREATE | IN_MOVED_TO) >= 0);
+  const std::string text(100'000, 'x');
+  {
+    const auto file = mapped_file::spilled(dir / "a.part", std::as_bytes(std::span(text)));
+    CHECK(std::memcmp(file.bytes().data(), text.data(), text.size()) == 0);
+  }
+  char events[4096];
+  CHECK(::read(watch, events, sizeof events) == -1);  // no file was created
+  CHECK(errno == EAGAIN);
+  write_file(dir / "b", "x");
+  CHECK(::read(watch, events, sizeof events) > 0);
+  ::close(watch);
+  CHECK_THAT(message([&] { mapped_file::spilled(dir / "none/a", {}); }), Contains("none/a: cannot be written"));
 }
 
 TEST_CASE("released pages come back from the file") {

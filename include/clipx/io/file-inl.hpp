@@ -31,6 +31,20 @@ CLIPX_INLINE void write_all(int fd, std::span<const std::byte> bytes, const std:
   }
 }
 
+/// Opens a file in the folder of `path` that never has a name, so that even SIGKILL leaves nothing; on file systems that have no
+/// such files (NFS) it loses its name at once. -1 where it cannot be opened.
+CLIPX_INLINE int open_unnamed(const std::string& path) {
+#ifdef O_TMPFILE
+  const auto folder = std::filesystem::path(path).parent_path();
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return fd;
+#endif
+  std::string name = path + ".XXXXXX";
+  const int named = ::mkostemp(name.data(), O_CLOEXEC);
+  if (named >= 0) ::unlink(name.c_str());
+  return named;
+}
+
 /// Removes a temporary file whose writer is gone, which no process has locked. False where there is none.
 CLIPX_INLINE bool remove_unlocked(const std::string& path) {
   descriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -51,10 +65,8 @@ CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
 }
 
 CLIPX_INLINE mapped_file mapped_file::spilled(const std::string& path, std::span<const std::byte> bytes) {
-  std::string name = path + ".XXXXXX";
-  detail::descriptor file(::mkostemp(name.data(), O_CLOEXEC));
+  detail::descriptor file(detail::open_unnamed(path));
   expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", detail::reason()); });
-  ::unlink(name.c_str());
   detail::write_all(file.fd, bytes, path);
   return mapped_file(file.fd, bytes.size(), path, true);
 }
