@@ -224,7 +224,7 @@ def write(path, kinds):
             if img.mode in ("P", "RGBA", "CMYK", "I;16", "I", "F"):
                 out[f"{name}/rgb"] = np.asarray(img.convert("RGB"))
             out[f"{name}/small"] = np.asarray(small)
-            if "transparency" in img.info or img.mode == "RGBA":
+            if "transparency" in img.info or img.mode in ("LA", "RGBA"):
                 rgba = img.convert("RGBA")
                 white = Image.new("RGBA", img.size, (255, 255, 255))
                 out[f"{name}/white"] = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
