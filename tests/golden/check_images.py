@@ -97,10 +97,11 @@ def differences(want, got):
         a = want[name].replace("I;16B", "I;16") if name == "mode" else want[name]
         if a != got[name]:
             out.append(f"{name} {got[name]}, Pillow's {a}")
-    if out and all(d.startswith("mode") for d in out) and want["format"] == "HEIF" and want["rgb"] == got["rgb"]:
-        out = []  # gray, which libheif gives as RGB
-    if not out or not any(d.startswith(("width", "height")) for d in out):
-        for name in ("bands",) * (not out) + ("rgb",):
+    gray = out == ["mode RGB, Pillow's L"] and want["format"] in ("HEIF", "AVIF")  # which libheif gives as RGB
+    if gray:
+        out = []
+    if not any(d.startswith(("width", "height")) for d in out):
+        for name in ("rgb",) if out or gray else ("bands", "rgb"):
             if want[name] != got[name]:
                 a, b = np.frombuffer(want[name], np.uint8).astype(int), np.frombuffer(got[name], np.uint8).astype(int)
                 out.append(f"{name} mean {abs(a - b).mean():.3f}, up to {abs(a - b).max()}" if len(a) == len(b) else name)
@@ -125,18 +126,21 @@ def cause(path, want, got, found, orientation):
                           ("APNG contains frame sequence errors", "PNG: the frames of the animation are damaged; clipx reads the first image alone"),
                           ("MAX_TEXT_CHUNK", "PNG: Pillow's limit for texts, which clipx does not read"),
                           ("Truncated cHRM", "PNG: a damaged chunk that clipx does not read"),
+                          ("Truncated File Read", "PNG: a chunk behind the pixels is cut short, which clipx does not mind"),
                           ("unknown raw mode", "TIFF: Pillow's table names a raw mode that it lacks"),
                           ("decoder error -2", "TIFF: a codec that Pillow's libtiff lacks, or blocks of another size than Pillow computes")):
             if text in theirs:
                 return why
     if kind == "AVIF" and not orientation and re.search(rb"irot|imir", path.read_bytes()[:4096]):
         return "AVIF: libheif applies irot and imir, Pillow leaves them to its EXIF orientation"
-    if kind == "AVIF" and mean < 4:
+    if kind == "AVIF" and mean < 8:
         return "AVIF: Pillow's libavif makes RGB of YCbCr in another way than libheif"
     if kind == "HEIF" and mean < 4:
         return "HEIC: another version of libheif makes RGB of YCbCr in another way"
     if kind == "JPEG" and mean < 4 and "progressive" in want["info"]:
         return "JPEG: incomplete progressive files, which libjpeg-turbo 2.1 and 3 fill in in their own ways"
+    if kind == "JXL" and mode in ("I;16", "F"):
+        return "JPEG XL gray of more than 8 bits: the plugin keeps them, and they saturate; clipx makes 8 bits of them"
     if kind == "JXL" and mean < 2:
         return "JPEG XL with loss: another version of libjxl"
     if kind == "TIFF" and mode == "YCbCr":
