@@ -97,10 +97,11 @@ def differences(want, got):
         a = want[name].replace("I;16B", "I;16") if name == "mode" else want[name]
         if a != got[name]:
             out.append(f"{name} {got[name]}, Pillow's {a}")
-    if out and all(d.startswith("mode") for d in out) and want["format"] == "HEIF" and want["rgb"] == got["rgb"]:
-        out = []  # gray, which libheif gives as RGB
-    if not out or not any(d.startswith(("width", "height")) for d in out):
-        for name in ("bands",) * (not out) + ("rgb",):
+    gray = out == ["mode RGB, Pillow's L"] and want["format"] in ("HEIF", "AVIF")  # which libheif gives as RGB
+    if gray:
+        out = []
+    if not any(d.startswith(("width", "height")) for d in out):
+        for name in ("rgb",) if out or gray else ("bands", "rgb"):
             if want[name] != got[name]:
                 a, b = np.frombuffer(want[name], np.uint8).astype(int), np.frombuffer(got[name], np.uint8).astype(int)
                 out.append(f"{name} mean {abs(a - b).mean():.3f}, up to {abs(a - b).max()}" if len(a) == len(b) else name)
@@ -108,7 +109,7 @@ def differences(want, got):
     return out
 
 
-def cause(path, want, got, found):
+def cause(path, want, got, found, orientation):
     """Why the two may differ, or ""."""
     error, theirs = got.get("error", ""), want["error"].replace(str(path), "FILE")
     kind, mode = want["format"], want["mode"]
@@ -125,20 +126,27 @@ def cause(path, want, got, found):
                           ("APNG contains frame sequence errors", "PNG: the frames of the animation are damaged; clipx reads the first image alone"),
                           ("MAX_TEXT_CHUNK", "PNG: Pillow's limit for texts, which clipx does not read"),
                           ("Truncated cHRM", "PNG: a damaged chunk that clipx does not read"),
+                          ("Truncated File Read", "PNG: a chunk behind the pixels is cut short, which clipx does not mind"),
                           ("unknown raw mode", "TIFF: Pillow's table names a raw mode that it lacks"),
                           ("decoder error -2", "TIFF: a codec that Pillow's libtiff lacks, or blocks of another size than Pillow computes")):
             if text in theirs:
                 return why
-    if kind == "AVIF" and re.search(rb"irot|imir", path.read_bytes()[:4096]):
+    if kind == "AVIF" and not orientation and re.search(rb"irot|imir", path.read_bytes()[:4096]):
         return "AVIF: libheif applies irot and imir, Pillow leaves them to its EXIF orientation"
-    if kind == "AVIF" and mean < 4:
+    if kind == "AVIF" and mean < 8:
         return "AVIF: Pillow's libavif makes RGB of YCbCr in another way than libheif"
     if kind == "HEIF" and mean < 4:
         return "HEIC: another version of libheif makes RGB of YCbCr in another way"
+    if kind == "JPEG" and mean < 4 and "progressive" in want["info"]:
+        return "JPEG: incomplete progressive files, which libjpeg-turbo 2.1 and 3 fill in in their own ways"
+    if kind == "JXL" and mode in ("I;16", "F"):
+        return "JPEG XL gray of more than 8 bits: the plugin keeps them, and they saturate; clipx makes 8 bits of them"
     if kind == "JXL" and mean < 2:
         return "JPEG XL with loss: another version of libjxl"
     if kind == "TIFF" and mode == "YCbCr":
         return "TIFF: Pillow keeps uncompressed YCbCr as it is; clipx makes RGB of it"
+    if mode == "I" and found == ["small open_clip"] and abs(np.frombuffer(want["bands"], np.int32).astype(float)).max() > 2**30:
+        return "sums beyond 32 bits, which C leaves undefined"
     if kind == "TIFF" and mode == "I;16B" and found == ["small open_clip"]:
         return "TIFF of 16 bits, big-endian: Pillow resizes it as if its bytes were in the other order"
     return ""
@@ -167,7 +175,7 @@ def main():
         table[want["format"] or "(none)", want["mode"] if want["format"] in OURS else "", verdict] += 1
         if verdict in ("equal", "refused by both"):
             continue
-        why = cause(path, want, got, found)
+        why = cause(path, want, got, found, args.orientation)
         causes[why or "NO CAUSE NAMED"] += 1
         line = f"{path}: {want['format']} {want['mode']}: {verdict}: {'; '.join(found) or got.get('error') or want['error']}"
         if not why:

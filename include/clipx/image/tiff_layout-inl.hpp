@@ -41,6 +41,7 @@ class tiff_layout_reader {
       if (bits.size() > extra_.size()) bits.resize(bits.size() - extra_.size());
       extra_.clear();
     }
+    if (bits.size() > samples_) bits.resize(static_cast<std::size_t>(samples_));  // more than there are samples
     bits_ = bits.empty() ? 1 : bits[0];
     format_ = formats.empty() ? 1 : formats[0];
     const auto all = [](const std::vector<std::uint64_t>& values, std::uint64_t one) {
