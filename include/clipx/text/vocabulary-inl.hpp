@@ -36,23 +36,6 @@ CLIPX_INLINE const byte_alphabet& alphabet() {
   return table;
 }
 
-CLIPX_INLINE void merge_table::reserve(std::size_t merges) {
-  slots_.assign(std::bit_ceil(2 * merges + 2), {});
-  mask_ = slots_.size() - 1;
-}
-
-CLIPX_INLINE void merge_table::insert(const entry& e) {
-  std::size_t i = place(e.left, e.right);
-  while (slots_[i].rank >= 0 && (slots_[i].left != e.left || slots_[i].right != e.right)) i = (i + 1) & mask_;
-  slots_[i] = e;
-}
-CLIPX_INLINE std::vector<merge_table::entry> merge_table::ranked() const {
-  std::vector<entry> out;
-  std::copy_if(slots_.begin(), slots_.end(), std::back_inserter(out), [](const entry& e) { return e.rank >= 0; });
-  std::sort(out.begin(), out.end(), [](const entry& a, const entry& b) { return a.rank < b.rank; });
-  return out;
-}
-
 using symbol_ids = std::unordered_map<std::string_view, std::int32_t>;
 
 CLIPX_INLINE void check_options(const tokenizer_options& o) {
@@ -133,6 +116,7 @@ CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector
   name_bytes(v, id);
   rank_merges(v, id, merges, name);
   classify_bytes(v);
+  v.set_frame({v.sot, v.eot, v.pad}, name);
   if (v.options.cache_words > 0) v.cache = std::make_unique<word_cache>(static_cast<std::size_t>(v.options.cache_words));
 }
 
