@@ -6,6 +6,7 @@
 #include "bpe.hpp"
 #include "gunzip.hpp"
 #include "ngram_model-inl.hpp"
+#include "token_models-inl.hpp"
 #include "unicode.hpp"
 #include "word_cache.hpp"
 
@@ -319,7 +320,7 @@ CLIPX_INLINE tokenizer tokenizer::from_vocab(const std::string& vocab_json, cons
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_json(const std::string& tokenizer_json, const tokenizer_options& o) {
-  return from_json_bytes(detail::read_file(tokenizer_json), o, tokenizer_json);
+  return from_json_bytes(detail::read_file(tokenizer_json, detail::most_token_bytes), o, tokenizer_json);
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const tokenizer_options& o) {
@@ -330,7 +331,8 @@ CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokeni
   const auto text = [&](const char* file) { return files.has(file) ? files.text(file) : std::string(); };
   const detail::folder_config config{true, text("tokenizer_config.json"), text("special_tokens_map.json")};
   if (files.has("tokenizer.json"))
-    return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json"), files.path("tokenizer.json"), o, config));
+    return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json", detail::most_token_bytes),
+                                                 files.path("tokenizer.json"), o, config));
   if (files.has("vocab.json") && files.has("merges.txt"))
     return tokenizer(detail::read_vocab(files.text("vocab.json"), files.text("merges.txt"),
                                         files.path("vocab.json") + " + merges.txt", o, config));

@@ -16,7 +16,8 @@ CLIPX_INLINE void token_model::set_frame(token_frame files, const std::string& n
   settle(&token_frame::sot, "before texts");
   settle(&token_frame::eot, "after texts");
   settle(&token_frame::pad, "of padding");
-  expect(!frame.fill || frame.pad >= 0, error_kind::mismatch, [&] { return cat(name, ": rows are padded, and no pad token is known"); });
+  expect(!frame.fill || frame.pad >= 0, error_kind::mismatch,
+         [&] { return cat(name, ": rows are padded, and no pad token is known"); });
 }
 
 CLIPX_INLINE dim token_model::append_row(std::string_view text, std::vector<std::int32_t>& out) const {
@@ -33,8 +34,7 @@ CLIPX_INLINE dim token_model::append_row(std::string_view text, std::vector<std:
   }
   if (frame.eot >= 0) out.push_back(frame.eot);
   if (frame.fill) out.resize(before + length, frame.pad);
-  if (frame.zeroed >= 0)
-    std::replace(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), frame.zeroed, std::int32_t{0});
+  if (frame.zeroed >= 0) std::replace(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), frame.zeroed, std::int32_t{0});
   return static_cast<dim>(out.size() - before);
 }
 

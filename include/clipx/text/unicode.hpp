@@ -23,8 +23,17 @@ bool is_decimal_digit(char32_t c);
 /// Categories L*, N* and M*: a letter, a number, or a mark that belongs to one.
 bool is_word_part(char32_t c);
 
+/// Categories Cc, Cf and Co.
+bool is_control(char32_t c);
+/// Category Mn; `all`: or Mc or Me.
+bool is_mark(char32_t c, bool all);
+/// Categories P*, and all ASCII characters that are printable and neither letters, digits nor the space.
+bool is_punctuation(char32_t c);
+
 /// Canonical composition (NFC), in place; O(n log n) whatever the input.
 void to_nfc(std::u32string& text);
+/// Any of the normal forms, in place: NFD, NFC, NFKD, NFKC; O(n log n).
+void to_normal_form(std::u32string& text, bool compatible, bool composed);
 /// The compatibility composition (NFKC) of one code point.
 std::u32string nfkc(char32_t c);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "merges.hpp"
+#include "token_file.hpp"
 #include "token_model.hpp"
 
 namespace clipx {
@@ -30,7 +31,7 @@ struct vocabulary final : token_model {
   merge_table merges;
   std::vector<special_token> specials;
   std::int32_t sot = -1, eot = -1, pad = 0;
-  std::int32_t unknown = -1;  // of a byte that is no symbol; -1: such a byte is dropped
+  std::int32_t unknown = -1;  // for a byte that is no symbol
 
   /// Appends the ids of one word (bytes after cleaning).
   void merge_word(std::string_view word, std::vector<std::int32_t>& out) const;
@@ -63,7 +64,6 @@ const byte_alphabet& alphabet();
 
 inline constexpr std::size_t most_merges = 49152 - 256 - 2;  // the number of merges that openai/CLIP and open_clip read
 
-using symbol_pair = std::pair<std::string_view, std::string_view>;
 using vocabulary_ptr = std::shared_ptr<const vocabulary>;
 /// The 512 byte symbols, then one symbol per merge, then start and end.
 vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merges, const std::string& name, tokenizer_options o);
@@ -75,8 +75,9 @@ struct folder_config {
 };
 vocabulary_ptr read_vocab(std::string_view json, std::string_view merges, const std::string& name, tokenizer_options o,
                           const folder_config& config = {});
-vocabulary_ptr read_tokenizer_json(std::string_view json, const std::string& name, tokenizer_options o,
-                                   const folder_config& config = {});
+/// The model of a tokenizer.json, of whichever kind it is (token_models-inl.hpp).
+std::shared_ptr<const token_model> read_tokenizer_json(std::string_view json, const std::string& name, tokenizer_options o,
+                                                       const folder_config& config = {});
 
 }  // namespace detail
 }  // namespace clipx
