@@ -1,5 +1,7 @@
 #pragma once
 #include <algorithm>
+#include <filesystem>
+#include <limits>
 
 #include "../core/json-inl.hpp"
 #include "../io/file_set.hpp"
@@ -325,6 +327,20 @@ CLIPX_INLINE tokenizer tokenizer::from_json(const std::string& tokenizer_json, c
 
 CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const tokenizer_options& o) {
   return from_files(file_set::folder(folder), o);
+}
+
+CLIPX_INLINE tokenizer tokenizer::open(const std::string& path) {
+  std::error_code none;
+  const bool folder = std::filesystem::is_directory(path, none);
+  if (!folder && !path.ends_with(".json")) return from_merges(path, tokenizer_options::openai());
+  auto o = tokenizer_options::hf();
+  const file_set files = file_set::folder(folder ? path : std::string());
+  if (!folder || files.has("tokenizer.json")) o.context_length = std::numeric_limits<std::int32_t>::max();
+  const char* name = "tokenizer_config.json";
+  const auto config = folder && files.has(name) ? detail::parse_json(files.text(name), files.path(name), 16) : detail::json();
+  if (const auto* most = detail::member(config, "model_max_length"); most && most->is_number())
+    o.context_length = static_cast<dim>(std::clamp(most->get<double>(), 2.0, static_cast<double>(o.context_length)));
+  return folder ? from_files(files, o) : from_json(path, o);
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokenizer_options& o) {

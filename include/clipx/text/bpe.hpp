@@ -40,6 +40,9 @@ class tokenizer {
   static tokenizer from_folder(const std::string& folder, const tokenizer_options& o);
   /// The same for files that may be in memory.
   static tokenizer from_files(const file_set& files, const tokenizer_options& o);
+  /// From a path alone, without a model: a tokenizer.json or a folder, used as transformers uses them (texts are cut at the
+  /// model_max_length of tokenizer_config.json, if there is one); else a merges file, used as openai/CLIP uses it.
+  static tokenizer open(const std::string& path);
 
   /// The same from bytes in memory; `name` is used for the file in messages.
   static tokenizer from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name = "merges");

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text_pattern-inl.hpp"
 #include "unicode.hpp"
 
 namespace clipx::detail {
@@ -128,6 +129,7 @@ class charsmap {
     const std::string_view all = replacements_;
     const auto from = static_cast<std::size_t>(entry);
     out += decode_utf8(all.substr(from, std::min(all.find('\0', from), all.size()) - from));
+    expect_normalized_size(out.size());
   }
   void put_one(std::u32string& out, char32_t c) const {
     const auto entry = c < low ? low_[c] : entry_of(utf8_char(c));

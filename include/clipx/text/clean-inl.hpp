@@ -147,7 +147,7 @@ CLIPX_INLINE void remove_punctuation(std::u32string& text) {
   text.resize(n);
 }
 
-// transformers' SiglipTokenizer puts U+2581 before a text, and then canonicalizes: whitespace behind it is kept as one space.
+// U+2581 is a space here, and the separators U+001C to U+001F are whitespace, as they are in Python.
 CLIPX_INLINE void make_bare(std::u32string& text) {
   std::replace(text.begin(), text.end(), U'\u2581', U' ');
   to_lower(text, true);
@@ -155,8 +155,8 @@ CLIPX_INLINE void make_bare(std::u32string& text) {
   bool gap = false;
   for (const char32_t c : text) {
     const bool space = is_space(c) || (c >= 0x1C && c <= 0x1F);
-    if (!space && c < 0x80 && is_punctuation(c)) continue;
-    if (!space && gap) out += out.empty() ? U"\u2581 " : U" ";
+    if (is_ascii_punctuation(c)) continue;
+    if (!space && gap && !out.empty()) out += U' ';
     if (!space) out += c;
     gap = space;
   }

@@ -2,19 +2,28 @@
 #pragma once
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "bert_characters_table.hpp"
 #include "charsmap-inl.hpp"
 #include "text_pattern-inl.hpp"
 
 namespace clipx::detail {
+
+/// Whether one of some ranges, in order, holds a character.
+inline bool in_ranges(std::span<const char_range> ranges, char32_t c) {
+  const auto it = std::lower_bound(ranges.begin(), ranges.end(), c, [](const char_range& r, char32_t v) { return r.last < v; });
+  return it != ranges.end() && it->first <= c;
+}
 
 /// A sequence of steps over code points, each as the `tokenizers` library does it.
 class text_normalizer {
  public:
   void read(const json* n, const std::string& name) {
     if (!n) return;
+    expect(steps_.size() < 100, error_kind::unsupported, [&] { return cat(name, ": normalizer: expected at most 100 steps"); });
     const json* type = member(*n, "type");
     const std::string t = type && type->is_string() ? type->get<std::string>() : std::string();
     if (t == "Sequence") {
@@ -38,12 +47,12 @@ class text_normalizer {
       expect(content && content->is_string(), error_kind::damaged, [&] { return cat(where, ": expected content"); });
       s.what = kind::replace;
       s.pattern = text_pattern::read(member(*n, "pattern"), where);
-      s.content = decode_utf8(content->get<std::string>());
+      s.content = read_content(*content, where);
     } else if (t == "Prepend") {
       const json* content = member(*n, "prepend");
       expect(content && content->is_string(), error_kind::damaged, [&] { return cat(where, ": expected prepend"); });
       s.what = kind::prepend;
-      s.content = decode_utf8(content->get<std::string>());
+      s.content = read_content(*content, where);
     } else if (t == "Strip") {
       s.what = kind::strip;
       s.left = is("strip_left", true);
@@ -95,6 +104,12 @@ class text_normalizer {
     std::shared_ptr<const charsmap> map{};
   };
 
+  static std::u32string read_content(const json& content, const std::string& where) {
+    auto out = decode_utf8(content.get<std::string>());
+    expect(out.size() <= most_pattern, error_kind::unsupported,
+           [&] { return cat(where, ": expected a replacement of at most ", most_pattern, " characters, got ", out.size()); });
+    return out;
+  }
   static void replace(const step& s, std::u32string& text) {
     std::u32string out;
     std::size_t from = 0;
@@ -106,6 +121,7 @@ class text_normalizer {
       }
       out.append(text, from, at - from).append(s.content);
       from = at += n;
+      expect_normalized_size(out.size());
     }
     if (from == 0) return;
     text = out.append(text, from);
@@ -118,12 +134,9 @@ class text_normalizer {
   }
   // Control and format characters, those of private use, U+FFFD go; whitespace becomes a space.
   static void clean(std::u32string& text) {
-    std::size_t n = 0;
-    for (const char32_t c : text) {
-      const bool line = c == U'\t' || c == U'\n' || c == U'\r';
-      if (line || !(c == 0xFFFD || is_control(c))) text[n++] = is_space(c) ? U' ' : c;
-    }
-    text.resize(n);
+    const auto unwanted = [](char32_t c) { return c < 0x20 || c > 0x7E ? c == 0 || in_ranges(bert_controls, c) : false; };
+    text.erase(std::remove_if(text.begin(), text.end(), unwanted), text.end());
+    std::replace_if(text.begin(), text.end(), is_space, U' ');
   }
   static void space_han(std::u32string& text) {
     if (std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x3400; })) return;
@@ -155,9 +168,9 @@ class text_normalizer {
       case kind::nfkd:
         return to_normal_form(text, true, false);
       case kind::strip_marks:
-        return drop([](char32_t c) { return c >= 0x300 && is_mark(c, true); });
+        return drop([](char32_t c) { return c >= 0x300 && is_mark(c); });
       case kind::strip_nonspacing:
-        return drop([](char32_t c) { return c >= 0x300 && is_mark(c, false); });
+        return drop([](char32_t c) { return c >= 0x300 && in_ranges(bert_accents, c); });
       case kind::clean:
         return clean(text);
       case kind::space_han:

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "normalizer-inl.hpp"
 #include "text_pattern-inl.hpp"
 
 namespace clipx::detail {
@@ -26,6 +27,7 @@ class pre_tokenizer {
  public:
   void read(const json* p, const std::string& name) {
     if (!p) return;
+    expect(steps_.size() < 100, error_kind::unsupported, [&] { return cat(name, ": pre_tokenizer: expected at most 100 steps"); });
     const json* type = member(*p, "type");
     const std::string t = type && type->is_string() ? type->get<std::string>() : std::string();
     const auto where = cat(name, ": pre_tokenizer ", t);
@@ -119,7 +121,7 @@ class pre_tokenizer {
 
   static std::size_t match(const step& s, std::u32string_view text) {
     if (s.what == kind::whitespace) return is_space(text[0]) ? 1 : 0;
-    if (s.what == kind::punctuation) return is_punctuation(text[0]) ? 1 : 0;
+    if (s.what == kind::punctuation) return in_ranges(bert_punctuation, text[0]) ? 1 : 0;
     return s.pattern.match(text);
   }
 

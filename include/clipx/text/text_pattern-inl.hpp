@@ -8,6 +8,14 @@
 
 namespace clipx::detail {
 
+/// The most characters of a pattern or a replacement, and of a text while it is normalized: a file may not make texts explode.
+inline constexpr std::size_t most_pattern = 4096, most_normalized = std::size_t(1) << 28;
+
+inline void expect_normalized_size(std::size_t n) {
+  expect(n <= most_normalized, error_kind::unsupported,
+         [] { return cat("tokenizer: a text grows beyond ", most_normalized, " characters while it is normalized"); });
+}
+
 /// A string; or, of regular expressions, one character or \s, with + or {n,}.
 class text_pattern {
  public:

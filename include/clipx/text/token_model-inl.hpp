@@ -16,6 +16,8 @@ CLIPX_INLINE void token_model::set_frame(token_frame files, const std::string& n
   settle(&token_frame::sot, "before texts");
   settle(&token_frame::eot, "after texts");
   settle(&token_frame::pad, "of padding");
+  files.zeroed = frame.eot;
+  settle(&token_frame::zeroed, "that becomes 0");
   expect(!frame.fill || frame.pad >= 0, error_kind::mismatch,
          [&] { return cat(name, ": rows are padded, and no pad token is known"); });
 }

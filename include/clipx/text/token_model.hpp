@@ -19,7 +19,7 @@ struct token_frame {
   std::int32_t sot = from_files;                  // before the text
   std::int32_t eot = from_files;                  // after it
   std::int32_t pad = from_files;                  // what a row is filled up with
-  std::int32_t zeroed = none;                     // an id that becomes 0 wherever it is (open_clip's strip_sep_token)
+  std::int32_t zeroed = none;                     // an id that becomes 0 wherever it is; from_files: eot (strip_sep_token)
   bool fill = false;                              // whether every row is filled up to the context length
 
   bool operator==(const token_frame&) const = default;

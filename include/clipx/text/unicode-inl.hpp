@@ -123,21 +123,9 @@ CLIPX_INLINE bool is_word_part(char32_t c) {
   return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO;
 }
 
-CLIPX_INLINE bool is_control(char32_t c) {
-  if (c < 0x80) return c < 0x20 || c == 0x7F;
+CLIPX_INLINE bool is_mark(char32_t c) {
   const auto k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CO;
-}
-
-CLIPX_INLINE bool is_mark(char32_t c, bool all) {
-  const auto k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return k == UTF8PROC_CATEGORY_MN || (all && (k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME));
-}
-
-CLIPX_INLINE bool is_punctuation(char32_t c) {
-  if (c < 0x80) return c > 0x20 && c < 0x7F && kind_of(c) == char_kind::other;
-  const auto k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
+  return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
 }
 
 // Decomposes with utf8proc, orders the marks here (utf8proc's own ordering is quadratic, so hostile text could hang it), and

@@ -23,12 +23,12 @@ bool is_decimal_digit(char32_t c);
 /// Categories L*, N* and M*: a letter, a number, or a mark that belongs to one.
 bool is_word_part(char32_t c);
 
-/// Categories Cc, Cf and Co.
-bool is_control(char32_t c);
-/// Category Mn; `all`: or Mc or Me.
-bool is_mark(char32_t c, bool all);
-/// Categories P*, and all ASCII characters that are printable and neither letters, digits nor the space.
-bool is_punctuation(char32_t c);
+/// Category M*: a mark.
+bool is_mark(char32_t c);
+/// A printable ASCII character that is neither letter, digit nor the space.
+constexpr bool is_ascii_punctuation(char32_t c) {
+  return c > 0x20 && c < 0x7F && !(c >= U'0' && c <= U'9') && !((c | 0x20) >= U'a' && (c | 0x20) <= U'z');
+}
 
 /// Canonical composition (NFC), in place; O(n log n) whatever the input.
 void to_nfc(std::u32string& text);
