@@ -1,5 +1,5 @@
-// Tokenizers of other kinds than CLIP's, from tokenizer.json: ids against the `tokenizers` library (tests/golden/token_files.py), frames,
-// errors, large and hostile files.
+// Tokenizers of other kinds than CLIP's, from tokenizer.json: ids against the `tokenizers` library (tests/golden/token_files.py),
+// frames, errors, large and hostile files.
 #include <clipx/io/file_set.hpp>
 #include <clipx/text/bpe.hpp>
 #include <clipx/text/gunzip.hpp>
@@ -51,7 +51,8 @@ std::string message(const Call& call) {
 
 // The smallest files of each kind.
 json small_unigram() {
-  return json::parse(R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["▁", -2.0], ["a", -1.0], ["▁a", -1.5], ["b", -3.0]]},
+  return json::parse(
+      R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["▁", -2.0], ["a", -1.0], ["▁a", -1.5], ["b", -3.0]]},
       "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}})");
 }
 json small_bpe() {
@@ -61,7 +62,8 @@ json small_bpe() {
       "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false}})");
 }
 json small_word_piece() {
-  return json::parse(R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 5,
+  return json::parse(
+      R"({"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 5,
       "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4, "##a": 5, "##ab": 6, "é": 7}},
       "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
       "pre_tokenizer": {"type": "BertPreTokenizer"},
@@ -113,6 +115,14 @@ TEST_CASE("tokenizer.json: decoding", "[text]") {
   CHECK(round("word_piece", "a photo of a cat") == "a photo of a cat");
   const auto t = from_case(golden("unigram_mask"), unlimited());
   CHECK(t.symbol(0) == "<s>");
+  CHECK(t.base_vocab_size() == t.vocab_size());
+  auto j = small_bpe();
+  j["added_tokens"] = {{{"id", 50}, {"content", "<extra>"}}};
+  CHECK(read(j).vocab_size() == 51);
+  CHECK(read(j).base_vocab_size() == 7);
+  CHECK(read(j)("a<extra>b") == ids{2, 50, 3});
+  CHECK(read(j).symbol(50) == "<extra>");
+  CHECK(read(j).symbol(40).empty());
   CHECK(t.symbol(t.vocab_size() - 1) == "<mask>");
   CHECK_THAT(message([&] { t.decode(ids{5000}); }), Contains("5000"));
 }
@@ -180,6 +190,7 @@ TEST_CASE("tokenizer.json: cleaning before it, and between its special strings",
   CHECK(from_case(c, o)("  A  photo, of_a CAT! ") == plain("a photo of a cat"));
   o = unlimited();
   o.between = clean_rule::bare;
+  o.longest = true;
   const auto bare = from_case(c, o);
   CHECK(bare("A  photo, of_a CAT! ") == plain("a photo ofa cat"));
   CHECK(bare("A</s>B") == plain("a</s>b"));
@@ -194,6 +205,20 @@ TEST_CASE("tokenizer.json: cleaning before it, and between its special strings",
   CHECK(from_case(b, lower)("<h1>") == from_case(b, unlimited())("<h1>"));
   CHECK(from_case(b, lower)("<H1>").size() > from_case(b, lower)("<h1>").size());  // the added token is <h1>
   CHECK(from_case(b, lower)("A Photo") == from_case(b, unlimited())("a photo"));
+}
+
+TEST_CASE("tokenizer.json: the longest entry of a table of replacements, or what the library takes", "[text]") {
+  auto j = small_unigram();
+  for (const char* s : {"カ", "ﾞ", "ガ", "é", "!"}) j["model"]["vocab"].push_back({s, -5.0});
+  j["normalizer"] = golden("unigram")["tokenizer"]["normalizer"];
+  auto o = unlimited();
+  CHECK(read(j, o)("ｶﾞ") == ids{1, 5, 6});                        // a cluster of six bytes: character by character
+  CHECK(read(j, o)("e\u0301 e\u0301\u0301") == ids{1, 8, 1, 8});  // clusters, of which one has an entry, one begins with it
+  CHECK(read(j, o)("a\r\nb") == ids{3, 1, 4});                    // CR LF is a cluster, of which CR has an entry
+  o.longest = true;
+  CHECK(read(j, o)("ｶﾞ") == ids{1, 7});
+  CHECK(read(j, o)("e\u0301 e\u0301\u0301") == ids{1, 8, 1, 8, 0});
+  CHECK(read(j, o)("a\r\nb") == ids{3, 9, 4});
 }
 
 TEST_CASE("tokenizer.json: unknown characters", "[text]") {
@@ -253,7 +278,8 @@ TEST_CASE("tokenizer.json: errors name the file and what is not supported", "[te
   CHECK_THAT(refusal(R"({"model": {"vocab": {"c": 2}}})"), Contains("another symbol"));
   CHECK_THAT(refusal(R"({"normalizer": {"type": "Nmt"}})"), Contains("normalizer Nmt is not supported"));
   CHECK_THAT(refusal(R"({"normalizer": {"type": "Replace", "pattern": {"String": null, "Regex": "a|b"}}})"), Contains("a|b"));
-  CHECK_THAT(refusal(R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})"), Contains("precompiled_charsmap"));
+  CHECK_THAT(refusal(R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})"),
+             Contains("precompiled_charsmap"));
   CHECK_THAT(refusal(R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "!"}})"), Contains("base64"));
   CHECK_THAT(refusal(R"({"pre_tokenizer": {"type": "ByteLevel"}})"), Contains("pre_tokenizer ByteLevel is not supported"));
   CHECK_THAT(refusal(R"({"pre_tokenizer": {"behavior": "Odd"}})"), Contains("behavior"));

@@ -26,8 +26,8 @@ class json_builder final : public json::json_sax_t {
   bool number_float(number_float_t v, const string_t&) override { return sunk_ ? number(v, false) : put(v); }
   bool string(string_t& v) override { return sunk_ ? (sink_->text(v), true) : put(std::move(v)); }
   bool binary(binary_t& v) override { return put(std::move(v)); }
-  bool start_object(std::size_t) override { return open(json::object()); }
-  bool start_array(std::size_t) override { return open(json::array()); }
+  bool start_object(std::size_t) override { return sunk_ ? sink(true) : open(json::object()); }
+  bool start_array(std::size_t) override { return sunk_ ? sink(false) : open(json::array()); }
   bool key(string_t& v) override {
     if (sunk_) return sink_->key(v), true;
     if (keys_ && open_.size() == 1) keys_->push_back(v);
@@ -68,20 +68,26 @@ class json_builder final : public json::json_sax_t {
     sink_->number(v, integer);
     return true;
   }
-  bool open(json value) {
-    const auto level = static_cast<int>(open_.size()) + sunk_;
-    expect(level < depth_, error_kind::unsupported, [&] { return cat(name_, ": JSON nested deeper than ", depth_, " levels"); });
-    const bool object = value.is_object(), first = level == 0;
-    const bool named = !first && open_.back().value->is_object();
-    if (!sunk_) {
-      const bool taken = sink_ && (first || named) && sink_->takes(level, first ? "" : open_.back().owner, first ? "" : key_);
-      auto owner = key_;
-      auto* const at = add(std::move(value));
-      if (!taken) open_.push_back({at, std::move(owner)});
-      if (!taken) return true;
-    }
+  void expect_depth() const {
+    expect(static_cast<int>(open_.size()) + sunk_ < depth_, error_kind::unsupported,
+           [&] { return cat(name_, ": JSON nested deeper than ", depth_, " levels"); });
+  }
+  bool sink(bool object) {
+    expect_depth();
     ++sunk_;
     sink_->opens(object);
+    return true;
+  }
+  bool open(json value) {
+    expect_depth();
+    const auto level = static_cast<int>(open_.size());
+    const bool object = value.is_object(), named = level == 0 || open_.back().value->is_object();
+    const auto& parent = level == 0 ? key_ : open_.back().owner;  // the outermost has neither: both are empty
+    const bool taken = sink_ && named && sink_->takes(level, parent, key_);
+    auto owner = key_;
+    auto* const at = add(std::move(value));
+    if (taken) return sink(object);
+    open_.push_back({at, std::move(owner)});
     return true;
   }
   bool close() {

@@ -72,6 +72,9 @@ class tokenizer {
 
   /// Number of ids.
   dim vocab_size() const { return model_->size(); }
+  /// The same without tokens that a tokenizer.json adds behind the vocabulary of its model (T5's <extra_id_0>), which only a text
+  /// that spells them has: what a text tower's table must hold.
+  dim base_vocab_size() const { return model_->base_size(); }
   dim context_length() const { return model_->options.context_length; }  // ids of a text, start and end included
   std::int32_t sot() const { return model_->frame.sot; }                 // id of the start; -1: there is none
   std::int32_t eot() const { return model_->frame.eot; }                 // id of the end; -1: there is none

@@ -2,6 +2,7 @@
 #pragma once
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "text_pattern-inl.hpp"
-#include "unicode.hpp"
+#include "unicode-inl.hpp"
 
 namespace clipx::detail {
 
@@ -51,7 +52,7 @@ struct utf8_char {
 /// the shortest entry that is a prefix of it; else single characters).
 class charsmap {
  public:
-  charsmap(std::string_view base64, const std::string& name) {
+  charsmap(std::string_view base64, const std::string& name, bool longest) : longest_(longest) {
     const std::string blob = decode_base64(base64, name);
     const auto word = [&](std::size_t at) {
       std::uint32_t v = 0;
@@ -71,6 +72,7 @@ class charsmap {
     std::size_t plain = 0;
     while (plain < text.size() && text[plain] < low && low_[text[plain]] < 0 && text[plain] != '\r') ++plain;
     if (plain == text.size()) return;
+    if (longest_) return apply_longest(text);
     std::u32string out;
     out.reserve(text.size() + 8);
     for (std::size_t at = 0; at < text.size();) {
@@ -92,6 +94,25 @@ class charsmap {
  private:
   static constexpr char32_t low = 0x300;  // characters that extend no other
 
+  void apply_longest(std::u32string& text) const {
+    const std::string bytes = encode_utf8(text);
+    std::u32string out;
+    out.reserve(text.size() + 8);
+    for (std::size_t at = 0; at < bytes.size();) {
+      std::size_t size = 0;
+      const auto entry = entry_of(std::string_view(bytes).substr(at), &size);
+      if (entry >= 0) {
+        put(out, entry);
+        at += size;
+        continue;
+      }
+      char32_t c = 0;
+      next_utf8(bytes, at, c);
+      out += c;
+    }
+    text = std::move(out);
+  }
+
   // End of the grapheme cluster at `at`.
   static std::size_t cluster(std::u32string_view text, std::size_t at) {
     utf8proc_int32_t state = 0;
@@ -105,25 +126,27 @@ class charsmap {
     }
     return end;
   }
-  // Where the replacement of the shortest entry that the bytes begin with starts, or -1.
-  std::int64_t entry_of(std::string_view bytes) const {
+  // Where the replacement of the shortest entry that the bytes begin with starts, or -1; with `size`, of the longest, and its
+  // bytes.
+  std::int64_t entry_of(std::string_view bytes, std::size_t* size = nullptr) const {
     const auto offset = [](std::uint32_t unit) { return unit >> 10 << ((unit & 1U << 9) >> 6); };
     std::size_t at = offset(units_[0]);
-    for (const char c : bytes) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte == 0) return -1;
+    std::int64_t found = -1;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      const auto byte = static_cast<unsigned char>(bytes[i]);
       at ^= byte;
-      if (at >= units_.size()) return -1;
+      if (byte == 0 || at >= units_.size()) break;
       const std::uint32_t unit = units_[at];
-      if ((unit & (1U << 31 | 0xFFU)) != byte) return -1;
       at ^= offset(unit);
-      if (at >= units_.size()) return -1;
-      if ((unit >> 8 & 1U) != 0) {
-        const std::size_t value = units_[at] & ~(1U << 31);
-        return value < replacements_.size() ? static_cast<std::int64_t>(value) : -1;
-      }
+      if ((unit & (1U << 31 | 0xFFU)) != byte || at >= units_.size()) break;
+      if ((unit >> 8 & 1U) == 0) continue;
+      const std::size_t value = units_[at] & ~(1U << 31);
+      if (value >= replacements_.size()) break;
+      found = static_cast<std::int64_t>(value);
+      if (!size) break;
+      *size = i + 1;
     }
-    return -1;
+    return found;
   }
   void put(std::u32string& out, std::int64_t entry) const {
     const std::string_view all = replacements_;
@@ -137,6 +160,7 @@ class charsmap {
     else out += c;
   }
 
+  bool longest_;
   std::vector<std::uint32_t> units_;
   std::string replacements_;  // each ends with a zero byte
   std::int64_t low_[low] = {};

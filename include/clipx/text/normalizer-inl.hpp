@@ -21,7 +21,8 @@ inline bool in_ranges(std::span<const char_range> ranges, char32_t c) {
 /// A sequence of steps over code points, each as the `tokenizers` library does it.
 class text_normalizer {
  public:
-  void read(const json* n, const std::string& name) {
+  /// `longest`: tokenizer_options::longest.
+  void read(const json* n, const std::string& name, bool longest) {
     if (!n) return;
     expect(steps_.size() < 100, error_kind::unsupported, [&] { return cat(name, ": normalizer: expected at most 100 steps"); });
     const json* type = member(*n, "type");
@@ -30,7 +31,7 @@ class text_normalizer {
       const json* list = member(*n, "normalizers");
       expect(list && list->is_array(), error_kind::damaged,
              [&] { return cat(name, ": normalizer: expected a list, normalizers"); });
-      for (const json& one : *list) read(&one, name);
+      for (const json& one : *list) read(&one, name, longest);
       return;
     }
     step s;
@@ -40,7 +41,7 @@ class text_normalizer {
       const json* map = member(*n, "precompiled_charsmap");
       if (!map || *map == "") return;
       expect(map->is_string(), error_kind::damaged, [&] { return cat(where, ": expected precompiled_charsmap"); });
-      s.map = std::make_shared<const charsmap>(map->get_ref<const std::string&>(), where);
+      s.map = std::make_shared<const charsmap>(map->get_ref<const std::string&>(), where, longest);
       s.what = kind::precompiled;
     } else if (t == "Replace") {
       const json* content = member(*n, "content");

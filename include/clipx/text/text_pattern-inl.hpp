@@ -1,5 +1,6 @@
 // text_pattern: what a Replace or a Split of a tokenizer.json looks for.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <string_view>
 

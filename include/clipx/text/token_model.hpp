@@ -33,12 +33,14 @@ struct tokenizer_options {
   library follows = library::simple;      // whose ids are reproduced
   clean_rule clean = clean_rule::openai;  // of the whole text; what the files or the library do to a text comes after it
   clean_rule between = clean_rule::none;  // of what is between the special strings of a tokenizer.json that is not CLIP's
-  std::string sot = "<|startoftext|>";    // CLIP's: strings that are one id each wherever they occur in a text; in a
-  std::string eot = "<|endoftext|>";      // vocabulary without them, start and end under their other usual names
-  token_frame frame;                      // the ids around a text
-  dim context_length = 77;                // ids per text, including start and end
-  bool truncate = true;                   // false: a text that is too long is an error, as in openai/CLIP
-  dim cache_words = 24000;                // number of words whose ids are cached (85 bytes each); 0: no cache
+  bool longest =
+      false;  // Precompiled tables replace the longest entry at each place, as sentencepiece itself does; `tokenizers` does not
+  std::string sot = "<|startoftext|>";  // CLIP's: strings that are one id each wherever they occur in a text; in a
+  std::string eot = "<|endoftext|>";    // vocabulary without them, start and end under their other usual names
+  token_frame frame;                    // the ids around a text
+  dim context_length = 77;              // ids per text, including start and end
+  bool truncate = true;                 // false: a text that is too long is an error, as in openai/CLIP
+  dim cache_words = 24000;              // number of words whose ids are cached (85 bytes each); 0: no cache
 
   /// openai/CLIP's simple_tokenizer.
   static tokenizer_options openai() { return {}; }
@@ -81,6 +83,8 @@ struct token_model {
   virtual dim append_row(std::string_view text, std::vector<std::int32_t>& out) const;
   /// Number of ids.
   virtual dim size() const = 0;
+  /// The same without tokens that are added behind the vocabulary, which only a text that spells them has.
+  virtual dim base_size() const { return size(); }
   /// The symbol of an id below size(); empty if there is none.
   virtual std::string symbol(std::int32_t id) const = 0;
   /// The text of ids below size().

@@ -41,6 +41,7 @@ class token_pipeline final : public token_model {
         id);
   }
   dim size() const override { return size_; }
+  dim base_size() const override { return static_cast<dim>(index_of_.size()); }
   std::string symbol(std::int32_t id) const override {
     if (const auto* t = added(id)) return t->text;
     const auto i = static_cast<std::size_t>(id) < index_of_.size() ? index_of_[static_cast<std::size_t>(id)] : -1;
@@ -78,7 +79,7 @@ class token_pipeline final : public token_model {
   }
 
   void read(const json& root) {
-    normalizer_.read(member(root, "normalizer"), file_.name);
+    normalizer_.read(member(root, "normalizer"), file_.name, options.longest);
     pre_.read(member(root, "pre_tokenizer"), file_.name);
     added_ = read_added_tokens(member(root, "added_tokens"), file_.name);
     std::vector<added_token> raw, normal;
