@@ -208,6 +208,10 @@ CLIPX_INLINE void vocabulary::append(std::string_view text, id_list& out, std::s
   encode_text(*this, text, out, limit);
 }
 
+CLIPX_INLINE dim vocabulary::append_row(std::string_view text, id_list& out) const {
+  return append_framed(options, frame, text, out, [&](std::size_t limit) { encode_text(*this, text, out, limit); });
+}
+
 CLIPX_INLINE std::string merges_text(const vocabulary& v) {
   std::string out = "#version: 0.2\n";
   for (const auto& m : v.merges.ranked()) out += cat(v.symbol(m.left), " ", v.symbol(m.right), "\n");

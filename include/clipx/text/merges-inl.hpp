@@ -54,7 +54,6 @@ CLIPX_INLINE std::size_t merge_short(const merge_table& merges, bool everywhere,
 
 // A queue of pairs over a linked list of symbols.
 CLIPX_INLINE void merge_long(const merge_table& merges, bool everywhere, std::vector<std::int32_t>& symbol) {
-  using id_list = std::vector<std::int32_t>;
   struct candidate {
     const merge_table::entry* merge;
     std::int32_t at;
@@ -63,19 +62,21 @@ CLIPX_INLINE void merge_long(const merge_table& merges, bool everywhere, std::ve
     return a.merge->rank != b.merge->rank ? a.merge->rank > b.merge->rank : a.at > b.at;
   };
   const auto n = static_cast<std::int32_t>(symbol.size());
-  id_list next(symbol.size()), previous(symbol.size());
+  std::vector<std::int32_t> next(symbol.size()), previous(symbol.size()), changed;
   for (std::int32_t i = 0; i < n; ++i) {
     next[static_cast<std::size_t>(i)] = i + 1 < n ? i + 1 : -1;
     previous[static_cast<std::size_t>(i)] = i - 1;
   }
   std::priority_queue<candidate, std::vector<candidate>, decltype(later)> queue(later);
-  const auto of = [](id_list& list, std::int32_t i) -> std::int32_t& { return list[static_cast<std::size_t>(i)]; };
+  const auto of = [](std::vector<std::int32_t>& list, std::int32_t i) -> std::int32_t& {
+    return list[static_cast<std::size_t>(i)];
+  };
   const auto offer = [&](std::int32_t i) {
     if (i < 0 || of(symbol, i) < 0 || of(next, i) < 0) return;
     if (const auto* m = merges.find(of(symbol, i), of(symbol, of(next, i)))) queue.push({m, i});
   };
   for (std::int32_t i = 0; i < n; ++i) offer(i);
-  id_list changed;
+
   while (!queue.empty()) {
     const auto* merge = queue.top().merge;
     changed.clear();

@@ -39,6 +39,7 @@ struct vocabulary final : token_model {
   void append_word(std::string_view word, std::vector<std::int32_t>& out) const;
 
   void append(std::string_view text, std::vector<std::int32_t>& out, std::size_t limit) const override;
+  dim append_row(std::string_view text, std::vector<std::int32_t>& out) const override;
   dim size() const override { return static_cast<dim>(symbols.size()); }
   std::string symbol(std::int32_t id) const override { return symbols[static_cast<std::size_t>(id)]; }
   std::string decode(std::span<const std::int32_t> ids) const override;
