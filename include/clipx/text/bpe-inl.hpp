@@ -8,6 +8,7 @@
 #include "bpe.hpp"
 #include "gunzip.hpp"
 #include "ngram_model-inl.hpp"
+#include "token_model-inl.hpp"
 #include "token_models-inl.hpp"
 #include "unicode.hpp"
 #include "word_cache.hpp"
