@@ -98,9 +98,17 @@ int preprocess(const options& o) {
   });
 }
 
+/// The tokenizer of a model; or, with --bpe or with --tokenizer alone, one without a model.
+clipx::tokenizer open_words(const options& o) {
+  using clipx::tokenizer, clipx::tokenizer_options;
+  const auto& path = o.model.checkpoint.tokenizer;
+  if (!o.bpe.empty()) return tokenizer::from_merges(o.bpe, tokenizer_options::openai());
+  if (path.empty() || !o.model.path.empty()) return o.model.open().text();
+  return tokenizer::open(path);
+}
+
 int tokenize(const options& o) {
-  const auto words =
-      o.bpe.empty() ? o.model.open().text() : clipx::tokenizer::from_merges(o.bpe, clipx::tokenizer_options::openai());
+  const auto words = open_words(o);
   std::string text;
   while (std::getline(std::cin, text)) {
     if (text.ends_with('\r')) text.pop_back();
@@ -159,7 +167,8 @@ void add_tokenize(command& app, action& run) {
       ->type_name("FILE");
   o->model.add_model(*verb);
   verb->footer(
-      "The ids include the start and end tokens, are not padded, and are truncated to the context length.\n"
+      "The ids include the start and end tokens, and are truncated to the model's context length and padded as it wants them.\n"
+      "With --tokenizer and without --model, the tokenizer's own files say how a text is framed and cut.\n"
       "Example: echo \"a photo of a cat\" | clipx tokenize");
   verb->callback([=, &run] {
     if (!o->bpe.empty() && !o->model.path.empty()) throw excludes_error("--bpe", "--model");

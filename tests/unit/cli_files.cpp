@@ -133,6 +133,17 @@ TEST_CASE("clipx tokenize") {
   CHECK_THAT(w.refusal({"tokenize", "--bpe", w.dir / "none"}), Contains("none"));
   CHECK_THAT(w.refusal({"tokenize", "--bpe", w.dir / "p"}), Contains("p: "));
   // openai/CLIP refuses a text that is too long unless it is told to cut; the program always cuts
+  // --tokenizer alone: no model is opened
+  CHECK(w.run({"tokenize", "--tokenizer", merges}, "the red cat\n").out ==
+        json(tokenizer::from_merges(merges)("the red cat")).dump() + "\n");
+  std::filesystem::create_directories(w.dir / "x");
+  write_file(w.dir / "x/tokenizer.json",
+             R"({"model": {"type": "WordPiece", "unk_token": "?", "vocab": {"?": 0, "the": 1, "##m": 2}},
+      "pre_tokenizer": {"type": "WhitespaceSplit"}})");
+  write_file(w.dir / "x/tokenizer_config.json", R"({"tokenizer_class": "BertTokenizer", "model_max_length": 3})");
+  CHECK(w.run({"tokenize", "--tokenizer", w.dir / "x/tokenizer.json"}, "the them cat the\n\n").out == "[1,1,2,0,1]\n[]\n");
+  CHECK(w.run({"tokenize", "--tokenizer", w.dir / "x"}, "the them cat the\n").out == "[1,1,2]\n");
+  CHECK_THAT(w.refusal({"tokenize", "--tokenizer", w.dir / "none.json"}), Contains("none.json"));
   const auto cut = w.run({"tokenize", "--bpe", merges}, std::string(300, 'z') + "\n");
   CHECK(cut.code == 0);
   CHECK(json::parse(cut.out).size() == 77);

@@ -201,8 +201,8 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
                             : "the model is Visual N-Grams, whose folder holds its dictionary, ngrams.tsv; the tokenizer is none");
     else if (t.ngrams() && t.vocab_size() != c.vocab_size)
       issues.add(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
-    if (t.vocab_size() > c.vocab_size)
-      issues.add(cat("the tokenizer has ", t.vocab_size(), " tokens, the text tower ", c.vocab_size,
+    if (t.base_vocab_size() > c.vocab_size)
+      issues.add(cat("the tokenizer has ", t.base_vocab_size(), " tokens, the text tower ", c.vocab_size,
                      "; give another one with checkpoint_options::tokenizer"));
     if (c.pool == text_pool::eos && c.eos_id != t.eot())
       issues.add(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),

@@ -76,8 +76,8 @@ inline void read_tokenizer_config(const file_set& files, tokenizer_options& o) {
   issue_list issues(error_kind::unsupported);
   auto f = fields_of(parse_json(files.text(file), files.path(file), 16), file, issues);
   const auto type = f.text("tokenizer_class", "CLIPTokenizer");
-  if (type != "CLIPTokenizer" && type != "CLIPTokenizerFast")
-    f.issue(cat("tokenizer_class: ", type, " is not supported, only CLIPTokenizer"));
+  if (type != "CLIPTokenizer" && type != "CLIPTokenizerFast" && !files.has("tokenizer.json"))
+    f.issue(cat("tokenizer_class: ", type, " is supported as a tokenizer.json only, and the folder has none"));
   const double most = f.number("model_max_length", 1e30);
   if (most < 2) f.issue(error_kind::damaged, cat("model_max_length: expected 2 or more, got ", most));
   else if (o.clean == clean_rule::none && most < static_cast<double>(o.context_length)) o.context_length = static_cast<dim>(most);

@@ -17,10 +17,24 @@ using json = nlohmann::json;
 using may_repeat = function_ref<bool(const std::string* owner, const std::string& key)>;
 inline constexpr auto no_key_repeats = [](const std::string*, const std::string&) { return false; };
 
+/// Takes the contents of large arrays and objects as they are read, instead of the tree, where such a part stays empty.
+class json_sink {
+ public:
+  virtual ~json_sink() = default;
+  /// Whether it takes the array or object that belongs to `key` of the object that belongs to `parent`, below `level` others.
+  virtual bool takes(int level, std::string_view parent, std::string_view key) = 0;
+  virtual void opens(bool object) = 0;  // an array or object inside a part that it takes, or the part itself
+  virtual void closes() = 0;            // the innermost one that is open
+  virtual void key(std::string& s) = 0;
+  virtual void text(std::string& s) = 0;
+  virtual void number(double v, bool integer) = 0;
+  virtual void other() = 0;  // true, false or null
+};
+
 /// Parses a file of at most `depth` levels and two million values, whose objects repeat no key that `repeats` does not allow.
-/// `keys` receives those of the outermost object in the order of the file.
+/// `keys` receives those of the outermost object in the order of the file. What `sink` takes is not counted.
 json parse_json(std::string_view text, const std::string& name, int depth, std::vector<std::string>* keys = nullptr,
-                may_repeat repeats = no_key_repeats);
+                may_repeat repeats = no_key_repeats, json_sink* sink = nullptr);
 
 }  // namespace clipx::detail
 

@@ -15,20 +15,21 @@ namespace clipx::detail {
 /// an object's members).
 class json_builder final : public json::json_sax_t {
  public:
-  json_builder(const std::string& name, int depth, std::vector<std::string>* keys, may_repeat repeats)
-      : name_(name), depth_(depth), keys_(keys), repeats_(repeats) {}
+  json_builder(const std::string& name, int depth, std::vector<std::string>* keys, may_repeat repeats, json_sink* sink)
+      : name_(name), depth_(depth), keys_(keys), repeats_(repeats), sink_(sink) {}
   json take() { return std::move(root_); }
 
-  bool null() override { return put(nullptr); }
-  bool boolean(bool v) override { return put(v); }
-  bool number_integer(number_integer_t v) override { return put(v); }
-  bool number_unsigned(number_unsigned_t v) override { return put(v); }
-  bool number_float(number_float_t v, const string_t&) override { return put(v); }
-  bool string(string_t& v) override { return put(std::move(v)); }
+  bool null() override { return sunk_ ? (sink_->other(), true) : put(nullptr); }
+  bool boolean(bool v) override { return sunk_ ? (sink_->other(), true) : put(v); }
+  bool number_integer(number_integer_t v) override { return sunk_ ? number(static_cast<double>(v), true) : put(v); }
+  bool number_unsigned(number_unsigned_t v) override { return sunk_ ? number(static_cast<double>(v), true) : put(v); }
+  bool number_float(number_float_t v, const string_t&) override { return sunk_ ? number(v, false) : put(v); }
+  bool string(string_t& v) override { return sunk_ ? (sink_->text(v), true) : put(std::move(v)); }
   bool binary(binary_t& v) override { return put(std::move(v)); }
-  bool start_object(std::size_t) override { return open(json::object()); }
-  bool start_array(std::size_t) override { return open(json::array()); }
+  bool start_object(std::size_t) override { return sunk_ ? sink(true) : open(json::object()); }
+  bool start_array(std::size_t) override { return sunk_ ? sink(false) : open(json::array()); }
   bool key(string_t& v) override {
+    if (sunk_) return sink_->key(v), true;
     if (keys_ && open_.size() == 1) keys_->push_back(v);
     key_ = std::move(v);
     return true;
@@ -63,15 +64,39 @@ class json_builder final : public json::json_sax_t {
     add(std::move(value));
     return true;
   }
-  bool open(json value) {
-    expect(static_cast<int>(open_.size()) < depth_, error_kind::unsupported,
+  bool number(double v, bool integer) {
+    sink_->number(v, integer);
+    return true;
+  }
+  void expect_depth() const {
+    expect(static_cast<int>(open_.size()) + sunk_ < depth_, error_kind::unsupported,
            [&] { return cat(name_, ": JSON nested deeper than ", depth_, " levels"); });
+  }
+  bool sink(bool object) {
+    expect_depth();
+    ++sunk_;
+    sink_->opens(object);
+    return true;
+  }
+  bool open(json value) {
+    expect_depth();
+    const auto level = static_cast<int>(open_.size());
+    const bool object = value.is_object(), named = level == 0 || open_.back().value->is_object();
+    const auto& parent = level == 0 ? key_ : open_.back().owner;  // the outermost has neither: both are empty
+    const bool taken = sink_ && named && sink_->takes(level, parent, key_);
     auto owner = key_;
-    open_.push_back({add(std::move(value)), std::move(owner)});
+    auto* const at = add(std::move(value));
+    if (taken) return sink(object);
+    open_.push_back({at, std::move(owner)});
     return true;
   }
   bool close() {
-    open_.pop_back();
+    if (sunk_ == 0) {
+      open_.pop_back();
+      return true;
+    }
+    sink_->closes();
+    --sunk_;
     return true;
   }
 
@@ -79,6 +104,8 @@ class json_builder final : public json::json_sax_t {
   int depth_;
   std::vector<std::string>* keys_;
   may_repeat repeats_;
+  json_sink* sink_;
+  int sunk_ = 0;  // containers that are open in a part that the sink takes
   json root_;
   struct container {
     json* value;
@@ -90,12 +117,12 @@ class json_builder final : public json::json_sax_t {
 };
 
 CLIPX_INLINE json parse_json(std::string_view text, const std::string& name, int depth, std::vector<std::string>* keys,
-                             may_repeat repeats) {
+                             may_repeat repeats, json_sink* sink) {
   const auto zero = text.find('\0');  // nlohmann-json takes it for the end
   expect(zero == std::string_view::npos, error_kind::damaged,
          [&] { return cat(name, ": not valid JSON: byte ", zero, " is zero"); });
   if (keys) keys->clear();
-  json_builder builder(name, depth, keys, repeats);
+  json_builder builder(name, depth, keys, repeats, sink);
   json::sax_parse(text.data(), text.data() + text.size(), &builder);
   return builder.take();
 }

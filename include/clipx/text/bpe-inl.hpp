@@ -1,12 +1,15 @@
 #pragma once
 #include <algorithm>
+#include <filesystem>
 #include <limits>
-#include <queue>
 
 #include "../core/json-inl.hpp"
 #include "../io/file_set.hpp"
 #include "bpe.hpp"
 #include "gunzip.hpp"
+#include "ngram_model-inl.hpp"
+#include "token_model-inl.hpp"
+#include "token_models-inl.hpp"
 #include "unicode.hpp"
 #include "word_cache.hpp"
 
@@ -14,75 +17,6 @@ namespace clipx {
 namespace detail {
 
 using id_list = std::vector<std::int32_t>;
-
-// Merges a word of ordinary length: repeatedly, the pair of lowest rank.
-CLIPX_INLINE std::size_t merge_short(const vocabulary& v, std::int32_t* symbol, std::size_t n) {
-  const bool all = v.options.follows == tokenizer_options::library::simple;
-  const merge_table::entry* pair[64];  // of symbols i and i + 1
-  for (std::size_t i = 0; i + 1 < n; ++i) pair[i] = v.merges.find(symbol[i], symbol[i + 1]);
-  for (;;) {
-    const merge_table::entry* best = nullptr;
-    std::size_t at = 0;
-    for (std::size_t i = 0; i + 1 < n; ++i)
-      if (pair[i] && (!best || pair[i]->rank < best->rank)) best = pair[at = i];
-    if (!best) return n;
-    // Merges every occurrence from left to right; for transformers, the first one only. The two differ only where a merge ranks
-    // before the merges that produce its parts.
-    std::size_t w = at;
-    bool more = true;
-    for (std::size_t r = at; r < n; ++w) {
-      const bool hit = more && r + 1 < n && symbol[r] == best->left && symbol[r + 1] == best->right;
-      symbol[w] = hit ? best->id : symbol[r];
-      r += hit ? 2 : 1;
-      more = more && (all || !hit);
-    }
-    n = w;
-    for (std::size_t i = at > 0 ? at - 1 : 0; i + 1 < n; ++i) pair[i] = v.merges.find(symbol[i], symbol[i + 1]);
-  }
-}
-
-// The same for words of any length, in O(n log n): a queue of pairs over a linked list of symbols.
-CLIPX_INLINE void merge_long(const vocabulary& v, id_list& symbol) {
-  struct candidate {
-    const merge_table::entry* merge;
-    std::int32_t at;
-  };
-  const auto later = [](const candidate& a, const candidate& b) {
-    return a.merge->rank != b.merge->rank ? a.merge->rank > b.merge->rank : a.at > b.at;
-  };
-  const bool all = v.options.follows == tokenizer_options::library::simple;
-  const auto n = static_cast<std::int32_t>(symbol.size());
-  id_list next(symbol.size()), previous(symbol.size());
-  for (std::int32_t i = 0; i < n; ++i) {
-    next[static_cast<std::size_t>(i)] = i + 1 < n ? i + 1 : -1;
-    previous[static_cast<std::size_t>(i)] = i - 1;
-  }
-  std::priority_queue<candidate, std::vector<candidate>, decltype(later)> queue(later);
-  const auto of = [](id_list& list, std::int32_t i) -> std::int32_t& { return list[static_cast<std::size_t>(i)]; };
-  const auto offer = [&](std::int32_t i) {
-    if (i < 0 || of(symbol, i) < 0 || of(next, i) < 0) return;
-    if (const auto* m = v.merges.find(of(symbol, i), of(symbol, of(next, i)))) queue.push({m, i});
-  };
-  for (std::int32_t i = 0; i < n; ++i) offer(i);
-  id_list changed;
-  while (!queue.empty()) {
-    const auto* merge = queue.top().merge;
-    changed.clear();
-    do {
-      const std::int32_t i = queue.top().at, j = of(next, i);
-      queue.pop();
-      if (of(symbol, i) != merge->left || j < 0 || of(symbol, j) != merge->right) continue;  // stale: another merge came first
-      of(symbol, i) = merge->id;
-      of(symbol, j) = -1;
-      of(next, i) = of(next, j);
-      if (of(next, j) >= 0) of(previous, of(next, j)) = i;
-      changed.push_back(of(previous, i));
-      changed.push_back(i);
-    } while (all && !queue.empty() && queue.top().merge == merge);
-    for (const auto i : changed) offer(i);
-  }
-  symbol.erase(std::remove(symbol.begin(), symbol.end(), -1), symbol.end());
-}
 
 CLIPX_INLINE void vocabulary::merge_word(std::string_view word, id_list& out) const {
   if (word.empty()) return;
@@ -92,14 +26,15 @@ CLIPX_INLINE void vocabulary::merge_word(std::string_view word, id_list& out) co
     std::int32_t symbol[64];
     for (std::size_t i = 0; i < n; ++i) symbol[i] = inner[byte(i)];
     symbol[n - 1] = last[byte(n - 1)];
-    out.insert(out.end(), symbol, symbol + merge_short(*this, symbol, n));
+    const auto left = merge_short(merges, options.follows == tokenizer_options::library::simple, {symbol, n});
+    out.insert(out.end(), symbol, symbol + left);
     return;
   }
   expect(n < (std::size_t(1) << 30), "tokenizer: a word of more than a gigabyte");
   id_list symbol(n);
   for (std::size_t i = 0; i < n; ++i) symbol[i] = inner[byte(i)];
   symbol[n - 1] = last[byte(n - 1)];
-  merge_long(*this, symbol);
+  merge_long(merges, options.follows == tokenizer_options::library::simple, symbol);
   out.insert(out.end(), symbol.begin(), symbol.end());
 }
 
@@ -270,92 +205,42 @@ CLIPX_INLINE void encode_text(const vocabulary& v, std::string_view text, id_lis
   });
 }
 
-}  // namespace detail
-
-CLIPX_INLINE tokenizer tokenizer::from_ngrams(ngram_dictionary ngrams) {
-  auto none = std::make_shared<detail::vocabulary>();
-  none->options.context_length = std::numeric_limits<std::int32_t>::max();
-  tokenizer out(std::move(none));
-  out.ngrams_ = std::make_shared<const ngram_dictionary>(std::move(ngrams));
-  return out;
+CLIPX_INLINE void vocabulary::append(std::string_view text, id_list& out, std::size_t limit) const {
+  encode_text(*this, text, out, limit);
 }
 
-CLIPX_INLINE std::vector<std::int32_t> tokenizer::encode(std::string_view text) const {
-  std::vector<std::int32_t> out;
-  if (ngrams_) {
-    ngrams_->append(ngram_words(text), out);
-    return out;
-  }
-  detail::encode_text(*tables_, text, out, out.max_size());
-  return out;
+CLIPX_INLINE dim vocabulary::append_row(std::string_view text, id_list& out) const {
+  return append_framed(options, frame, text, out, [&](std::size_t limit) { encode_text(*this, text, out, limit); });
 }
 
-CLIPX_INLINE dim tokenizer::append(std::string_view text, std::vector<std::int32_t>& out) const {
-  if (ngrams_) {
-    const std::size_t first = out.size();
-    ngrams_->append_caption(text, out);
-    return static_cast<dim>(out.size() - first);
-  }
-  const std::size_t before = out.size(), room = static_cast<std::size_t>(tables_->options.context_length) - 1;
-  out.push_back(tables_->sot);
-  detail::encode_text(*tables_, text, out, tables_->options.truncate ? before + room : out.max_size());
-  if (out.size() > before + room) {
-    const auto got = out.size() - before + 1;
-    out.resize(tables_->options.truncate ? before + room : before);
-    expect(tables_->options.truncate, [&] {
-      return cat("text of ", got, " tokens is too long for the context length ", room + 1, ": \"", text.substr(0, 60), "...\"");
-    });
-  }
-  out.push_back(tables_->eot);
-  return static_cast<dim>(out.size() - before);
-}
-
-CLIPX_INLINE std::vector<std::int32_t> tokenizer::operator()(std::string_view text) const {
-  std::vector<std::int32_t> out;
-  append(text, out);
-  return out;
-}
-
-CLIPX_INLINE std::vector<std::pair<std::string, std::string>> tokenizer::files() const {
-  if (ngrams_) return {{"ngrams.tsv", ngrams_->text()}, {"templates.txt", "{}\n"}};  // class names are phrases, without a template
-  return {{"vocab.json", vocab_text()}, {"merges.txt", merges_text()}};
-}
-
-CLIPX_INLINE std::string tokenizer::symbol(std::int32_t id) const {
-  expect(id >= 0 && id < vocab_size(), [&] { return cat("token id ", id, " is outside the vocabulary of ", vocab_size()); });
-  if (ngrams_) return id == ngrams_->unknown() ? std::string() : std::string(ngrams_->words(id));
-  return tables_->symbols[static_cast<std::size_t>(id)];
-}
-
-CLIPX_INLINE std::string tokenizer::merges_text() const {
+CLIPX_INLINE std::string merges_text(const vocabulary& v) {
   std::string out = "#version: 0.2\n";
-  for (const auto& m : tables_->merges.ranked()) out += cat(symbol(m.left), " ", symbol(m.right), "\n");
+  for (const auto& m : v.merges.ranked()) out += cat(v.symbol(m.left), " ", v.symbol(m.right), "\n");
   return out;
 }
 
-CLIPX_INLINE std::string tokenizer::vocab_text() const {
-  auto out = detail::json::object();
-  for (std::int32_t id = 0; id < vocab_size(); ++id) {
-    const auto name = id == sot() ? "<|startoftext|>" : id == eot() ? "<|endoftext|>" : symbol(id);
+CLIPX_INLINE std::string vocab_text(const vocabulary& v) {
+  auto out = json::object();
+  for (std::int32_t id = 0; id < v.size(); ++id) {
+    const auto name = id == v.sot ? "<|startoftext|>" : id == v.eot ? "<|endoftext|>" : v.symbol(id);
     if (!name.empty()) out[name] = id;
   }
   return out.dump();
 }
 
-CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
+CLIPX_INLINE named_texts vocabulary::files() const {
+  return {{"vocab.json", vocab_text(*this)}, {"merges.txt", merges_text(*this)}};
+}
+
+CLIPX_INLINE std::string vocabulary::decode(std::span<const std::int32_t> ids) const {
   std::string bytes;
-  if (ngrams_) {
-    for (const auto id : ids)
-      if (id == ngrams_->unknown() || ngrams_->order(id) == 1) bytes += (bytes.empty() ? "" : " ") + symbol(id);
-    return bytes;
-  }
   for (const auto id : ids)
-    for (const char32_t c : detail::decode_utf8(symbol(id))) {
-      const int byte = c < detail::alphabet().byte_at.size() ? detail::alphabet().byte_at[c] : -1;
+    for (const char32_t c : decode_utf8(symbol(id))) {
+      const int byte = c < alphabet().byte_at.size() ? alphabet().byte_at[c] : -1;
       if (byte >= 0) bytes += static_cast<char>(static_cast<unsigned char>(byte));
-      else detail::append_utf8(bytes, c);
+      else append_utf8(bytes, c);
     }
-  std::string text = detail::encode_utf8(detail::decode_utf8(bytes)), out;
+  std::string text = encode_utf8(decode_utf8(bytes)), out;
   for (std::size_t at = 0; at < text.size();) {
     const auto end = text.find("</w>", at);
     out.append(text, at, end == std::string::npos ? end : end - at);
@@ -365,6 +250,59 @@ CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) co
   }
   return out;
 }
+
+}  // namespace detail
+
+CLIPX_INLINE tokenizer tokenizer::from_ngrams(ngram_dictionary ngrams) {
+  return tokenizer(std::make_shared<const detail::ngram_model>(std::move(ngrams)));
+}
+
+CLIPX_INLINE const ngram_dictionary* tokenizer::ngrams() const {
+  const auto* m = dynamic_cast<const detail::ngram_model*>(model_.get());
+  return m ? &m->ngrams : nullptr;
+}
+
+CLIPX_INLINE std::vector<std::int32_t> tokenizer::encode(std::string_view text) const {
+  std::vector<std::int32_t> out;
+  model_->append(text, out, out.max_size());
+  return out;
+}
+
+CLIPX_INLINE dim tokenizer::append(std::string_view text, std::vector<std::int32_t>& out) const {
+  return model_->append_row(text, out);
+}
+
+CLIPX_INLINE std::vector<std::int32_t> tokenizer::operator()(std::string_view text) const {
+  std::vector<std::int32_t> out;
+  append(text, out);
+  return out;
+}
+
+CLIPX_INLINE std::vector<std::pair<std::string, std::string>> tokenizer::files() const { return model_->files(); }
+
+CLIPX_INLINE void tokenizer::expect_id(std::int32_t id) const {
+  expect(id >= 0 && id < vocab_size(), [&] { return cat("token id ", id, " is outside the vocabulary of ", vocab_size()); });
+}
+
+CLIPX_INLINE std::string tokenizer::symbol(std::int32_t id) const {
+  expect_id(id);
+  return model_->symbol(id);
+}
+
+CLIPX_INLINE std::string tokenizer::decode(std::span<const std::int32_t> ids) const {
+  for (const auto id : ids) expect_id(id);
+  return model_->decode(ids);
+}
+
+CLIPX_INLINE const detail::vocabulary& tokenizer::byte_bpe() const {
+  const auto* v = dynamic_cast<const detail::vocabulary*>(model_.get());
+  expect(v, error_kind::unsupported,
+         "tokenizer: only a byte-level BPE has vocab.json and merges.txt; files() has this one's files");
+  return *v;
+}
+
+CLIPX_INLINE std::string tokenizer::merges_text() const { return detail::merges_text(byte_bpe()); }
+CLIPX_INLINE std::string tokenizer::vocab_text() const { return detail::vocab_text(byte_bpe()); }
 
 CLIPX_INLINE tokenizer tokenizer::from_merges_bytes(std::string_view bytes, const tokenizer_options& o, const std::string& name) {
   return tokenizer(detail::read_merges(bytes, name, o));
@@ -389,18 +327,33 @@ CLIPX_INLINE tokenizer tokenizer::from_vocab(const std::string& vocab_json, cons
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_json(const std::string& tokenizer_json, const tokenizer_options& o) {
-  return from_json_bytes(detail::read_file(tokenizer_json), o, tokenizer_json);
+  return from_json_bytes(detail::read_file(tokenizer_json, detail::most_token_bytes), o, tokenizer_json);
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_folder(const std::string& folder, const tokenizer_options& o) {
   return from_files(file_set::folder(folder), o);
 }
 
+CLIPX_INLINE tokenizer tokenizer::open(const std::string& path) {
+  std::error_code none;
+  const bool folder = std::filesystem::is_directory(path, none);
+  if (!folder && !path.ends_with(".json")) return from_merges(path, tokenizer_options::openai());
+  auto o = tokenizer_options::hf();
+  const file_set files = file_set::folder(folder ? path : std::string());
+  if (!folder || files.has("tokenizer.json")) o.context_length = std::numeric_limits<std::int32_t>::max();
+  const char* name = "tokenizer_config.json";
+  const auto config = folder && files.has(name) ? detail::parse_json(files.text(name), files.path(name), 16) : detail::json();
+  if (const auto* most = detail::member(config, "model_max_length"); most && most->is_number())
+    o.context_length = static_cast<dim>(std::clamp(most->get<double>(), 2.0, static_cast<double>(o.context_length)));
+  return folder ? from_files(files, o) : from_json(path, o);
+}
+
 CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokenizer_options& o) {
   const auto text = [&](const char* file) { return files.has(file) ? files.text(file) : std::string(); };
   const detail::folder_config config{true, text("tokenizer_config.json"), text("special_tokens_map.json")};
   if (files.has("tokenizer.json"))
-    return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json"), files.path("tokenizer.json"), o, config));
+    return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json", detail::most_token_bytes),
+                                                 files.path("tokenizer.json"), o, config));
   if (files.has("vocab.json") && files.has("merges.txt"))
     return tokenizer(detail::read_vocab(files.text("vocab.json"), files.text("merges.txt"),
                                         files.path("vocab.json") + " + merges.txt", o, config));

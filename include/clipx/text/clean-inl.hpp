@@ -147,8 +147,32 @@ CLIPX_INLINE void remove_punctuation(std::u32string& text) {
   text.resize(n);
 }
 
+// U+2581 is a space here, and the separators U+001C to U+001F are whitespace, as they are in Python.
+CLIPX_INLINE void make_bare(std::u32string& text) {
+  std::replace(text.begin(), text.end(), U'\u2581', U' ');
+  to_lower(text, true);
+  std::u32string out;
+  bool gap = false;
+  for (const char32_t c : text) {
+    const bool space = is_space(c) || (c >= 0x1C && c <= 0x1F);
+    if (is_ascii_punctuation(c)) continue;
+    if (!space && gap && !out.empty()) out += U' ';
+    if (!space) out += c;
+    gap = space;
+  }
+  text = std::move(out);
+}
+
 CLIPX_INLINE std::u32string clean_text(std::u32string text, clean_rule rule) {
   if (rule == clean_rule::none) return text;
+  if (rule == clean_rule::lower) {
+    to_lower(text, false);
+    return text;
+  }
+  if (rule == clean_rule::bare) {
+    make_bare(text);
+    return text;
+  }
   if (rule == clean_rule::hf) {
     to_nfc(text);
     std::size_t n = 0;

@@ -13,8 +13,11 @@ namespace clipx {
 /// - openai: ftfy's fix_text, HTML unescape twice, whitespace collapsed, lower case (openai/CLIP; open_clip's "lower").
 /// - canonicalize, whitespace: open_clip's other rules: the same with ASCII punctuation removed; the same without lower case.
 /// - hf: NFC, each run of whitespace replaced by one space, lower case letter by letter (transformers 5).
+/// - lower: lower case letter by letter (what transformers 5 does first in its Siglip2Tokenizer).
+/// - bare: lower case, ASCII punctuation removed, whitespace collapsed and trimmed (transformers 5's SiglipTokenizer,
+///   which replaces characters as tokenizer_options::longest does).
 /// - none: only ill-formed UTF-8 is replaced.
-enum class clean_rule { openai, hf, canonicalize, whitespace, none };
+enum class clean_rule { openai, hf, canonicalize, whitespace, lower, bare, none };
 
 /// The cleaned text, in UTF-8. Ill-formed UTF-8 becomes U+FFFD, as with Python's errors="replace".
 ///

@@ -123,10 +123,16 @@ CLIPX_INLINE bool is_word_part(char32_t c) {
   return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NO;
 }
 
+CLIPX_INLINE bool is_mark(char32_t c) {
+  const auto k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+}
+
 // Decomposes with utf8proc, orders the marks here (utf8proc's own ordering is quadratic, so hostile text could hang it), and
 // composes with utf8proc.
-CLIPX_INLINE void compose(std::u32string& text, utf8proc_option_t form) {
-  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | form);
+CLIPX_INLINE void to_normal_form(std::u32string& text, bool compatible, bool composed) {
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | (composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+                                                      (compatible ? UTF8PROC_COMPAT : 0));
   std::u32string parts;
   parts.reserve(text.size() + 16);
   for (char32_t c : text) {
@@ -147,6 +153,10 @@ CLIPX_INLINE void compose(std::u32string& text, utf8proc_option_t form) {
                        [&](char32_t a, char32_t b) { return rank(a) < rank(b); });
     i = end - 1;
   }
+  if (!composed) {
+    text = std::move(parts);
+    return;
+  }
   static_assert(sizeof(char32_t) == sizeof(utf8proc_int32_t));
   const auto n = utf8proc_normalize_utf32(reinterpret_cast<utf8proc_int32_t*>(parts.data()),
                                           static_cast<utf8proc_ssize_t>(parts.size()), options);
@@ -157,12 +167,12 @@ CLIPX_INLINE void compose(std::u32string& text, utf8proc_option_t form) {
 
 CLIPX_INLINE void to_nfc(std::u32string& text) {
   if (std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x300; })) return;
-  compose(text, static_cast<utf8proc_option_t>(0));
+  to_normal_form(text, false, true);
 }
 
 CLIPX_INLINE std::u32string nfkc(char32_t c) {
   std::u32string text(1, c);
-  compose(text, UTF8PROC_COMPAT);
+  to_normal_form(text, true, true);
   return text;
 }
 

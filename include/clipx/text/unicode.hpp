@@ -23,8 +23,17 @@ bool is_decimal_digit(char32_t c);
 /// Categories L*, N* and M*: a letter, a number, or a mark that belongs to one.
 bool is_word_part(char32_t c);
 
+/// Category M*: a mark.
+bool is_mark(char32_t c);
+/// A printable ASCII character that is neither letter, digit nor the space.
+constexpr bool is_ascii_punctuation(char32_t c) {
+  return c > 0x20 && c < 0x7F && !(c >= U'0' && c <= U'9') && !((c | 0x20) >= U'a' && (c | 0x20) <= U'z');
+}
+
 /// Canonical composition (NFC), in place; O(n log n) whatever the input.
 void to_nfc(std::u32string& text);
+/// Any of the normal forms, in place: NFD, NFC, NFKD, NFKC; O(n log n).
+void to_normal_form(std::u32string& text, bool compatible, bool composed);
 /// The compatibility composition (NFKC) of one code point.
 std::u32string nfkc(char32_t c);
 

@@ -36,31 +36,18 @@ CLIPX_INLINE const byte_alphabet& alphabet() {
   return table;
 }
 
-CLIPX_INLINE void merge_table::reserve(std::size_t merges) {
-  slots_.assign(std::bit_ceil(2 * merges + 2), {});
-  mask_ = slots_.size() - 1;
-}
-
-CLIPX_INLINE void merge_table::insert(const entry& e) {
-  std::size_t i = place(e.left, e.right);
-  while (slots_[i].rank >= 0 && (slots_[i].left != e.left || slots_[i].right != e.right)) i = (i + 1) & mask_;
-  slots_[i] = e;
-}
-CLIPX_INLINE std::vector<merge_table::entry> merge_table::ranked() const {
-  std::vector<entry> out;
-  std::copy_if(slots_.begin(), slots_.end(), std::back_inserter(out), [](const entry& e) { return e.rank >= 0; });
-  std::sort(out.begin(), out.end(), [](const entry& a, const entry& b) { return a.rank < b.rank; });
-  return out;
-}
-
 using symbol_ids = std::unordered_map<std::string_view, std::int32_t>;
 
-CLIPX_INLINE void check_options(const tokenizer_options& o) {
+inline void check_sizes(const tokenizer_options& o) {
   expect(o.context_length >= 2, [&] { return cat("tokenizer: context length ", o.context_length, ", expected 2 at least"); });
-  expect(!o.sot.empty() && !o.eot.empty() && o.sot != o.eot,
-         "tokenizer: the strings of start and end must differ and not be empty");
   expect(o.cache_words >= 0 && o.cache_words <= (1 << 24),
          [&] { return cat("tokenizer: cannot cache ", o.cache_words, " words"); });
+}
+
+CLIPX_INLINE void check_options(const tokenizer_options& o) {
+  check_sizes(o);
+  expect(!o.sot.empty() && !o.eot.empty() && o.sot != o.eot,
+         "tokenizer: the strings of start and end must differ and not be empty");
 }
 
 // The symbols of single bytes, inside a word and at its end.
@@ -70,9 +57,8 @@ CLIPX_INLINE void name_bytes(vocabulary& v, function_ref<std::int32_t(std::strin
     append_utf8(s, alphabet().stand_in[b]);
     v.inner[b] = id(s);
     v.last[b] = id(s + "</w>");
-    // transformers uses the unknown token, which is the end's, for what its vocabulary lacks
     for (std::int32_t* i : {&v.inner[b], &v.last[b]})
-      if (*i < 0) *i = v.eot;
+      if (*i < 0) *i = v.unknown;
   }
 }
 
@@ -133,6 +119,7 @@ CLIPX_INLINE void finish(vocabulary& v, const symbol_ids& ids, const std::vector
   name_bytes(v, id);
   rank_merges(v, id, merges, name);
   classify_bytes(v);
+  v.set_frame({v.sot, v.eot, v.pad}, name);
   if (v.options.cache_words > 0) v.cache = std::make_unique<word_cache>(static_cast<std::size_t>(v.options.cache_words));
 }
 
@@ -170,7 +157,7 @@ CLIPX_INLINE vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merg
     }
   for (const auto& [left, right] : merges) v->symbols.push_back(std::string(left).append(right));
   v->sot = static_cast<std::int32_t>(v->symbols.size());
-  v->eot = v->sot + 1;
+  v->unknown = v->eot = v->sot + 1;
   v->symbols.push_back(o.sot);
   v->symbols.push_back(o.eot);
   v->specials = {{o.sot, v->sot, false}, {o.eot, v->eot, false}};
@@ -191,7 +178,7 @@ CLIPX_INLINE vocabulary_ptr read_merges(std::string_view bytes, const std::strin
   return make_vocabulary(merges, name, std::move(o));
 }
 
-inline constexpr std::int64_t most_ids = 1 << 20;  // a larger vocabulary is a damaged file
+inline constexpr std::int64_t most_ids = most_entries;  // a larger vocabulary is a damaged file
 
 CLIPX_INLINE const json* member(const json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -273,6 +260,7 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
   }
   const std::vector<special_token> listed = tokens;
   const auto id_of = [&](const std::string& text) { return id_in(tokens, ids, text); };
+  const std::string end = o.eot;  // CLIPTokenizer's own default, whatever the end token is called
   const auto add = [&](token_spec t, bool given) {
     if (given)
       for (const auto& s : listed)
@@ -284,56 +272,63 @@ CLIPX_INLINE void add_named(vocabulary& v, std::vector<special_token>& tokens, c
     const bool given = !t.text.empty();
     const std::string_view k = key;
     if (!given && k == "bos_token") t.text = o.sot;
-    if (!given && (k == "eos_token" || k == "unk_token" || k == "pad_token")) t.text = o.eot;
+    if (!given && (k == "eos_token" || k == "unk_token" || k == "pad_token")) t.text = end;
     if (t.text.empty()) continue;
     if (k == "bos_token") o.sot = t.text;
     if (k == "eos_token") o.eot = t.text;
     add(t, given);
     if (k == "pad_token") v.pad = id_of(t.text);
+    if (k == "unk_token") v.unknown = id_of(t.text);
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
     if (const json* list = member(map, key) ? member(map, key) : member(config, key); list && list->is_array())
       for (const json& token : *list) add(read_token(&token, where), true);
 }
 
-// The symbols of a vocabulary and their ids.
-CLIPX_INLINE symbol_ids read_symbols(vocabulary& v, const json& vocab, const std::string& name) {
-  expect(vocab.is_object() && !vocab.empty(), error_kind::damaged,
+// The symbols of a vocabulary and their ids. The views are of the table.
+CLIPX_INLINE symbol_ids read_symbols(vocabulary& v, const token_table& vocab, const std::string& name) {
+  expect(vocab.scores.empty() && vocab.tokens.size() > 0, error_kind::damaged,
          [&] { return cat(name, ": expected an object of symbols and ids as the vocabulary"); });
   symbol_ids ids;
-  ids.reserve(vocab.size());
+  ids.reserve(vocab.tokens.size());
   std::vector<bool> taken;
-  for (auto it = vocab.begin(); it != vocab.end(); ++it) {
-    const std::int64_t id = it->is_number_integer() ? it->get<std::int64_t>() : -1;
-    expect(id >= 0 && id < (1 << 20), error_kind::damaged,
-           [&] { return cat(name, ": symbol \"", it.key(), "\": expected an id below ", most_ids, ", got ", it->dump()); });
-    const auto at = static_cast<std::size_t>(id);
+  for (std::size_t i = 0; i < vocab.tokens.size(); ++i) {
+    const auto symbol = vocab.tokens[i];
+    const auto at = static_cast<std::size_t>(vocab.ids[i]);
     if (at >= taken.size()) taken.resize(at + 1);
     expect(!taken[at], error_kind::damaged,
-           [&] { return cat(name, ": symbol \"", it.key(), "\": its id ", id, " is another symbol's too"); });
+           [&] { return cat(name, ": symbol \"", symbol, "\": its id ", at, " is another symbol's too"); });
     taken[at] = true;
     if (at >= v.symbols.size()) v.symbols.resize(at + 1);
-    v.symbols[at] = it.key();
-    ids.emplace(it.key(), static_cast<std::int32_t>(id));
+    v.symbols[at] = symbol;
+    expect(ids.emplace(symbol, vocab.ids[i]).second, error_kind::damaged,
+           [&] { return cat(name, ": key \"", symbol, "\" appears twice"); });
   }
   return ids;
 }
 
+// What a tokenizer.json adds to vocabulary and merges.
+struct json_additions {
+  const json *tokens = nullptr, *unknown = nullptr;  // added_tokens, model.unk_token
+};
+
 // A vocabulary of the `tokenizers` library: symbols with ids, merges, added tokens, tokenizer_config.json.
-CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<symbol_pair>& merges, const json* added,
-                                         const std::string& name, tokenizer_options o, const folder_config& config) {
+CLIPX_INLINE vocabulary_ptr from_symbols(const token_table& vocab, const std::vector<symbol_pair>& merges,
+                                         const json_additions& added, const std::string& name, tokenizer_options o,
+                                         const folder_config& config) {
   const bool hf = o.follows == tokenizer_options::library::hf;
   auto v = std::make_shared<vocabulary>();
   const symbol_ids ids = read_symbols(*v, vocab, name);
   std::vector<special_token> tokens;
-  if (added && added->is_array())
-    for (const json& token : *added) {
+  if (added.tokens && added.tokens->is_array())
+    for (const json& token : *added.tokens) {
       const json* id = member(token, "id");
       const std::int64_t value = id && id->is_number_integer() ? id->get<std::int64_t>() : -1;
       expect(value >= 0, error_kind::damaged, [&] { return cat(name, ": an added token has no id"); });
       add_special(*v, tokens, read_token(&token, name), value, name);
     }
   v->pad = -1;
+  if (hf && added.unknown && added.unknown->is_string()) v->unknown = id_in(tokens, ids, added.unknown->get<std::string>());
   if (hf && config.present) add_named(*v, tokens, ids, config, name, o);
   if (hf) v->specials = tokens;
   const auto resolve = [&](const std::string& text, const char* one, const char* other) {
@@ -347,6 +342,7 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
   v->sot = resolve(o.sot, "<|startoftext|>", "<start_of_text>");
   v->eot = resolve(o.eot, "<|endoftext|>", "<end_of_text>");
   if (v->pad < 0) v->pad = hf ? v->eot : 0;
+  if (v->unknown < 0) v->unknown = v->eot;
   v->options = std::move(o);
   finish(*v, ids, merges, name);
   return v;
@@ -354,42 +350,23 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const json& vocab, const std::vector<sy
 
 CLIPX_INLINE vocabulary_ptr read_vocab(std::string_view vocab, std::string_view merges, const std::string& name,
                                        tokenizer_options o, const folder_config& config) {
-  const json symbols = parse_json(vocab, name, 16);
-  return from_symbols(symbols, split_merges(merges, name, 0, std::size_t(1) << 20), nullptr, name, std::move(o), config);
+  return from_symbols(read_token_table(vocab, name), split_merges(merges, name, 0, most_entries), {}, name, std::move(o), config);
 }
 
-CLIPX_INLINE vocabulary_ptr read_tokenizer_json(std::string_view text, const std::string& name, tokenizer_options o,
-                                                const folder_config& config) {
-  const json root = parse_json(text, name, 16);
-  const json* model = member(root, "model");
-  const json* vocab = model ? member(*model, "vocab") : nullptr;
-  const json* list = model ? member(*model, "merges") : nullptr;
-  const json* type = model ? member(*model, "type") : nullptr;
-  expect(!type || *type == "BPE", error_kind::unsupported,
-         [&] { return cat(name, ": expected model.type BPE, got ", type->dump().substr(0, 80)); });
-  expect(vocab && list && list->is_array(), error_kind::damaged,
-         [&] { return cat(name, ": expected model.vocab and model.merges (a BPE tokenizer)"); });
-  const json* suffix = member(*model, "end_of_word_suffix");
-  expect(suffix && *suffix == "</w>", error_kind::unsupported,
-         [&] { return cat(name, ": expected model.end_of_word_suffix \"</w>\", CLIP's: another tokenizer"); });
+// Whether the model of a tokenizer.json is CLIP's.
+inline bool is_byte_bpe(const json& model) {
+  const json *type = member(model, "type"), *suffix = member(model, "end_of_word_suffix");
+  return (!type || *type == "BPE") && suffix && *suffix == "</w>";
+}
+
+inline vocabulary_ptr read_byte_bpe(const json& root, const token_file& f, tokenizer_options o, const folder_config& config) {
+  expect(f.merges.present, error_kind::damaged,
+         [&] { return cat(f.name, ": expected model.vocab and model.merges (a BPE tokenizer)"); });
   std::vector<symbol_pair> merges;
-  merges.reserve(list->size());
-  const auto view = [](const json& s) { return std::string_view(s.get_ref<const std::string&>()); };
-  for (const json& m : *list) {
-    bool good = false;
-    if (m.is_string()) {
-      const auto row = view(m);
-      const auto gap = row.find(' ');
-      good = gap != std::string_view::npos && gap > 0 && gap + 1 < row.size() && row.find(' ', gap + 1) == std::string_view::npos;
-      if (good) merges.emplace_back(row.substr(0, gap), row.substr(gap + 1));
-    } else if (m.is_array() && m.size() == 2 && m[0].is_string() && m[1].is_string()) {
-      good = !view(m[0]).empty() && !view(m[1]).empty();
-      merges.emplace_back(view(m[0]), view(m[1]));
-    }
-    expect(good, error_kind::damaged,
-           [&] { return cat(name, ": merge ", merges.size(), ": expected two symbols, got ", m.dump().substr(0, 80)); });
-  }
-  return from_symbols(*vocab, merges, member(root, "added_tokens"), name, std::move(o), config);
+  merges.reserve(f.merges.size());
+  for (std::size_t i = 0; i < f.merges.size(); ++i) merges.push_back(f.merges[i]);
+  return from_symbols(f.vocab, merges, {member(root, "added_tokens"), member(root.at("model"), "unk_token")}, f.name, std::move(o),
+                      config);
 }
 
 }  // namespace clipx::detail
