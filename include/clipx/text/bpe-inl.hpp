@@ -307,6 +307,7 @@ CLIPX_INLINE dim tokenizer::append(std::string_view text, std::vector<std::int32
     });
   }
   out.push_back(tables_->eot);
+  if (tables_->options.frame.fill) out.resize(before + room + 1, tables_->pad);
   return static_cast<dim>(out.size() - before);
 }
 

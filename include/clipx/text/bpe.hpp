@@ -53,7 +53,8 @@ class tokenizer {
 
   /// Ids of a text, without start and end, and not truncated.
   std::vector<std::int32_t> encode(std::string_view text) const;
-  /// Start, ids, end, not padded; truncated to the context length, in which case the last id is the end's.
+  /// Start, ids, end, padded only where tokenizer_options::frame says so; truncated to the context length, in which case the last
+  /// id is the end's.
   std::vector<std::int32_t> operator()(std::string_view text) const;
   /// The same, appended to `out` (texts packed one after another); returns the number of ids appended.
   dim append(std::string_view text, std::vector<std::int32_t>& out) const;

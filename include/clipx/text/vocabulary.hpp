@@ -13,6 +13,13 @@
 
 namespace clipx {
 
+/// How the ids of a text become a row.
+struct token_frame {
+  bool fill = false;  // whether every row is filled up to the context length, with tokenizer::pad()
+
+  bool operator==(const token_frame&) const = default;
+};
+
 /// Which library a tokenizer agrees with, and the sizes of the model that it is used with.
 struct tokenizer_options {
   /// simple: openai/CLIP's and open_clip's own tokenizer. hf: transformers 5 (special strings are found before cleaning and
@@ -22,6 +29,7 @@ struct tokenizer_options {
   clean_rule clean = clean_rule::openai;  // with `hf`, runs before clean_rule::hf, which always runs
   std::string sot = "<|startoftext|>";    // strings that are one id each wherever they occur in a text; in a
   std::string eot = "<|endoftext|>";      // vocabulary without them, start and end under their other usual names
+  token_frame frame;                      // what is around the ids
   dim context_length = 77;                // ids per text, including start and end
   bool truncate = true;                   // false: a text that is too long is an error, as in openai/CLIP
   dim cache_words = 24000;                // number of words whose ids are cached (85 bytes each); 0: no cache
