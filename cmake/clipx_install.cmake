@@ -26,7 +26,7 @@ configure_package_config_file(cmake/clipxConfig.cmake.in clipxConfig.cmake INSTA
 write_basic_package_version_file(clipxConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/clipxConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/clipxConfigVersion.cmake
               cmake/clipx_packages.cmake cmake/Findutf8proc.cmake cmake/Findstb.cmake cmake/Findxxhash.cmake cmake/Findcld2.cmake
-              cmake/Finddnnl.cmake cmake/Findhwy.cmake DESTINATION ${package_dir})
+              cmake/Finddnnl.cmake cmake/Findhwy.cmake cmake/Findwebp.cmake cmake/Findheif.cmake cmake/Findjxl.cmake DESTINATION ${package_dir})
 
 # Licences: ours, what THIRD_PARTY.md says of the others', and their texts where Debian keeps them.
 install(FILES LICENSE THIRD_PARTY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
@@ -86,6 +86,18 @@ if(CLIPX_HAS_JPEG)
 endif()
 if(CLIPX_HAS_GIF)  # by name: not every giflib installs a .pc file
   list(APPEND pc_image CFLAGS -DCLIPX_HAS_GIF=1 LIBS -lgif)
+endif()
+if(CLIPX_HAS_WEBP)
+  list(APPEND pc_image PACKAGES libwebp libwebpdemux CFLAGS -DCLIPX_HAS_WEBP=1)
+endif()
+if(CLIPX_HAS_TIFF)
+  list(APPEND pc_image PACKAGES libtiff-4 CFLAGS -DCLIPX_HAS_TIFF=1)
+endif()
+if(CLIPX_HAS_HEIF)
+  list(APPEND pc_image PACKAGES libheif CFLAGS -DCLIPX_HAS_HEIF=1)
+endif()
+if(CLIPX_HAS_JXL)
+  list(APPEND pc_image PACKAGES libjxl CFLAGS -DCLIPX_HAS_JXL=1)
 endif()
 set(pc_clipx PARTS text image)
 if(CLIPX_HAS_CLD2)  # which has none

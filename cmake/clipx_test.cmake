@@ -24,8 +24,12 @@ clipx_compile_cheaply(clipx-catch INTERFACE -O0)
 
 # clipx-emulation-compiled: the cuda backend's unit as C++ over tests/emulation, for the categories emulated_*.
 set(clipx_emulation)
-find_package(Boost QUIET COMPONENTS context)
-if(TARGET Boost::context)
+if(CLIPX_EMULATION)
+  find_package(Boost QUIET COMPONENTS context)
+endif()
+if(NOT CLIPX_EMULATION)
+  message(STATUS "clipx: the cuda backend is not tested on emulated GPUs: CLIPX_EMULATION=OFF")
+elseif(TARGET Boost::context)
   set(clipx_emulation emulation)
   set(unit ${CMAKE_CURRENT_BINARY_DIR}/units/cuda-emulated.cpp)
   file(CONFIGURE OUTPUT ${unit} @ONLY CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda/units/cuda.cu\"\n")
@@ -143,6 +147,11 @@ macro(clipx_tests)
       set_target_properties(test-${category} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
     endif()
   endforeach()
+
+  # What tests/golden/check_images.py runs.
+  add_executable(decode-images EXCLUDE_FROM_ALL tests/golden/decode_images.cpp)
+  clipx_link(decode-images)
+  set_target_properties(decode-images PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
 
   # Threads that share a model, header-only: for the preset tsan alone (cmake/threads.sh).
   if("eigen" IN_LIST clipx_backends AND "cpu" IN_LIST clipx_backends)

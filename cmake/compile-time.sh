@@ -13,7 +13,7 @@ ${CXX:-c++} --version 2> /dev/null | grep -qi 'free software foundation' || { ec
 measure() {  # flags header: "SECONDS MEGABYTES", or "none none"
   echo "#include <$2>" > "$tmp/unit.cpp"
   # shellcheck disable=SC2086  # several flags
-  ${CXX:-c++} -std=c++20 -O2 -fopenmp -ftime-report -DCLIPX_HAS_JPEG=1 -DCLIPX_HAS_GIF=1 $1 -Iinclude -Ibackends/eigen -Ibackends/cpu \
+  ${CXX:-c++} -std=c++20 -O2 -fopenmp -ftime-report -DCLIPX_HAS_JPEG=1 -DCLIPX_HAS_GIF=1 -DCLIPX_HAS_WEBP=1 -DCLIPX_HAS_TIFF=1 -DCLIPX_HAS_HEIF=1 -DCLIPX_HAS_JXL=1 $1 -Iinclude -Ibackends/eigen -Ibackends/cpu \
     $eigen -c "$tmp/unit.cpp" -o "$tmp/unit.o" 2> "$tmp/log" || { cat "$tmp/log" >&2; echo none none; return; }
   # TOTAL : user system wall memory, the last as 1448k or 183M
   awk '$1 == "TOTAL" { mb = $6; unit = substr(mb, length(mb)); sub(/[kMG]$/, "", mb)

@@ -5,6 +5,7 @@
 set -eu
 
 packages="g++ cmake ninja-build pkg-config libeigen3-dev libdnnl-dev libhwy-dev libstb-dev libjpeg-dev libgif-dev
+          libwebp-dev libtiff-dev libheif-dev libjxl-dev
           nlohmann-json3-dev libcli11-dev libutf8proc-dev libxxhash-dev zlib1g-dev libcld2-dev libboost-context-dev catch2"
 ci=
 [ "${1:-}" = --ci ] && ci=1
@@ -62,6 +63,10 @@ has_header jpeglib.h "libjpeg-turbo, optional: JPEG is then read by stb_image" "
 has_header xxhash.h "xxHash 0.8 or later" ""
 has_header zlib.h "zlib" ""
 has_header gif_lib.h "giflib 5.1 or later, optional: without it GIF files are refused" ""
+has_header webp/demux.h "libwebp, optional: without it WebP files are refused" ""
+has_header tiffio.h "libtiff 4.5 or later, optional: without it TIFF files are refused" ""
+has_header libheif/heif.h "libheif, optional: without it HEIC and AVIF files are refused" ""
+has_header jxl/decode.h "libjxl, optional: without it JPEG XL files are refused" ""
 has_header cld2/public/compact_lang_det.h "cld2, optional: without it the languages of captions are not identified" ""
 if ! echo '#include <catch2/catch_all.hpp>' | ${CXX:-c++} -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; then
   has_header catch2/catch.hpp "Catch2 2.13 or 3, for the tests" ""

@@ -26,6 +26,11 @@ image: images of every shape*
 image: BMP*
 image: GIF files*
 image: PNM files*
+image: WebP files*
+image: TIFF files*
+image: HEIC and AVIF*
+image: JPEG XL*
+image: EXIF*
 image: JPEG files*
 image: a BMP*
 image: files cut short

@@ -41,8 +41,8 @@ components() {
   install
   for component in text image; do
     case $component in
-      text) own="Threads nlohmann_json utf8proc ZLIB" foreign='jpeg|gif|xxhash|dnnl|hwy|cld2' argument=$source/models/default ;;
-      image) own="Threads stb ZLIB JPEG GIF" foreign='utf8proc|xxhash|dnnl|hwy|cld2' argument=$source/examples/images/clock.png ;;
+      text) own="Threads nlohmann_json utf8proc ZLIB" foreign='jpeg|gif|webp|tiff|heif|jxl|xxhash|dnnl|hwy|cld2' argument=$source/models/default ;;
+      image) own="Threads stb ZLIB JPEG GIF webp TIFF heif jxl" foreign='utf8proc|xxhash|dnnl|hwy|cld2' argument=$source/examples/images/clock.png ;;
     esac
     # shellcheck disable=SC2046,SC2086  # several options
     configure "$source/tests/packaging" -DCMAKE_PREFIX_PATH="$tmp/prefix" -DCOMPONENTS=$component "-DWAYS=header-only;compiled" $(only $own)
@@ -145,7 +145,7 @@ case $way in
       ${CXX:-c++} -std=c++20 -M "$2" $(pkg-config --cflags "$1") > "$tmp/headers"
       if grep -E "$3" "$tmp/headers"; then fail "$1 includes headers of other packages"; fi
     }
-    includes clipx-text "$source/tests/packaging/text.cpp" '/(stb|Eigen|hwy|oneapi|cld2)/|jpeglib|gif_lib|xxhash'
+    includes clipx-text "$source/tests/packaging/text.cpp" '/(stb|Eigen|hwy|oneapi|cld2)/|jpeglib|gif_lib|tiffio|/(webp|libheif|jxl)/|xxhash'
     includes clipx-image "$source/tests/packaging/image.cpp" '/(nlohmann|Eigen|hwy|oneapi|cld2)/|utf8proc|xxhash'
     for package in $(find "$PKG_CONFIG_PATH" -name 'clipx*.pc' -printf '%f '); do
       flags=$(pkg-config --cflags --libs "${package%.pc}")  # what it requires is there

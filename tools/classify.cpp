@@ -96,6 +96,7 @@ void add_classify(command& app, action& run) {
   o->model.add_json(*verb);
   o->model.add_model(*verb);
   o->model.add_engine(*verb);
+  o->model.add_images(*verb);
   verb->footer(
       "Probabilities are a softmax over the given labels: they tell which label fits best, not whether any does. A model trained\n"
       "with the sigmoid loss gives each label an independent probability.\n"

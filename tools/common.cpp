@@ -1,7 +1,13 @@
 #include "common.hpp"
 
+#include <algorithm>
+#include <clipx/core/threads.hpp>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
+#include <thread>
+#include <utility>
 
 #include "flags.hpp"
 
@@ -10,7 +16,7 @@ namespace fs = std::filesystem;
 
 void model_options::add_model(command& app) {
   const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
-    app.add_option(name, value, help)->type_name(type)->group("Model");
+    return app.add_option(name, value, help)->type_name(type)->group("Model");
   };
   add("--model", path, "PATH",
       "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: $CLIPX_MODEL, else the model that came "
@@ -18,8 +24,10 @@ void model_options::add_model(command& app) {
   add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file or tokenizer.json, for a model folder that has neither");
   add("--activation", checkpoint.activation, "NAME", "quick_gelu, gelu or gelu_tanh, if the checkpoint does not specify it");
   add("--eos-id", checkpoint.eos_id, "ID",
-      "token at whose position the text embedding is taken, if the config is wrong; 2: the position of the largest id");
-  add("--head-width", checkpoint.head_width, "N", "width of an attention head, if the checkpoint does not specify it");
+      "token at whose position the text embedding is taken, if the config is wrong; 2: the position of the largest id")
+      ->check(range(0, std::numeric_limits<std::int32_t>::max(), "from 0"));
+  add("--head-width", checkpoint.head_width, "N", "width of an attention head, if the checkpoint does not specify it")
+      ->check(range(clipx::dim(1), clipx::dim(1) << 24));
 }
 void model_options::add_training(command& app) {
   app.add_option("--model", path, "a preset (ViT-B-32, RN50, ..), an open_clip config file, or a folder that holds one")
@@ -52,6 +60,20 @@ void model_options::add_engine(command& app) {
   app.add_flag("--deterministic", device.deterministic, "bit-identical embeddings for every batch size and number of threads (cpu)")
       ->group("Device");
   add_gpu(app);
+}
+void model_options::add_images(command& app) {
+  app.add_flag("--exif-orientation", checkpoint.decode.exif_orientation,
+               "turn JPEG, PNG and WebP images as their EXIF says; CLIP's reference programs do not")
+      ->group("Images");
+  app.add_option("--max-image-megapixels", max_megapixels, "refuse larger images (default: 178.96, as Pillow)")
+      ->check(range(0.0, 1e6))
+      ->type_name("N")
+      ->group("Images");
+}
+clipx::decode_options model_options::decoding() const {
+  auto out = checkpoint.decode;
+  if (max_megapixels > 0) out.most_pixels = std::max<clipx::dim>(1, std::llround(max_megapixels * 1e6));
+  return out;
 }
 void model_options::add_gpu(command& app) {
   const auto add = [&](option* option) { gpu.push_back(option->group("Device")); };
@@ -88,14 +110,30 @@ clipx::checkpoint open_checkpoint(const std::string& path, const clipx::checkpoi
   return source;
 }
 
-clipx::checkpoint model_options::open() const { return open_checkpoint(find_model(path), checkpoint); }
-clipx::any_model model_options::load() const { return load_model(open(), device); }
+int tried_threads(int wanted) {
+  static int asked = -1;  // a verb asks several times, mostly for the same number
+  if (std::exchange(asked, wanted) == wanted) return wanted;
+  const auto count = wanted > 0 ? static_cast<std::size_t>(wanted) : std::clamp(std::thread::hardware_concurrency(), 1u, 4096u);
+  const auto granted = clipx::detail::granted_threads(count);
+  if (granted < count) complain(clipx::cat("warning: the system grants ", granted, " of ", count, " threads; fewer are used"));
+  return wanted;
+}
+
+clipx::checkpoint model_options::open() const {
+  auto options = checkpoint;
+  options.decode = decoding();
+  return open_checkpoint(find_model(path), options);
+}
+clipx::any_model model_options::load() const {
+  tried_threads(device.threads);
+  return load_model(open(), device);
+}
 clipx::image_batch_config model_options::batches() const {
-  return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};
+  return {.batch_size = batch_size, .threads = tried_threads(device.threads), .loops = image_loops()};
 }
 
 clipx::encode_options model_options::encoding() const {
-  return {.batch_size = batch_size, .threads = device.threads, .loops = image_loops()};
+  return {.batch_size = batch_size, .threads = tried_threads(device.threads), .loops = image_loops()};
 }
 
 clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set& prompts) {

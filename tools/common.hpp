@@ -23,20 +23,27 @@ struct model_options {
   engine_options device;
   std::size_t batch_size = 32;
   bool json_output = false;
-  std::vector<option*> gpu;  // what add_gpu() added
+  double max_megapixels = 0;  // of an image; 0: the library's limit
+  std::vector<option*> gpu;   // what add_gpu() added
 
-  void add_model(command& app);     // --model, --tokenizer, --activation, --eos-id, --head-width
-  void add_engine(command& app);    // --backend, --precision, --threads, --batch-size, --deterministic, and add_gpu()
-  void add_training(command& app);  // --model and --tokenizer as clipx train takes them, and add_engine()
-  void add_threads(command& app);   // --threads
-  void add_gpu(command& app);       // --device, --tf32, --autotune
-  void add_json(command& app);      // --json
-  void check_engine() const;        // bad usage: a backend or precision that no program has, a GPU's option without a GPU
-  clipx::checkpoint open() const;   // the folder given, or the default model
+  void add_model(command& app);            // --model, --tokenizer, --activation, --eos-id, --head-width
+  void add_engine(command& app);           // --backend, --precision, --threads, --batch-size, --deterministic, and add_gpu()
+  void add_training(command& app);         // --model and --tokenizer as clipx train takes them, and add_engine()
+  void add_threads(command& app);          // --threads
+  void add_images(command& app);           // --exif-orientation, --max-image-megapixels
+  void add_gpu(command& app);              // --device, --tf32, --autotune
+  void add_json(command& app);             // --json
+  void check_engine() const;               // bad usage: a backend or precision that no program has, a GPU's option without a GPU
+  clipx::decode_options decoding() const;  // of image files
+  clipx::checkpoint open() const;          // the folder given, or the default model
   clipx::any_model load() const;
   clipx::encode_options encoding() const;
   clipx::image_batch_config batches() const;  // without a model: all but the preprocessing
 };
+
+/// Says on standard error if the system grants fewer threads (0: one for each processor); the library then does with fewer. Returns
+/// its argument.
+int tried_threads(int wanted);
 
 /// --strict: what a reader leaves out is an error.
 void add_strict(command& app, bool& strict);
@@ -61,6 +68,15 @@ std::string find_model(const std::string& given);
 
 /// The zero-shot classifier of these prompts, with progress.
 clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set& prompts);
+
+/// What `clipx eval zeroshot` measures a model on. Errors: files that cannot be read, no images; with `strict`, any that are left
+/// out.
+struct labelled_images {
+  clipx::prompt_set prompts;
+  clipx::image_dataset data;
+};
+labelled_images open_labelled(const std::string& data, const std::string& classes, const std::vector<std::string>& templates,
+                              bool strict);
 
 /// `clipx eval zeroshot`: on shards or a folder, by the names and the prompt templates of two files.
 clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& data,

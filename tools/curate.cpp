@@ -48,15 +48,8 @@ clipx::stage_config curate_options::stage() const {
 
 json caption_facts(const clipx::caption_report& r) {
   return {{"samples", r.samples},         {"captions", r.captions},     {"empty", r.empty},
-          {"uncaptioned", r.uncaptioned}, {"unreadable", r.unreadable}, {"broken_shards", r.broken_shards}};
-}
-
-void print_problems(const clipx::caption_report& r) {
-  if (r.problems() == 0) return;
-  std::fprintf(stderr, "clipx: %llu captions or samples could not be read, %llu shards are broken:\n",
-               static_cast<unsigned long long>(r.unreadable), static_cast<unsigned long long>(r.broken_shards));
-  for (auto& why : r.first) std::fprintf(stderr, "  %s\n", printable(with_flags(why)).c_str());
-  if (r.problems() > r.first.size()) std::fprintf(stderr, "  ..\n");
+          {"uncaptioned", r.uncaptioned}, {"unreadable", r.unreadable}, {"broken_shards", r.broken_shards},
+          {"left_out", r.skipped.count}};
 }
 
 void print_facts(const json& facts, bool json_output) {

@@ -21,8 +21,6 @@ struct curate_options {
 void add_part(command& verb, std::string& part, const std::string& of);
 /// Captions read and left out, as JSON.
 json caption_facts(const clipx::caption_report& r);
-/// Names what could not be read, on standard error.
-void print_problems(const clipx::caption_report& r);
 /// One line of JSON, or a line for each fact.
 void print_facts(const json& facts, bool json_output);
 /// Says on standard error why a stage has no result yet, and what to do; the exit code.

@@ -51,9 +51,8 @@ int balance(options o, bool by_tail) {
     return clipx::balance_captions(counts, o.data, o.out, o.how, o.stage(), watch);
   }();
   if (!r.whole) return not_whole(r.missing, r.parts);
-  print_problems(r.captions);
   print_facts(facts_of(counts, o.how, r), o.common.json_output);
-  return r.captions.problems() > 0 ? 1 : 0;
+  return tell_left_out(r.captions.skipped);
 }
 }  // namespace
 
@@ -81,6 +80,7 @@ void add_curate_balance(command& curate, action& run) {
       ->capture_default_str();
   verb->add_flag("!--no-decisions", o->how.decisions, "do not write kept.jsonl");
   o->add_run(*verb);
+  add_strict(*verb, o->data.strict);
   verb->footer(
       "A sample is kept if any of its entries wins its draw, a function of the seed, the sample's key and the entry alone.\n"
       "FOLDER gets shard N of the data as NNNNN.tar, kept captions of texts as kept.txt, kept.jsonl with\n"

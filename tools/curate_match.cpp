@@ -27,9 +27,8 @@ int match(const options& o) {
   for (const auto c : r.counts) found += c > 0 ? 1 : 0;
   json facts = caption_facts(r.captions);
   facts.update(json{{"matched", r.matched}, {"matches", r.matches}, {"entries", r.counts.size()}, {"entries_found", found}});
-  print_problems(r.captions);
   print_facts(facts, o.common.json_output);
-  return r.captions.problems() > 0 ? 1 : 0;
+  return tell_left_out(r.captions.skipped);
 }
 }  // namespace
 
@@ -48,6 +47,7 @@ void add_curate_match(command& curate, action& run) {
       ->type_name("RULE")
       ->capture_default_str();
   o->add_run(*verb);
+  add_strict(*verb, o->data.strict);
   verb->footer(
       "FOLDER/counts.tsv has a line for each entry: entry, tab, number of captions, in the list's order. With --matches\n"
       "FOLDER/matches.jsonl has {\"key\":..,\"entries\":[..]} for each caption with an entry. What is done is in FOLDER/state.\n"

@@ -25,11 +25,6 @@ int queries(options o) {
     return clipx::build_queries(o.sources, o.out, o.stage(), watch);
   }();
   if (!r.whole) return not_whole(r.missing, r.parts);
-  if (r.unreadable > 0) {
-    std::fprintf(stderr, "clipx: %llu words or titles are no UTF-8, and left out:\n",
-                 static_cast<unsigned long long>(r.unreadable));
-    for (auto& why : r.first_unreadable) std::fprintf(stderr, "  %s\n", printable(why).c_str());
-  }
   const json facts{{"entries", r.entries.size()},
                    {"numbers", r.numbers},
                    {"synsets", r.synsets},
@@ -41,9 +36,10 @@ int queries(options o) {
                    {"words", r.words},
                    {"distinct_words", r.distinct_words},
                    {"distinct_pairs", r.distinct_pairs},
-                   {"unreadable", r.unreadable}};
+                   {"unreadable", r.unreadable},
+                   {"left_out", r.skipped.count}};
   print_facts(facts, o.common.json_output);
-  return r.unreadable > 0 ? 1 : 0;
+  return tell_left_out(r.skipped);
 }
 }  // namespace
 
@@ -55,7 +51,8 @@ void add_curate_queries(command& curate, action& run) {
   };
   add("--text", o->sources.text, "FILE", "plain text, one paragraph per line, whose unigrams and bigrams are counted");
   add("--unigram-min", o->sources.unigram_min, "N", "minimum count of a unigram");
-  add("--bigram-pmi", o->sources.bigram_pmi, "X", "minimum pointwise mutual information of a bigram, in bits");
+  add("--bigram-pmi", o->sources.bigram_pmi, "X", "minimum pointwise mutual information of a bigram, in bits")
+      ->check(range(-1000.0, 1000.0));
   add("--titles", o->sources.titles, "TSV", "titles, such as Wikipedia's: title, tab, number of views");
   add("--titles-min", o->sources.titles_min, "N", "minimum number of views of a title; titles with a ':' are left out");
   auto* wordnet = verb->add_flag("--wordnet", o->sources.wordnet, "add the names of WordNet's synsets (Debian: wordnet-base)");
@@ -67,6 +64,7 @@ void add_curate_queries(command& curate, action& run) {
   add("--memory", o->memory, "MIB", "memory for counting; the rest is spilled to disk in FILE.state; results do not depend on it")
       ->check(range(std::uint64_t(1), std::uint64_t(1) << 30));
   o->add_run(*verb);
+  add_strict(*verb, o->sources.strict);
   verb->footer(
       "Order: \"0\" to \"99\", synsets, words, pairs, titles; duplicates are left out. Case matters.\n"
       "Example: clipx curate queries --text wikipedia.txt --titles views.tsv --wordnet --out queries.txt");

@@ -64,6 +64,7 @@ void pipeline_options::add_data(command& verb) {
 
 void pipeline_options::add_run(command& verb) {
   add_part(verb, part, "shard");
+  add_strict(verb, strict);
   model.add_json(verb);
 }
 
@@ -75,6 +76,7 @@ void pipeline_options::add_model(command& verb) {
 int pipeline_options::run() const {
   listen_for_stop();
   auto own = pipeline;
+  own.curation.strict |= strict;
   expect_other_folder(own.curation.out, own.curation.data);
   clipx::stage_config config;
   clipx::read_part(part, config);
@@ -101,11 +103,9 @@ int pipeline_options::run() const {
     return stopped ? 130 : 0;
   }
   const auto facts = facts_of(*result);
-  const auto& read = result->steps.back().after.read;
-  print_problems(read);
   if (model.json_output) print_facts(facts, true);
   else print_steps(facts);
-  return read.problems() > 0 ? 1 : 0;
+  return tell_left_out(result->steps.back().after.read.skipped);
 }
 
 void add_curate_run(command& curate, action& run) {

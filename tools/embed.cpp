@@ -123,6 +123,7 @@ void add_embed(command& app, action& run) {
   add_strict(*verb, o->strict);
   o->model.add_model(*verb);
   o->model.add_engine(*verb);
+  o->model.add_images(*verb);
   verb->footer(
       "An image that cannot be read is reported and gets no row, and the exit code is 1.\n"
       "Example: clipx embed --images images/ --out images.npy");
@@ -145,6 +146,7 @@ void add_preprocess(command& app, action& run) {
   add_strict(*verb, o->strict);
   o->model.add_model(*verb);
   o->model.add_threads(*verb);
+  o->model.add_images(*verb);
   verb->footer("Example: clipx preprocess photo.jpg --out photo.npy");
   verb->callback([=, &run] { run = [=] { return preprocess(*o); }; });
 }

@@ -83,11 +83,17 @@ int tagging(const options& o) {
 
 clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& path,
                                      const std::string& classes, const std::string& templates, bool strict) {
-  const auto prompts = clipx::read_prompts(classes, clipx::choose_templates(templates, model.source()));
-  const auto data = clipx::image_dataset::labelled(path, prompts.classes);
-  check_strict(strict, data.skipped());
+  const auto on = open_labelled(path, classes, clipx::choose_templates(templates, model.source()), strict);
   terminal watch;
-  return clipx::evaluate_zero_shot(model, data, prompts, options.encoding(), watch);
+  return clipx::evaluate_zero_shot(model, on.data, on.prompts, options.encoding(), watch);
+}
+
+labelled_images open_labelled(const std::string& path, const std::string& classes, const std::vector<std::string>& templates,
+                              bool strict) {
+  auto prompts = clipx::read_prompts(classes, templates);
+  auto data = clipx::image_dataset::labelled(path, prompts.classes);
+  check_strict(strict, data.skipped());
+  return {std::move(prompts), std::move(data)};
 }
 
 void add_eval(command& app, action& run) {
@@ -134,6 +140,7 @@ void add_eval(command& app, action& run) {
     o->model.add_json(*t);
     o->model.add_model(*t);
     o->model.add_engine(*t);
+    o->model.add_images(*t);
   }
   add_eval_prompts(*verb, run);
 }

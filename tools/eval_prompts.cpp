@@ -122,6 +122,7 @@ void add_eval_prompts(command& eval, action& run) {
   o->model.add_json(*task);
   o->model.add_model(*task);
   o->model.add_engine(*task);
+  o->model.add_images(*task);
   task->callback([o, &run] {
     o->model.check_engine();
     o->classes = classes_of(o->classes, o->data);

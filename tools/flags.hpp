@@ -11,7 +11,7 @@ struct flag_of {
   std::string_view option, flag;
 };
 /// What messages of the library name, and how the program sets it.
-inline constexpr std::array<flag_of, 19> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
+inline constexpr std::array<flag_of, 24> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
                                                 {"checkpoint_options::activation", "--activation"},
                                                 {"checkpoint_options::head_width", "--head-width"},
                                                 {"checkpoint_options::eos_id", "--eos-id"},
@@ -28,7 +28,12 @@ inline constexpr std::array<flag_of, 19> flags{{{"checkpoint_options::tokenizer"
                                                 {"loader_config::separator", "--csv-separator"},
                                                 {"caption_config::column", "--csv-caption-key"},
                                                 {"caption_config::separator", "--csv-separator"},
+                                                {"loader_config::epochs", "--epochs"},
+                                                {"run_options::save_every", "--save-frequency"},
+                                                {"decode_options::most_pixels", "--max-image-megapixels"},
                                                 {"cosine_schedule::peak", "--lr"},
+                                                {"optimizer_options::beta1", "--beta1"},
+                                                {"optimizer_options::beta2", "--beta2"},
                                                 {"optimizer_options::max_norm", "--grad-clip-norm"}}};
 
 /// The message with flags in place of the options' names.

@@ -1,6 +1,7 @@
 // clipx: classify, embed, tokenize, preprocess, inspect, convert, eval, train, tokenizer, ngrams, curate, bench. Exit codes: 0
 // done, 1 bad input, 2 bad usage.
 #include <clipx/curate/language.hpp>
+#include <clipx/io/file.hpp>
 #include <cstdio>
 #include <exception>
 #include <iostream>
@@ -16,6 +17,12 @@ int delivered(int code) {
   if (std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout) return code;
   std::fprintf(stderr, "clipx: cannot write to standard output\n");
   return 1;
+}
+/// A file that became shorter while it was read may be why something else went wrong.
+void tell_torn_files() {
+  try {
+    clipx::expect_mapped_files_whole();
+  } catch (const clipx::error& e) { cli::complain(e.what()); }
 }
 }  // namespace
 
@@ -44,17 +51,26 @@ int main(int argc, char** argv) {
       std::printf("clipx %s\n", CLIPX_VERSION);
       if (verbose) {
         for (auto& line : cli::describe_backends()) std::printf("%s\n", line.c_str());
-        std::printf("JPEG: %s\n", std::string(clipx::jpeg_decoder()).c_str());
-        std::printf("GIF: %s\n", std::string(clipx::gif_decoder()).c_str());
+        for (auto& f : clipx::image_formats())
+          std::printf("%s\n",
+                      clipx::cat(f.name, ": ",
+                                 f.decoder.empty() ? clipx::cat("not decoded; build with ", f.package) : std::string(f.decoder))
+                          .c_str());
         std::printf("languages: %s\n", std::string(clipx::language_detector()).c_str());
       }
       return delivered(0);
     }
-    if (run) return delivered(run());
+    clipx::guard_mapped_files();
+    if (run) {
+      const int code = run();
+      clipx::expect_mapped_files_whole();
+      return delivered(code);
+    }
     std::fputs(app.help().c_str(), stderr);
     return 2;
   } catch (const clipx::error& e) {
     cli::complain(e.what());
+    tell_torn_files();
     return e.kind() == clipx::error_kind::cancelled ? 130 : 1;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "clipx: out of memory; a smaller --batch-size takes less\n");

@@ -84,6 +84,7 @@ void print_facts(const clipx::learnt_bpe& learnt, bool json_output) {
 
 int train(options o) {
   if (o.bpe.threads == 0) o.bpe.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
+  tried_threads(o.bpe.threads);
   if (!o.separator.empty()) o.source.separator = o.separator == "\\t" ? '\t' : o.separator[0];
   for (const std::string name : {"/vocab.json", "/merges.txt"}) {
     expect_no_input(o.out + name, o.files);

@@ -16,14 +16,17 @@ value_check at_least(double low, double high = 1e9) {
     return good ? std::string() : clipx::cat("expected a number from ", low, " to ", high, ", got ", s);
   }};
 }
-value_check above(double low) {
-  return {[low](const std::string& s) {
+/// 0, which has a meaning of its own, or a number that is not next to nothing.
+value_check zero_or(double low, double high) {
+  return {[low, high](const std::string& s) {
     double v = 0;
     const auto end = std::from_chars(s.data(), s.data() + s.size(), v);
-    return end.ec == std::errc{} && v > low ? std::string() : clipx::cat("expected a number above ", low, ", got ", s);
+    const bool good = end.ec == std::errc{} && (v == 0 || (v >= low && v <= high));
+    return good ? std::string() : clipx::cat("expected 0, or a number from ", low, " to ", high, ", got ", s);
   }};
 }
-value_check share() { return range(0.0, 1.0); }
+/// From 0 to below 1: a decay.
+value_check decay() { return at_least(0, 1 - 1e-9); }
 
 /// "0.5,1" or "(0.5, 1)": so many numbers.
 std::vector<double> numbers(const std::string& option, std::string text, std::size_t least, std::size_t most) {
@@ -162,10 +165,11 @@ void add_optimization(const option_group& g, train_options& o) {
   g.show("--lr", o.lr, "X", "peak learning rate")->check(at_least(0));
   g.show("--warmup", o.warmup, "N", "linear warm-up steps, before the cosine decay")->check(at_least(0));
   g.show("--wd", o.trainer.optimizer.weight_decay, "X", "weight decay (of matrices only)")->check(at_least(0));
-  g.show("--beta1", o.trainer.optimizer.beta1, "X", "AdamW's beta1")->check(share());
-  g.add("--beta2", o.beta2, "X", "AdamW's beta2 (default: 0.98 for a ViT, 0.999 for a ResNet)")->check(share());
-  g.add("--eps", o.eps, "X", "AdamW's epsilon, above 0 (default: 1e-6 for a ViT, 1e-8 for a ResNet)")->check(above(0));
-  g.show("--grad-clip-norm", o.trainer.optimizer.max_norm, "X", "maximum norm of the gradient; 0: no clipping")->check(at_least(0));
+  g.show("--beta1", o.trainer.optimizer.beta1, "X", "AdamW's beta1")->check(decay());
+  g.add("--beta2", o.beta2, "X", "AdamW's beta2 (default: 0.98 for a ViT, 0.999 for a ResNet)")->check(decay());
+  g.add("--eps", o.eps, "X", "AdamW's epsilon, 1e-30 to 1 (default: 1e-6 for a ViT, 1e-8 for a ResNet)")->check(at_least(1e-30, 1));
+  g.show("--grad-clip-norm", o.trainer.optimizer.max_norm, "X", "maximum norm of the gradient; 0: no clipping")
+      ->check(zero_or(1e-12, 1e9));
   g.show("--ema", o.trainer.optimizer.average, "X",
          "decay of the exponential moving average of the weights, which becomes the model; 0: none")
       ->check(range(0.0, 0.999999));
@@ -222,6 +226,7 @@ void add_train(command& app, action& run) {
   add_run({*verb, "Run"}, *o, *texts);
 
   o->model.add_training(*verb);
+  o->model.add_images(*verb);
   verb->footer(
       "The run's folder holds metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves, as do "
       "SIGTERM, SIGUSR1 and SIGHUP; --resume latest continues.\n"

@@ -59,6 +59,15 @@ void expect_other_model(const train_options& o, const clipx::training_run& run) 
     });
 }
 
+/// What the end of an epoch needs is opened before the first step.
+void check_evaluations(const train_options& o) {
+  if (o.zeroshot_data.empty()) return;
+  const auto& own = clipx::default_templates();
+  const auto templates =
+      o.templates.empty() ? std::vector<std::string>(own.begin(), own.end()) : clipx::read_templates(o.templates);
+  open_labelled(o.zeroshot_data, o.classes, templates, o.run.data.strict);
+}
+
 /// What differs from open_clip's meaning of the same flags is said before the first step.
 void check_plan(const train_options& o, const clipx::training_run& run) {
   clipx::expect(o.train_samples == 0 || o.train_samples == run.pairs(), [&] {
@@ -113,8 +122,9 @@ untrained open_model(const train_options& o) {
   return {std::move(config), std::move(text)};
 }
 
-clipx::training_run open_run(const train_options& o, const untrained& model) {
+clipx::training_run open_run(const train_options& o, const untrained& model, clipx::observer& watch) {
   auto r = o.run;
+  tried_threads(r.data.threads);
   r.folder = (fs::path(o.logs) / o.name).string();
   r.title = o.name;
   auto& d = r.data;
@@ -139,7 +149,7 @@ clipx::training_run open_run(const train_options& o, const untrained& model) {
   }
   if (!o.val_data.empty() || d.hold_out > 0) r.held_out = v;
   if (o.zeroshot_data.empty()) r.look_every = 0;
-  return clipx::training_run(std::move(r));
+  return clipx::training_run(std::move(r), watch);
 }
 
 clipx::trainer_options trainer_for(const train_options& o, const untrained& model, const clipx::training_run& run) {
@@ -208,8 +218,18 @@ class train_observer final : public clipx::run_observer {
   explicit train_observer(const train_options& o) : o_(o) {}
 
   bool cancelled() override { return told_to_stop() != 0; }
-  void began(dim step, dim steps) override { bar_.emplace("step", static_cast<std::size_t>(std::max<dim>(steps - step, 0))); }
+  void progress(const std::string& stage, std::size_t done, std::size_t total) override {
+    if (!stages_) stages_.emplace();
+    stages_->progress(stage, done, total);
+  }
+  /// Until now a signal ends the process: there is nothing to save.
+  void began(dim step, dim steps) override {
+    stages_.reset();
+    listen_for_stop("\nclipx: stopping: the run ends after this step and saves; a second signal ends it without saving\n");
+    bar_.emplace("step", static_cast<std::size_t>(std::max<dim>(steps - step, 0)));
+  }
   void stepped(clipx::run_progress& p) override {
+    stages_.reset();
     bar_->advance(1, [&] {
       char note[160];
       std::snprintf(note, sizeof note, "  loss %.4f  scale %.2f  data wait %.0f %%", p.loss(), p.scale(), 100 * p.share_waited());
@@ -217,6 +237,7 @@ class train_observer final : public clipx::run_observer {
     });
   }
   void warning(const std::string& message) override { complain(message); }
+  void ended() { bar_.reset(); }  // takes the line of progress away
   std::vector<clipx::metric> look(clipx::any_model& model) override {
     const auto r = zero_shot_on(model, o_.model, o_.zeroshot_data, o_.classes, o_.templates, o_.run.data.strict);
     const auto& m = r.metrics;
@@ -227,14 +248,19 @@ class train_observer final : public clipx::run_observer {
  private:
   const train_options& o_;
   std::optional<cli::progress> bar_;
+  std::optional<terminal> stages_;
 };
 
 /// `before`: whether something could not be read when the run began.
 int report(const clipx::run_result& r, dim parameters, bool before) {
   const int code = tell_left_out(r.data.skipped);
+  if (r.stopped && r.steps == 0) {
+    complain("stopped before the first step; nothing was written");
+    return 130;
+  }
   if (!r.stopped) {
     std::printf("%td steps, %td parameters: %s\n", r.steps, parameters, r.model.c_str());
-    return before ? 1 : code;
+    return before || r.data_changed ? 1 : code;
   }
   complain(cat("stopped after step ", r.steps, "; --resume latest continues from there"));
   return 130;
@@ -242,21 +268,21 @@ int report(const clipx::run_result& r, dim parameters, bool before) {
 }  // namespace
 
 int train(train_options o) {
-  listen_for_stop("\nclipx: stopping: the run ends after this step and saves; a second signal ends it without saving\n");
-  const auto model = open_model(o);
-  auto run = open_run(o, model);
+  auto model = open_model(o);
+  model.config.pixels.decode = o.model.decoding();
+  check_evaluations(o);
+  train_observer observer(o);
+  auto run = open_run(o, model, observer);
   expect_other_model(o, run);
   check_plan(o, run);
   check_strict(o.run.data.strict, run.skipped());
-  if (run.skipped().unreadable > 0) complain("warning: of each epoch: " + run.skipped().text());  // before hours of work
+  if (!run.skipped().none()) complain("warning: of each epoch: " + run.skipped().text());  // before hours of work
   const auto how = trainer_for(o, model, run);
+  tried_threads(o.model.device.threads);
   const auto trainer = make_trainer(model.config, how, o.model.device);
   if (!o.pretrained.empty() && o.run.resume.empty()) start_from(*trainer, o);
-  clipx::run_result result;
-  {
-    train_observer observer(o);
-    result = run(*trainer, settings(o, model, how, run), observer);
-  }
+  const auto result = run(*trainer, settings(o, model, how, run), observer);
+  observer.ended();
   return report(result, trainer->parameters(), run.skipped().unreadable > 0);
 }
 

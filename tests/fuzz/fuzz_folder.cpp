@@ -1,37 +1,16 @@
 // What is read by path: models and class files. The first byte: 0 an open_clip folder, 1 a Hugging Face one, 2 a bare safetensors
 // file (config.json's text is then not looked at), 3 an index with the file as its one shard, 4 a class file. Then the config, or
 // the index, a zero byte and the safetensors file; or the class file. What is accepted can be described and read whole.
-#include <unistd.h>
-
 #include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/core/error.hpp>
-#include <clipx/io/file.hpp>
 #include <clipx/zero_shot/prompts.hpp>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 
-namespace fs = std::filesystem;
-
-namespace {
-struct folder {
-  std::string path = (fs::temp_directory_path() / clipx::cat("clipx-fuzz-", ::getpid())).string();
-  folder() { fs::create_directories(path); }
-  ~folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return path + "/" + name; }
-};
-
-/// No sync and no rename: the target is the readers.
-void put(const std::string& path, std::string_view text) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (!file || std::fwrite(text.data(), 1, text.size(), file) != text.size() || std::fclose(file) != 0) std::abort();
-}
-}  // namespace
+#include "folder.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace clipx;
-  static const folder dir;
+  static const fuzz_folder dir;
   static const std::string configs[] = {dir / "open_clip_config.json", dir / "config.json"},
                            weights[] = {dir / "open_clip_model.safetensors", dir / "model.safetensors"},
                            index = dir / "model.safetensors.index.json", classes = dir / "classes";

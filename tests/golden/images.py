@@ -13,7 +13,7 @@ import struct
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 
 OUT = pathlib.Path(__file__).resolve().parent / "images.safetensors"
@@ -201,38 +201,43 @@ def gif_files():
     yield "no_frame", gif(four)[:25] + b";"
 
 
-def main():
+def write(path, kinds):
+    """kinds: (kind, (name, file) of each). What Pillow makes of every file goes to `path`."""
     out, modes = {}, {}
-    for kind, files in (("bmp", bmp_files()), ("gif", gif_files())):
+    for kind, files in kinds:
         for name, data in files:
             name = f"{kind}_{name}"
             assert f"{name}/file" not in out, name
             out[f"{name}/file"] = np.frombuffer(data, np.uint8)
             try:
                 img = Image.open(io.BytesIO(data))
-                assert img.format in ("BMP", "DIB", "GIF"), name
+                assert img.format in ("BMP", "DIB", "GIF", "PPM", "WEBP", "TIFF", "JXL", "HEIF", "AVIF", "JPEG", "PNG"), name
                 img.load()
+                if img.mode == "I;16B":  # which Pillow resizes as if its bytes were in the other order
+                    img = Image.fromarray(np.asarray(img).astype("<u2"))
+                small = img.resize((3, 3), Image.Resampling.BICUBIC).convert("RGB")
             except Exception:
                 modes["mode." + name] = "refused"
                 continue
             modes["mode." + name] = img.mode + (" transparency" if "transparency" in img.info else "")
             out[f"{name}/bands"] = np.frombuffer(img.convert("L").tobytes() if img.mode == "1" else img.tobytes(), np.uint8)
-            if img.mode in ("P", "RGBA"):
+            if img.mode in ("P", "RGBA", "CMYK", "I;16", "I", "F"):
                 out[f"{name}/rgb"] = np.asarray(img.convert("RGB"))
-            small = img.resize((3, 3), Image.Resampling.BICUBIC).convert("RGB")
             out[f"{name}/small"] = np.asarray(small)
-            if "transparency" in img.info or img.mode == "RGBA":
+            if "transparency" in img.info or img.mode in ("LA", "RGBA"):
                 rgba = img.convert("RGBA")
                 white = Image.new("RGBA", img.size, (255, 255, 255))
                 out[f"{name}/white"] = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-    save_file(out, OUT)
-    data = OUT.read_bytes()  # the library writes metadata in no fixed order
+            if kind == "turned":
+                out[f"{name}/turned"] = np.frombuffer(ImageOps.exif_transpose(img).tobytes(), np.uint8)
+    save_file(out, path)
+    data = path.read_bytes()  # the library writes metadata in no fixed order
     end = 8 + struct.unpack("<Q", data[:8])[0]
     header = json.dumps({"__metadata__": {"pillow": PIL.__version__} | modes} | json.loads(data[8:end]), separators=(",", ":"))
     header += " " * (-len(header) % 8)
-    OUT.write_bytes(struct.pack("<Q", len(header)) + header.encode() + data[end:])
-    print(len(modes), "files,", sum(m == "refused" for m in modes.values()), "of them refused,", OUT.stat().st_size, "bytes")
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + data[end:])
+    print(len(modes), "files,", sum(m == "refused" for m in modes.values()), "of them refused,", path.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":
-    main()
+    write(OUT, (("bmp", bmp_files()), ("gif", gif_files())))

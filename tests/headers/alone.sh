@@ -22,7 +22,7 @@ fi
 case $header in
   *-inl.hpp) ;;
   *)
-    if grep -E '/(stb|nlohmann|CLI|Eigen|hwy|oneapi|catch2)/|jpeglib|gif_lib|utf8proc|xxhash|zlib|cld2|-inl\.h|cuda_runtime|\.cuh' "$tag.d"; then
+    if grep -E '/(stb|nlohmann|CLI|Eigen|hwy|oneapi|catch2)/|jpeglib|gif_lib|tiffio|/(webp|libheif|jxl)/|utf8proc|xxhash|zlib|cld2|-inl\.h|cuda_runtime|\.cuh' "$tag.d"; then
       echo "FAILED: $header includes a third-party header or a definition when only declarations are asked for"; exit 0
     fi ;;
 esac

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The rule of inclusion: the table of allow lines below; no arrow points upwards. Nothing below include/ names a backend; a backend
-# includes only core/. Third parties: stb_image and stb_image_write, libjpeg, giflib, nlohmann-json, utf8proc,
-# xxHash, zlib and cld2, in -inl files. Also: no file over 500 lines
+# includes only core/. Third parties: stb_image and stb_image_write, libjpeg, giflib, libwebp, libtiff, libheif, libjxl, nlohmann-json,
+# utf8proc, xxHash, zlib and cld2, in -inl files. Also: no file over 500 lines
 # (generated tables apart), no function over 60, no example of 80 or more, CMakeLists.txt at most 150.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -63,11 +63,11 @@ grep -rnE '# *include *<Eigen' backends include | grep -v '^backends/eigen/clipx
 grep -rnE '# *include.*(eigen|cpu|cuda|dnnl|hwy/|omp\.h)' include | say "below include/ nothing names a backend"
 grep -rnE '\b(dnnl|hn|cublas\w*|Eigen)::|clipx::(cpu|cuda|eigen)\b|\b(cpu|cuda|eigen)<' include | grep -vE ':[0-9]+: *//' |
   say "below include/ nothing names a backend"
-third='stb/stb_image\.h|jpeglib\.h|jerror\.h|gif_lib\.h|nlohmann/json(_fwd)?\.hpp|utf8proc\.h|stb/stb_image_write\.h|xxhash\.h|zlib\.h|cld2/public/[a-z_]+\.h'
+third='stb/stb_image\.h|jpeglib\.h|jerror\.h|gif_lib\.h|webp/(decode|demux)\.h|tiffio\.h|libheif/heif\.h|jxl/decode\.h|nlohmann/json(_fwd)?\.hpp|utf8proc\.h|stb/stb_image_write\.h|xxhash\.h|zlib\.h|cld2/public/[a-z_]+\.h'
 grep -rnE "# *include *<($third)>" include --include='*.hpp' | grep -v -- '-inl\.hpp:' | say "third parties only in -inl files"
-system='[a-z_0-9]+|sys/[a-z]+\.h|fcntl\.h|unistd\.h|dirent\.h|setjmp\.h|clipx/[a-z_0-9/-]+\.hpp'
+system='[a-z_0-9]+|sys/[a-z]+\.h|fcntl\.h|unistd\.h|dirent\.h|setjmp\.h|signal\.h|clipx/[a-z_0-9/-]+\.hpp'
 grep -rnE '# *include *<' include --include='*.hpp' | grep -vE "<($system|$third)>" | say "not an allowed include"
-grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|dirent|setjmp|sys/[a-z]+)\.h' | grep -v -- '-inl\.hpp:' |
+grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|dirent|setjmp|signal|sys/[a-z]+)\.h' | grep -v -- '-inl\.hpp:' |
   say "system headers of POSIX only in -inl files"
 
 # A policy is named in its own files and in one list.

@@ -11,7 +11,7 @@ if grep -rnE '\bNDEBUG\b|\bassert *\(|<cassert>|<assert\.h>' include backends | 
 fi
 roots=include
 for b in ${CLIPX_BACKENDS-eigen}; do case $b in eigen | cpu) roots="$roots backends/$b" ;; esac; done
-flags="-std=c++20 -fopenmp ${CLIPX_FLAGS--isystem /usr/include/eigen3} -DCLIPX_HAS_JPEG=1 -DCLIPX_HAS_GIF=1"
+flags="-std=c++20 -fopenmp ${CLIPX_FLAGS--isystem /usr/include/eigen3} -DCLIPX_HAS_JPEG=1 -DCLIPX_HAS_GIF=1 -DCLIPX_HAS_WEBP=1 -DCLIPX_HAS_TIFF=1 -DCLIPX_HAS_HEIF=1 -DCLIPX_HAS_JXL=1"
 for root in $roots; do
   flags="$flags -I$root"
   (cd "$root" && find clipx -name '*.hpp' ! -name '*-inl.hpp') | sort | sed 's/.*/#include <&>/' >> "$tmp/all.cpp"

@@ -33,7 +33,8 @@ TEST_CASE("clipx: help, version and usage") {
   const auto version = w.run({"--version"});
   CHECK(version.code == 0);
   CHECK_THAT(version.out, StartsWith("clipx ") && Contains("."));
-  CHECK_THAT(w.run({"--version", "-v"}).out, Contains("eigen: ") && Contains("JPEG: ") && Contains("GIF: "));
+  CHECK_THAT(w.run({"--version", "-v"}).out, Contains("eigen: ") && Contains("JPEG: ") && Contains("GIF: ") && Contains("WebP: ") &&
+                                                 Contains("TIFF: ") && Contains("HEIC: ") && Contains("JPEG XL: "));
   CHECK(w.run({}).code == 2);
   CHECK_THAT(w.run({}).err, Contains("Usage"));
   for (const list& wrong :
@@ -80,6 +81,9 @@ TEST_CASE("clipx: device options") {
   CHECK_THAT(wrong({"--backend", "cpu", "--tf32"}), Contains("--tf32") && Contains("--backend cuda"));
   CHECK_THAT(wrong({"--backend", "eigen", "--autotune"}), Contains("--autotune") && Contains("--backend cuda"));
   CHECK_THAT(wrong({"--backend", "cuda", "--device", "-1"}), Contains("--device"));
+  CHECK_THAT(wrong({"--head-width", "0"}), Contains("--head-width"));
+  CHECK_THAT(wrong({"--eos-id", "-1"}), Contains("--eos-id"));
+  CHECK_THAT(wrong({"--threads", "5000"}), Contains("--threads"));
 #ifndef CLIPX_HAS_CUDA
   // Right usage of what is not there: said in one sentence.
   for (const list& more : {list{}, list{"--device", "1"}, list{"--tf32", "--precision", "bf16"}, list{"--autotune"}}) {
@@ -90,6 +94,34 @@ TEST_CASE("clipx: device options") {
     CHECK(std::count(said.begin(), said.end(), '\n') == 1);
   }
 #endif
+}
+
+TEST_CASE("clipx: threads that the system refuses") {
+  const workplace w;
+  // Limits on processes are not for root: the program runs as another user, who has none yet.
+  const std::string as_nobody = "prlimit --nproc=6 setpriv --reuid=65533 --regid=65533 --clear-groups";
+  fs::permissions(w.dir.path, fs::perms::others_all, fs::perm_options::add);
+  const auto version = w.run({"--version"}, "", as_nobody);
+  if (version.code != 0) {
+    WARN("skipped: needs root, prlimit, setpriv, and folders that others may read");
+    return;
+  }
+  list arguments = w.with_model({"classify", "--labels", "cat,of", "--threads", "64"});
+  arguments.insert(arguments.end(), w.images.begin(), w.images.end());
+  const auto r = w.run(arguments, "", as_nobody);
+  INFO(r.err);
+  CHECK(r.code == 0);
+  CHECK(r.lines().size() == 9);
+  CHECK_THAT(r.err, Contains("clipx: warning: the system grants ") && Contains(" of 64 threads; fewer are used"));
+  std::string captions;
+  for (int i = 0; i < 2000; ++i) captions += "the cat and the red cat\n";
+  write_file(w.dir / "captions.txt", captions);
+  const auto t = w.run(
+      {"tokenizer", "train", "--captions", w.dir / "captions.txt", "--size", "520", "--threads", "64", "--out", w.dir / "words"},
+      "", as_nobody);
+  INFO(t.err);
+  CHECK(t.code == 0);
+  CHECK_THAT(t.err, Contains("the system grants "));
 }
 
 TEST_CASE("clipx classify") {

@@ -66,6 +66,7 @@ TEST_CASE("clipx curate queries") {
   CHECK_THAT(w.refusal({"queries", "--text", "none", "--out", "q"}), Contains("none: cannot be opened"));
   CHECK_THAT(w.refusal({"queries", "--text", "text.txt", "--out", "no/q"}), Contains("no/q"));
   CHECK(w.run({"queries", "--out", "q"}).code == 2);
+  CHECK(w.run({"queries", "--text", "text.txt", "--out", "q", "--bigram-pmi", "nan"}).code == 2);
   CHECK(w.run({"queries", "--text", "text.txt", "--out", "q", "--part", "2/2"}).code == 2);
 }
 
@@ -105,10 +106,10 @@ TEST_CASE("clipx curate match on data that cannot be read") {
   const auto r = w.run({"match", "--queries", "queries.txt", "--data", "bad.txt", "bad.tar", "--out", "m"});
   CHECK(r.code == 1);
   CHECK(contents(w.dir / "m/counts.tsv") == "a\t1\nred cat\t1\ncat\t1\ndog\t1\nYork\t0\n");
-  CHECK_THAT(r.err, Contains("1 captions or samples could not be read, 1 shards are broken") &&
-                        Contains("bad.txt: 1: expected a caption") && Contains("bad.tar: byte 2048"));
+  CHECK_THAT(r.err, Contains("left out 2, 2 of them unreadable") && Contains("bad.txt: 1: expected a caption") &&
+                        Contains("bad.tar: byte 2048"));
   CHECK_THAT(w.refusal({"match", "--queries", "none", "--data", "captions.txt", "--out", "m"}), Contains("none: cannot be opened"));
-  CHECK_THAT(w.refusal({"match", "--queries", "queries.txt", "--data", "s-{0..2}.tar", "--out", "m"}), Contains("s-2.tar"));
+  CHECK_THAT(w.refusal({"match", "--queries", "queries.txt", "--data", "s-2.tar", "--out", "m"}), Contains("s-2.tar: cannot be"));
   write_file(w.dir / "empty", "");
   CHECK_THAT(w.refusal({"match", "--queries", "empty", "--data", "captions.txt", "--out", "m"}), Contains("expected a query list"));
   // a full disk: nothing is half-written
@@ -122,6 +123,68 @@ TEST_CASE("clipx curate match on data that cannot be read") {
   std::size_t files = 0;
   for (const auto& e : std::filesystem::recursive_directory_iterator(w.dir.path / "full")) files += e.is_regular_file() ? 1 : 0;
   CHECK(files == 1);  // the lock
+}
+
+TEST_CASE("clipx curate queries, match, balance: what is left out is named, and --strict makes it an error") {
+  const workplace w;
+  write_file(w.dir / "counts.tsv", "a\t3\nred cat\t3\ncat\t3\ndog\t2\nYork\t1\n");
+  write_file(w.dir / "s-1.tar", member("k2.jpg", "y") + member("k2.txt", "the dog") + member("k3.jpg", "z") +
+                                    member("README", "x") + member("l.txt", "", '2') + member("k4.txt", " ") + end_of_tar);
+  for (const auto& verb : {list{"match", "--queries", "queries.txt"}, list{"balance", "--counts", "counts.tsv"}}) {
+    const auto with = [&](const std::string& data, const list& more) {
+      auto all = verb;
+      all.insert(all.end(), {"--data", data, "--out", verb[0], "--json"});
+      all.insert(all.end(), more.begin(), more.end());
+      return all;
+    };
+    // samples without a caption, a link, a foreign file: the measure is of all that could be read
+    CHECK_THAT(w.refusal(with("s-{0..1}.tar", {"--strict"})), Contains("left out 3, and 1 other files"));
+    CHECK_FALSE(std::filesystem::exists(w.dir / verb[0] + "/counts.tsv"));
+    const auto r = w.run(with("s-{0..1}.tar", {}));
+    INFO(r.err);
+    CHECK(r.code == 0);
+    CHECK_THAT(r.err, Contains("left out 3, and 1 other files") && Contains("s-1.tar: k3: expected a caption (txt), got none") &&
+                          Contains("s-1.tar: k4: expected a caption, got an empty text") && Contains("s-1.tar: l.txt: a link") &&
+                          Contains("s-1.tar: README: expected a name"));
+    CHECK(json::parse(r.out)["left_out"] == 3);
+    const auto counts = contents(w.dir / verb[0] + "/counts.tsv");
+    CHECK_THAT(counts, Contains("dog\t1\n") && Contains("cat\t1\n"));
+    // a finished run is no way around it
+    CHECK_THAT(w.refusal(with("s-{0..1}.tar", {"--strict"})), Contains("left out 3"));
+    // a shard that is not there, and one that is none: the rest goes on
+    write_file(w.dir / "s-3.tar", "<html>");
+    const auto part = w.run(with("s-{2,3,0,1}.tar", {}));
+    CHECK(part.code == 1);
+    CHECK_THAT(part.err, Contains("left out 5, 2 of them unreadable") && Contains("s-2.tar: cannot be opened") &&
+                             Contains("s-3.tar: byte 0: not a tar file"));
+    CHECK(json::parse(part.out)["broken_shards"] == 2);
+    CHECK(contents(w.dir / verb[0] + "/counts.tsv") == counts);
+    std::filesystem::remove_all(w.dir / verb[0]);
+    CHECK(w.run(with("s-0.tar", {"--strict"})).code == 0);
+    std::filesystem::remove(w.dir.path / "s-3.tar");
+  }
+  const auto queries = [](const std::string& text, const list& more) {
+    list all{"queries", "--text", text, "--titles", "titles.tsv", "--unigram-min", "1", "--out", "q", "--json"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  CHECK(w.run(queries("text.txt", {"--strict"})).code == 0);
+  const auto whole = contents(w.dir / "q");
+  write_file(w.dir / "titles.tsv", contents(w.dir / "titles.tsv") + "no count\n\xff\t9\n");
+  std::filesystem::remove(w.dir.path / "q");
+  for (auto* data : {"text.txt", "{text,none}.txt"}) {
+    CHECK_THAT(w.refusal(queries(data, {"--strict"})), Contains("left out"));
+    CHECK_FALSE(std::filesystem::exists(w.dir.path / "q"));
+  }
+  const auto r = w.run(queries("{text,none}.txt", {}));
+  CHECK(r.code == 1);
+  CHECK(contents(w.dir / "q") == whole);
+  CHECK(json::parse(r.out)["left_out"] == 3);
+  CHECK_THAT(r.err, Contains("left out 3, 3 of them unreadable") && Contains("none.txt: cannot be opened") &&
+                        Contains("titles.tsv: line 5: expected a title, a tab and a count") &&
+                        Contains("titles.tsv: line 6: a title that is no UTF-8"));
+  write_file(w.dir / "titles.tsv", "no count\n");
+  CHECK_THAT(w.refusal(queries("text.txt", {})), Contains("titles.tsv: line 1: expected a title, a tab and a count"));
 }
 
 TEST_CASE("clipx curate balance") {

@@ -157,6 +157,36 @@ TEST_CASE("clipx preprocess") {
   CHECK(contents(out + ".failed") == w.broken + "\n");
 }
 
+TEST_CASE("clipx preprocess: --exif-orientation and --max-image-megapixels") {
+  const workplace w;
+  const auto golden = safetensors::open(std::string(CLIPX_SOURCE_DIR) + "/tests/golden/formats.safetensors");
+  const auto* t = golden.find("turned_png_RGBA_6/file");
+  REQUIRE(t);
+  const auto photo = w.dir / "photo.jpg", out = w.dir / "x.npy";  // a PNG, whatever its name says
+  write_file(photo, {reinterpret_cast<const char*>(t->data), t->bytes});
+  const auto pixels = [&](const list& options) {
+    auto all = w.with_model({"preprocess", photo, "--out", out});
+    all.insert(all.end(), options.begin(), options.end());
+    const auto r = w.run(all);
+    INFO(r.err);
+    CHECK(r.code == 0);
+    return read_npy(out).values;
+  };
+  const auto expected = [&](bool turned) {
+    auto config = checkpoint::open(w.model).pixels();
+    config.decode.exif_orientation = turned;
+    std::vector<float> want(3 * 32 * 32);
+    to_tensor(read_pixels({t->data, t->bytes}, "x", config), config, want.data());
+    return want;
+  };
+  CHECK(pixels({}) == expected(false));
+  CHECK(pixels({"--exif-orientation", "--max-image-megapixels", "0.001"}) == expected(true));
+  CHECK(expected(true) != expected(false));
+  const auto r = w.run(w.with_model({"preprocess", photo, w.images[0], "--max-image-megapixels", "0.00003", "--out", out}));
+  CHECK(r.code == 1);
+  CHECK_THAT(r.err, Contains("photo.jpg: 7 x 5 pixels; expected 1 to 30, the limit of --max-image-megapixels"));
+}
+
 TEST_CASE("clipx inspect and convert") {
   const workplace w;
   const auto facts = [&](const std::string& path) {

@@ -244,11 +244,19 @@ TEST_CASE("curation: query lists that cannot be made") {
   CHECK(list(r.entries.begin() + 100, r.entries.end()) == list{"st", "big cat"});
   from.wordnet = false, from.titles = dir / "t";
   write_file(dir / "t", "a\t100\nb 100\n");
-  CHECK_THAT(refused(), Contains("t: line 2: expected a title, a tab and a count"));
+  r = build_queries(from, dir / "q", threads(1));
+  CHECK(r.entries.back() == "a");
+  CHECK(r.unreadable == 0);
+  CHECK_THAT(r.skipped.first.at(0), Contains("t: line 2: expected a title, a tab and a count"));
+  from.strict = true;
+  CHECK_THAT(refused(), Contains("left out 1, 1 of them unreadable"));
+  from.strict = false;
+  write_file(dir / "t", "b 100\n");
+  CHECK_THAT(refused(), Contains("t: line 1: expected a title, a tab and a count"));
   write_file(dir / "t", "a\xff\t100\nb\t100\n");
   r = build_queries(from, dir / "q", threads(1));
   CHECK(r.unreadable == 1);
-  CHECK_THAT(r.first_unreadable.at(0), Contains("t: line 1: a title that is no UTF-8"));
+  CHECK_THAT(r.skipped.first.at(0), Contains("t: line 1: a title that is no UTF-8"));
   CHECK(r.entries.back() == "b");
   from.titles = "", from.text = {dir / "text"};
   write_file(dir / "text", "one two\none \xff two\n");
@@ -256,7 +264,7 @@ TEST_CASE("curation: query lists that cannot be made") {
   r = build_queries(from, dir / "q", threads(1));
   CHECK(r.words == 4);
   CHECK(r.unreadable == 1);
-  CHECK_THAT(r.first_unreadable.at(0), Contains("text: line 2: a word"));
+  CHECK_THAT(r.skipped.first.at(0), Contains("text: line 2: a word"));
   CHECK(list(r.entries.begin() + 100, r.entries.end()) == list{"one", "two", "one two"});
   write_file(dir / "s.tar", member("a.txt", "b") + end_of_tar);
   from.text = {dir / "s.tar"};
@@ -290,7 +298,7 @@ TEST_CASE("curation: the captions of the shared pairs, against the plain loop") 
   const auto m = match_captions(query_matcher(entries), {{pairs}, "", 1}, dir / "m", false, threads(2));
   CHECK(m.counts == want);
   CHECK(m.captions.captions == 1402);
-  CHECK(m.captions.problems() == 0);
+  CHECK(m.captions.skipped.none());
 }
 
 }  // namespace test_curate_golden

@@ -106,6 +106,12 @@ TEST_CASE("curate, pipeline: what each step drops, and what is written") {
   CHECK(json::parse(kept[2].members.at("json")).size() == 1);
 
   CHECK(result->steps.size() == 4);
+  const auto& skipped = result->steps.back().after.read.skipped;
+  CHECK(skipped.count == 4);
+  CHECK(skipped.unreadable == 2);
+  for (auto* why : {"0.tar: a3: not an image", "1.tar: b3: expected one that is UTF-8 and not empty",
+                    "1.tar: b4: expected a jpg, png, jpeg or webp", "1.tar: b5: its .json: expected an object"})
+    CHECK_THAT(skipped.text(), Contains(why));
   CHECK(result->steps.back().after.kept == 4);
   CHECK(result->steps.back().after.samples == 15);
   CHECK(result->output.removed == 11);
@@ -224,9 +230,10 @@ TEST_CASE("curate, pipeline: data that is damaged") {
   REQUIRE(result);
   const auto& read = result->steps.back().after.read;
   CHECK(read.broken_shards == 1);
-  REQUIRE(read.first.size() == 1);
-  CHECK_THAT(read.first[0], Contains("1.tar: byte "));
-  CHECK_THAT(contents(p.dir / "out/report.html"), Contains("What could not be read"));
+  CHECK(read.skipped.count == 2);  // a3, and the rest of 1.tar; the sample behind the cut is not there
+  CHECK(read.skipped.unreadable == 2);
+  CHECK_THAT(read.skipped.text(), Contains("1.tar: byte ") && Contains("the rest of the shard is left out"));
+  CHECK_THAT(contents(p.dir / "out/report.html"), Contains("What was left out"));
   CHECK(removed(p.dir / "out").count("b7") == 0);
 
   write_file(p.dir / "in/0.tar", "this is no tar file");

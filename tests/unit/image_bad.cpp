@@ -132,7 +132,8 @@ TEST_CASE("image: files cut short", "[image]") {
     for (std::size_t n = 0; n < whole.size(); n += 7) {
       CAPTURE(n);
       const std::string said = outcome(buffer(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n)));
-      if (name.starts_with("png") || n < 10) CHECK(said != "");
+      // The last 16 bytes of a PNG are behind its pixels, which Pillow does without.
+      if ((name.starts_with("png") && n + 20 < whole.size()) || n < 10) CHECK(said != "");
       if (name.starts_with("jpeg") && jpeg_decoder().starts_with("libjpeg") && n + 40 < whole.size()) CHECK(said != "");
     }
   }
@@ -188,11 +189,13 @@ TEST_CASE("image: sizes that lie", "[image]") {
 
 TEST_CASE("image: rules of PNM", "[image]") {
   CHECK_THAT(outcome(bytes("P5 3 1 255\nab")), Contains("2 bytes of pixels; expected 3"));
-  CHECK_THAT(outcome(bytes("P5 3 1 255")), Contains("cut short"));
+  CHECK_THAT(outcome(bytes("P5 3 1 255")), Contains("0 bytes of pixels; expected 3"));
   CHECK_THAT(outcome(bytes("P5 3 1 # 255\n")), Contains("cut short"));
   CHECK_THAT(outcome(bytes("P5 3 1 0\nabc")), Contains("levels to 0"));
-  CHECK_THAT(outcome(bytes("P6 1 1 65535\nabcdef")), Contains("levels to 65535; expected 1 to 255"));
-  CHECK_THAT(outcome(bytes("P6 1 -1 255\nabc")), Contains("expected a number in its header, got byte 45"));
+  CHECK_THAT(outcome(bytes("P6 1 1 65536\nabcdef")), Contains("levels to 65536; expected 1 to 65535"));
+  CHECK_THAT(outcome(bytes("P6 1 -1 255\nabc")), Contains("expected a number, got \"-1\""));
+  CHECK_THAT(outcome(bytes("P2 1 1 255 256")), Contains("level 256"));
+  CHECK_THAT(outcome(bytes("P1 2 1 1")), Contains("2"));
   const auto gray = decode_image(bytes("P5 # a comment\r2#and another\n 1\t100\n\x34\x99"), file_name);  // 0x99 is above the top
   CHECK(gray.mode == pixel_mode::gray);
   CHECK(gray.data == std::vector<std::uint8_t>{133, 255});

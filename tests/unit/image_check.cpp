@@ -47,8 +47,9 @@ std::string said(const std::function<void()>& f) {
   return "";
 }
 
-constexpr pixel_mode modes[] = {pixel_mode::bit,  pixel_mode::gray,    pixel_mode::gray_alpha, pixel_mode::rgb,
-                                pixel_mode::rgba, pixel_mode::palette, pixel_mode::cmyk,       pixel_mode::gray16};
+constexpr pixel_mode modes[] = {pixel_mode::bit,   pixel_mode::gray,    pixel_mode::gray_alpha, pixel_mode::rgb,
+                                pixel_mode::rgba,  pixel_mode::palette, pixel_mode::cmyk,       pixel_mode::gray16,
+                                pixel_mode::int32, pixel_mode::float32};
 
 }  // namespace
 
@@ -88,7 +89,7 @@ TEST_CASE("image: data that do not fit the sizes are refused by every entry", "[
       }
     }
   image p = make_image(pixel_mode::rgb, 2, 2);
-  for (int mode : {-1, 8, 1000}) {
+  for (int mode : {-1, 10, 1000}) {
     p.mode = static_cast<pixel_mode>(mode);
     CHECK_THAT(said([&] { to_rgb(p); }), Contains("pixel_mode") && Contains(cat(mode)));
   }

@@ -3,52 +3,24 @@
 #include <clipx/core/error.hpp>
 #include <clipx/image/decode.hpp>
 #include <clipx/image/resize.hpp>
-#include <clipx/io/safetensors.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "catch.hpp"
+#include "golden_images.hpp"
 
 namespace test_image_formats {
 
 using namespace clipx;
+using golden_images::hex_of;
+using golden_images::mode_of;
+using golden_images::small_of;
 
 namespace {
 
 using pixels = std::vector<std::uint8_t>;
-
-std::string mode_of(const image& p) {
-  constexpr const char* names[] = {"1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16"};
-  return cat(names[static_cast<int>(p.mode)], p.transparency ? " transparency" : "");
-}
-
-std::string hex_of(const pixels& data) {
-  std::string out;
-  for (auto v : data)
-    for (int digit : {v >> 4, v & 15}) out += "0123456789abcdef"[digit];
-  return out;
-}
-
-/// Resized as Pillow does it, then RGB.
-pixels small_of(const image& p) { return to_rgb(resize(p, 3, 3, filter::bicubic, {0, 0, 3, 3})).data; }
-
-/// An image whose memory held `value`: a byte that decoding leaves as it was would show.
-std::optional<image> decode(std::span<const std::byte> file, std::uint8_t value) {
-  image used = make_image(pixel_mode::palette, 300, 300);
-  std::fill(used.data.begin(), used.data.end(), value);
-  used.palette.fill(value);
-  used.key.fill(value);
-  used.transparency = true;
-  try {
-    return decode_image(file, "some.file", std::move(used));
-  } catch (const error& e) {
-    CHECK_THAT(e.what(), Contains("some.file"));
-    return {};
-  }
-}
 
 bool unread(const std::string& name) { return name.starts_with("gif") && gif_decoder() == "none"; }
 
@@ -92,35 +64,9 @@ const std::string stripes("\0\1\0\1\0\1\0\1\0\1\0\1\0\1\0\1", 16);
 }  // namespace
 
 TEST_CASE("image: BMP and GIF files of every kind equal Pillow's", "[image]") {
-  const auto golden = safetensors::open(std::string(CLIPX_SOURCE_DIR) + "/tests/golden/images.safetensors");
-  int read = 0, refused = 0;
-  for (auto& [key, mode] : golden.metadata()) {
-    if (!key.starts_with("mode.")) continue;
-    const std::string name = key.substr(5);
-    if (unread(name)) continue;
-    CAPTURE(name);
-    const auto tensor = [&](const char* what) -> std::optional<pixels> {
-      const auto* t = golden.find(name + "/" + what);
-      if (!t) return {};
-      const auto* data = reinterpret_cast<const std::uint8_t*>(t->data);
-      return pixels(data, data + t->bytes);
-    };
-    const auto file = *tensor("file");
-    const auto one = decode(std::as_bytes(std::span(file)), 0x55), two = decode(std::as_bytes(std::span(file)), 0xaa);
-    CHECK(one.has_value() == (mode != "refused"));
-    if (mode == "refused") ++refused;
-    if (!one || !two) continue;
-    ++read;
-    CHECK(mode_of(*one) == mode);
-    CHECK(one->data == *tensor("bands"));
-    CHECK(to_rgb(*one).data == tensor("rgb").value_or(to_rgb(*one).data));
-    CHECK(small_of(*one) == *tensor("small"));
-    CHECK(to_rgb_over_white(*one).data == tensor("white").value_or(to_rgb(*one).data));
-    CHECK(one->data == two->data);
-    if (one->mode == pixel_mode::palette) CHECK(one->palette == two->palette);
-  }
-  CHECK(read > 60);
-  CHECK(refused > 15);
+  const auto count = golden_images::check("images", unread);
+  CHECK(count.read > 60);
+  CHECK(count.refused > 15);
 }
 
 TEST_CASE("image: entries that a BMP's palette lacks are black", "[image]") {
@@ -187,6 +133,32 @@ TEST_CASE("image: palettes are resized by the nearest index", "[image]") {
 TEST_CASE("image: a BMP from the top down, and one with a gap before its pixels", "[image]") {
   CHECK(hex_of(read(bmp_file(24, -4, "", "", counted(48))).data).starts_with("0201000504030807060b0a09"));
   CHECK(hex_of(read(bmp_file(24, 4, "", "a gap", counted(48))).data).starts_with("2625242928272c2b2a2f2e2d"));
+}
+
+TEST_CASE("image: a BMP of run lengths that skips most of its pixels", "[image]") {
+  constexpr std::size_t side = 8192, step = 255 * side + 255;
+  const std::string move("\0\2\xff\xff", 4);  // 255 to the right, 255 up
+  std::string runs("\2\1", 2);                // two pixels of index 1
+  for (int i = 0; i < 10; ++i) runs += move;
+  runs += "\1\1";
+  for (int i = 0; i < 40; ++i) runs += move;  // ends at the last pixel
+  auto file = bmp_file(8, 4, red_blue, "", runs, 2);
+  for (const std::size_t at : {18, 22}) file.replace(at, 4, std::string("\0\x20\0\0", 4));
+  for (const bool top_down : {false, true}) {
+    if (top_down) file.replace(22, 4, std::string("\0\xe0\xff\xff", 4));
+    image used = make_image(pixel_mode::palette, side, side);
+    std::fill(used.data.begin(), used.data.end(), std::uint8_t{7});
+    const auto p = decode_image(std::as_bytes(std::span(file.replace(30, 1, "\1"))), "made", std::move(used));
+    REQUIRE(p.width == side);
+    const auto at = [&](std::size_t i) {
+      const auto y = static_cast<dim>(i / side);
+      return p.row(top_down ? y : static_cast<dim>(side) - 1 - y)[i % side];
+    };
+    CHECK(at(0) == 1);
+    CHECK(at(1) == 1);
+    CHECK(at(2 + 10 * step) == 1);
+    CHECK(static_cast<std::size_t>(std::count(p.data.begin(), p.data.end(), std::uint8_t{0})) == side * side - 3);
+  }
 }
 
 TEST_CASE("image: BMP files that are refused", "[image]") {

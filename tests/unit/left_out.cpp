@@ -48,21 +48,23 @@ TEST_CASE("a folder of images: what is not taken is told") {
   const temporary_folder dir;
   fs::create_directories(dir.path / "f/below/deeper");
   fs::create_directory(dir.path / "elsewhere");
-  for (auto* name : {"f/a.ppm", "f/below/b.PNG", "f/below/deeper/c.jpg", "f/.hidden.gif", "elsewhere/e.png"})
+  for (auto* name :
+       {"f/a.ppm", "f/below/b.PNG", "f/below/deeper/c.jpg", "f/.hidden.gif", "f/d.webp", "f/e.HEIC", "f/g.tif", "elsewhere/e.png"})
     write_file(dir / name, ppm(1));
-  for (auto* name : {"f/x.webp", "f/below/y.TIF", "f/a.txt", "f/a.json", "f/.DS_Store", "f/notes.md", "f/alone.txt"})
+  for (auto* name : {"f/x.jp2", "f/below/y.PSD", "f/a.txt", "f/a.json", "f/.DS_Store", "f/notes.md", "f/alone.txt"})
     write_file(dir / name, "x");
   fs::create_directory_symlink(dir.path / "elsewhere", dir.path / "f/linked");
   fs::create_symlink(dir.path / "elsewhere/e.png", dir.path / "f/link.png");
   fs::create_symlink(dir.path / "nowhere.png", dir.path / "f/broken.png");
   left_out skipped;
-  CHECK(list_images(dir / "f", skipped) ==
-        list{dir / "f/.hidden.gif", dir / "f/a.ppm", dir / "f/below/b.PNG", dir / "f/below/deeper/c.jpg", dir / "f/link.png"});
+  CHECK(list_images(dir / "f", skipped) == list{dir / "f/.hidden.gif", dir / "f/a.ppm", dir / "f/below/b.PNG",
+                                                dir / "f/below/deeper/c.jpg", dir / "f/d.webp", dir / "f/e.HEIC", dir / "f/g.tif",
+                                                dir / "f/link.png"});
   CHECK(skipped.count == 4);
   CHECK(skipped.unreadable == 1);
   CHECK(skipped.other_files == 2);
-  CHECK(tells(skipped, dir / "f/x.webp", "of this format are not read"));
-  CHECK(tells(skipped, dir / "f/below/y.TIF", "of this format are not read"));
+  CHECK(tells(skipped, dir / "f/x.jp2", "of this format are not read"));
+  CHECK(tells(skipped, dir / "f/below/y.PSD", "of this format are not read"));
   CHECK(tells(skipped, dir / "f/linked", "link to a folder"));
   CHECK(tells(skipped, dir / "f/broken.png", "a link to a file that is not there"));
   CHECK(tells(skipped, dir / "f/notes.md", "not an image"));
@@ -71,7 +73,7 @@ TEST_CASE("a folder of images: what is not taken is told") {
   if (::geteuid() == 0) return;                                                  // who may read everything
   fs::permissions(dir.path / "f/below", fs::perms::none);
   left_out closed;
-  CHECK(list_images(dir / "f", closed).size() == 3);
+  CHECK(list_images(dir / "f", closed).size() == 6);
   CHECK(tells(closed, dir / "f/below", "cannot be listed"));
   fs::permissions(dir.path / "f/below", fs::perms::owner_all);
 }
@@ -86,7 +88,10 @@ TEST_CASE("a folder of shards") {
   write_file(dir / "u.tgz", "");
   write_file(dir / "a.png", ppm(1));
   write_file(dir / "notes.txt", "x");
-  fs::create_directory(dir.path / "more");
+  fs::create_directories(dir.path / "more/and");
+  fs::create_directory(dir.path / "state");
+  write_file(dir / "more/and/b.webp", "RIFF");
+  write_file(dir / "state/0-x", "{}");
   CHECK(shards(skipped) == list{dir / "s-0.tar", dir / "s-1.tar", dir / "t.TAR.GZ", dir / "u.tgz"});
   CHECK(skipped.count == 2);
   CHECK(tells(skipped, dir / "a.png", "an image beside shards"));
@@ -211,7 +216,7 @@ TEST_CASE("loader: a source that is not there, links in shards, strict") {
   CHECK(tells(report.skipped, dir / "none.csv", "there is none"));
   CHECK(tells(report.skipped, dir / "l.tar: link.jpg", "a link"));
   left_out counted;
-  CHECK(count_pairs(c, counted) == 9);
+  CHECK(count_pairs(c, counted).pairs == 9);
   CHECK(counted.count == 3);
   CHECK(counted.unreadable == 2);
   c.strict = true;

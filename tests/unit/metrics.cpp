@@ -214,13 +214,15 @@ TEST_CASE("metrics: a resumed run takes away what came later") {
     CHECK(contents(path).empty());
   }
   SECTION("lines that are no record") {
-    const auto refused = [&](const std::string& line) {
-      const auto text = early + line + "\n" + again;
-      write_file(path, text);
-      const auto what = message([&] { metrics_log(folder, 2, false); });
-      CHECK(contents(path) == text);  // as it was
-      CHECK_THAT(what, Contains(path + ": line 3: "));
-      return what;
+    const auto refused = [&](const std::string& line) {  // put aside, and said
+      fs::remove(dir / "metrics.damaged.jsonl");
+      write_file(path, early + line + "\n" + again);
+      const metrics_log metrics(folder, 2, false);
+      CHECK(contents(path) == early + again);
+      CHECK(contents(dir / "metrics.damaged.jsonl") == line + "\n");
+      REQUIRE(metrics.damaged().size() == 1);
+      CHECK_THAT(metrics.damaged()[0], Contains(path + ": line 3: "));
+      return metrics.damaged()[0];
     };
     CHECK_THAT(refused("{\"step\": 3"), Contains("not valid JSON"));
     CHECK_THAT(refused(""), Contains("not valid JSON"));

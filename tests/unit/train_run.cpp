@@ -1,141 +1,12 @@
 // A training run in a folder: what it asks of a trainer and when, what it leaves on disk, and how it goes on.
-#include <clipx/eigen.hpp>
 #include <clipx/io/lock.hpp>
-#include <clipx/train/any_trainer_of.hpp>
-#include <clipx/train/run.hpp>
 #include <limits>
 
-#include "catch.hpp"
-#include "tar.hpp"
-#include "tiny_model.hpp"
+#include "tiny_run.hpp"
 
 namespace test_train_run {
 
-using namespace clipx;
-namespace fs = std::filesystem;
-using list = std::vector<std::string>;
-
-namespace {
-
-tokenizer tiny_text() { return tokenizer::from_merges_bytes(tiny::merges, tokenizer_options::openai()); }
-
-/// Pairs of noise in one shard, and a run on them.
-struct workplace {
-  temporary_folder dir;
-  run_options options;
-  run_settings settings{{"lr", "0.001"}, {"model", R"({"name": "tiny", "layers": [1, 2]})"}};
-
-  explicit workplace(int pairs = 20) {
-    std::string tar;
-    for (int i = 0; i < pairs; ++i) {
-      std::string ppm = "P6 12 9 255\n";
-      for (int p = 0; p < 12 * 9 * 3; ++p) ppm += static_cast<char>(i * 31 + p * (1 + i % 5));
-      tar += member(cat(i, ".jpg"), ppm) + member(cat(i, ".txt"), cat("the red cat ", i));
-    }
-    write_file(dir / "s.tar", tar + end_of_tar);
-    auto& d = options.data;
-    d.data = {dir / "s.tar"}, d.batch = 4, d.epochs = 2, d.threads = 2, d.shuffle = 8, d.text = tiny_text(),
-    d.text_side = tiny::vit().model.text;
-    d.preprocess.size = 32;
-    options.folder = dir / "run";
-    options.title = "a run";
-    options.log_every = 4;
-  }
-  list checkpoints() const {
-    list out;
-    for (auto& entry : fs::directory_iterator(dir / "run/checkpoints")) out.push_back(entry.path().filename().string());
-    std::sort(out.begin(), out.end());
-    return out;
-  }
-  std::string metrics() const { return contents(dir / "run/metrics.jsonl"); }
-  std::string model() const { return contents(dir / "run/model/open_clip_model.safetensors"); }
-};
-
-/// Counts what is asked of it; its losses are given.
-struct fake_trainer final : any_trainer {
-  std::vector<double> given;  // of step i; 1 / step after the last
-  dim done = 0, fetches = 0, fetched = 0, scales = 0, kept = 100;
-  std::vector<dim> saved;
-  bool disk_full = false;
-  dim texts = 0;
-
-  void step(std::span<const std::uint8_t> rgb, const packed_texts& batch) override {
-    CHECK(static_cast<dim>(rgb.size()) == batch.count() * 32 * 32 * 3);
-    texts += batch.count();
-    ++done;
-  }
-  double loss_of(dim step) const {
-    return step <= static_cast<dim>(given.size()) ? given[static_cast<std::size_t>(step - 1)] : 1.0 / static_cast<double>(step);
-  }
-  void losses(std::span<double> out) override {
-    ++fetches;
-    fetched += static_cast<dim>(out.size());
-    CHECK(static_cast<dim>(out.size()) <= kept);
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = loss_of(done - static_cast<dim>(out.size() - i) + 1);
-  }
-  dim losses_kept() const override { return kept; }
-  scoring score() override {
-    ++scales;
-    return {loss_policy::of<contrastive>(), {0}};
-  }
-  double learning_rate() const override { return 0.5; }
-  dim count() const override { return done; }
-  dim parameters() override { return 7; }
-  void save(const std::string& path, const state_facts&) override {
-    expect(!disk_full, "no space left");
-    saved.push_back(done);
-    write_file(path, "state");
-  }
-  state_facts restore(const std::string&) override { return {}; }
-  void start_from(const checkpoint&) override {}
-  void write_model(const std::string& folder, const tokenizer&) override { write_file(folder + "/model", "m"); }
-  any_model trained(checkpoint) override { return any_model(nullptr); }
-  pair_metrics evaluate(const loader_config&, dim, dim) override { return {}; }
-};
-
-struct watcher : run_observer {
-  dim stop_at = -1, seen = 0;
-  bool asks = false;
-  list warnings;
-  std::vector<double> losses;
-  bool cancelled() override { return seen == stop_at; }
-  void stepped(run_progress& p) override {
-    seen = p.step();
-    CHECK(p.steps() == 10);
-    CHECK(p.share_waited() <= 1);
-    if (!asks) return;
-    losses.push_back(p.loss());
-    CHECK(p.scale() == 1);
-  }
-  void warning(const std::string& message) override { warnings.push_back(message); }
-};
-
-/// The numbers of a name in lines of metrics, in order.
-std::vector<double> values_of(const std::string& metrics, const std::string& name) {
-  std::vector<double> out;
-  const auto key = cat("\"", name, "\": ");
-  for (std::size_t at = 0; (at = metrics.find(key, at)) != std::string::npos;) {
-    at += key.size();
-    out.push_back(std::stod(metrics.substr(at)));
-  }
-  return out;
-}
-
-checkpoint_config tiny_config() {
-  auto c = tiny::vit();
-  c.text.context_length = c.model.text.context_length;
-  return c;
-}
-trainer_options tiny_options() {
-  trainer_options o;
-  o.seed = 3;
-  o.schedule = {1e-3, 2, 10};
-  o.optimizer.average = 0.5;
-  return o;
-}
-std::unique_ptr<any_trainer> tiny_trainer() { return make_any_trainer<eigen<float>>(tiny_config(), tiny_options()); }
-
-}  // namespace
+using namespace tiny_run;
 
 TEST_CASE("training run: the device is asked when a line of metrics is due") {
   workplace w;
@@ -151,10 +22,10 @@ TEST_CASE("training run: the device is asked when a line of metrics is due") {
   CHECK(r.model == run.model_folder());
   CHECK(r.data.pairs == 40);
   CHECK(t.fetched == 10);
-  CHECK(t.fetches == 4);  // lines at 4 and 8, checkpoints at 5 and 10, and none left for the end
+  CHECK(t.fetches == 4);  // lines at 4 and 8, checkpoints at 5 and at the end
   CHECK(t.scales == 2);
   CHECK(t.texts == 40);
-  CHECK(t.saved == std::vector<dim>{5, 10, 10});
+  CHECK(t.saved == std::vector<dim>{5, 10});
   CHECK(values_of(w.metrics(), "step") == std::vector<double>{4, 8});
   const auto mean = [&](dim from) {
     double sum = 0;
@@ -220,8 +91,10 @@ TEST_CASE("training run: the observer's stop saves, and a failing disk is told")
   fake_trainer u;
   watcher p;
   u.disk_full = true;
-  CHECK_THAT(message([&] { training_run(full.options)(u, full.settings, p); }), Contains("no space left"));
-  CHECK(p.warnings.size() == 2);  // and at the end it is an error
+  CHECK_THAT(message([&] { training_run(full.options)(u, full.settings, p); }),
+             Contains("no space left; written: the model and the report"));
+  CHECK(fs::exists(full.dir / "run/model/model"));
+  CHECK(p.warnings.size() == 1);  // and at the end it is an error
   CHECK_THAT(p.warnings[0], Contains("no checkpoint at step 5: no space left"));
 }
 
@@ -319,6 +192,72 @@ TEST_CASE("training run: what cannot be run is refused at once") {
   workplace u;
   u.options.data.epochs = 0;
   CHECK_THAT(message([&] { training_run run(u.options); }), Contains("1 epoch or more"));
+  const auto refusal = [](auto&& change) {
+    workplace x;
+    change(x.options);
+    return message([&] { training_run run(x.options); });
+  };
+  CHECK_THAT(refusal([](auto& o) { o.data.epochs = std::uint64_t{1} << 60; }), Contains("loader_config::epochs: expected at most"));
+  for (double never : {1e-9, -1.0, 1e300, std::nan("")})
+    CHECK_THAT(refusal([&](auto& o) { o.save_every = never; }), Contains("run_options::save_every: expected 0"));
+  CHECK(refusal([](auto& o) { o.save_every = 0; }) == "no error");
+  CHECK_THAT(refusal([](auto& o) { o.keep_last = -1; }), Contains("0 or more"));
+  CHECK_THAT(refusal([](auto& o) { o.held_out_pairs = 0; }), Contains("1 held-out pair or more"));
+}
+
+TEST_CASE("trainer: options outside what makes sense are refused, with their range") {
+  const auto refusal = [](auto&& change) {
+    trainer_options o;
+    change(o);
+    return message([&] { check_options(o); });
+  };
+  CHECK(refusal([](auto&) {}) == "no error");
+  for (const double bad : {-0.1, 1.0, std::nan(""), HUGE_VAL}) {
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.beta1 = bad; }),
+               Contains("optimizer_options::beta1: expected 0 to below 1, got"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.beta2 = bad; }), Contains("beta2"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.average = bad; }), Contains("average"));
+    CHECK_THAT(refusal([&](auto& o) { o.patch_dropout = bad; }), Contains("patch dropout"));
+  }
+  for (const double bad : {-1.0, std::nan(""), HUGE_VAL}) {
+    CHECK_THAT(refusal([&](auto& o) { o.schedule.peak = bad; }), Contains("cosine_schedule::peak: expected 0 to 1e9"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.weight_decay = bad; }), Contains("weight_decay"));
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.max_norm = bad; }), Contains("max_norm"));
+  }
+  CHECK_THAT(refusal([](auto& o) { o.optimizer.max_norm = 1e-300; }), Contains("0, or 1e-12 to 1e9"));  // 0 in float
+  for (const double bad : {0.0, 1e-300, 2.0, std::nan("")})
+    CHECK_THAT(refusal([&](auto& o) { o.optimizer.eps = bad; }), Contains("eps"));
+  CHECK_THAT(refusal([](auto& o) { o.schedule.total = 0; }), Contains("total"));
+  CHECK_THAT(refusal([](auto& o) { o.gradients.chunk = -1; }), Contains("chunk"));
+  CHECK_THAT(message([] { choose_patches(dim{1} << 31, 50, 0.5, draws(1, 2, 3)); }),
+             Contains("expected a batch of at most 42949672"));
+}
+
+TEST_CASE("trainer: a damaged state is refused, and changes nothing") {
+  const temporary_folder dir;
+  eigen<float> d;
+  trainer<vit, eigen<float>> t(d, tiny_config(), tiny_options());
+  const auto path = dir / "state";
+  write_training_state(path, t, {});
+  const auto whole = contents(path);
+  const auto refusal = [&](const std::string& file) {
+    write_file(path, file);
+    return message([&] { read_training_state(path, t); });
+  };
+  CHECK(refusal(whole) == "no error");
+  const auto steps = whole.find("\"steps\":\"0\"");
+  REQUIRE(steps != std::string::npos);
+  for (const char bad : {'x', '-', ' '}) {
+    auto file = whole;
+    file[steps + 9] = bad;
+    CHECK_THAT(refusal(file), Contains("expected a number of steps, got"));
+  }
+  const float nan = std::nanf("");
+  auto file = whole;
+  std::memcpy(file.data() + file.size() - sizeof nan, &nan, sizeof nan);
+  CHECK_THAT(refusal(file), Contains("damaged: expected the checksum"));
+  write_training_state(path, t, {});
+  CHECK(contents(path) == whole);
 }
 
 TEST_CASE("trainer: losses wait on the device, the last of them") {

@@ -85,6 +85,48 @@ TEST_CASE("classifier: normalize, average, normalize; equal texts are encoded on
   CHECK(c.weights.row(1)[0] == Approx(0.6).epsilon(1e-14));
 }
 
+TEST_CASE("classifier: many texts are encoded some at a time") {
+  prompt_set set;
+  for (int c = 0; c < 5000; ++c) {  // 20,000 texts in two windows, of which a class has texts in both
+    set.classes.push_back(cat("c", c));
+    set.prompts.push_back({cat("a ", c), cat("the ", c), cat("a ", c % 7), "all"});
+  }
+  std::vector<std::size_t> asked;
+  const auto angle = [](const std::string& text) {
+    return static_cast<double>(text.size() * 31 + static_cast<unsigned char>(text.back()));
+  };
+  const auto c = make_classifier(set, [&](std::span<const std::string> texts) {
+    asked.push_back(texts.size());
+    embeddings<double> out{{}, 2};
+    for (auto& t : texts) out.values.insert(out.values.end(), {std::cos(angle(t)), std::sin(angle(t))});
+    return out;
+  });
+  CHECK(asked == std::vector<std::size_t>{2 * 4096 + 1, 2 * 904 + 8});  // distinct ones of 16,384 and 3,616
+  REQUIRE(c.weights.rows() == 5000);
+  for (const dim i : {0, 6, 4095, 4096, 4999}) {
+    double x = 0, y = 0;
+    for (auto& t : set.prompts[static_cast<std::size_t>(i)]) {
+      x += std::cos(angle(t)) / 4;
+      y += std::sin(angle(t)) / 4;
+    }
+    INFO(i);
+    CHECK(c.weights.row(i)[0] == Approx(x / std::hypot(x, y)).epsilon(1e-12));
+    CHECK(c.weights.row(i)[1] == Approx(y / std::hypot(x, y)).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("prompts: more texts than a computer holds are refused") {
+  const list classes(1 << 20, "a");
+  CHECK_THAT(message([&] { make_prompts(classes, list(17, "{}")); }),
+             Contains("at most 16777216 texts, got 1048576 classes in 17 templates"));
+  std::string long_template;
+  for (int i = 0; i < 100'000; ++i) long_template += "{} {c}";
+  const list few(4, std::string(100'000, 'x'));
+  CHECK_THAT(message([&] { make_prompts(few, list{long_template}); }), Contains("at most 1073741824 bytes in all"));
+  CHECK(fill_template(long_template, "").size() == 100'000);  // hours, if each place cost a look at all behind it
+  CHECK(fill_template("{{} {c {c}}", "x") == "{x {c x}");
+}
+
 TEST_CASE("ranking: falling, ties to the smaller index") {
   const std::vector<float> s{0.25f, 0.5f, 0.5f, -1, 0.5f, 0.25f};
   CHECK(top_k<float>(s, 4) == std::vector<dim>{1, 2, 4, 0});

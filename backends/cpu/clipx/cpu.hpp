@@ -42,7 +42,7 @@ class cpu : public detail::cpu_device,
 #endif
   static constexpr bool host_memory = true;  // weights may be read in place from a mapped file
 
-  /// Each call of a verb may use `o.threads` threads.
+  /// Each call of a verb may use `o.threads` threads. Errors: fewer than 0 or more than 4096.
   explicit cpu(const cpu_options& o = {})
       : cpu_device(o),
         detail::cpu_elementwise<T>(cpu_device::threads()),
@@ -56,7 +56,7 @@ class cpu : public detail::cpu_device,
         detail::cpu_products<T>(static_cast<cpu_device&>(*this)),
         detail::cpu_convolution<T>(static_cast<cpu_device&>(*this)) {}
 
-  /// What makes this type slow on this processor, one sentence each; empty: nothing.
+  /// What makes this type slow on this processor or system, one sentence each; empty: nothing.
   std::vector<std::string> warnings() const { return cpu_device::warnings(std::is_same_v<T, bf16>); }
 };
 

@@ -326,6 +326,7 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;
   }
+  config_.pixels.decode = o.decode;
   config_.model.name = detail::preset_name(config(), name_);
   std::vector<const tensor_info*> used;
   for (auto& w : match(parameter_shapes(config()))) used.insert(used.end(), w.parts_.begin(), w.parts_.end());

@@ -8,6 +8,7 @@
 #include "../io/fields-inl.hpp"
 #include "../loss/list.hpp"
 #include "config.hpp"
+#include "keys.hpp"
 
 namespace clipx {
 namespace detail {
@@ -102,11 +103,27 @@ inline void answer_activation(clip_config& c, const config_answers& answers, iss
   c.text.act.reset();
 }
 
+/// An issue where the numbers of a configuration that is otherwise fine multiply to more than any machine holds, or than 64 bits.
+inline void check_count(const clip_config& c, issue_list& issues) {
+  constexpr dim most = dim{1} << 40;
+  if (!issues.empty()) return;  // shapes are of no meaning
+  dim sum = 0;
+  for (auto& [name, s] : parameter_shapes(c)) {
+    dim count = 1;
+    for (const dim size : s.sizes) count = size > 0 && count > most / size ? most + 1 : count * size;
+    sum += count;
+    if (sum <= most) continue;
+    return issues.add(
+        cat("the model has more than ", most, " parameters, as ", name, " of ", s.text(), " shows; expected at most that"));
+  }
+}
+
 /// Sets what follows from the sizes of the model.
 inline void finish_config(checkpoint_config& c, const std::string& name, issue_list& issues) {
   if (c.model.vision) {
     c.pixels.size = image_size(c.model);
     c.model.vision.policy().check(c.model, issues);
+    check_count(c.model, issues);
   }
   frame_texts(c.text, c.model.text);
   issues.raise(name);
@@ -131,6 +148,7 @@ CLIPX_INLINE void check_config(const checkpoint_config& c) {
   if (c.model.text.pool == text_pool::last && !c.text.frame.fill)
     issues.add("texts are not padded, the text tower pools the last position: set tokenizer_options::frame.fill");
   c.model.vision.policy().check(c.model, issues);
+  detail::check_count(c.model, issues);
   issues.raise("the configuration does not agree with itself");
 }
 

@@ -102,7 +102,9 @@ class arena {
   void merge() {
     const dim total = capacity();
     blocks_.clear();
-    blocks_.push_back(allocate_(device_, total));
+    try {
+      blocks_.push_back(allocate_(device_, total));
+    } catch (...) {}  // a destructor may be at work; nothing is in use, and take() asks again
   }
 
   void* device_;

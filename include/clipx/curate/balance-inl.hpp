@@ -44,10 +44,11 @@ class balanced_part {
         before_(queries.entries().size()),
         after_(queries.entries().size()) {}
 
-  void operator()(const caption_part& part, const std::string& field, file_writer put) {
+  void operator()(const caption_part& part, const curate_data& data, file_writer put) {
     std::error_code none;
     if (!part.lines) std::filesystem::remove(shard_, none);  // from other options
-    for_each_captioned(part, field, report_, [&](const captioned_sample& s) { add(part, s); });
+    for_each_captioned(part, data.caption_field, report_, [&](const captioned_sample& s) { add(part, s); });
+    if (data.strict) report_.skipped.expect_none();
     if (tar_) tar_->commit();
     std::string record;
     record_writer to(record);
@@ -64,6 +65,7 @@ class balanced_part {
 
  private:
   void add(const caption_part& part, const captioned_sample& s) {
+    leave_out_uncaptioned(part, s, report_.skipped);
     all_.clear();
     for (const auto caption : s.captions) {
       queries_(caption, ids_, scratch_);
@@ -92,7 +94,8 @@ class balanced_part {
   bool write(const caption_part& part, const sample& s) {
     if (tar_ && s.key == last_key_) {
       ++report_.unreadable;
-      report_.add_problem(cat(part.path, ": ", s.key, ": expected a key that differs from the previous sample's, got the same"));
+      report_.skipped.add_unreadable(
+          cat(part.path, ": ", s.key, ": expected a key that differs from the previous sample's, got the same"));
       return false;
     }
     if (!tar_) tar_.emplace(shard_);
@@ -139,7 +142,7 @@ class balance_merge {
   balance_merge(const stage& work, const std::vector<caption_part>& parts, const std::string& folder, balance_result& out)
       : work_(work), parts_(parts), folder_(folder), out_(out) {}
 
-  void operator()(bool decisions) {
+  void operator()(bool decisions, bool strict) {
     const bool texts = std::any_of(parts_.begin(), parts_.end(), [](auto& p) { return p.lines; });
     const bool shards = std::any_of(parts_.begin(), parts_.end(), [](auto& p) { return !p.lines; });
     std::vector<std::pair<std::string, std::uint64_t>> sizes;
@@ -147,6 +150,7 @@ class balance_merge {
       const auto kept = numbers(from);
       if (kept > 0 && !parts_[i].lines) sizes.emplace_back(shard_name(i), kept);
     });
+    if (strict) out_.captions.skipped.expect_none();
     if (shards) write_sizes(folder_, sizes);
     if (texts) write_texts("/kept.txt", 0);
     if (decisions) write_texts("/kept.jsonl", 1);
@@ -193,7 +197,9 @@ class balance_merge {
 
 CLIPX_INLINE balance_result balance_captions(const entry_counts& counts, const curate_data& data, const std::string& folder,
                                              const balance_options& options, stage_config config, observer& watch) {
-  const auto parts = list_caption_parts(data.data, data.part_bytes);
+  balance_result out;
+  const auto parts = list_caption_parts(data.data, out.captions.skipped, data.part_bytes);
+  if (data.strict) out.captions.skipped.expect_none();
   detail::check_balance_folder(folder, parts);
   const balancer decide(counts, options.t, options.seed);
   const query_matcher queries(counts.entries, options.rule);
@@ -201,24 +207,23 @@ CLIPX_INLINE balance_result balance_captions(const entry_counts& counts, const c
   for (const auto c : counts.counts) hash = draws::mix(hash ^ c);
   config.folder = folder + "/state/balance";
   config.options =
-      cat("balance 1 ", hash, " ", options.t, " ", options.seed, " ", options.decisions ? 1 : 0, " ", data.caption_field);
+      cat("balance 2 ", hash, " ", options.t, " ", options.seed, " ", options.decisions ? 1 : 0, " ", data.caption_field);
   stage work(detail::items_of(parts), std::move(config));
   const auto quoted = options.decisions ? detail::quoted_entries(queries.entries()) : std::vector<std::string>();
   work.run(
       [&](std::size_t i, file_writer put) {
         detail::balanced_part part(queries, decide, quoted, folder + "/" + shard_name(i));
-        part(parts[i], data.caption_field, put);
+        part(parts[i], data, put);
       },
       watch);
 
-  balance_result out;
   out.parts = parts.size();
   out.missing = work.missing();
   out.whole = out.missing == 0;
   out.before.resize(counts.entries.size());
   out.after.resize(counts.entries.size());
   if (!out.whole) return out;
-  detail::balance_merge(work, parts, folder, out)(options.decisions);
+  detail::balance_merge(work, parts, folder, out)(options.decisions, data.strict);
   write_counts(folder + "/counts.tsv", counts.entries, out.after);
   write_file(folder + "/counts.svg", draw_counts(out.before, out.after));
   return out;

@@ -38,7 +38,10 @@ class sample_entries {
   std::string scratch_;
 };
 
-inline verdict no_entry() { return {"no entry", "expected a caption with an entry of the query list"}; }
+inline verdict no_entry(const captioned_sample& s) {
+  return {"no entry", "expected a caption with an entry of the query list",
+          s.uncaptioned.empty() ? dropped_as::judged : dropped_as::missing};
+}
 
 /// Counts the captions of a shard that contain each entry.
 CLIPX_INLINE std::string count_shard(const curation& here, std::size_t shard, const query_matcher& queries) {
@@ -70,7 +73,7 @@ CLIPX_INLINE void match_samples(curation& here, const std::string& step, const m
       add_facts(d, step, cat("{\"entries\":[", list, "]}"));
       if (!list.empty()) return;
       d.step = step;
-      d.why = detail::no_entry();
+      d.why = detail::no_entry(s);
     });
   });
 }
@@ -101,7 +104,7 @@ CLIPX_INLINE void balance_samples(curation& here, const std::string& step, const
       add_facts(d, step, cat("{\"p\":", decided.p, ",\"t\":", t, "}"));
       if (decided.kept) return;
       d.step = step;
-      d.why = ids.empty() ? detail::no_entry() : verdict{"drawn", cat("kept with probability ", decided.p)};
+      d.why = ids.empty() ? detail::no_entry(s) : verdict{"drawn", cat("kept with probability ", decided.p)};
     });
   });
 }

@@ -17,27 +17,28 @@ struct caption_part {
   std::uint64_t begin = 0, end = 0;  // byte range in the file; whole lines of a text file
   std::uint64_t first_line = 0;      // the index of its first line
   std::string facts;                 // path, size, modification time and range: other facts mean other captions (stage_item::facts)
+  std::string problem;               // why it cannot be read, path included; else empty
 };
 
-/// The parts of all inputs, in order. An entry is a pattern (expand_braces) of paths: a tar shard; a folder, whose .tar files are
-/// used in order of name; any other file is a text with one caption per line, divided into parts of about part_bytes. Reads text
-/// files once, to count their lines. Errors: no entry, a path that does not exist or is not readable, a folder without shards.
-std::vector<caption_part> list_caption_parts(std::span<const std::string> data, std::uint64_t part_bytes = std::uint64_t(64) << 20);
+/// The parts of all inputs, in order. An entry is a pattern (expand_braces) of paths: a tar shard; a folder, which stands for its
+/// shards (list_shards); any other file is a text with one caption per line, divided into parts of about part_bytes. Reads text
+/// files once, to count their lines. A path that is not there or not readable, and a folder without shards, is a part with a
+/// `problem`, which for_each_captioned() reports. `skipped` gets what folders hold beside shards. Errors: no entry, none that can
+/// be read.
+std::vector<caption_part> list_caption_parts(std::span<const std::string> data, left_out& skipped,
+                                             std::uint64_t part_bytes = std::uint64_t(64) << 20);
 
-/// What was read, and what could not be read.
+/// What was read, and what was left out.
 struct caption_report {
   std::uint64_t samples = 0, captions = 0;  // samples read; captions that are not empty
   std::uint64_t empty = 0;                  // captions of whitespace only
-  std::uint64_t uncaptioned = 0;            // samples without the .txt or .json
-  std::uint64_t unreadable = 0;     // captions that are not UTF-8 or too long; samples whose JSON is invalid or has no such field
-  std::uint64_t broken_shards = 0;  // whose rest is left out
-  std::vector<std::string> first;   // reasons for the first eight of the last two
+  std::uint64_t uncaptioned = 0;            // samples without the .txt, or without the .json or its field
+  std::uint64_t unreadable = 0;             // captions that are not UTF-8 or too long; samples whose JSON is invalid
+  std::uint64_t broken_shards = 0;          // that are left out, or whose rest is
+  left_out skipped;                         // the last two, links and foreign files of shards, and what else the caller left out
 
-  /// Keeps the reason if it is among the first eight; counts nothing.
-  void add_problem(const std::string& why);
   /// Adds the report of what was read next.
   void add(const caption_report& next);
-  std::uint64_t problems() const { return unreadable + broken_shards; }  // whether anything was lost
 };
 
 /// A sample and its captions, unchanged but for the end of a line. The bytes are valid during the call.
@@ -45,14 +46,16 @@ struct captioned_sample {
   std::string_view key;                        // of a shard's sample; for a text file, the index of the line
   std::span<const std::string_view> captions;  // in the sample's order
   const sample* members = nullptr;             // all files of the sample; null for a text file
+  std::string_view uncaptioned;                // why a shard's sample has no caption: no .txt, no field, an empty text
 };
 
-/// Calls f with every sample of the part, in order, including those without a caption. `field`: the captions are this field of the
-/// sample's .json, a text or a list of texts; "": the .txt. A caption that is not UTF-8, longer than 1 MiB, or only whitespace is
-/// left out and counted; so is the rest of a broken shard. Errors: a file that cannot be opened,
-/// or whose size has changed since it was listed.
+/// Calls f with every sample of the part, in order, including those without a caption, of which the caller decides whether they are
+/// left out. `field`: the captions are this field of the sample's .json, a text or a list of texts; "": the .txt. A caption that is
+/// not UTF-8, longer than 1 MiB, or only whitespace is left out and counted; so are links and foreign files of a shard, the rest of
+/// a broken one, and a part that cannot be read. Errors: a text file whose size has changed since it was listed; what f throws.
+/// With member_bytes::texts, `members` has the bytes of texts alone.
 void for_each_captioned(const caption_part& part, const std::string& field, caption_report& report,
-                        function_ref<void(const captioned_sample&)> f);
+                        function_ref<void(const captioned_sample&)> f, member_bytes wanted = member_bytes::all);
 
 }  // namespace clipx
 

@@ -24,6 +24,7 @@ struct curation::state {
   std::size_t number = 0;     // of folders in the state folder
   bool whole = true;
   std::vector<step_total> steps;
+  left_out beside;  // what folders hold beside shards, and leave_out()
 
   state(curation_config c, observer& w) : config(std::move(c)), watch(w) {}
 
@@ -78,23 +79,32 @@ CLIPX_INLINE void check_folder(const curation_config& c, std::span<const caption
 }
 
 /// The first decision about a sample.
-inline decision first_decision(const captioned_sample& s, const std::string& path) {
+inline decision first_decision(const captioned_sample& s) {
   decision d;
   d.key = std::string(s.key);
   if (!s.members->image()) {
     d.step = "read";
-    d.why = {"no image", "expected a jpg, png, jpeg or webp"};
+    d.why = {"no image", "expected a jpg, png, jpeg or webp", dropped_as::missing};
     return d;
   }
   const auto json_text = s.members->find("json");
   if (!json_text) return d;
   try {
-    const auto value = parse_json(chars_of(*json_text), cat(path, ": ", s.key), 64);
+    const auto value = parse_json(chars_of(*json_text), "its .json", 64);
     if (value.is_object()) return d;
-    d.why = {"JSON", "expected an object"};
-  } catch (const error& e) { d.why = {"JSON", e.what()}; }
+    d.why = {"JSON", "its .json: expected an object", dropped_as::unreadable};
+  } catch (const error& e) { d.why = {"JSON", e.what(), dropped_as::unreadable}; }
   d.step = "read";
   return d;
+}
+
+/// Adds the samples that a step has dropped for want of something, or because they cannot be read.
+inline void leave_out_dropped(const std::vector<decision>& all, const std::string& path, left_out& skipped) {
+  for (const auto& d : all) {
+    if (d.why.as == dropped_as::judged) continue;
+    const bool named = d.why.detail.starts_with(d.key + ": ");
+    skipped.add_problem(cat(path, ": ", named ? "" : d.key + ": ", d.why.detail), d.why.as == dropped_as::unreadable);
+  }
 }
 
 }  // namespace detail
@@ -102,24 +112,28 @@ inline decision first_decision(const captioned_sample& s, const std::string& pat
 CLIPX_INLINE curation::curation(curation_config config, observer& watch)
     : state_(std::make_unique<state>(std::move(config), watch)) {
   auto& s = *state_;
-  s.shards = list_caption_parts(s.config.data);
+  s.shards = list_caption_parts(s.config.data, s.beside);
+  if (s.config.strict) s.beside.expect_none();
   for (const auto& part : s.shards)
     expect(!part.lines, [&] { return cat(part.path, ": expected a shard (.tar) or a folder of shards"); });
   expect(!s.config.out.empty(), "curation: expected a folder for the results, got none");
   if (s.config.state.empty()) s.config.state = s.config.out + "/state";
   detail::check_folder(s.config, s.shards);
-  stage work = s.make_stage("read", cat("1 ", s.config.caption_field), s.shard_items());
+  stage work = s.make_stage("read", cat("2 ", s.config.caption_field), s.shard_items());
   const auto read = [&](std::size_t i, file_writer put) {
     std::vector<decision> all;
     caption_report report;
     for_each_captioned(s.shards[i], s.config.caption_field, report,
-                       [&](const captioned_sample& one) { all.push_back(detail::first_decision(one, s.shards[i].path)); });
+                       [&](const captioned_sample& one) { all.push_back(detail::first_decision(one)); });
+    detail::leave_out_dropped(all, s.shards[i].path, report.skipped);
+    if (s.config.strict) report.skipped.expect_none();
     detail::put_record(put, detail::decisions_file(all, std::move(report)));
   };
   if (!s.run_stage(work, "read", read)) return;
-  s.options = cat("read ", s.config.caption_field, "\n");
+  s.options = cat("read 2 ", s.config.caption_field, "\n");
   s.last.emplace(std::move(work));
   s.steps.push_back({"read", total()});
+  if (s.config.strict) s.steps.back().after.read.skipped.expect_none();
 }
 CLIPX_INLINE curation::~curation() = default;
 CLIPX_INLINE curation::curation(curation&&) noexcept = default;
@@ -144,12 +158,21 @@ CLIPX_INLINE void curation::run(const std::string& step, const std::string& opti
   const auto one = [&](std::size_t i, file_writer put) {
     std::vector<decision> all;
     decide(i, all);
-    detail::put_record(put, detail::decisions_file(all, summary(i).read));
+    auto read = summary(i).read;
+    detail::leave_out_dropped(all, s.shards[i].path, read.skipped);
+    if (s.config.strict) read.skipped.expect_none();
+    detail::put_record(put, detail::decisions_file(all, std::move(read)));
   };
   if (!s.run_stage(work, step, one)) return;
   s.options += cat(step, "\n", options, "\n");
   s.last.emplace(std::move(work));
   s.steps.push_back({step, total()});
+  if (s.config.strict) s.steps.back().after.read.skipped.expect_none();
+}
+
+CLIPX_INLINE void curation::leave_out(const left_out& more) {
+  state_->beside.add(more);
+  if (state_->config.strict) more.expect_none();
 }
 
 CLIPX_INLINE std::unique_ptr<stage> curation::prepare(const std::string& what, const std::string& options,
@@ -195,6 +218,7 @@ CLIPX_INLINE shard_summary curation::summary(std::size_t shard) const {
 CLIPX_INLINE shard_summary curation::total() const {
   shard_summary out;
   for (std::size_t i = 0; i < state_->shards.size(); ++i) out.add(summary(i));
+  out.read.skipped.add(state_->beside);
   return out;
 }
 

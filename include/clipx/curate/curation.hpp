@@ -20,6 +20,7 @@ struct curation_config {
   std::string state;                         // folder for the state of the steps; "": out/state
   std::uint64_t samples_per_shard = 10'000;  // of the results
   bool number_keys = false;                  // keys as img2dataset makes them (shard, index); false: keys are kept
+  bool strict = false;                       // error: something is left out, where otherwise the rest is done
   int threads = 0;                           // 0: one for each processor
   std::uint64_t part = 0, parts = 1;         // see stage_config
 };
@@ -29,9 +30,9 @@ struct curation_config {
 /// same bytes. Memory: the decisions about the shards in progress. Not thread-safe.
 class curation {
  public:
-  /// The first step, "read": samples without an image, or with JSON that is no object, are dropped. Errors: those of
-  /// list_caption_parts and stage, text files among the data. The observer, whose stages are
-  /// the steps (see stage::run), must outlive it.
+  /// The first step, "read": samples without an image, or with JSON that is no object, are dropped and left out. Errors: those of
+  /// list_caption_parts and stage, text files among the data; with config.strict, here and in run(), anything that is left out. The
+  /// observer, whose stages are the steps (see stage::run), must outlive it.
   explicit curation(curation_config config, observer& watch = no_observer());
   ~curation();
   curation(curation&&) noexcept;
@@ -46,9 +47,12 @@ class curation {
   std::string hash_of_all() const;
 
   /// A step over shards: decide(i, out) makes the decisions about shard i from the previous ones (walk). `step` is a unique name;
-  /// `options` is any text that contains everything that affects the result. decide is called by several threads at once.
+  /// `options` is any text that contains everything that affects the result. decide is called by several threads at once. Samples
+  /// that it drops as missing or unreadable (dropped_as) are left out.
   void run(const std::string& step, const std::string& options,
            function_ref<void(std::size_t shard, std::vector<decision>& out)> decide);
+  /// Counts what a step's own data leave out, such as evaluation shards. Errors: with config.strict, anything.
+  void leave_out(const left_out& more);
   /// A stage for a step whose results are not decisions: over `items`, by default one per shard. Null if it is incomplete.
   std::unique_ptr<stage> prepare(const std::string& what, const std::string& options,
                                  function_ref<void(std::size_t item, file_writer put)> work);

@@ -23,7 +23,10 @@ inline json summary_json(const shard_summary& s) {
           {"uncaptioned", r.uncaptioned},
           {"unreadable_captions", r.unreadable},
           {"broken_shards", r.broken_shards},
-          {"problems", r.first}};
+          {"left_out", r.skipped.count},
+          {"unreadable", r.skipped.unreadable},
+          {"other_files", r.skipped.other_files},
+          {"problems", r.skipped.first}};
 }
 
 inline std::string_view chars_of(std::span<const std::byte> bytes) {
@@ -113,7 +116,11 @@ CLIPX_INLINE shard_summary read_summary(std::span<const std::byte> file, const s
     s.read.uncaptioned = j.at("uncaptioned").get<std::uint64_t>();
     s.read.unreadable = j.at("unreadable_captions").get<std::uint64_t>();
     s.read.broken_shards = j.at("broken_shards").get<std::uint64_t>();
-    s.read.first = j.at("problems").get<std::vector<std::string>>();
+    auto& skipped = s.read.skipped;
+    skipped.count = j.at("left_out").get<std::uint64_t>();
+    skipped.unreadable = j.at("unreadable").get<std::uint64_t>();
+    skipped.other_files = j.at("other_files").get<std::uint64_t>();
+    skipped.first = j.at("problems").get<std::vector<std::string>>();
     return s;
   });
 }

@@ -13,10 +13,18 @@
 
 namespace clipx {
 
+/// What a dropped sample is.
+enum class dropped_as {
+  judged,     // one that a rule does not want
+  missing,    // one without an image or without a caption, where a rule asks for it: it is left out (left_out)
+  unreadable  // damaged: it is left out, too
+};
+
 /// Why a sample is dropped. `reason` is one of a few, for statistics ("basic: words"); `detail` is about this sample ("2, expected
 /// 3 or more"). Without a reason it is kept.
 struct verdict {
   std::string reason, detail;                   // as above
+  dropped_as as = dropped_as::judged;           // of the step at hand; it is not on disk
   bool keep() const { return reason.empty(); }  // whether there is no reason
 };
 
@@ -33,7 +41,7 @@ struct decision {
 struct shard_summary {
   std::uint64_t samples = 0, kept = 0;           // number of samples, and of those kept
   std::map<std::string, std::uint64_t> dropped;  // "step: reason" to number of samples
-  caption_report read;                           // of the first step, which finds what cannot be read
+  caption_report read;                           // what was read and left out, by the steps so far
 
   void add(const shard_summary& next);  // adds another shard's numbers
   void count(const decision& d);        // adds one sample's decision

@@ -139,7 +139,7 @@ CLIPX_INLINE void drop_duplicates(curation& here, const std::string& step, const
       detail::next_hashes(lines, file.path(), hashes, why);
       const auto duplicate_of = found[shard].find(place++);
       if (why.empty()) add_facts(d, step, detail::facts_of(rules, hashes));
-      if (!why.empty()) d.why = {"image", why};
+      if (!why.empty()) d.why = {"image", why, dropped_as::unreadable};
       else if (duplicate_of != found[shard].end()) d.why = duplicate_of->second;
       if (!d.why.keep()) d.step = step;
     });
@@ -153,9 +153,11 @@ struct evaluation_images {
   std::vector<std::string> names;
   duplicate_finder finder;
   std::vector<float> embeddings;  // (N, D), if a cosine is needed
+  left_out skipped;
 };
 
-/// For one evaluation shard: lines of hashes, each followed by the sample's key and, with a model, its embedding.
+/// For one evaluation shard: what it leaves out; lines of hashes, each followed by the sample's key; with a model, embeddings.
+/// Errors: what cannot be read, since what it shows could not be removed.
 CLIPX_INLINE std::string hash_evaluation_shard(const caption_part& part, const decontaminate_config& config, shared_model* model) {
   std::string lines;
   std::vector<std::uint8_t> rgb;
@@ -165,10 +167,11 @@ CLIPX_INLINE std::string hash_evaluation_shard(const caption_part& part, const d
     values.append(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(float));
     rgb.clear();
   };
-  for_each_sample(part.path, [&](const sample& s) {
+  left_out skipped;
+  for_each_sample(part.path, skipped, [&](const sample& s) {
     const auto file = s.image();
-    if (!file) return;
     const auto name = cat(part.path, ": ", s.key);
+    if (!file) return skipped.add(name, "expected an image (jpg, png, jpeg or webp), got none");
     append_hashes(lines, hash_image(config.rules, *file, name));
     lines += s.key + "\n";
     if (!config.cosine) return;
@@ -176,17 +179,19 @@ CLIPX_INLINE std::string hash_evaluation_shard(const caption_part& part, const d
     if (rgb.size() >= model->batch_size() * model->pixel_bytes()) encode();
   });
   if (!rgb.empty()) encode();
-  return cat(lines.size(), "\n", lines, values);
+  expect(skipped.unreadable == 0, error_kind::damaged, [&] { return skipped.text(); });
+  std::string record;
+  record_writer to(record);
+  to.left_out(skipped);
+  to.text(lines);
+  to.text(values);
+  return record;
 }
 
 CLIPX_INLINE void read_evaluation_shard(const mapped_file& file, const std::string& path, evaluation_images& to) {
-  const auto text = chars_of(file.bytes());
-  std::size_t bytes = 0;
-  const auto first = text.find('\n');
-  const auto end = std::from_chars(text.data(), text.data() + std::min(first, text.size()), bytes);
-  expect(end.ec == std::errc{} && first != std::string_view::npos && bytes <= text.size() - first - 1, error_kind::damaged,
-         [&] { return cat(file.path(), ": not a complete result; remove it"); });
-  auto lines = text.substr(first + 1, bytes);
+  record_reader from(record_of(file), file.path());
+  to.skipped.add(from.left_out());
+  auto lines = from.text();
   while (!lines.empty()) {
     hash_lines one(std::as_bytes(std::span(lines)), file.path());
     image_hashes hashes;
@@ -197,7 +202,7 @@ CLIPX_INLINE void read_evaluation_shard(const mapped_file& file, const std::stri
     to.names.push_back(cat(path, ": ", lines.substr(0, lines.find('\n'))));
     lines.remove_prefix(lines.find('\n') + 1);
   }
-  const auto values = text.substr(first + 1 + bytes);
+  const auto values = from.text();
   const std::size_t at = to.embeddings.size(), count = values.size() / sizeof(float);
   if (count == 0) return;  // no rule needs the embeddings
   to.embeddings.resize(at + count);
@@ -251,22 +256,27 @@ inline verdict judge_contamination(const captioned_sample& s, const duplicate_ru
 
 CLIPX_INLINE void decontaminate(curation& here, const std::string& step, const decontaminate_config& config, shared_model* model) {
   expect(!config.cosine || model, [&] { return cat(step, ": a cosine needs a model, got none"); });
-  const auto parts = list_caption_parts(config.against);
+  expect(!config.cosine || (*config.cosine >= -1 && *config.cosine <= 1),
+         [&] { return cat(step, ": expected a cosine from -1 to 1, got ", *config.cosine); });
+  left_out skipped;
+  const auto parts = list_caption_parts(config.against, skipped);
   std::vector<stage_item> items;
   std::string facts;
   for (const auto& part : parts) {
+    expect(part.problem.empty(), error_kind::damaged, [&] { return cat(step, ": ", part.problem); });
     expect(!part.lines, [&] { return cat(part.path, ": expected a shard (.tar) or a folder of shards"); });
     items.push_back({part.facts});
     facts += part.facts + "\n";
   }
   const auto model_facts = config.cosine ? cat(" ", model->facts()) : std::string();
-  const auto options = detail::describe(config.rules) + model_facts;
+  const auto options = cat("2 ", detail::describe(config.rules), model_facts);
   const auto hashed = here.prepare(step + "-against", options, std::move(items), [&](std::size_t i, file_writer put) {
     detail::put_record(put, detail::hash_evaluation_shard(parts[i], config, model));
   });
   if (!hashed) return;
-  detail::evaluation_images theirs{{}, duplicate_finder(config.rules, 1 << 16), {}};
+  detail::evaluation_images theirs{{}, duplicate_finder(config.rules, 1 << 16), {}, std::move(skipped)};
   for (std::size_t i = 0; i < parts.size(); ++i) detail::read_evaluation_shard(hashed->result(i), parts[i].path, theirs);
+  here.leave_out(theirs.skipped);
   expect(!theirs.names.empty(), error_kind::not_found,
          [&] { return cat(step, ": expected evaluation shards with images, got none in ", config.against[0]); });
   std::optional<device_rows> kept;
@@ -281,7 +291,7 @@ CLIPX_INLINE void decontaminate(curation& here, const std::string& step, const d
       try {
         d.why = detail::judge_contamination(s, config.rules, theirs);
         if (d.why.keep() && batch) batch->add(all.size() - 1, *s.members->image(), d.key);
-      } catch (const error& e) { d.why = {"image", e.what()}; }
+      } catch (const error& e) { d.why = {"image", e.what(), dropped_as::unreadable}; }
       if (!d.why.keep()) d.step = step;
       if (batch && batch->full()) batch->decide(all);
     });

@@ -25,7 +25,8 @@ struct decontaminate_config {
 
 /// Drops images that are also in evaluation shards: by the rules of drop_duplicates, and by the cosine of their embeddings. Memory:
 /// the hashes and the embeddings of the evaluation sets. Errors: an evaluation image that does not decode (what it shows could not
-/// be removed), evaluation shards without an image, a cosine without a model.
+/// be removed) or a part of the shards that cannot be read, evaluation shards without an image, a cosine without a model. What else
+/// evaluation shards leave out is counted by the curation.
 void decontaminate(curation& here, const std::string& step, const decontaminate_config& config, shared_model* model);
 
 }  // namespace clipx

@@ -79,12 +79,17 @@ class scored_batch {
 CLIPX_INLINE verdict judge(const filter_config& config, const captioned_sample& s, image& decoded, field_writer& facts) {
   const auto file = *s.members->image();
   if (auto v = judge_bytes(config.rules, file.size(), facts); !v.keep()) return v;
-  if (auto v = judge_texts(config.rules, s.captions, facts); !v.keep()) return v;
-  if (config.scores() && s.captions.empty()) return {"no caption", "expected one that is UTF-8 and not empty"};
+  if (auto v = judge_texts(config.rules, s.captions, facts); !v.keep()) {
+    if (!s.uncaptioned.empty()) v.as = dropped_as::missing;
+    return v;
+  }
+  if (config.scores() && s.captions.empty())
+    return {"no caption", "expected one that is UTF-8 and not empty",
+            s.uncaptioned.empty() ? dropped_as::judged : dropped_as::missing};
   if (!config.rules.basic && !config.scores()) return {};
   try {
     decoded = decode_image(file, std::string(s.key), std::move(decoded));
-  } catch (const error& e) { return {"image", e.what()}; }
+  } catch (const error& e) { return {"image", e.what(), dropped_as::unreadable}; }
   return judge_sides(config.rules, decoded.width, decoded.height, facts);
 }
 
@@ -112,6 +117,12 @@ CLIPX_INLINE std::string describe(const filter_config& config) {
 
 CLIPX_INLINE void filter_samples(curation& here, const std::string& step, const filter_config& config, shared_model* model) {
   expect(!config.scores() || model, [&] { return cat(step, ": the cosine of image and caption needs a model, got none"); });
+  if (config.min_cosine)
+    expect(*config.min_cosine >= -1 && *config.min_cosine <= 1,
+           [&] { return cat(step, ": min_cosine: expected -1 to 1, got ", *config.min_cosine); });
+  if (config.rules.basic)
+    expect(config.rules.basic->max_aspect >= 1,
+           [&] { return cat(step, ": max_aspect: expected 1 or more, got ", config.rules.basic->max_aspect); });
   const auto options = cat(describe(config), " ", config.scores() ? model->facts() : "");
   here.run(step, options, [&](std::size_t shard, std::vector<decision>& all) {
     detail::scored_batch batch(config, model, step);

@@ -153,7 +153,7 @@ CLIPX_INLINE std::optional<curation_output> write_curated(curation& here) {
   expect(plan.size() > 0, [&] {
     std::string why = cat(c.out, ": expected samples that stay, got none of ", here.total().samples);
     for (const auto& [reason, n] : here.total().dropped) why += cat("\n  ", n, " dropped by ", reason);
-    for (const auto& problem : here.total().read.first) why += cat("\n  ", problem);
+    for (const auto& problem : here.total().read.skipped.first) why += cat("\n  ", problem);
     return why;
   });
   std::error_code problem;

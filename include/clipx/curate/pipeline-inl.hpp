@@ -251,6 +251,7 @@ CLIPX_INLINE curation_pipeline parse_pipeline(std::string_view text, const std::
   o.text("state", out.curation.state);
   o.whole("samples_per_shard", out.curation.samples_per_shard, 1);
   out.curation.number_keys = o.choice("keys", {"keep", "number"}) == 1;
+  o.flag("strict", out.curation.strict);
   o.text("model", out.model);
   if (const auto* steps = o.find("steps")) {
     if (!steps->is_array() || steps->empty()) o.issue("\"steps\": expected a list of one step or more");

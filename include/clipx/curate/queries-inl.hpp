@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -88,7 +89,8 @@ CLIPX_INLINE void add_synsets(const std::string& folder, query_list& to, query_r
 CLIPX_INLINE void add_titles(const std::string& path, std::uint64_t least, query_list& to, query_report& report) {
   std::unordered_map<std::string, std::size_t> places;
   std::vector<std::pair<std::string, std::uint64_t>> titles;
-  std::uint64_t number = 0;
+  std::uint64_t number = 0, counted = 0;
+  left_out wrong;
   for_each_line(path, [&](std::string_view line) {
     ++number;
     if (line.ends_with('\r')) line.remove_suffix(1);
@@ -96,21 +98,23 @@ CLIPX_INLINE void add_titles(const std::string& path, std::uint64_t least, query
     const auto digits = line.substr(std::min(tab + 1, line.size()));
     std::uint64_t count = 0;
     const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), count);
-    expect(!digits.empty() && end.ec == std::errc{} && end.ptr == digits.data() + digits.size(), error_kind::damaged,
-           [&] { return cat(path, ": line ", number, ": expected a title, a tab and a count, got \"", line.substr(0, 80), "\""); });
+    if (tab == line.size() || digits.empty() || end.ec != std::errc{} || end.ptr != digits.data() + digits.size())
+      return wrong.add_unreadable(
+          cat(path, ": line ", number, ": expected a title, a tab and a count, got \"", line.substr(0, 80), "\""));
+    ++counted;
     std::string title(line.substr(0, tab));
     if (title.find(':') != std::string::npos) return;
     if (!valid_utf8(title)) {
       ++report.unreadable;
-      if (report.first_unreadable.size() < named_problems)
-        report.first_unreadable.push_back(cat(path, ": line ", number, ": a title that is no UTF-8"));
-      return;
+      return report.skipped.add_unreadable(cat(path, ": line ", number, ": a title that is no UTF-8"));
     }
     std::replace(title.begin(), title.end(), '_', ' ');
     const auto [found, added] = places.try_emplace(title, titles.size());
     if (added) titles.emplace_back(std::move(title), 0);
     titles[found->second].second += count;
   });
+  expect(counted > 0 || wrong.none(), error_kind::damaged, [&] { return wrong.first[0]; });
+  report.skipped.add(wrong);
   for (auto& [title, count] : titles)
     if (count >= least) to.add(title, report.titles);
 }
@@ -144,14 +148,19 @@ CLIPX_INLINE void add_bigrams(const word_pairs& counted, const query_sources& so
   to.add_best(std::move(best), offered, report.bigrams);
 }
 
-CLIPX_INLINE std::vector<caption_part> list_texts(const query_sources& sources) {
+CLIPX_INLINE std::vector<caption_part> list_texts(const query_sources& sources, left_out& skipped) {
   if (sources.text.empty()) return {};
-  auto parts = list_caption_parts(sources.text, sources.part_bytes);
-  for (auto& p : parts) expect(p.lines, [&] { return cat(p.path, ": expected a text file, got a shard"); });
+  auto parts = list_caption_parts(sources.text, skipped, sources.part_bytes);
+  for (auto& p : parts) {
+    expect(p.lines || !p.problem.empty(), [&] { return cat(p.path, ": expected a text file, got a shard"); });
+    if (!p.problem.empty()) skipped.add_unreadable(p.problem);
+  }
+  if (sources.strict) skipped.expect_none();
   return parts;
 }
 
 CLIPX_INLINE void count_part(const caption_part& part, std::size_t memory, file_writer put) {
+  if (!part.problem.empty()) return;
   const auto file = mapped_file::open(part.path);
   auto text = mapped_text(file).substr(part.begin, part.end - part.begin);
   word_pair_counter counter(memory, put);
@@ -165,6 +174,7 @@ CLIPX_INLINE void count_part(const caption_part& part, std::size_t memory, file_
     file.release(released, static_cast<std::size_t>(text.data() - released));
     released = text.data();
   }
+  file.expect_whole();
   counter.flush();
 }
 
@@ -183,14 +193,16 @@ CLIPX_INLINE query_report build_queries(const query_sources& sources, const std:
                                         observer& watch) {
   expect(!sources.text.empty() || sources.wordnet || !sources.titles.empty(),
          "queries: expected texts, titles or WordNet to make a list of, got none of them");
+  expect(std::isfinite(sources.bigram_pmi),
+         [&] { return cat("queries: bigram_pmi: expected a number, got ", sources.bigram_pmi); });
   const std::string wordnet = sources.wordnet ? detail::find_wordnet(sources.wordnet_folder) : "";
-  const auto parts = detail::list_texts(sources);
+  query_report report;
+  const auto parts = detail::list_texts(sources, report.skipped);
   config.folder = out + ".state";
   config.options = "queries 1";
   const auto threads =
       config.threads > 0 ? static_cast<unsigned>(config.threads) : std::max(std::thread::hardware_concurrency(), 1u);
   const std::size_t memory = std::max<std::size_t>(sources.memory / threads, 1 << 16);
-  query_report report;
   {
     stage work(detail::items_of(parts), config);
     work.run([&](std::size_t i, file_writer put) { detail::count_part(parts[i], memory, put); }, watch);
@@ -200,14 +212,15 @@ CLIPX_INLINE query_report build_queries(const query_sources& sources, const std:
     if (!report.whole) return report;
     const detail::word_pairs counted(work, parts);
     report.words = counted.words;
-    report.unreadable = counted.unreadable;
-    report.first_unreadable = counted.first_unreadable;
+    report.unreadable = counted.skipped.unreadable;
+    report.skipped.add(counted.skipped);
     detail::query_list list(sources.limit, report);
     for (int n = 0; n < 100; ++n) list.add(std::to_string(n), report.numbers);
     if (sources.wordnet) detail::add_synsets(wordnet, list, report);
     detail::add_unigrams(counted, sources.unigram_min, list, report);
     detail::add_bigrams(counted, sources, cat(config.folder, "/pairs.", config.part, "."), list, report);
     if (!sources.titles.empty()) detail::add_titles(sources.titles, sources.titles_min, list, report);
+    if (sources.strict) report.skipped.expect_none();
     detail::write_lines(out, report.entries);
   }
   std::error_code none;

@@ -18,6 +18,7 @@ struct query_sources {
   std::uint64_t titles_min = 70;              // minimum sum of a title's views
   bool wordnet = false;                       // adds the names of WordNet's synsets
   std::string wordnet_folder;                 // with data.adj, data.adv, data.noun, data.verb; "": the usual places
+  bool strict = false;                        // error: something is left out, where otherwise the rest is done
   std::size_t limit = 500'000;                // maximum number of entries
   std::size_t memory = std::size_t(1) << 30;  // bytes for counting, over all threads; does not affect the result
   std::uint64_t part_bytes = std::uint64_t(64) << 20;  // about how much of a text file is one part
@@ -29,11 +30,11 @@ struct query_report {
   std::size_t parts = 0, missing = 0;                                             // number of parts, and of those not done
   std::uint64_t numbers = 0, synsets = 0, unigrams = 0, bigrams = 0, titles = 0;  // entries of each source
   std::uint64_t words = 0, distinct_words = 0, distinct_pairs = 0;                // in the text
-  std::uint64_t punctuation = 0;              // entries of a single ASCII punctuation character, left out
-  std::uint64_t unreadable = 0;               // words and titles that are not UTF-8, left out
-  std::vector<std::string> first_unreadable;  // the places of the first of them
-  std::uint64_t over_limit = 0;               // entries for which there was no room, at least
-  std::vector<std::string> entries;           // the list
+  std::uint64_t punctuation = 0;     // entries of a single ASCII punctuation character, left out
+  std::uint64_t unreadable = 0;      // words and titles that are not UTF-8, left out
+  left_out skipped;                  // these, lines of titles without a count, texts that cannot be read
+  std::uint64_t over_limit = 0;      // entries for which there was no room, at least
+  std::vector<std::string> entries;  // the list
 };
 
 /// Writes a query list, one entry per line, in this order; repeated entries are left out.
@@ -48,8 +49,8 @@ struct query_report {
 ///
 /// Words and pairs are counted in parts, whose sorted counts are stored in the folder out + ".state", which is removed when the
 /// list is written: restarts and processes as in match_captions. Memory: `memory`, twice `limit` entries, the titles. config.folder
-/// and config.options are ignored. Errors: no source; a file that cannot be read; a shard among the texts; a line of titles without
-/// a count; WordNet is not found; those of stage; a file that cannot be written.
+/// and config.options are ignored. Errors: no source; no text, or no titles, that can be read; a shard among the texts; WordNet is
+/// not found; those of stage; a file that cannot be written; with sources.strict, anything in `skipped`.
 query_report build_queries(const query_sources& sources, const std::string& out, stage_config config,
                            observer& watch = no_observer());
 

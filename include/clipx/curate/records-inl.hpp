@@ -31,8 +31,12 @@ class record_writer {
   }
   void report(const caption_report& r) {
     for (const auto n : {r.samples, r.captions, r.empty, r.uncaptioned, r.unreadable, r.broken_shards}) number(n);
-    number(r.first.size());
-    for (auto& why : r.first) text(why);
+    left_out(r.skipped);
+  }
+  void left_out(const clipx::left_out& skipped) {
+    for (const auto n : {skipped.count, skipped.unreadable, skipped.other_files}) number(n);
+    number(skipped.first.size());
+    for (auto& why : skipped.first) text(why);
   }
   /// Nonzero counts, with their indices.
   void counts(std::span<const std::uint64_t> all) {
@@ -65,8 +69,14 @@ class record_reader {
   caption_report report() {
     caption_report r;
     for (auto* n : {&r.samples, &r.captions, &r.empty, &r.uncaptioned, &r.unreadable, &r.broken_shards}) *n = number();
-    for (auto n = number(); n > 0; --n) r.first.emplace_back(text());
+    r.skipped = left_out();
     return r;
+  }
+  clipx::left_out left_out() {
+    clipx::left_out out;
+    for (auto* n : {&out.count, &out.unreadable, &out.other_files}) *n = number();
+    for (auto n = number(); n > 0; --n) out.first.emplace_back(text());
+    return out;
   }
   void add_counts(std::span<std::uint64_t> to) {
     for (auto n = number(); n > 0; --n) {

@@ -108,11 +108,12 @@ CLIPX_INLINE std::string steps_table(const curation& here) {
 }
 
 CLIPX_INLINE std::string problems_section(const caption_report& r) {
-  if (r.problems() + r.uncaptioned + r.empty == 0) return "";
-  std::string out = cat("<h2>What could not be read</h2>\n<p>Broken shards, whose rest is left out: ", r.broken_shards,
-                        "; captions that are not UTF-8, too long or not in the JSON: ", r.unreadable, "; empty captions: ", r.empty,
-                        "; samples without a caption: ", r.uncaptioned, ".</p>\n");
-  for (const auto& why : r.first) out += cat("<p><code>", escape_markup(repaired_utf8(why)), "</code></p>\n");
+  if (r.skipped.none() && r.uncaptioned + r.empty == 0) return "";
+  std::string out =
+      cat("<h2>What was left out</h2>\n<p>Parts of the data: ", r.skipped.count, ", of them unreadable: ", r.skipped.unreadable,
+          "; broken shards: ", r.broken_shards, "; captions that are not UTF-8, too long or not in the JSON: ", r.unreadable,
+          "; empty captions: ", r.empty, "; samples without a caption: ", r.uncaptioned, ".</p>\n");
+  for (const auto& why : r.skipped.first) out += cat("<p><code>", escape_markup(repaired_utf8(why)), "</code></p>\n");
   return out;
 }
 

@@ -53,6 +53,11 @@ CLIPX_INLINE void fill_empty(std::vector<cell_of_row>& cells, dim count) {
   }
 }
 
+/// Error: a threshold that is no cosine.
+inline void expect_cosine(const std::string& where, double cosine) {
+  expect(cosine >= -1 && cosine <= 1, [&] { return cat(where, ": expected a cosine from -1 to 1, got ", cosine); });
+}
+
 /// The mean direction of some rows; if they cancel, the first row.
 inline void mean_direction(mat<const float> rows, std::span<const dim> numbers, float* out) {
   std::vector<double> sum(static_cast<std::size_t>(rows.cols));
@@ -100,6 +105,7 @@ CLIPX_INLINE std::vector<cell_of_row> assign_cells(mat<const float> rows, mat<co
 }
 
 CLIPX_INLINE std::vector<float> spherical_kmeans(mat<const float> rows, const kmeans_config& config) {
+  expect(config.iterations >= 0, [&] { return cat("k-means: expected 0 iterations or more, got ", config.iterations); });
   expect(config.cells > 0 && config.cells <= rows.rows,
          [&] { return cat("k-means: expected 1 to ", rows.rows, " cells, as many as rows, got ", config.cells); });
   std::vector<dim> order(static_cast<std::size_t>(rows.rows));
@@ -131,6 +137,7 @@ CLIPX_INLINE std::vector<semantic_match> semantic_duplicates(mat<const float> ro
   expect(static_cast<dim>(centroid_cosines.size()) == rows.rows, [&] {
     return cat("semantic_duplicates: expected a cosine for each of ", rows.rows, " rows, got ", centroid_cosines.size());
   });
+  detail::expect_cosine("semantic_duplicates", rule.cosine);
   std::vector<std::uint32_t> line(centroid_cosines.size());
   std::iota(line.begin(), line.end(), 0u);
   std::stable_sort(line.begin(), line.end(), [&](auto a, auto b) {

@@ -20,7 +20,7 @@ struct kmeans_config {
 
 /// Spherical k-means: L2-normalized centroids (cells, D) of L2-normalized rows (N, D). It starts from distinct rows drawn by the
 /// seed; a cell that becomes empty takes the row that is farthest from its centroid. Sums are in double, in the order of the rows.
-/// Errors: no cells, more cells than rows, an incomplete row.
+/// Errors: no cells, more cells than rows, negative iterations.
 std::vector<float> spherical_kmeans(mat<const float> rows, const kmeans_config& config);
 
 /// The cell of a row: the centroid with the highest cosine, the first of several.
@@ -49,7 +49,7 @@ struct semantic_match {
   std::uint32_t row = none;  // the first row in the order that it is too close to; none: it is kept
   float cosine = 0;          // with that row
 };
-/// For each row of a cell (N, D), given the rows' cosines with their centroid.
+/// For each row of a cell (N, D), given the rows' cosines with their centroid. Errors: a threshold outside [-1, 1].
 std::vector<semantic_match> semantic_duplicates(mat<const float> rows, std::span<const float> centroid_cosines,
                                                 const semantic_rule& rule);
 

@@ -245,6 +245,11 @@ CLIPX_INLINE semantic_work match_images(curation& here, const std::string& step,
 CLIPX_INLINE void drop_semantic_duplicates(curation& here, const std::string& step, const semantic_config& config,
                                            shared_model& model) {
   if (!here.whole()) return;
+  detail::expect_cosine(step, config.rule.cosine);
+  expect(config.cells >= 0 && config.cells <= dim{1} << 24 && config.iterations >= 0 && config.memory > 0, [&] {
+    return cat(step, ": expected 0 to ", dim{1} << 24, " cells, 0 iterations or more and 1 byte of memory or more, got ",
+               config.cells, ", ", config.iterations, " and ", config.memory);
+  });
   const detail::numbered_shards shards(here);
   const auto work = detail::match_images(here, step, config, model, shards);
   if (!work.whole) return;
@@ -263,7 +268,7 @@ CLIPX_INLINE void drop_semantic_duplicates(curation& here, const std::string& st
       const auto& cell = cells[static_cast<std::size_t>(number - shards.begin[shard])];
       if (cell.cell == detail::no_cell) {
         d.step = step;
-        d.why = {"image", "does not decode"};
+        d.why = {"image", "does not decode", dropped_as::unreadable};
       } else {
         add_facts(d, step, cat("{\"cell\":", cell.cell, ",\"cosine\":", cell.cosine, "}"));
       }

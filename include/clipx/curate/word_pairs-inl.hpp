@@ -103,9 +103,7 @@ class word_pairs {
       for (record_reader from(all, file.path()); !from.at_end();) {
         words += from.number();
         const auto bad = from.number(), line = from.number();
-        if (bad > 0 && first_unreadable.size() < named_problems)
-          first_unreadable.push_back(cat(parts[i].path, ": line ", line + 1, ": a word that is no UTF-8"));
-        unreadable += bad;
+        if (bad > 0) skipped.add_unreadable(cat(parts[i].path, ": line ", line + 1, ": a word that is no UTF-8"), bad);
         singles_.push_back(from.text());
         pairs_.push_back(from.text());
       }
@@ -114,8 +112,8 @@ class word_pairs {
   run_merge singles() const { return run_merge(singles_); }
   run_merge pairs() const { return run_merge(pairs_); }
 
-  std::uint64_t words = 0, unreadable = 0;
-  std::vector<std::string> first_unreadable;
+  std::uint64_t words = 0;
+  left_out skipped;
 
  private:
   std::list<mapped_file> files_;

@@ -99,7 +99,7 @@ class caption_reader {
       if (ending == ".csv" || ending == ".tsv") read_table(ending == ".csv" ? ',' : '\t');
       else if (is_shard_name(file_))
         read_samples(
-            file_, [&](const sample& s) { read_sample(s); }, skipped_);
+            file_, [&](const sample& s) { read_sample(s); }, skipped_, member_bytes::texts);
       else for_each_line(file_, [&](std::string_view line) { give(line); });
     } catch (const error& e) {
       if (calling_ || !skipped_ || e.kind() == error_kind::mismatch) throw;  // mismatch: a table without the column

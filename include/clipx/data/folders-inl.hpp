@@ -1,6 +1,5 @@
 #pragma once
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <filesystem>
 #include <set>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "../core/error.hpp"
+#include "../image/decode.hpp"
 #include "../io/file.hpp"
 #include "folders.hpp"
 #include "shards-inl.hpp"
@@ -15,15 +15,24 @@
 namespace clipx {
 namespace detail {
 
-inline constexpr std::array<std::string_view, 7> image_endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm"};
-inline constexpr std::array<std::string_view, 22> other_image_endings{
-    ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl",  ".jfif", ".jpe",
-    ".pnm",  ".pbm", ".pam",  ".ico",  ".svg",  ".psd",  ".tga", ".dib", ".apng", ".dng",  ".exr"};
-inline constexpr const char* read_formats = ".jpg .jpeg .png .bmp .gif .ppm .pgm";
+inline constexpr std::string_view other_image_endings = ".jp2 .j2k .pam .ico .svg .psd .tga .dng .exr .cr2 .nef .arw";
 
-template <class Endings>
-bool has_ending(const std::filesystem::path& path, const Endings& endings) {
-  return std::find(endings.begin(), endings.end(), lower_ascii(path.extension().string())) != endings.end();
+/// Of the files that are taken for images, separated by spaces: those of image_formats(), whether this build decodes them or not.
+inline const std::string& image_endings() {
+  static const std::string all = [] {
+    std::string out;
+    for (auto& format : image_formats()) out += cat(out.empty() ? "" : " ", format.endings);
+    return out;
+  }();
+  return all;
+}
+
+/// Whether the path's ending is one of a list that is separated by spaces.
+inline bool has_ending(const std::filesystem::path& path, std::string_view endings) {
+  const auto own = lower_ascii(path.extension().string());
+  for (std::size_t at = 0; own.size() > 1 && (at = endings.find(own, at)) != std::string_view::npos; ++at)
+    if (const auto end = at + own.size(); end == endings.size() || endings[end] == ' ') return true;
+  return false;
 }
 
 /// A folder and those below it, sorted into what is taken and what is not.
@@ -50,7 +59,7 @@ class image_lister {
     for (auto& path : others_) {
       const auto ending = lower_ascii(path.extension().string());
       if ((ending == ".txt" || ending == ".json") && stems.contains(stem(path))) continue;
-      skipped.add_other_file(path.string(), cat("not an image (", read_formats, ")"));
+      skipped.add_other_file(path.string(), cat("not an image (", image_endings(), ")"));
     }
   }
 
@@ -70,13 +79,13 @@ class image_lister {
     if (entry.is_directory(gone)) {
       if (entry.is_symlink(gone)) not_taken_.emplace_back(path.string(), "a link to a folder, which is not followed");
       else waiting_.push_back(path);
-    } else if (has_ending(path, image_endings)) {
+    } else if (has_ending(path, image_endings())) {
       if (entry.is_regular_file(gone)) images_.push_back(path.string());
       else
         unreadable_.push_back(cat(path.string(), ": expected an image, got ",
                                   entry.is_symlink(gone) ? "a link to a file that is not there" : "no regular file"));
     } else if (has_ending(path, other_image_endings)) {
-      not_taken_.emplace_back(path.string(), cat("images of this format are not read (read are ", read_formats, ")"));
+      not_taken_.emplace_back(path.string(), cat("images of this format are not read (read are ", image_endings(), ")"));
     } else if (!path.filename().string().starts_with('.')) {
       others_.push_back(path);
     }
@@ -109,8 +118,19 @@ CLIPX_INLINE std::uint64_t nshards_of(const std::filesystem::path& folder) {
   return n;
 }
 
+/// Whether images or shards are somewhere in a folder, or some of it cannot be listed.
+CLIPX_INLINE bool holds_data(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  for (fs::recursive_directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
+    const auto& path = at->path();
+    if (is_shard_name(path.string()) || has_ending(path, image_endings()) || has_ending(path, other_image_endings)) return true;
+  }
+  return static_cast<bool>(problem);
+}
+
 [[noreturn]] inline void fail_without_images(const std::string& folder, const left_out& skipped) {
-  std::string why = cat(folder, ": expected images (", read_formats, "), got none");
+  std::string why = cat(folder, ": expected images (", image_endings(), "), got none");
   if (!skipped.none()) why += "; " + skipped.text();
   fail(skipped.unreadable > 0 ? error_kind::io : error_kind::not_found, why);
 }
@@ -152,9 +172,10 @@ CLIPX_INLINE std::vector<std::string> list_shards(const std::string& folder, lef
   for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) {
     std::error_code gone;
     const auto path = at->path().string();
-    if (at->is_directory(gone)) beside.emplace_back(path, "a folder");
-    else if (is_shard_name(path)) out.push_back(path);
-    else if (detail::has_ending(path, detail::image_endings) || detail::has_ending(path, detail::other_image_endings))
+    if (at->is_directory(gone)) {
+      if (detail::holds_data(path)) beside.emplace_back(path, "a folder");
+    } else if (is_shard_name(path)) out.push_back(path);
+    else if (detail::has_ending(path, detail::image_endings()) || detail::has_ending(path, detail::other_image_endings))
       beside.emplace_back(path, "an image");
   }
   expect(!problem, system_error_kind(problem.value()), [&] { return cat(folder, ": cannot be listed: ", problem.message()); });

@@ -29,7 +29,7 @@ CLIPX_INLINE std::vector<std::string> image_paths(std::span<const std::string> p
     }
   }
   if (out.empty() && !bare.empty()) detail::fail_without_images(bare, skipped);
-  if (!bare.empty()) skipped.add_unreadable(cat(bare, ": expected images (", detail::read_formats, "), got none"));
+  if (!bare.empty()) skipped.add_unreadable(cat(bare, ": expected images (", detail::image_endings(), "), got none"));
   expect(!out.empty(), "no images: expected at least one image file, got none");
   return out;
 }
@@ -50,7 +50,10 @@ CLIPX_INLINE std::vector<std::uint8_t> read_pixels(const image_source& source, c
     expect(*img != nullptr, [&] { return cat(source.name, ": expected an image, got a null pointer"); });
     return whole(**img);
   }
-  return decoded(mapped_file::open(source.name).bytes());
+  const auto file = mapped_file::open(source.name);
+  auto pixels = decoded(file.bytes());
+  file.expect_whole();
+  return pixels;
 }
 
 namespace detail {

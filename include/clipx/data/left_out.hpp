@@ -25,8 +25,12 @@ struct left_out {
     count += n;
     remember(name + ": " + why);
   }
-  /// A part that should have been read. The message begins with its name.
-  void add_unreadable(const std::string& message) { add_problem(message, true); }
+  /// A part, or `n` of them, that should have been read. The message begins with its name.
+  void add_unreadable(const std::string& message, std::uint64_t n = 1) {
+    count += n;
+    unreadable += n;
+    remember(message);
+  }
   /// A part of either kind.
   void add_problem(const std::string& message, bool could_not_be_read) {
     ++count;

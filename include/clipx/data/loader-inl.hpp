@@ -40,6 +40,7 @@ struct pair_worker {
   image img;
   resize_scratch scratch;
   std::vector<std::string> captions;
+  std::vector<std::byte> text_bytes, image_bytes;                       // of a shard's sample
   double read = 0, caption = 0, tokenize = 0, decode = 0, augment = 0;  // seconds spent on this sample
 };
 
@@ -69,14 +70,14 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   std::string_view text = raw.caption;
   const auto text_file = unless_absent(s, [&] { return raw.text_path.empty() ? mapped_file() : mapped_file::open(raw.text_path); });
   if (raw.image_path.empty() || !raw.text_path.empty()) {
-    const std::span<const std::byte> bytes = raw.text_path.empty() ? raw.text : text_file.bytes();
+    const std::span<const std::byte> bytes = raw.text_path.empty() ? raw.shard->read(raw.text, w.text_bytes) : text_file.bytes();
     text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
   w.captions.clear();
   if (raw.json) unless_absent(s, [&] { json_captions(text, name, c.caption_field, w.captions); });
   else if (const auto one = caption_of(text); !one.empty()) w.captions.emplace_back(one);
   s.unreadable = !w.captions.empty();
-  expect(s.unreadable, error_kind::damaged, [&] { return cat(name, ": expected a caption, got an empty text"); });
+  expect(s.unreadable, error_kind::damaged, [&] { return cat(name, ": ", no_caption); });
   s.key = raw.key;
   s.caption = std::move(w.captions[c.draw_captions ? draw.below(64, w.captions.size()) : 0]);
   lap(w.caption);
@@ -84,8 +85,11 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   if (c.text) c.text->append(s.caption, s.ids);
   lap(w.tokenize);
   const auto image_file = raw.image_path.empty() ? mapped_file() : mapped_file::open(raw.image_path);
+  const std::span<const std::byte> img =
+      raw.image_path.empty() ? raw.shard->read(raw.img, w.image_bytes) : std::span<const std::byte>(image_file.bytes());
   lap(w.read);
-  w.img = decode_image(raw.image_path.empty() ? raw.img : std::span<const std::byte>(image_file.bytes()), name, std::move(w.img));
+  w.img = decode_image(img, name, std::move(w.img), c.preprocess.decode);
+  image_file.expect_whole();
   lap(w.decode);
   const dim n = c.preprocess.size;
   if (c.augment) {
@@ -114,28 +118,34 @@ class pair_pipeline {
     free_.resize(static_cast<std::size_t>(c.prefetch) + 1);
     try {
       for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {  // no more threads can be started: fewer do
-      if (!threads_.empty()) return;
-      stop();
-      throw;
+    } catch (const std::exception& e) {  // no more threads can be started: fewer do
+      expect(!threads_.empty(), error_kind::io, [&] { return cat("loader: the system grants no thread: ", e.what()); });
     }
   }
   ~pair_pipeline() { stop(); }
   pair_pipeline(const pair_pipeline&) = delete;
 
   /// Sets `out` to the next batch, or returns false at the end of an epoch; `position` is the state after it.
-  bool next(pair_batch& out, loader_position& position) {
+  bool next(pair_batch& out, loader_position& position, observer& watch) {
     std::unique_lock lock(mutex_);
-    to_consumer_.wait(lock, [&] { return !ready_.empty() || failure_ || (taken_all_ && put_ == taken_); });
+    const auto due = [&] { return !ready_.empty() || failure_ || (taken_all_ && put_ == taken_); };
+    while (!to_consumer_.wait_for(lock, std::chrono::milliseconds(100), due)) {
+      lock.unlock();
+      expect(!watch.cancelled(), error_kind::cancelled, "loader: cancelled while waiting for a batch");
+      lock.lock();
+    }
     if (ready_.empty()) {
       if (failure_) std::rethrow_exception(failure_);
       return false;
     }
-    auto [batch, skipped, kind] = std::move(ready_.front());
+    auto [batch, skipped, kind, samples] = std::move(ready_.front());
     ready_.pop_front();
     report_.skipped.add(skipped);
     position = batch.next;
-    if (batch.captions.empty()) return false;
+    if (batch.captions.empty()) {
+      report_.epoch_samples = samples;
+      return false;
+    }
     report_.batches += 1;
     report_.pairs += batch.captions.size();
     std::swap(out, batch);
@@ -154,6 +164,7 @@ class pair_pipeline {
     pair_batch batch;
     left_out skipped;
     error_kind kind = error_kind::invalid_argument;  // of the first problem
+    std::uint64_t samples = 0;                       // of an epoch that has ended
   };
 
   std::size_t image_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size * config_.preprocess.size); }
@@ -228,7 +239,7 @@ class pair_pipeline {
       s.problem = e.what();
       s.kind = e.kind();
     }
-    s.raw = {};  // with the last sample of a shard, this also releases its mapping
+    s.raw = {};  // with the last sample of a shard, this also closes it
     lock.lock();
     s.now = s.problem.empty() ? pair_slot::good : pair_slot::bad;
     report_.read_seconds += mine.read;
@@ -275,7 +286,7 @@ class pair_pipeline {
       if (filling_.skipped.count == 0) filling_.kind = s.kind;
       filling_.skipped.add_problem(s.problem, s.unreadable);
     } else {
-      epoch_done(s.epoch);
+      epoch_done(s.epoch, s.place);
     }
     s.now = pair_slot::empty;
     ++put_;
@@ -287,7 +298,7 @@ class pair_pipeline {
     filled_ = 0;
     to_consumer_.notify_one();
   }
-  void epoch_done(std::uint64_t epoch) {
+  void epoch_done(std::uint64_t epoch, std::uint64_t samples) {
     const auto usable = batch_ * static_cast<std::uint64_t>(config_.batch) + filled_;
     if (filled_ > 0 && config_.keep_last) {
       auto& b = filling_.batch;
@@ -307,6 +318,7 @@ class pair_pipeline {
     }
     filling_.batch.next = {epoch + 1, 0, 0};
     filling_.batch.captions.clear();
+    filling_.samples = samples;
     batch_ = 0;
     whole_epoch_ = true;
     ready_.push_back(std::exchange(filling_, {}));
@@ -357,6 +369,17 @@ CLIPX_INLINE loader::loader(loader_config c) {
   });
   expect(c.shuffle <= detail::max_shuffle,
          [&] { return cat("loader: shuffle: expected at most ", detail::max_shuffle, ", got ", c.shuffle); });
+  constexpr dim most_bytes = dim{1} << 40;  // of the batches that are prepared
+  constexpr dim most_threads = 4096, most_prefetch = 1024;
+  expect(c.threads <= most_threads && c.prefetch <= most_prefetch && c.preprocess.size <= longest_side, [&] {
+    return cat("loader: expected at most ", most_threads, " threads, a prefetch of ", most_prefetch, " and a size of ",
+               longest_side, ", got ", c.threads, ", ", c.prefetch, " and ", c.preprocess.size);
+  });
+  const dim most = most_bytes / (3 * c.preprocess.size * c.preprocess.size * (c.prefetch + 1));
+  expect(c.batch <= most, [&] {
+    return cat("loader: batch: expected at most ", most, " images of ", c.preprocess.size, " pixels, of which ", c.prefetch + 1,
+               " batches are 1 TiB, got ", c.batch);
+  });
   expect(!c.held_out || c.hold_out > 1, "loader: held_out: expected hold_out of 2 or more, of which one sample is held out");
   if (c.augment) check_augmentation(*c.augment);
   state_ = std::make_unique<state>(std::move(c));
@@ -365,12 +388,12 @@ CLIPX_INLINE loader::~loader() = default;
 CLIPX_INLINE loader::loader(loader&&) noexcept = default;
 CLIPX_INLINE loader& loader::operator=(loader&&) noexcept = default;
 
-CLIPX_INLINE bool loader::next(pair_batch& batch) {
+CLIPX_INLINE bool loader::next(pair_batch& batch, observer& watch) {
   auto& s = *state_;
   const double asked = detail::seconds_now();
   if (s.began == 0) s.began = asked;
   if (!s.pipeline) s.pipeline = std::make_unique<detail::pair_pipeline>(s.config, s.sources, s.position, s.report);
-  const bool there = s.pipeline->next(batch, s.position);
+  const bool there = s.pipeline->next(batch, s.position, watch);
   s.waited += detail::seconds_now() - asked;
   return there;
 }
@@ -387,15 +410,16 @@ CLIPX_INLINE loader_report loader::report() const {
   return out;
 }
 
-CLIPX_INLINE std::uint64_t count_pairs(const loader_config& config, left_out& skipped) {
+CLIPX_INLINE pair_count count_pairs(const loader_config& config, left_out& skipped, observer& watch) {
   loader_config c = config;
   c.shuffle = 0;
   const detail::pair_sources sources(c);
   skipped.add(sources.skipped());
   detail::pair_stream stream(sources, 0);
-  std::uint64_t n = 0;
+  pair_count n;
   for (detail::raw_pair p; stream.next(p);) {
-    if (p.problem.empty()) ++n;
+    if (n.samples++ % 256 == 0) clipx::report(watch, "samples", n.samples - 1, 0);
+    if (p.problem.empty()) ++n.pairs;
     else skipped.add_problem(cat(p.name(), ": ", p.problem), p.unreadable);
   }
   skipped.add(stream.beside());
@@ -403,7 +427,7 @@ CLIPX_INLINE std::uint64_t count_pairs(const loader_config& config, left_out& sk
 }
 CLIPX_INLINE std::uint64_t count_pairs(const loader_config& config) {
   left_out skipped;
-  return count_pairs(config, skipped);
+  return count_pairs(config, skipped).pairs;
 }
 
 CLIPX_INLINE bool has_pair(const loader_config& config) {

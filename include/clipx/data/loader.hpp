@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/observer.hpp"
 #include "../core/packed_texts.hpp"
 #include "../core/resampler.hpp"
 #include "../image/augment.hpp"
@@ -79,6 +80,7 @@ struct pair_batch {
 /// Totals since the loader was made. Seconds of work are summed over threads.
 struct loader_report {
   std::uint64_t batches = 0, pairs = 0;  // returned by next()
+  std::uint64_t epoch_samples = 0;       // of the last epoch that next() ended: all of it, including unusable ones
   left_out skipped;  // samples without an image or a caption, damaged ones, rests of damaged shards, in each epoch again
   double seconds = 0, waited = 0;  // since the first batch was requested; time spent in next()
   double read_seconds = 0, caption_seconds = 0, tokenize_seconds = 0, decode_seconds = 0, augment_seconds = 0;  // work of each kind
@@ -89,8 +91,8 @@ struct loader_report {
 /// Batches, epoch after epoch. A sample that cannot be used is skipped, and the next one takes its place in the batch.
 ///
 /// Everything random about a sample (augment_plan, which caption) depends on the seed, the epoch and the sample's index in the
-/// epoch's order. One thread at a time reads samples in order (headers, file names; bytes stay in the mapped file), all threads
-/// decode, and one at a time puts finished samples into batches, in order. A loader must be used by one thread.
+/// epoch's order. One thread at a time reads samples in order (headers, file names), all threads read
+/// their bytes and decode, and one at a time puts finished samples into batches, in order. A loader must be used by one thread.
 class loader {
  public:
   /// A path that is not there and a folder without images are left out and counted in report(). Errors: no data, no path that can
@@ -103,7 +105,8 @@ class loader {
   /// The next batch; pass the same `batch` each time, since its memory is reused. False at the end of an epoch: the following
   /// call begins the next epoch, if there is one. Errors: an epoch without a usable sample, with too few for a batch, or
   /// shorter than the position given to seek(); any error in a thread that is not a damaged sample.
-  bool next(pair_batch& batch);
+  /// While it waits, the observer is asked ten times a second whether it is cancelled; the same batch may then be asked for again.
+  bool next(pair_batch& batch, observer& watch = no_observer());
 
   /// Continues from there with the next call. Samples before it are read but not decoded.
   void seek(const loader_position& position);
@@ -118,10 +121,15 @@ class loader {
   std::unique_ptr<state> state_;
 };
 
-/// Number of samples of an epoch that have an image and a caption's file or field:
-/// reads the headers of every shard, decodes nothing. `skipped` gets what is known to be left out.
-std::uint64_t count_pairs(const loader_config& config, left_out& skipped);
-std::uint64_t count_pairs(const loader_config& config);  // the same, without what is left out
+/// What an epoch holds, as far as headers tell.
+struct pair_count {
+  std::uint64_t pairs = 0;    // samples that have an image and a caption's file or field
+  std::uint64_t samples = 0;  // all of them
+};
+/// Counts them: reads the headers of every shard, decodes nothing. `skipped` gets what is known to be left out. The observer's
+/// stage is "samples".
+pair_count count_pairs(const loader_config& config, left_out& skipped, observer& watch = no_observer());
+std::uint64_t count_pairs(const loader_config& config);  // the pairs alone
 /// Whether there is one: reads until it is found.
 bool has_pair(const loader_config& config);
 

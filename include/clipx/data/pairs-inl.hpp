@@ -17,11 +17,14 @@
 
 namespace clipx::detail {
 
+/// Why a pair with an empty text is left out.
+inline constexpr const char* no_caption = "expected a caption, got an empty text, on which open_clip would train";
+
 /// One sample, as stored.
 struct raw_pair {
   std::string key;
-  std::shared_ptr<const shard_file> shard;     // owns the memory of the spans
-  std::span<const std::byte> img, text;        // text: the caption, or JSON that contains it
+  std::shared_ptr<const shard_file> shard;     // what the next two are in
+  extent img, text;                            // text: the caption, or JSON that contains it
   std::string image_path, text_path, caption;  // for a folder (the first two) or a table instead
   bool json = false;                           // whether `text` is JSON
   const std::string* origin = nullptr;         // the shard, table or folder, for messages
@@ -64,15 +67,16 @@ class pair_sources {
   const loader_config& config() const { return config_; }
 
   /// A sample of a shard.
-  raw_pair make(const part& p, const std::shared_ptr<const shard_file>& file, const sample& s) const {
+  raw_pair make(const part& p, const std::shared_ptr<const shard_file>& file, const stored_sample& s) const {
     raw_pair out;
     out.key = s.key;
     out.shard = file;
     out.origin = &shards_[p.source];
     out.json = !config_.caption_field.empty();
-    const auto img = s.image(), text = s.find(out.json ? "json" : "txt");
+    const auto *img = find_image(s.members), *text = find_member(s.members, out.json ? "json" : "txt");
     if (!img) out.problem = "expected an image (jpg, png, jpeg or webp), got none";
     else if (!text) out.problem = cat("expected a caption (", out.json ? "json" : "txt", "), got none");
+    else if (text->size == 0) out.problem = no_caption;
     else {
       out.img = *img;
       out.text = *text;
@@ -88,6 +92,7 @@ class pair_sources {
       t.row(p.index, fields, out.key, out.caption);
       out.origin = &t.path();
       if (out.key.empty()) out.problem = cat("row ", p.index + 2, ": expected the path of an image, got none");
+      else if (caption_of(out.caption).empty()) out.problem = no_caption;
       out.image_path = (fs::path(t.path()).parent_path() / out.key).string();
     } else {
       const auto& f = folders_[p.source];
@@ -188,14 +193,15 @@ class pair_stream {
             if (wanted(out)) return true;
           }
           reader_.reset();
+          file_->close_if_many();
         } catch (const error& e) { return damaged(out, e); }
       }
       if (at_ == order_.size()) return false;
       part_ = &sources_.parts()[order_[at_++]];
       if (part_->what == pair_sources::part::shard) {
         try {
-          file_ = std::make_shared<const shard_file>(sources_.shard(*part_));
-          reader_.emplace(file_->bytes(), sources_.shard(*part_), &beside_);
+          file_ = std::make_shared<shard_file>(sources_.shard(*part_));
+          reader_.emplace(*file_, sources_.shard(*part_), &beside_);
         } catch (const error& e) { return damaged(out, e); }
       } else {
         out = sources_.make(*part_, fields_);
@@ -220,9 +226,9 @@ class pair_stream {
   std::vector<std::uint64_t> order_;
   std::size_t at_ = 0;  // index into order_
   const pair_sources::part* part_ = nullptr;
-  std::shared_ptr<const shard_file> file_;
+  std::shared_ptr<shard_file> file_;
   std::optional<sample_reader> reader_;  // of file_
-  sample sample_;
+  stored_sample sample_;
   std::vector<std::string> fields_;
   left_out beside_;
 

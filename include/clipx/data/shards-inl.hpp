@@ -2,16 +2,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <limits>
 #include <system_error>
 
 #include "../core/error.hpp"
-#include "../io/file.hpp"
 #include "../io/lfs.hpp"
-#include "../text/gunzip.hpp"
 #include "shards.hpp"
+#include "tar-inl.hpp"
 
 namespace clipx {
 
@@ -19,7 +16,6 @@ namespace detail {
 
 inline constexpr std::size_t max_paths = 1'000'000;
 inline constexpr std::size_t max_path_bytes = std::size_t(256) << 20;
-inline constexpr std::size_t max_tar_name = 65'536;
 inline constexpr std::size_t max_sample_members = 10'000;
 
 CLIPX_INLINE std::string lower_ascii(std::string_view s) {
@@ -109,156 +105,6 @@ CLIPX_INLINE std::vector<std::string> expand_one(std::string_view text, const st
   return out;
 }
 
-// ---- tar
-
-inline constexpr std::size_t tar_block = 512;
-
-/// One archive from its first header to its end: the first block of zeros, as Python's tarfile and so WebDataset have it (tar
-/// writes two).
-class tar_reader {
- public:
-  tar_reader(std::span<const std::byte> bytes, const std::string& name, left_out* skipped = nullptr)
-      : bytes_(bytes), name_(name), skipped_(skipped) {}
-
-  /// Reads the next regular file; false at the end.
-  bool next(std::string& path, std::span<const std::byte>& data) {
-    std::optional<std::string> long_path;  // from GNU 'L' or pax; applies to the next header
-    std::optional<std::uint64_t> long_size;
-    for (bool promised = false;;) {  // whether a header came before that describes the next one
-      need(at_ == bytes_.size() || bytes_.size() - at_ >= tar_block,
-           [&] { return cat(at_ ? "" : "not a tar file: ", "expected a header of 512 bytes, got ", bytes_.size() - at_); });
-      if (at_ == bytes_.size() || zero_block(at_)) {
-        need(!promised, [] { return "expected a member behind its pax header or long name, got the archive's end"; });
-        return false;
-      }
-      check_sum();
-      const char type = text(156, 1)[0];
-      const bool has_data = type < '1' || type > '6';  // links, devices, directories and pipes have no data, whatever their size
-      const bool meta = type == 'L' || type == 'K' || type == 'x' || type == 'g';
-      const std::uint64_t size = !has_data ? 0 : long_size && !meta ? *long_size : number(124, 12, "size");
-      const std::size_t room = bytes_.size() - at_ - tar_block;
-      need(size <= room, [&] { return cat("expected ", size, " bytes of member, got ", room); });
-      need(type != 'S', error_kind::unsupported, [] { return "a sparse file, which is not read"; });
-      const auto body = bytes_.subspan(at_ + tar_block, static_cast<std::size_t>(size));
-      if (type == 'L') {
-        need(size <= max_tar_name, error_kind::unsupported,
-             [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", size); });
-        long_path = until_zero({reinterpret_cast<const char*>(body.data()), body.size()});
-      } else if (type == 'x') {
-        need(size <= 16 * max_tar_name, error_kind::unsupported,
-             [&] { return cat("expected a pax header of at most ", 16 * max_tar_name, " bytes, got ", size); });
-        read_pax({reinterpret_cast<const char*>(body.data()), body.size()}, long_path, long_size);
-      }
-      if (!meta) path = long_path ? *long_path : header_path();
-      data = body;
-      at_ += tar_block + std::min(room, (body.size() + tar_block - 1) / tar_block * tar_block);
-      promised = meta;
-      if (meta) continue;
-      if ((type == '0' || type == '\0' || type == '7') && !path.ends_with('/')) return true;
-      if (skipped_ && (type == '1' || type == '2')) skipped_->add(cat(name_, ": ", path), "a link, which is not followed");
-      long_path.reset();
-      long_size.reset();
-    }
-  }
-
- private:
-  template <class Message>
-  void need(bool ok, Message&& message) const {
-    need(ok, error_kind::damaged, message);
-  }
-  template <class Message>
-  void need(bool ok, error_kind kind, Message&& message) const {
-    expect(ok, kind, [&] { return cat(name_, ": byte ", at_, ": ", message()); });
-  }
-  /// n bytes of the header at at_.
-  std::string_view text(std::size_t from, std::size_t n) const {
-    return {reinterpret_cast<const char*>(bytes_.data()) + at_ + from, n};
-  }
-  static std::string_view until_zero(std::string_view s) { return s.substr(0, std::min(s.find('\0'), s.size())); }
-  bool zero_block(std::size_t at) const {
-    const auto block = bytes_.subspan(at, tar_block);
-    return std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
-  }
-  /// Octal between spaces or zeros, or base 256 if the first bit is set.
-  std::uint64_t number(std::size_t from, std::size_t n, std::string_view what) const {
-    const std::string_view field = text(from, n);
-    std::uint64_t out = 0;
-    if (static_cast<unsigned char>(field[0]) & 0x80) {
-      out = static_cast<unsigned char>(field[0]) & 0x7f;
-      for (char c : field.substr(1)) {
-        need(out <= std::numeric_limits<std::uint64_t>::max() >> 8, [&] { return cat(what, ": expected at most 64 bits"); });
-        out = out << 8 | static_cast<unsigned char>(c);
-      }
-      return out;
-    }
-    std::string_view rest = field.substr(std::min(field.find_first_not_of(' '), n));
-    const auto end = rest.find_first_not_of("01234567");
-    const auto tail = rest.substr(std::min(end, rest.size()));
-    need(tail.empty() || tail[0] == ' ' || tail[0] == '\0',
-         [&] { return cat(what, ": expected octal digits, got \"", printable(field), "\""); });
-    for (char c : rest.substr(0, rest.size() - tail.size()))
-      out = out << 3 | static_cast<unsigned char>(c - '0');  // at most 36 bits
-    return out;
-  }
-  static std::string printable(std::string_view s) {
-    std::string out;
-    for (char c : s) out += c >= ' ' && c <= '~' ? c : '.';
-    return out;
-  }
-  void check_sum() const {
-    need(at_ != 0 || text(0, 2) != "\x1f\x8b", error_kind::unsupported,
-         [] { return "expected a tar file, got a gzip one: unpack it first"; });
-    const std::uint64_t expected = number(148, 8, at_ ? "checksum" : "not a tar file: checksum");
-    std::uint64_t sum = 0;
-    std::int64_t signed_sum = 0;  // written by some old programs
-    const auto header = text(0, tar_block);
-    for (std::size_t i = 0; i < tar_block; ++i) {
-      const char c = i >= 148 && i < 156 ? ' ' : header[i];
-      sum += static_cast<unsigned char>(c);
-      signed_sum += static_cast<signed char>(c);
-    }
-    need(expected == sum || (signed_sum >= 0 && expected == static_cast<std::uint64_t>(signed_sum)),
-         [&] { return cat(at_ ? "" : "not a tar file: ", "expected the header's checksum ", expected, ", got ", sum); });
-  }
-  std::string header_path() const {
-    std::string path;
-    if (text(257, 6) == std::string_view("ustar\0", 6)) path = until_zero(text(345, 155));
-    if (!path.empty()) path += '/';
-    return path += until_zero(text(0, 100));
-  }
-  /// Reads records "LENGTH key=value\n".
-  void read_pax(std::string_view body, std::optional<std::string>& path, std::optional<std::uint64_t>& size) const {
-    while (!body.empty() && body[0] != '\0') {
-      std::size_t length = 0;
-      const auto end = std::from_chars(body.data(), body.data() + body.size(), length);
-      const auto digits = static_cast<std::size_t>(end.ptr - body.data());
-      need(end.ec == std::errc{} && digits < body.size() && body[digits] == ' ' && length <= body.size() && length >= digits + 3 &&
-               body[length - 1] == '\n',
-           [&] { return cat("expected a pax record \"LENGTH key=value\", got \"", printable(body.substr(0, 40)), "\""); });
-      const auto record = body.substr(digits + 1, length - digits - 2);
-      body.remove_prefix(length);
-      if (record.starts_with("path=")) {
-        need(record.size() - 5 <= max_tar_name, error_kind::unsupported,
-             [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", record.size() - 5); });
-        path = record.substr(5);
-      } else if (record.starts_with("size=")) {
-        std::uint64_t n = 0;
-        const auto value = std::from_chars(record.data() + 5, record.data() + record.size(), n);
-        need(value.ec == std::errc{} && value.ptr == record.data() + record.size(),
-             [&] { return cat("expected pax size= with a number, got \"", printable(record.substr(0, 40)), "\""); });
-        size = n;
-      } else {
-        need(!record.starts_with("GNU.sparse."), error_kind::unsupported, [] { return "a sparse file, which is not read"; });
-      }
-    }
-  }
-
-  std::span<const std::byte> bytes_;
-  const std::string& name_;
-  left_out* skipped_;
-  std::size_t at_ = 0;
-};
-
 /// Splits a path into key and suffix; returns false if the file belongs to no sample.
 CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::string_view& suffix) {
   const auto first = path.substr(0, std::min(path.find('/'), path.size()));
@@ -272,20 +118,42 @@ CLIPX_INLINE bool split_key(std::string_view path, std::string_view& key, std::s
   return true;
 }
 
+/// The first member with that suffix; null if there is none.
+template <class Members>
+const auto* find_member(const Members& members, std::string_view suffix) {
+  const auto found = std::find_if(members.begin(), members.end(), [&](auto& m) { return m.first == suffix; });
+  return found == members.end() ? nullptr : &found->second;
+}
+/// The first of jpg, png, jpeg, webp that exists; null if there is none.
+template <class Members>
+const auto* find_image(const Members& members) {
+  auto found = find_member(members, "jpg");
+  for (const char* suffix : {"png", "jpeg", "webp"})
+    if (!found) found = find_member(members, suffix);
+  return found;
+}
+
+/// A sample as it lies in its shard.
+struct stored_sample {
+  std::string key;
+  std::vector<std::pair<std::string, extent>> members;  // suffix in lower case, place
+};
+
 /// The samples of an archive, one after another.
 class sample_reader {
  public:
   /// `skipped` gets links, and files that belong to no sample.
-  sample_reader(std::span<const std::byte> tar, const std::string& name, left_out* skipped = nullptr)
-      : tar_(tar), name_(name), skipped_(skipped), reader_(tar, name, skipped) {
-    expect_no_lfs_pointer(tar, name);
-    expect(!tar.empty(), error_kind::damaged, [&] { return cat(name, ": expected a tar file, got an empty one"); });
+  sample_reader(const shard_file& tar, const std::string& name, left_out* skipped = nullptr)
+      : name_(name), skipped_(skipped), reader_(tar, name, skipped) {
+    expect(tar.size() > 0, error_kind::damaged, [&] { return cat(name, ": expected a tar file, got an empty one"); });
+    std::vector<std::byte> buffer;
+    expect_no_lfs_pointer(tar.read({0, std::min<std::size_t>(tar.size(), 64)}, buffer), name);
   }
   /// Returns false at the end.
-  bool next(sample& out) {
+  bool next(stored_sample& out) {
     std::swap(out, ahead_);
     ahead_.members.clear();
-    std::span<const std::byte> data;
+    extent data;
     while (reader_.next(path_, data)) {
       std::string_view key, rest;
       if (!split_key(path_, key, rest)) {
@@ -293,11 +161,10 @@ class sample_reader {
         continue;
       }
       std::string suffix = lower_ascii(rest);
-      const bool another = !out.members.empty() && (out.key != key || out.find(suffix));
-      sample& to = another ? ahead_ : out;
+      const bool another = !out.members.empty() && (out.key != key || find_member(out.members, suffix));
+      stored_sample& to = another ? ahead_ : out;
       expect(to.members.size() < max_sample_members, error_kind::unsupported, [&] {
-        return cat(name_, ": byte ", data.data() - tar_.data(), ": expected at most ", max_sample_members,
-                   " members with the key \"", key, "\"");
+        return cat(name_, ": byte ", data.at, ": expected at most ", max_sample_members, " members with the key \"", key, "\"");
       });
       to.key = key;
       to.members.emplace_back(std::move(suffix), data);
@@ -313,12 +180,33 @@ class sample_reader {
     return path.starts_with("__") || path.substr(slash == std::string_view::npos ? 0 : slash + 1).starts_with('.');
   }
 
-  std::span<const std::byte> tar_;
   const std::string& name_;
   left_out* skipped_;
   tar_reader reader_;
-  sample ahead_;  // the first member of the next sample
+  stored_sample ahead_;  // the first member of the next sample
   std::string path_;
+};
+
+/// Reads the members of a sample, all or the texts alone.
+class member_reader {
+ public:
+  member_reader(const shard_file& file, member_bytes wanted) : file_(file), wanted_(wanted) {}
+  /// The spans of `out` last until the next call.
+  void operator()(const stored_sample& s, sample& out) {
+    out.key = s.key;
+    out.members.resize(s.members.size());
+    buffers_.resize(std::max(buffers_.size(), s.members.size()));
+    for (std::size_t i = 0; i < s.members.size(); ++i) {
+      auto& [suffix, place] = s.members[i];
+      const bool read = wanted_ == member_bytes::all || suffix == "txt" || suffix == "json" || suffix == "cls";
+      out.members[i] = {suffix, read ? file_.read(place, buffers_[i]) : std::span<const std::byte>()};
+    }
+  }
+
+ private:
+  const shard_file& file_;
+  member_bytes wanted_;
+  std::vector<std::vector<std::byte>> buffers_;
 };
 
 }  // namespace detail
@@ -339,65 +227,40 @@ CLIPX_INLINE std::vector<std::string> expand_braces(const std::string& pattern) 
 }
 
 CLIPX_INLINE std::optional<std::span<const std::byte>> sample::find(std::string_view suffix) const {
-  for (auto& [s, bytes] : members)
-    if (s == suffix) return bytes;
-  return {};
+  const auto* found = detail::find_member(members, suffix);
+  return found ? std::optional(*found) : std::nullopt;
 }
 
 CLIPX_INLINE std::optional<std::span<const std::byte>> sample::image() const {
-  for (const char* suffix : {"jpg", "png", "jpeg", "webp"})
-    if (auto found = find(suffix)) return found;
-  return {};
+  const auto* found = detail::find_image(members);
+  return found ? std::optional(*found) : std::nullopt;
 }
 
 CLIPX_INLINE void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f) {
-  detail::sample_reader reader(tar, name);
-  for (sample now; reader.next(now);) f(now);
+  const detail::shard_file file(tar, name);
+  detail::sample_reader reader(file, name);
+  detail::member_reader read(file, member_bytes::all);
+  sample s;
+  for (detail::stored_sample stored; reader.next(stored);) {
+    read(stored, s);
+    f(s);
+  }
 }
 
 namespace detail {
 
-inline constexpr std::size_t most_unpacked = std::size_t(4) << 30;
-
-/// A shard while it is read: mapped, or, where it is a gzip file, decompressed into memory.
-class shard_file {
- public:
-  explicit shard_file(const std::string& path) : file_(mapped_file::open(path)) {
-    const auto bytes = file_.bytes();
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    if (!text.starts_with("\x1f\x8b")) return;
-    unpacked_ = gunzip(text, path, most_unpacked);
-    packed_ = true;
-    file_ = {};
-  }
-  std::span<const std::byte> bytes() const {
-    return packed_ ? std::as_bytes(std::span(unpacked_.data(), unpacked_.size())) : std::span<const std::byte>(file_.bytes());
-  }
-  /// These bytes will not be needed soon.
-  void release(const std::byte* begin, std::size_t bytes) const {
-    if (!packed_) file_.release(begin, bytes);
-  }
-
- private:
-  mapped_file file_;
-  std::string unpacked_;
-  bool packed_ = false;
-};
-
 /// Every sample of a shard. `skipped` gets what the shard holds besides, and, unless it is null, the rest of a shard that is
 /// damaged, or all of one that cannot be opened; what f throws goes on to the caller. False where the shard is not whole.
-CLIPX_INLINE bool read_samples(const std::string& shard, function_ref<void(const sample&)> f, left_out* skipped) {
+CLIPX_INLINE bool read_samples(const std::string& shard, function_ref<void(const sample&)> f, left_out* skipped,
+                               member_bytes wanted) {
   bool began = false, calling = false;
   try {
     const shard_file file(shard);
-    const std::byte* kept = file.bytes().data();  // pages before it were given back
-    sample_reader reader(file.bytes(), shard, skipped);
-    for (sample s; reader.next(s);) {
-      const std::byte* here = s.members.front().second.data();
-      if (here - kept > (16 << 20)) {
-        file.release(kept, static_cast<std::size_t>(here - kept));
-        kept = here;
-      }
+    sample_reader reader(file, shard, skipped);
+    member_reader read(file, wanted);
+    sample s;
+    for (stored_sample stored; reader.next(stored);) {
+      read(stored, s);
       began = calling = true;
       f(s);
       calling = false;
@@ -412,11 +275,12 @@ CLIPX_INLINE bool read_samples(const std::string& shard, function_ref<void(const
 
 }  // namespace detail
 
-CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f) {
-  detail::read_samples(shard, f, nullptr);
+CLIPX_INLINE void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f, member_bytes wanted) {
+  detail::read_samples(shard, f, nullptr, wanted);
 }
-CLIPX_INLINE void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f) {
-  detail::read_samples(shard, f, &skipped);
+CLIPX_INLINE void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f,
+                                  member_bytes wanted) {
+  detail::read_samples(shard, f, &skipped, wanted);
 }
 
 }  // namespace clipx

@@ -29,15 +29,21 @@ struct sample {
   std::optional<std::span<const std::byte>> image() const;
 };
 
+/// Whose bytes a reader of shards reads: those of every member, or of txt, json and cls alone; other members are there without
+/// bytes.
+enum class member_bytes { all, texts };
+
 /// Calls f with each sample of a tar file, in order; the bytes live as long as the call. Neighbours with the same key are one
 /// sample, until a suffix comes again. Left out: directories, links, names without a dot or that begin with one, names like __x__.
 /// Read: ustar, GNU long names, pax path and size. Errors, with the byte where they are: a wrong checksum or number, a member that
 /// reaches beyond the file, a name over 65,536 bytes, more than 10,000 members in a sample, a sparse file, an empty shard.
-/// A gzip file (.tar.gz) is decompressed into memory first; it may hold 4 GiB.
-void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f);
+/// A gzip file (.tar.gz) is decompressed into memory first; it may hold 4 GiB. Other files are read, not mapped: one that becomes
+/// shorter meanwhile is an error.
+void for_each_sample(const std::string& shard, function_ref<void(const sample&)> f, member_bytes wanted = member_bytes::all);
 /// The same, where `skipped` gets links and files that belong to no sample, the rest of a shard that is damaged, or a shard that
 /// cannot be opened. What f throws ends the call.
-void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f);
+void for_each_sample(const std::string& shard, left_out& skipped, function_ref<void(const sample&)> f,
+                     member_bytes wanted = member_bytes::all);
 /// The same from memory; `name` is used for the file in messages.
 void for_each_sample(std::span<const std::byte> tar, const std::string& name, function_ref<void(const sample&)> f);
 

@@ -90,6 +90,7 @@ class table {
       if (fields.size() > 1 || !fields[0].empty()) rows_.push_back(begin);
       else --row;  // an empty line
     }
+    file_.expect_whole();
   }
   const std::string& path() const { return file_.path(); }
   std::size_t size() const { return rows_.size(); }
@@ -97,6 +98,7 @@ class table {
   void row(std::size_t i, std::vector<std::string>& fields, std::string& img, std::string& caption) const {
     std::size_t at = rows_[i];
     read_record(text(), at, separator_, fields);
+    file_.expect_whole();
     const auto take = [&](std::size_t column) { return column < fields.size() ? fields[column] : std::string(); };
     img = take(image_);
     caption = take(caption_);

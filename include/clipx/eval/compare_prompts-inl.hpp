@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <string_view>
 
 #include "../zero_shot/classifier.hpp"
 #include "compare_prompts.hpp"
@@ -15,16 +16,19 @@ CLIPX_INLINE std::string add_context(std::string text, const std::string& contex
 }
 
 CLIPX_INLINE shared_name_counter::shared_name_counter(std::span<const std::string> classes)
-    : namesakes_(classes.size()), images_(classes.size()), right_(classes.size()) {
-  std::map<std::string, std::vector<dim>> of_name;
-  for (std::size_t c = 0; c < classes.size(); ++c) of_name[classes[c]].push_back(static_cast<dim>(c));
-  for (std::size_t c = 0; c < classes.size(); ++c) namesakes_[c] = of_name[classes[c]];
+    : name_of_(classes.size()), images_(classes.size()), right_(classes.size()) {
+  std::map<std::string_view, std::size_t> names;
+  for (std::size_t c = 0; c < classes.size(); ++c) {
+    const auto [at, fresh] = names.emplace(classes[c], namesakes_.size());
+    if (fresh) namesakes_.emplace_back();
+    namesakes_[name_of_[c] = at->second].push_back(static_cast<dim>(c));
+  }
 }
 
 CLIPX_INLINE void shared_name_counter::add(std::span<const double> scores, std::span<const dim> labels) {
-  const std::size_t C = namesakes_.size();
+  const std::size_t C = name_of_.size();
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    const auto& rivals = namesakes_[static_cast<std::size_t>(labels[i])];
+    const auto& rivals = namesakes_[name_of_[static_cast<std::size_t>(labels[i])]];
     if (rivals.size() < 2) continue;
     const auto row = scores.subspan(i * C, C);
     const auto lower = [&](dim a, dim b) { return row[static_cast<std::size_t>(a)] < row[static_cast<std::size_t>(b)]; };
@@ -85,6 +89,9 @@ class prompt_classifiers {
       for (auto& list : arm.prompts.prompts)
         for (auto& text : list)
           if (place_.emplace(text, static_cast<dim>(texts.size())).second) texts.push_back(text);
+    constexpr std::size_t most = std::size_t{1} << 22;
+    expect(texts.size() <= most,
+           [&] { return cat("compare_prompts: expected at most ", most, " distinct texts of all arms, got ", texts.size()); });
     rows_ = encode_texts(model_, texts, watch);
   }
   /// The index of the classifier for these prompts, which is made if it does not exist yet.

@@ -48,7 +48,8 @@ class shared_name_counter {
   shared_name_metrics metrics() const;  // for all images so far
 
  private:
-  std::vector<std::vector<dim>> namesakes_;  // per class: the classes with its name, including itself, ascending
+  std::vector<std::vector<dim>> namesakes_;  // per name: the classes that have it, ascending
+  std::vector<std::size_t> name_of_;         // per class: index into namesakes_
   std::vector<dim> images_, right_;          // per class
 };
 
@@ -56,7 +57,8 @@ class shared_name_counter {
 /// distinct text is encoded once. The device then holds (C, D) floats for each arm that averages embeddings, and for each text of a
 /// class if probabilities are averaged; equal classifiers are stored once. The labels' names are the classes of the first arm.
 /// Errors: no arms; arms with different numbers of classes; classes with different numbers of texts where probabilities are
-/// averaged; a Visual N-Grams model, which has no text tower; those of evaluate_zero_shot().
+/// averaged; a Visual N-Grams model, which has no text tower; more than 2^22 distinct texts, whose embeddings are held until all
+/// classifiers are made; those of evaluate_zero_shot().
 std::vector<prompt_comparison> compare_prompts(const any_model& model, const image_dataset& data, std::span<const prompt_arm> arms,
                                                const encode_options& options = {}, observer& watch = no_observer());
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iterator>
 #include <system_error>
+#include <unordered_set>
 
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
@@ -78,7 +79,7 @@ CLIPX_INLINE std::vector<std::string> captions_of(const beside_image& i) {
 CLIPX_INLINE void leave_out_sample(const sample& s, const beside_image& i, bool captioned, left_out& skipped) {
   constexpr const char* expected = "expected an image (jpg, png, jpeg or webp), got none";
   for (auto& [suffix, bytes] : s.members)
-    if (has_ending("x." + suffix, image_endings) || has_ending("x." + suffix, other_image_endings))
+    if (has_ending("x." + suffix, image_endings()) || has_ending("x." + suffix, other_image_endings))
       return skipped.add(i.name, cat("expected an image (jpg, png, jpeg or webp), got .", suffix));
   try {
     const bool part = captioned ? !captions_of(i).empty() : label_of(i) >= 0;
@@ -145,7 +146,7 @@ CLIPX_INLINE void image_dataset::read_shards(std::span<const std::string> paths,
           std::move(captions.begin(), captions.end(), std::back_inserter(captions_));
           labels_.push_back(label);
         },
-        &skipped_);
+        &skipped_, member_bytes::texts);
   }
 }
 
@@ -166,11 +167,8 @@ CLIPX_INLINE void image_dataset::read_classes(const std::string& folder, std::sp
 /// What stands in the folder besides the classes' own.
 CLIPX_INLINE void image_dataset::leave_out_of_no_class(const std::string& folder, std::span<const std::string> classes) {
   namespace fs = std::filesystem;
-  const auto of_class = [&](const std::string& name) {
-    return std::any_of(classes.begin(), classes.end(), [&](const std::string& c) {
-      return (c + "/").starts_with(name + "/");  // also of a class that is named by a path
-    });
-  };
+  std::unordered_set<std::string> of_class;  // of one that is named by a path, the beginning
+  for (auto& c : classes) of_class.insert(c.substr(0, c.find('/')));
   std::error_code problem, gone;
   std::vector<fs::path> there;
   for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem)) there.push_back(at->path());
@@ -179,12 +177,12 @@ CLIPX_INLINE void image_dataset::leave_out_of_no_class(const std::string& folder
   for (auto& path : there) {
     const auto name = path.filename().string();
     if (fs::is_directory(path, gone)) {
-      if (of_class(name)) continue;
+      if (of_class.contains(name)) continue;
       left_out inside;
       const auto images = list_images(path.string(), inside).size() + inside.count;
       if (images > 0) skipped_.add(path.string(), cat(images, " images in a folder that is named like no class"), images);
       else skipped_.add_other_file(path.string(), "a folder that is named like no class, without images");
-    } else if (detail::has_ending(path, detail::image_endings) || detail::has_ending(path, detail::other_image_endings)) {
+    } else if (detail::has_ending(path, detail::image_endings()) || detail::has_ending(path, detail::other_image_endings)) {
       skipped_.add(path.string(), "an image in no class's folder");
     } else if (!name.starts_with('.') && name != "classnames.txt" && name != "classes.txt" && name != "templates.txt") {
       skipped_.add_other_file(path.string(), "no folder of a class");
@@ -248,7 +246,7 @@ CLIPX_INLINE void image_dataset::for_each_image(function_ref<void(image_source)>
           expect_same(image.has_value());
           next({detail::sample_name(own.path, s), std::vector<std::byte>(image->begin(), image->end())});
         },
-        &again);
+        &again, member_bytes::all);
     expect_same(count == own.taken.size() && whole == own.whole);
   }
 }

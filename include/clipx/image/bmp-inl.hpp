@@ -191,15 +191,20 @@ class bmp {
     if (got < total) bad(cat("its run lengths give ", got, " pixels; expected ", total));
     image out = make_image(mode_, width_, height_, std::move(memory));
     out.palette = palette_;
-    const auto w = static_cast<std::size_t>(width_);
-    std::size_t at = 0;
+    std::fill(out.data.begin(), out.data.end(),
+              std::uint8_t{0});  // what is skipped, which costs nothing more: it may be most of it
+    dim x = 0, y = 0;
     const auto put = [&](std::uint8_t v) {
-      if (mode_ == pixel_mode::bit && v > 0) v = 255;
-      if (at < total) out.row(top_down_ ? static_cast<dim>(at / w) : height_ - 1 - static_cast<dim>(at / w))[at % w] = v;
-      ++at;
+      if (y >= height_) return;
+      out.row(top_down_ ? y : height_ - 1 - y)[x] = mode_ == pixel_mode::bit && v > 0 ? std::uint8_t{255} : v;
+      if (++x < width_) return;
+      x = 0;
+      ++y;
     };
     runs(put, [&](std::size_t n) {
-      for (; n > 0 && at < total; --n) put(0);
+      x += static_cast<dim>(n);
+      y += x / width_;
+      x %= width_;
     });
     return out;
   }

@@ -1,110 +1,138 @@
 // Definitions of decode.hpp.
 #pragma once
-#include <algorithm>
+#include <array>
 #include <cstring>
-#include <memory>
-#include <new>
+#include <utility>
 
 #include "../core/error.hpp"
 #include "../io/file.hpp"
 #include "../io/lfs.hpp"
 #include "bmp-inl.hpp"
 #include "decode.hpp"
-#include "expect_pixels.hpp"
 #include "gif-inl.hpp"
+#include "heif-inl.hpp"
 #include "jpeg-inl.hpp"
+#include "jpeg_by_stb-inl.hpp"
+#include "jxl-inl.hpp"
+#include "orientation-inl.hpp"
 #include "png-inl.hpp"
 #include "pnm-inl.hpp"
-#ifndef CLIPX_HAS_JPEG
-#include "stb-inl.hpp"
-#endif
+#include "tiff-inl.hpp"
+#include "webp-inl.hpp"
 
 namespace clipx {
 namespace detail {
 
-#ifndef CLIPX_HAS_JPEG
-/// Whether a Huffman table of a JPEG has more than the 256 possible symbols, which stb_image does not check. Headers are parsed
-/// as stb_image does; after the first scan, every table that it might reach is checked.
-inline bool long_jpeg_table(std::span<const std::byte> file) {
-  const auto byte = [&](std::size_t i) { return i < file.size() ? static_cast<std::size_t>(file[i]) : 0; };
-  if (byte(0) != 0xff) return false;
-  bool scanned = false;
-  for (std::size_t i = 0; i < file.size();) {
-    if (byte(i++) != 0xff) continue;
-    while (byte(i) == 0xff) ++i;
-    const std::size_t marker = byte(i++), length = byte(i) << 8 | byte(i + 1), end = i + length;
-    for (std::size_t at = i + 2; marker == 0xc4 && at < end && at < file.size();) {
-      if (byte(at) >> 4 > 1 || (byte(at) & 15) > 3) break;  // stb_image rejects it
-      std::size_t symbols = 0;
-      for (std::size_t k = 1; k <= 16; ++k) symbols += byte(at + k);
-      if (symbols > 256) return true;
-      at += 17 + symbols;
-    }
-    scanned = scanned || marker == 0xda;
-    const bool bare = marker == 0 || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd9);
-    if (!scanned && !bare) i = std::max(i, end);
+inline bool starts_with(std::span<const std::byte> file, std::string_view magic, std::size_t at = 0) {
+  return file.size() >= at + magic.size() && std::memcmp(file.data() + at, magic.data(), magic.size()) == 0;
+}
+
+/// The index of each format in image_formats().
+enum class format { jpeg, png, webp, gif, bmp, pnm, tiff, heic, avif, jxl, none };
+
+/// HEIC and AVIF are told apart by their brands alone; what names both counts as HEIC.
+inline format heif_format(std::span<const std::byte> file) {
+  if (!starts_with(file, "ftyp", 4)) return format::none;
+  const std::size_t size = big_endian(file.data()), end = std::min({file.size(), size, std::size_t{256}});
+  bool avif = false;
+  for (std::size_t at = 8; at + 4 <= end; at += 4) {
+    for (std::string_view brand : {"heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs"})
+      if (starts_with(file, brand, at)) return format::heic;
+    avif = avif || starts_with(file, "avif", at) || starts_with(file, "avis", at);
   }
-  return false;
+  if (avif) return format::avif;
+  for (std::string_view brand : {"mif1", "msf1", "heif", "mif2"})
+    if (starts_with(file, brand, 8)) return format::heic;
+  return format::none;
 }
 
-inline image decode_jpeg_by_stb(std::span<const std::byte> file, const std::string& name, dim most_pixels, image memory) {
-  const auto* data = reinterpret_cast<const unsigned char*>(file.data());
-  const int size = static_cast<int>(std::min<std::size_t>(file.size(), 0x7fffffff));
-  int w = 0, h = 0, bands = 0;
-  const auto bad = [&] {
-    const std::string why = stbi_failure_reason() ? stbi_failure_reason() : "unknown";
-    if (why == "outofmem") throw std::bad_alloc();
-    if (why == "only 8-bit" || why == "no header height" || why == "too large")
-      fail(error_kind::unsupported, cat(name, ": JPEG that is not read: ", why));
-    fail(error_kind::damaged, cat(name, ": damaged JPEG: ", why));
-  };
-  expect(!long_jpeg_table(file), error_kind::damaged,
-         [&] { return cat(name, ": damaged JPEG: a Huffman table of more than 256 symbols"); });
-  if (!stbi_info_from_memory(data, size, &w, &h, &bands)) bad();
-  expect_pixels(w, h, most_pixels, name);
-  expect(static_cast<dim>(w) * h <= static_cast<dim>(file.size()) * 1024 + 65536, error_kind::damaged,
-         [&] { return cat(name, ": damaged JPEG: ", file.size(), " bytes cannot hold ", w, " x ", h, " pixels"); });
-  const std::unique_ptr<unsigned char, void (*)(void*)> pixels(stbi_load_from_memory(data, size, &w, &h, &bands, 0),
-                                                               stbi_image_free);
-  if (!pixels) bad();
-  image out = make_image(bands == 1 ? pixel_mode::gray : pixel_mode::rgb, w, h, std::move(memory));
-  std::copy_n(pixels.get(), out.data.size(), out.data.begin());
-  return out;
+inline format format_of(std::span<const std::byte> file) {
+  if (starts_with(file, "\x89PNG\r\n\x1a\n")) return format::png;
+  if (is_pnm(file)) return format::pnm;
+  if (starts_with(file, "\xff\xd8")) return format::jpeg;
+  if (starts_with(file, "GIF87a") || starts_with(file, "GIF89a")) return format::gif;
+  if (bmp::is_bmp(file)) return format::bmp;
+  if (starts_with(file, "RIFF") && starts_with(file, "WEBP", 8)) return format::webp;
+  for (std::string_view magic :
+       {std::string_view("II*\0", 4), std::string_view("MM\0*", 4), std::string_view("II+\0", 4), std::string_view("MM\0+", 4)})
+    if (starts_with(file, magic)) return format::tiff;
+  if (starts_with(file, "\xff\x0a") || starts_with(file, std::string_view("\0\0\0\x0cJXL \r\n\x87\n", 12))) return format::jxl;
+  return heif_format(file);
 }
+
+inline image decode_as(format f, std::span<const std::byte> file, const std::string& name, image memory, dim most_pixels) {
+  switch (f) {
+    case format::jpeg:
+#ifdef CLIPX_HAS_JPEG
+      return decode_jpeg(file, name, most_pixels, std::move(memory));
+#else
+      return decode_jpeg_by_stb(file, name, most_pixels, std::move(memory));
 #endif
+    case format::png:
+      return png(name).decode(file, most_pixels, std::move(memory));
+    case format::bmp:
+      return bmp(file, name).decode(most_pixels, std::move(memory));
+    case format::pnm:
+      return pnm(file, name).decode(most_pixels, std::move(memory));
+#ifdef CLIPX_HAS_GIF
+    case format::gif:
+      return gif_reader(file, name).decode(most_pixels, std::move(memory));
+#endif
+#ifdef CLIPX_HAS_WEBP
+    case format::webp:
+      return webp(file, name).decode(most_pixels, std::move(memory));
+#endif
+#ifdef CLIPX_HAS_TIFF
+    case format::tiff:
+      return tiff(file, name).decode(most_pixels, std::move(memory));
+#endif
+#ifdef CLIPX_HAS_HEIF
+    case format::heic:
+    case format::avif:
+      return heif(file, name).decode(most_pixels, std::move(memory));
+#endif
+#ifdef CLIPX_HAS_JXL
+    case format::jxl:
+      return jxl(file, name).decode(most_pixels, std::move(memory));
+#endif
+    default:
+      break;
+  }
+  const auto& missing = image_formats()[static_cast<std::size_t>(f)];
+  fail(error_kind::unsupported, cat(name, ": this build of clipx cannot decode ", missing.name, ": build with ", missing.package));
+}
 
-inline bool starts_with(std::span<const std::byte> file, std::string_view magic) {
-  return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
+/// The names of all formats but those that this build lacks.
+inline std::string read_formats() {
+  std::string out;
+  for (auto& f : image_formats())
+    if (!f.decoder.empty()) out += cat(out.empty() ? "" : ", ", f.name);
+  return out;
 }
 }  // namespace detail
 
-CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name, image memory) {
-  constexpr dim most_pixels = 178'956'970;
+CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::string& name, image memory, const decode_options& o) {
   expect(!file.empty(), error_kind::damaged, [&] { return cat(name, ": expected an image, got an empty file"); });
   detail::expect_no_lfs_pointer(file, name);
-  if (detail::starts_with(file, "\x89PNG\r\n\x1a\n")) return detail::png(name).decode(file, most_pixels, std::move(memory));
-  if (detail::is_pnm(file)) return detail::decode_pnm(file, name, most_pixels);
-  if (detail::starts_with(file, "\xff\xd8"))
-#ifdef CLIPX_HAS_JPEG
-    return detail::decode_jpeg(file, name, most_pixels, std::move(memory));
-#else
-    return detail::decode_jpeg_by_stb(file, name, most_pixels, std::move(memory));
-#endif
-  if (detail::starts_with(file, "GIF87a") || detail::starts_with(file, "GIF89a"))
-#ifdef CLIPX_HAS_GIF
-    return detail::gif_reader(file, name).decode(most_pixels, std::move(memory));
-#else
-    fail(error_kind::unsupported, cat(name, ": GIF images are not read: clipx was built without giflib (Debian: libgif-dev)"));
-#endif
-  if (detail::bmp::is_bmp(file)) return detail::bmp(file, name).decode(most_pixels, std::move(memory));
-  if (detail::starts_with(file, "RIFF") && file.size() > 12 && std::memcmp(file.data() + 8, "WEBP", 4) == 0)
-    fail(error_kind::unsupported, cat(name, ": WebP images are not read; convert it to PNG or JPEG"));
-  fail(error_kind::unsupported, cat(name, ": not an image, or a format that is not read (read are PNG, JPEG, BMP, GIF, PPM, PGM)"));
+  const auto f = detail::format_of(file);
+  expect(f != detail::format::none, error_kind::unsupported,
+         [&] { return cat(name, ": not an image, or a format that is not read (read are ", detail::read_formats(), ")"); });
+  image out = detail::decode_as(f, file, name, std::move(memory), o.most_pixels);
+  if (o.exif_orientation) {
+    int orientation = 1;
+    if (f == detail::format::jpeg) orientation = detail::jpeg_orientation(file);
+    if (f == detail::format::png) orientation = detail::png_orientation(file);
+    if (f == detail::format::webp) orientation = detail::webp_orientation(file);
+    out = detail::oriented(std::move(out), orientation);
+  }
+  return out;
 }
 
-CLIPX_INLINE image read_image(const std::string& path) {
+CLIPX_INLINE image read_image(const std::string& path, const decode_options& o) {
   const auto file = mapped_file::open(path);
-  return decode_image(file.bytes(), path);
+  auto out = decode_image(file.bytes(), path, {}, o);
+  file.expect_whole();
+  return out;
 }
 
 #define CLIPX_TEXT_OF(x) #x
@@ -125,6 +153,24 @@ CLIPX_INLINE std::string_view gif_decoder() {
 #else
   return "none";
 #endif
+}
+
+CLIPX_INLINE std::span<const image_format> image_formats() {
+  static const std::string webp_version = detail::webp_version(), heif_version = detail::heif_version(),
+                           tiff_version = detail::tiff_version(), jxl_version = detail::jxl_version();
+  static const std::array<image_format, 10> formats{{
+      {"JPEG", jpeg_decoder(), "libjpeg-turbo (Debian libjpeg-dev)", ".jpg .jpeg .jpe .jfif"},
+      {"PNG", "clipx", "", ".png .apng"},
+      {"WebP", webp_version, "libwebp (Debian libwebp-dev)", ".webp"},
+      {"GIF", gif_decoder() == "none" ? std::string_view() : gif_decoder(), "giflib (Debian libgif-dev)", ".gif"},
+      {"BMP", "clipx", "", ".bmp .dib"},
+      {"PNM", "clipx", "", ".ppm .pgm .pbm .pnm .pfm"},
+      {"TIFF", tiff_version, "libtiff 4.5 or later (Debian libtiff-dev)", ".tif .tiff"},
+      {"HEIC", heif_version, "libheif (Debian libheif-dev)", ".heic .heif .hif"},
+      {"AVIF", heif_version, "libheif (Debian libheif-dev)", ".avif"},
+      {"JPEG XL", jxl_version, "libjxl (Debian libjxl-dev)", ".jxl"},
+  }};
+  return formats;
 }
 #undef CLIPX_TEXT
 #undef CLIPX_TEXT_OF

@@ -11,7 +11,7 @@ namespace clipx::detail {
 inline void expect_pixels(dim w, dim h, dim most, const std::string& name) {
   const auto message = [&] { return cat(name, ": ", w, " x ", h, " pixels; expected 1 to ", most); };
   expect(w > 0 && h > 0, error_kind::damaged, message);
-  expect(w <= most / h, error_kind::unsupported, message);
+  expect(w <= most / h, error_kind::unsupported, [&] { return message() + ", the limit of decode_options::most_pixels"; });
 }
 
 /// Of an error about an image's sides: those of a file may be longer than resizing takes.

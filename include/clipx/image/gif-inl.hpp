@@ -1,5 +1,5 @@
-// Decodes the first frame of a GIF with giflib, as Pillow does: indices and palette, or gray if the palette counts from 0 to
-// 255; a frame smaller than the screen is surrounded by the transparent index, else by index 0.
+// Decodes the first frame of a GIF as Pillow does: giflib reads what stands before its codes. Indices and palette, or gray if the
+// palette counts from 0 to 255; a frame smaller than the screen is surrounded by the transparent index, else by index 0.
 #pragma once
 #ifdef CLIPX_HAS_GIF
 #include <algorithm>
@@ -15,6 +15,7 @@
 
 #include "../core/error.hpp"
 #include "expect_pixels.hpp"
+#include "gif_codes-inl.hpp"
 #include "image.hpp"
 
 namespace clipx::detail {
@@ -87,15 +88,19 @@ class gif_reader {
       while (block)
         if (DGifGetExtensionNext(&gif, &block) != GIF_OK) bad(gif.Error);
     }
-    if (DGifGetImageDesc(&gif) != GIF_OK) bad(gif.Error);
+    const std::size_t start = at_;
+    if (DGifGetImageDesc(&gif) != GIF_OK && !has_long_codes(start)) bad(gif.Error);
     if (at_ > file_.size()) bad(cat("it ends at byte ", file_.size(), " before its first frame"));
-    std::size_t end = at_;  // a truncated block counts as missing
-    while (end < file_.size() && file_[end] != std::byte{0} && end + static_cast<std::size_t>(file_[end]) < file_.size())
-      end += 1 + static_cast<std::size_t>(file_[end]);
-    file_ = file_.first(end);
     return transparent;
   }
 
+  /// Whether giflib read the frame's header at `start` and refused it for the size of its codes, which Pillow takes up to 12 bits.
+  bool has_long_codes(std::size_t start) const {
+    if (at_ > file_.size() || at_ < start + 10) return false;
+    const auto flags = static_cast<unsigned>(file_[start + 8]), bits = static_cast<unsigned>(file_[at_ - 1]);
+    const std::size_t colors = flags & 128 ? std::size_t{3} << ((flags & 7) + 1) : 0;
+    return at_ == start + 10 + colors && bits > 8 && bits <= 12;
+  }
   static bool is_gray(const ColorMapObject* colors) {
     for (int i = 0; colors && i < colors->ColorCount; ++i) {
       const auto& c = colors->Colors[i];
@@ -116,17 +121,24 @@ class gif_reader {
     return out;
   }
 
-  void read_frame(GifFileType& gif, image& out) const {
+  /// Indices in the order of the file. Every one must be there.
+  void read_frame(const GifFileType& gif, image& out) const {
     const GifImageDesc& frame = gif.Image;
-    const auto read_rows = [&](dim from, dim step) {
-      for (dim y = from; y < frame.Height; y += step)
-        if (DGifGetLine(&gif, out.row(frame.Top + y) + frame.Left, frame.Width) != GIF_OK) bad(gif.Error);
-    };
-    if (!frame.Interlace) return read_rows(0, 1);
-    read_rows(0, 8);
-    read_rows(4, 8);
-    read_rows(2, 4);
-    read_rows(1, 2);
+    const auto bits = static_cast<unsigned>(file_[at_ - 1]);  // 12 at most
+    const dim total = static_cast<dim>(frame.Width) * frame.Height;
+    dim x = 0, y = 0, pass = 0;
+    constexpr dim starts[] = {0, 4, 2, 1}, steps[] = {8, 8, 4, 2};
+    const auto got = gif_codes(file_.subspan(at_), bits).read(total, [&](std::uint8_t index) {
+      out.row(frame.Top + y)[frame.Left + x] = index;
+      if (++x < frame.Width) return;
+      x = 0;
+      if (!frame.Interlace) {
+        ++y;
+        return;
+      }
+      for (y += steps[pass]; y >= frame.Height && pass < 3;) y = starts[++pass];
+    });
+    if (got < total) bad(cat(got, " pixels; expected ", total, ": its codes are damaged or cut short"));
   }
 
   std::span<const std::byte> file_;

@@ -1,6 +1,7 @@
 // Checks, and conversions to RGB with Pillow's integer arithmetic.
 #pragma once
 #include <algorithm>
+#include <cstring>
 
 #include "../core/error.hpp"
 #include "image.hpp"
@@ -8,7 +9,7 @@
 namespace clipx {
 
 CLIPX_INLINE void check_image(const image& p, const char* who) {
-  constexpr int modes = static_cast<int>(pixel_mode::gray16) + 1;
+  constexpr int modes = static_cast<int>(pixel_mode::float32) + 1;
   const int mode = static_cast<int>(p.mode);
   expect(mode >= 0 && mode < modes, [&] { return cat(who, ": expected a pixel_mode from 0 to ", modes - 1, ", got ", mode); });
   expect(p.width > 0 && p.height > 0,
@@ -39,6 +40,14 @@ inline std::uint8_t mul_div_255(unsigned a, unsigned b) {
   return static_cast<std::uint8_t>((t + (t >> 8)) >> 8);
 }
 
+/// The value of a pixel of several bytes, in the machine's order.
+template <class T>
+T value_at(const std::uint8_t* at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
 /// One pixel as RGBA; alpha is 255 if the image has none.
 inline std::array<std::uint8_t, 4> rgba_of(const image& p, const std::uint8_t* at) {
   switch (p.mode) {
@@ -62,6 +71,15 @@ inline std::array<std::uint8_t, 4> rgba_of(const image& p, const std::uint8_t* a
     }
     case pixel_mode::gray16: {
       const std::uint8_t v = at[1] ? 255 : at[0];
+      return {v, v, v, 255};
+    }
+    case pixel_mode::int32: {
+      const auto v = static_cast<std::uint8_t>(std::clamp(value_at<std::int32_t>(at), 0, 255));
+      return {v, v, v, 255};
+    }
+    case pixel_mode::float32: {
+      const float level = value_at<float>(at);  // NaN is 0
+      const auto v = level >= 255 ? std::uint8_t{255} : level > 0 ? static_cast<std::uint8_t>(level) : std::uint8_t{0};
       return {v, v, v, 255};
     }
   }

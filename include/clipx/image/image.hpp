@@ -10,14 +10,15 @@
 
 namespace clipx {
 
-/// Pillow's 1, L, LA, RGB, RGBA, P, CMYK and I;16.
-enum class pixel_mode { bit, gray, gray_alpha, rgb, rgba, palette, cmyk, gray16 };
+/// Pillow's 1, L, LA, RGB, RGBA, P, CMYK, I;16, I and F.
+enum class pixel_mode { bit, gray, gray_alpha, rgb, rgba, palette, cmyk, gray16, int32, float32 };
 
 /// An image in memory.
 struct image {
   pixel_mode mode = pixel_mode::rgb;  // how the bytes of a pixel are read
   dim width = 0, height = 0;          // in pixels
-  /// Rows of pixels, bands interleaved, no padding. bit: one byte of 0 or 255; gray16: two bytes, little-endian.
+  /// Rows of pixels, bands interleaved, no padding. bit: one byte of 0 or 255; gray16: two bytes, little-endian;
+  /// int32 and float32: four bytes, in the machine's order.
   std::vector<std::uint8_t> data;
   /// For `palette`: 256 RGBA entries.
   std::array<std::uint8_t, 1024> palette{};
@@ -27,7 +28,7 @@ struct image {
 
   /// Bytes per pixel.
   dim bands() const {
-    constexpr dim sizes[] = {1, 1, 2, 3, 4, 1, 4, 2};
+    constexpr dim sizes[] = {1, 1, 2, 3, 4, 1, 4, 2, 4, 4};
     return sizes[static_cast<int>(mode)];
   }
   /// First byte of row y, from the top.
@@ -43,8 +44,8 @@ void check_image(const image& img, const char* who);
 /// Errors: a side below 1, more than 2^40 bytes.
 image make_image(pixel_mode mode, dim width, dim height, image out = {});
 
-/// As Pillow's convert("RGB"): alpha and transparent colors are dropped, 16-bit gray saturates, CMYK is converted. Errors:
-/// those of check_image.
+/// As Pillow's convert("RGB"): alpha and transparent colors are dropped, gray of more than 8 bits saturates, CMYK is converted.
+/// Errors: those of check_image.
 image to_rgb(const image& img);
 
 /// As transformers' convert_to_rgb: images with alpha or a transparent color are composited over white.

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "../core/error.hpp"
+#include "expect_pixels.hpp"
 #include "image.hpp"
 
 namespace clipx::detail {
@@ -53,16 +54,33 @@ struct png {
       bad("unknown compression, filter or interlacing");
   }
 
+  /// The pixels of a chunk that the file's end cuts short.
+  void take_cut_chunk(std::span<const std::byte> chunk) {
+    if (chunk.size() <= 8 || std::memcmp(chunk.data() + 4, "IDAT", 4) != 0) return;
+    const std::size_t n = std::min<std::size_t>(chunk.size() - 8, big_endian(chunk.data()));
+    packed.insert(packed.end(), reinterpret_cast<const char*>(chunk.data()) + 8,
+                  reinterpret_cast<const char*>(chunk.data()) + 8 + n);
+  }
+
   void read_chunks(std::span<const std::byte> file) {
     std::size_t at = 8;
     for (bool first = true;; first = false) {
+      // From the first byte of pixels on, what is missing or wrong besides them is no error for Pillow either.
+      if (file.size() - at < 12 && !packed.empty()) {
+        take_cut_chunk(file.subspan(at));
+        return;
+      }
       if (file.size() - at < 12) bad(cat("it ends at byte ", file.size(), " before its IEND chunk"));
       const std::size_t length = big_endian(file.data() + at);
+      const std::string_view type(reinterpret_cast<const char*>(file.data()) + at + 4, 4);
+      if (length > file.size() - at - 12 && (type == "IDAT" || !packed.empty())) {
+        take_cut_chunk(file.subspan(at));
+        return;
+      }
       if (length > file.size() - at - 12)
         bad(cat("the chunk at byte ", at, " says ", length, " bytes, ", file.size() - at - 12, " are left"));
-      const std::string_view type(reinterpret_cast<const char*>(file.data()) + at + 4, 4);
       const auto body = file.subspan(at + 8, length);
-      const bool critical = !(type[0] & 0x20);
+      const bool critical = !(type[0] & 0x20) && type != "IDAT" && packed.empty();
       if (critical && crc_32(file.subspan(at + 4, length + 4)) != big_endian(file.data() + at + 8 + length))
         bad(cat("the checksum of the chunk at byte ", at, " is wrong"));
       if (first != (type == "IHDR")) bad("IHDR is not the first chunk");
@@ -189,8 +207,7 @@ struct png {
 
   image decode(std::span<const std::byte> file, dim most_pixels, image memory) {
     read_chunks(file);
-    expect(width <= most_pixels / height, error_kind::unsupported,
-           [&] { return cat(name, ": ", width, " x ", height, " pixels are more than ", most_pixels); });
+    expect_pixels(width, height, most_pixels, name);
     struct pass {
       dim x0, y0, dx, dy;
     };

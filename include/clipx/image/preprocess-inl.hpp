@@ -7,6 +7,7 @@
 #include "decode.hpp"
 #include "frame.hpp"
 #include "preprocess.hpp"
+#include "resize-inl.hpp"
 
 namespace clipx {
 namespace detail {
@@ -39,6 +40,8 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
   std::fill(out.data.begin(), out.data.end(), small.mode == pixel_mode::bit && c.fill ? std::uint8_t{255} : c.fill);
   if (small.mode == pixel_mode::gray16)  // only the low byte
     for (std::size_t i = 1; i < out.data.size(); i += 2) out.data[i] = 0;
+  for (std::size_t i = 0; sample_of(small.mode) >= sample_type::i32 && i < out.data.size(); i += 4)
+    put_wide(c.fill, sample_of(small.mode), &out.data[i]);
   const dim left = (c.size - w) / 2, top = (c.size - h) / 2;
   for (dim y = 0; y < h; ++y) std::copy_n(small.row(y), w * small.bands(), out.row(top + y) + left * small.bands());
   return out;
@@ -102,7 +105,7 @@ CLIPX_INLINE void to_tensor(std::span<const std::uint8_t> rgb, const preprocess_
 
 CLIPX_INLINE std::vector<std::uint8_t> read_pixels(std::span<const std::byte> file, const std::string& name,
                                                    const preprocess_config& c, const resampler& loops) {
-  const image img = decode_image(file, name);
+  const image img = decode_image(file, name, {}, c.decode);
   try {
     return to_pixels(img, c, loops).data;
   } catch (const error& e) { throw e.in(name); }

@@ -1,5 +1,5 @@
 // From an image to the input of the image tower (docs/clip.md section 6): open_clip resizes in the file's own mode, crops and
-// then converts to RGB; Hugging Face converts first. EXIF orientation is ignored, as by both.
+// then converts to RGB; Hugging Face converts first. EXIF orientation is ignored, as by both, unless decode_options asks for it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "decode.hpp"
 #include "frame.hpp"
 #include "image.hpp"
 #include "resize.hpp"
@@ -29,6 +30,7 @@ struct preprocess_config {
   /// Of R, G and B in 0 .. 1: the mean is subtracted, then std divides.
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};
   std::uint8_t fill = 0;  // of every band in the image's own mode, around a `longest` image
+  decode_options decode;  // of files
   bool operator==(const preprocess_config&) const = default;
 };
 

@@ -89,34 +89,70 @@ inline std::pair<dim, dim> range_of(const resample_taps& t) {
   return {lo, hi};
 }
 
-/// 16-bit gray: weights in double, rounded and clamped after each axis.
-inline void resample_16(const std::uint8_t* in, dim stride, dim step, dim n, const resample_taps& t, std::uint8_t* out,
-                        dim out_stride, dim out_step) {
+inline sample_type sample_of(pixel_mode m) {
+  switch (m) {
+    case pixel_mode::gray16:
+      return sample_type::u16;
+    case pixel_mode::int32:
+      return sample_type::i32;
+    case pixel_mode::float32:
+      return sample_type::f32;
+    default:
+      return sample_type::u8;
+  }
+}
+
+inline double wide_value(const std::uint8_t* at, sample_type s) {
+  if (s == sample_type::u16) return at[0] | at[1] << 8;
+  return s == sample_type::i32 ? static_cast<double>(value_at<std::int32_t>(at)) : static_cast<double>(value_at<float>(at));
+}
+/// Rounds half away from zero, as Pillow does, and clamps.
+inline void put_wide(double x, sample_type s, std::uint8_t* to) {
+  if (s == sample_type::f32) {
+    const auto value = static_cast<float>(x);
+    std::memcpy(to, &value, 4);
+    return;
+  }
+  const double whole = x >= 0 ? std::floor(x + 0.5) : -std::floor(-x + 0.5);
+  const auto value = static_cast<std::int32_t>(s == sample_type::u16 ? std::clamp(whole, 0.0, 65535.0)
+                                                                     : std::clamp(whole, -2147483648.0, 2147483647.0));
+  if (s == sample_type::i32) {
+    std::memcpy(to, &value, 4);
+    return;
+  }
+  to[0] = static_cast<std::uint8_t>(value & 255);
+  to[1] = static_cast<std::uint8_t>(value >> 8);
+}
+
+/// Gray of more than 8 bits: weights in double, rounded after each axis. `step`: bytes from one input of a sum to the next.
+inline void resample_wide(const std::uint8_t* in, dim stride, dim step, dim n, const resample_taps& t, std::uint8_t* out,
+                          dim out_stride, dim out_step, sample_type s) {
   for (dim i = 0; i < t.size(); ++i)
     for (dim r = 0; r < n; ++r) {
       const auto at = static_cast<std::size_t>(i);
       double sum = 0;
       for (dim j = 0; j < t.n[at]; ++j) {
         const auto* p = in + r * stride + (t.lo[at] + j) * step;
-        sum += static_cast<double>(p[0] | p[1] << 8) * t.w[static_cast<std::size_t>(i * t.width + j)];
+        sum += wide_value(p, s) * t.w[static_cast<std::size_t>(i * t.width + j)];
       }
-      const int v = std::clamp(static_cast<int>(std::floor(sum + 0.5)), 0, 65535);
-      out[r * out_stride + i * out_step] = static_cast<std::uint8_t>(v & 255);
-      out[r * out_stride + i * out_step + 1] = static_cast<std::uint8_t>(v >> 8);
+      put_wide(sum, s, out + r * out_stride + i * out_step);
     }
 }
 
 inline pixel_view part(const pixel_view& p, dim x, dim y, dim w, dim h) {
-  return {p.data + y * p.stride + x * p.bands, w, h, p.bands, p.stride, p.wide};
+  return {p.data + y * p.stride + x * p.bands, w, h, p.bands, p.stride, p.sample};
 }
 /// Resamples every row of an image.
 inline void resample_rows(const pixel_view& p, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
-  if (p.wide) resample_16(p.data, p.stride, 2, p.height, t, out, t.size() * 2, 2);
+  const dim b = p.bands;
+  if (p.sample != sample_type::u8) resample_wide(p.data, p.stride, b, p.height, t, out, t.size() * b, b, p.sample);
   else loops.horizontal(p.data, p.stride, p.height, p.bands, t, out);
 }
 /// Resamples every column of an image whose first row counts as row `origin`.
 inline void resample_columns(const pixel_view& p, dim origin, const resample_taps& t, const resampler& loops, std::uint8_t* out) {
-  if (p.wide) resample_16(p.data - origin * p.stride, 2, p.stride, p.width, t, out, 2, p.width * 2);
+  const dim b = p.bands;
+  const auto* first = p.data - origin * p.stride;
+  if (p.sample != sample_type::u8) resample_wide(first, b, p.stride, p.width, t, out, b, p.width * b, p.sample);
   else loops.vertical(p.data, p.stride, origin, p.width * p.bands, t, out);
 }
 
@@ -174,7 +210,7 @@ CLIPX_INLINE void resize(const pixel_view& in, dim width, dim height, filter f, 
   if (height != in.height) make_taps(f, in.height, height, win.y, win.h, rows);
   const auto half = [&](dim w, dim h) {
     scratch.half.resize(static_cast<std::size_t>(w * h * in.bands));
-    return pixel_view{scratch.half.data(), w, h, in.bands, w * in.bands, in.wide};
+    return pixel_view{scratch.half.data(), w, h, in.bands, w * in.bands, in.sample};
   };
   if (width == in.width && height == in.height) {
     for (dim y = 0; y < win.h; ++y)
@@ -210,7 +246,7 @@ CLIPX_INLINE image resize(const image& p, dim width, dim height, filter f, const
   const image& in = alpha ? multiplied : p;
   image out = make_image(p.mode, win.w, win.h);
   resize_scratch scratch;
-  resize({in.data.data(), p.width, p.height, p.bands(), p.width * p.bands(), p.mode == pixel_mode::gray16}, width, height, f, win,
+  resize({in.data.data(), p.width, p.height, p.bands(), p.width * p.bands(), detail::sample_of(p.mode)}, width, height, f, win,
          out.data.data(), scratch, loops);
   out.palette = p.palette;
   if (alpha) detail::divide_alpha(out);

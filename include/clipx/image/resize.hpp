@@ -29,11 +29,14 @@ constexpr bool vertical_first(dim in_width, dim in_height, dim out_width, dim ou
   return out_height < in_height && in_height - out_height > 2 * (in_width - out_width);
 }
 
+/// What a band of a pixel is: a byte; the whole pixel of an image of mode gray16, int32 or float32.
+enum class sample_type { u8, u16, i32, f32 };
+
 /// A view of pixels, possibly of a part of a larger image.
 struct pixel_view {
-  const std::uint8_t* data;          // first byte of the top row
-  dim width, height, bands, stride;  // bands: bytes per pixel; stride: bytes from one row to the next
-  bool wide = false;                 // gray16
+  const std::uint8_t* data;              // first byte of the top row
+  dim width, height, bands, stride;      // bands: bytes per pixel; stride: bytes from one row to the next
+  sample_type sample = sample_type::u8;  // what a band is
 };
 /// Temporary memory of a resize; a caller that keeps it saves allocations.
 struct resize_scratch {
@@ -47,8 +50,8 @@ struct window_of {
 };
 
 /// The window (x, y, w, h) of the image resized to width x height, in its own mode: nearest for palettes and 1-bit images,
-/// alpha premultiplied and divided out again, 16-bit gray in double. Errors: those of check_image, a side of the image above
-/// longest_side, a size below 1 x 1, a window outside the result.
+/// alpha premultiplied and divided out again, gray of more than 8 bits in double. Errors: those of check_image, a side of the image
+/// above longest_side, a size below 1 x 1, a window outside the result.
 image resize(const image& img, dim width, dim height, filter f, const window_of& window,
              const resampler& loops = plain_resampler());
 /// The same for independent bands (no palette, no alpha), to out: rows without padding. The caller ensures that the memory of

@@ -15,6 +15,7 @@
 #include "../core/error.hpp"
 #include "descriptor-inl.hpp"
 #include "file.hpp"
+#include "guard-inl.hpp"
 #include "lfs.hpp"
 
 namespace clipx {
@@ -42,13 +43,9 @@ CLIPX_INLINE bool remove_unlocked(const std::string& path) {
 }  // namespace detail
 
 CLIPX_INLINE mapped_file mapped_file::open(const std::string& path) {
-  detail::descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // opening a pipe must not block
-  expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", detail::reason()); });
-  struct stat facts {};
-  expect(::fstat(file.fd, &facts) == 0, error_kind::io, [&] { return cat(path, ": ", detail::reason()); });
-  expect(!S_ISDIR(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a file, got a directory"); });
-  expect(S_ISREG(facts.st_mode), error_kind::io, [&] { return cat(path, ": expected a regular file"); });
-  auto out = mapped_file(file.fd, static_cast<std::size_t>(facts.st_size), path);
+  constexpr std::size_t smallest_mapped = std::size_t(4) << 20;
+  const detail::regular_file file(path);
+  auto out = mapped_file(file.fd, file.size, path, file.size >= smallest_mapped);
   detail::expect_no_lfs_pointer(out.bytes(), path);
   return out;
 }
@@ -59,21 +56,38 @@ CLIPX_INLINE mapped_file mapped_file::spilled(const std::string& path, std::span
   expect(file.fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", detail::reason()); });
   ::unlink(name.c_str());
   detail::write_all(file.fd, bytes, path);
-  return mapped_file(file.fd, bytes.size(), path);
+  return mapped_file(file.fd, bytes.size(), path, true);
 }
 
-CLIPX_INLINE mapped_file::mapped_file(int fd, std::size_t size, const std::string& path) : size_(size), path_(path) {
+CLIPX_INLINE mapped_file::mapped_file(int fd, std::size_t size, const std::string& path, bool mapped) : size_(size), path_(path) {
   if (size == 0) return;
-  void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, mapped ? MAP_PRIVATE : MAP_PRIVATE | MAP_ANONYMOUS, mapped ? fd : -1, 0);
   expect(p != MAP_FAILED, error_kind::io, [&] { return cat(path, ": cannot be mapped: ", detail::reason()); });
   data_ = static_cast<std::byte*>(p);
+  if (mapped) guard_ = detail::guard_mapping(data_, size, fd, path);
+  else read_all(fd);
+}
+
+CLIPX_INLINE void mapped_file::read_all(int fd) {
+  try {
+    detail::read_exactly(fd, 0, bytes(), path_);
+  } catch (...) {
+    ::munmap(std::exchange(data_, nullptr), size_);
+    throw;
+  }
 }
 
 CLIPX_INLINE mapped_file::~mapped_file() {
+  if (guard_) detail::release_mapping(*guard_);
   if (data_) ::munmap(data_, size_);
 }
 
+CLIPX_INLINE void mapped_file::expect_whole() const {
+  if (guard_) detail::expect_whole(*guard_);
+}
+
 CLIPX_INLINE void mapped_file::release(const void* begin, std::size_t bytes) const {
+  if (!guard_) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto from = (reinterpret_cast<std::uintptr_t>(begin) + page - 1) / page * page;
   const auto to = (reinterpret_cast<std::uintptr_t>(begin) + bytes) / page * page;
@@ -121,7 +135,15 @@ CLIPX_INLINE new_file::~new_file() {
 
 CLIPX_INLINE void new_file::write(std::span<const std::byte> bytes) { detail::write_all(fd_, bytes, given_); }
 
+CLIPX_INLINE void new_file::replace(std::size_t at, std::span<const std::byte> bytes) {
+  const bool moved = ::lseek(fd_, static_cast<off_t>(at), SEEK_SET) >= 0;
+  expect(moved, error_kind::io, [&] { return cat(given_, ": cannot be written to at a position: ", detail::reason()); });
+  detail::write_all(fd_, bytes, given_);
+  expect(::lseek(fd_, 0, SEEK_END) >= 0, error_kind::io, [&] { return cat(given_, ": ", detail::reason()); });
+}
+
 CLIPX_INLINE void new_file::commit() {
+  expect_mapped_files_whole();
   if (!in_place_) {
     expect(::fsync(fd_) == 0, error_kind::io, [&] { return cat(given_, ": cannot be written: ", detail::reason()); });
     expect(::rename(temporary_.c_str(), path_.c_str()) == 0, error_kind::io,

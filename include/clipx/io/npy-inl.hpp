@@ -35,7 +35,9 @@ CLIPX_INLINE void write_npy(const std::string& path, std::span<const float> valu
 
 CLIPX_INLINE npy_array read_npy(const std::string& path) {
   const auto file = mapped_file::open(path);
-  return parse_npy(file.bytes(), path);
+  auto out = parse_npy(file.bytes(), path);
+  file.expect_whole();
+  return out;
 }
 
 namespace detail {

@@ -10,6 +10,7 @@
 #include "../core/bf16.hpp"
 #include "../core/error.hpp"
 #include "../core/json-inl.hpp"
+#include "checksum.hpp"
 #include "lfs.hpp"
 #include "safetensors.hpp"
 
@@ -347,24 +348,76 @@ inline void to_elements(const std::string& path, const tensor_to_write& t, std::
 }
 }  // namespace detail
 
+namespace detail {
+
+/// The entry of the metadata that holds the checksum, up to its value.
+inline constexpr std::string_view checksum_entry = "\"checksum\":\"";
+
+/// Calls put with each part of the file.
+inline void put_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                            function_ref<void(std::size_t, std::span<double>)> values, std::span<const std::size_t> order,
+                            const std::string& header, file_writer put) {
+  const std::uint64_t n = header.size();
+  put(std::as_bytes(std::span(&n, 1)));
+  put(std::as_bytes(std::span(header)));
+  std::vector<double> numbers;
+  std::vector<std::byte> bytes;
+  for (auto which : order) {
+    numbers.resize(static_cast<std::size_t>(tensors[which].count()));
+    values(which, numbers);
+    to_elements(path, tensors[which], numbers, bytes);
+    put(bytes);
+  }
+}
+
+}  // namespace detail
+
 CLIPX_INLINE void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
                                     function_ref<void(std::size_t, std::span<double>)> values,
                                     const std::vector<std::pair<std::string, std::string>>& metadata) {
   const auto order = detail::order_in_file(tensors);
   const auto header = detail::header_text(path, tensors, order, metadata);
-  write_file(path, [&](file_writer put) {
-    const std::uint64_t n = header.size();
-    put(std::as_bytes(std::span(&n, 1)));
-    put(std::as_bytes(std::span(header)));
-    std::vector<double> numbers;
-    std::vector<std::byte> bytes;
-    for (auto which : order) {
-      numbers.resize(static_cast<std::size_t>(tensors[which].count()));
-      values(which, numbers);
-      detail::to_elements(path, tensors[which], numbers, bytes);
-      put(bytes);
-    }
+  write_file(path, [&](file_writer put) { detail::put_safetensors(path, tensors, values, order, header, put); });
+}
+
+CLIPX_INLINE void write_checked_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                                            function_ref<void(std::size_t, std::span<double>)> values,
+                                            std::vector<std::pair<std::string, std::string>> metadata) {
+  metadata.emplace_back("checksum", std::string(checksum::hex_digits, '0'));  // the sum is over zeros in its place
+  const auto order = detail::order_in_file(tensors);
+  const auto header = detail::header_text(path, tensors, order, metadata);
+  const auto place = header.find(detail::checksum_entry) + detail::checksum_entry.size();
+  new_file file(path);
+  checksum sum;
+  detail::put_safetensors(path, tensors, values, order, header, [&](std::span<const std::byte> bytes) {
+    sum.add(bytes);
+    file.write(bytes);
   });
+  const auto hex = sum.hex();
+  file.replace(sizeof(std::uint64_t) + place, std::as_bytes(std::span(hex)));
+  file.commit();
+}
+
+CLIPX_INLINE void safetensors::check() const {
+  expect(files_.size() == 1, [&] { return cat(path_, ": expected one file, got ", files_.size()); });
+  const std::span<const std::byte> bytes = files_[0].bytes;
+  const auto header = detail::safetensors_header(bytes, path_);
+  const auto entry = header.find(detail::checksum_entry);
+  const auto place = entry + detail::checksum_entry.size();
+  expect(entry != std::string_view::npos && header.size() - place >= checksum::hex_digits, error_kind::damaged, [&] {
+    return cat(path_, ": expected a checksum in its metadata, got none: it is damaged, or of a version without them");
+  });
+  const auto zeros = std::string(checksum::hex_digits, '0');
+  const auto value = header.substr(place, checksum::hex_digits);
+  checksum sum;
+  const auto at = sizeof(std::uint64_t) + place;
+  sum.add(bytes.first(at));
+  sum.add(std::as_bytes(std::span(zeros)));
+  sum.add(bytes.subspan(at + checksum::hex_digits));
+  const auto found = sum.hex();
+  files_[0].file.expect_whole();
+  expect(found == value, error_kind::damaged,
+         [&] { return cat(path_, ": damaged: expected the checksum ", value, ", got ", found); });
 }
 
 }  // namespace clipx

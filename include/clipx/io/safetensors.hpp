@@ -82,6 +82,9 @@ class safetensors {
   /// Returns mapped pages to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
+  /// Reads all of a single file. Errors: one that write_checked_safetensors() did not write, or that has changed since.
+  void check() const;
+
  private:
   void add(std::span<std::byte> bytes, const std::string& name);
   void sort();
@@ -107,6 +110,10 @@ struct tensor_to_write {
 void write_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
                        function_ref<void(std::size_t, std::span<double>)> values,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {{"format", "pt"}});
+/// The same with one more entry of the metadata, "checksum", over the rest of the file.
+void write_checked_safetensors(const std::string& path, const std::vector<tensor_to_write>& tensors,
+                               function_ref<void(std::size_t, std::span<double>)> values,
+                               std::vector<std::pair<std::string, std::string>> metadata);
 
 }  // namespace clipx
 

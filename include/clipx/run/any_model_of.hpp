@@ -105,21 +105,43 @@ class any_model_over : public any_model::implementation {
   static constexpr bool over_table = has_table<std::remove_cvref_t<decltype(towers_of(std::declval<const Model&>()).text)>>;
 
   device_rows keep_prompts(const prompt_set& prompts, observer& watch) const {
-    const auto classes = make_classifier(prompts, [&](std::span<const std::string> texts) {
+    std::size_t total = 0, done = 0;
+    for (text_windows window(prompts); window.next(); total += window.texts.size())
+      expect(!watch.cancelled(), error_kind::cancelled, "cancelled after 0 texts");
+    report(watch, "texts", 0, total);
+    const auto encode = [&](std::span<const std::string> texts) {
       embeddings<double> all;
-      report(watch, "texts", 0, texts.size());
-      for (std::size_t from = 0; from < texts.size(); report(watch, "texts", from, texts.size())) {
+      for (std::size_t from = 0; from < texts.size();) {
         const auto part = model_.encode_text(texts.subspan(from, std::min<std::size_t>(256, texts.size() - from)));
         all.cols = part.cols;
         all.values.insert(all.values.end(), part.values.begin(), part.values.end());
         from += static_cast<std::size_t>(part.rows());
+        report(watch, "texts", done += static_cast<std::size_t>(part.rows()), total);
       }
       return all;
+    };
+    auto out = std::make_unique<rows_on<B>>();
+    out->owner = this;
+    out->rows = static_cast<dim>(prompts.prompts.size());
+    std::vector<A> weights;  // of classes that are complete and not yet on the device
+    dim there = 0;           // classes on the device
+    const auto flush = [&] {
+      if (weights.empty()) return;
+      const device_use<B> use(device_);
+      if (there == 0) out->memory = device_.template alloc<A>(out->rows * out->cols);
+      const dim n = static_cast<dim>(weights.size()) / out->cols;
+      device_.upload(mat<const A>(weights.data(), n, out->cols), out->memory.as_mat(out->rows, out->cols).row_range(there, n));
+      device_.sync();
+      there += n;
+      weights.clear();
+    };
+    for_each_class_row(prompts, encode, [&](std::span<const double> row) {
+      out->cols = static_cast<dim>(row.size());
+      for (double w : row) weights.push_back(static_cast<A>(w));
+      if (weights.size() >= std::size_t{1} << 20) flush();
     });
-    std::vector<A> weights;
-    weights.reserve(classes.weights.values.size());
-    for (double w : classes.weights.values) weights.push_back(static_cast<A>(w));
-    return upload(weights, classes.weights.cols);
+    flush();
+    return device_rows(std::move(out));
   }
 
   // For a Visual N-Grams model.

@@ -92,7 +92,9 @@ CLIPX_INLINE ngram_dictionary ngram_dictionary::from_bytes(std::string_view text
 
 CLIPX_INLINE ngram_dictionary ngram_dictionary::open(const std::string& path) {
   const auto file = mapped_file::open(path);
-  return from_bytes({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
+  auto out = from_bytes({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
+  file.expect_whole();
+  return out;
 }
 
 CLIPX_INLINE ngram_dictionary ngram_dictionary::from_counts(std::vector<std::pair<std::string, std::uint64_t>> counts) {

@@ -45,7 +45,7 @@ class any_trainer {
   /// weights are not read. The trainer must not step while the result exists.
   virtual any_model trained(checkpoint source) = 0;
   /// evaluate_held_out().
-  virtual pair_metrics evaluate(const loader_config& held_out, dim most, dim block) = 0;
+  virtual pair_metrics evaluate(const loader_config& held_out, dim most, dim block, observer& watch) = 0;
 };
 
 }  // namespace clipx

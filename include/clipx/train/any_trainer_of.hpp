@@ -54,8 +54,8 @@ class any_trainer_of final : public any_trainer {
   any_model trained(checkpoint source) override {
     return any_model(std::make_unique<any_training_model<Architecture, B, Loss>>(device_, trainer_, std::move(source)));
   }
-  pair_metrics evaluate(const loader_config& held_out, dim most, dim block) override {
-    return evaluate_held_out(trained_model(trainer_, *held_out.text), held_out, most, block);
+  pair_metrics evaluate(const loader_config& held_out, dim most, dim block, observer& watch) override {
+    return evaluate_held_out(trained_model(trainer_, *held_out.text), held_out, most, block, watch);
   }
 
  private:

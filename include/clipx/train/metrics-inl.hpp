@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,12 @@ CLIPX_INLINE void growing_file::append(std::string_view bytes) {
   }
 }
 
+CLIPX_INLINE growing_file open_growing(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  expect(fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", std::strerror(errno)); });
+  return {fd, path};
+}
+
 /// The text with U+FFFD in place of invalid UTF-8.
 CLIPX_INLINE std::string repaired_utf8(std::string_view text) {
   const auto quoted = json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
@@ -52,32 +59,43 @@ struct metrics_record {
   std::vector<std::pair<std::string, double>> values;  // without the step, in the line's order; NaN for null
 };
 
-/// Calls f with each record. A last line without an end, which a kill may leave, is ignored.
-CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(const metrics_record&)> f) {
+/// Reads a line. Errors: it is no record; `place` is for messages.
+CLIPX_INLINE metrics_record read_metrics_line(std::string_view line, const std::string& place) {
+  std::vector<std::string> names;
+  const json object = parse_json(line.substr(0, line.size() - 1), place, 8, &names);
+  expect(object.is_object(), error_kind::damaged,
+         [&] { return cat(place, ": expected an object, got ", object.dump().substr(0, 40)); });
+  metrics_record record;
+  const auto step = object.find("step");
+  expect(step != object.end() && step->is_number_unsigned() && step->get<std::uint64_t>() <= std::uint64_t(1) << 62,
+         error_kind::damaged, [&] { return cat(place, ": expected a whole number \"step\""); });
+  record.step = step->get<dim>();
+  record.line = line;
+  for (const auto& name : names) {
+    if (name == "step") continue;
+    const auto& value = object[name];
+    expect(value.is_number() || value.is_null(), error_kind::damaged,
+           [&] { return cat(place, ": \"", name, "\": expected a number or null, got ", value.dump().substr(0, 40)); });
+    record.values.emplace_back(name, value.is_null() ? std::nan("") : value.get<double>());
+  }
+  return record;
+}
+
+/// Calls f with each record, and bad with each line that is none. A last line without an end, which a kill may leave, is ignored.
+CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(const metrics_record&)> f,
+                                  function_ref<void(std::string_view line, const error&)> bad) {
   const auto file = mapped_file::open(path);
   std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  std::vector<std::string> names;
   std::size_t end;
   for (int number = 1; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1), ++number) {
-    const auto place = cat(path, ": line ", number);
-    const json object = parse_json(text.substr(0, end), place, 8, &names);
-    expect(object.is_object(), error_kind::damaged,
-           [&] { return cat(place, ": expected an object, got ", object.dump().substr(0, 40)); });
-    metrics_record record;
-    const auto step = object.find("step");
-    expect(step != object.end() && step->is_number_unsigned() && step->get<std::uint64_t>() <= std::uint64_t(1) << 62,
-           error_kind::damaged, [&] { return cat(place, ": expected a whole number \"step\""); });
-    record.step = step->get<dim>();
-    record.line = text.substr(0, end + 1);
-    for (const auto& name : names) {
-      if (name == "step") continue;
-      const auto& value = object[name];
-      expect(value.is_number() || value.is_null(), error_kind::damaged,
-             [&] { return cat(place, ": \"", name, "\": expected a number or null, got ", value.dump().substr(0, 40)); });
-      record.values.emplace_back(name, value.is_null() ? std::nan("") : value.get<double>());
-    }
-    f(record);
+    const auto line = text.substr(0, end + 1);
+    std::optional<metrics_record> record;
+    try {
+      record = read_metrics_line(line, cat(path, ": line ", number));
+    } catch (const error& e) { bad(line, e); }
+    if (record) f(*record);
   }
+  file.expect_whole();
 }
 
 // TensorBoard's files are TFRecords: length (8 bytes), its checksum, an Event in protobuf's wire format, and its checksum.
@@ -156,15 +174,20 @@ CLIPX_INLINE growing_file open_events(const std::string& folder, dim step) {
 CLIPX_INLINE metrics_log::metrics_log(const std::string& folder, dim resumed, bool tensorboard) {
   expect(resumed >= 0, [&] { return cat("metrics_log: expected a step to resume after, or 0, got ", resumed); });
   const auto path = folder + "/metrics.jsonl";
-  std::string kept;
+  std::string kept, aside;
   if (resumed > 0 && ::access(path.c_str(), F_OK) == 0)
-    detail::for_each_record(path, [&](const detail::metrics_record& r) {
-      if (r.step <= resumed) kept += r.line;
-    });
+    detail::for_each_record(
+        path,
+        [&](const detail::metrics_record& r) {
+          if (r.step <= resumed) kept += r.line;
+        },
+        [&](std::string_view line, const error& e) {
+          aside += line;
+          if (damaged_.size() < 3) damaged_.push_back(e.what());
+        });
+  if (!aside.empty()) detail::open_growing(folder + "/metrics.damaged.jsonl").append(aside);
   write_file(path, kept);
-  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  expect(fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be written: ", std::strerror(errno)); });
-  lines_ = detail::growing_file(fd, path);
+  lines_ = detail::open_growing(path);
   if (tensorboard) events_ = detail::open_events(folder, resumed > 0 ? resumed + 1 : 0);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "../core/mat.hpp"
 
@@ -43,15 +44,18 @@ struct metric {
 class metrics_log {
  public:
   /// The folder must exist. A run that continues after step `resumed` keeps the lines up to that step, without a last line that a
-  /// kill cut off (a new file is renamed over the old one); TensorBoard is told to drop later steps. 0 starts a new file. Errors: a
-  /// folder that cannot be written to; an invalid line in the old file, by its number.
+  /// kill cut off (a new file is renamed over the old one); TensorBoard is told to drop later steps. Invalid lines are appended to
+  /// metrics.damaged.jsonl. 0 starts a new file. Errors: a folder that cannot be written to.
   metrics_log(const std::string& folder, dim resumed, bool tensorboard);
+  /// What is wrong with the lines that were put aside, one message for each of the first few; empty if there were none.
+  const std::vector<std::string>& damaged() const { return damaged_; }
   /// Appends a line. NaN and infinities are written as null. Errors: a negative step, a repeated name or the name "step", a full
   /// disk (a partial write is undone: the files stay valid).
   void write(dim step, std::span<const metric> values);
 
  private:
   detail::growing_file lines_, events_;
+  std::vector<std::string> damaged_;
 };
 
 }  // namespace clipx

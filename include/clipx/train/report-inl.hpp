@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,16 +29,18 @@ struct run_record {
 
 CLIPX_INLINE run_record read_record(const std::string& path) {
   run_record out;
-  for_each_record(path, [&](const metrics_record& r) {
+  std::unordered_map<std::string, std::size_t> index;  // into out.all
+  const auto take = [&](const metrics_record& r) {
     for (const auto& [name, value] : r.values) {
-      auto at = const_cast<series*>(out.find(name));
-      if (!at) at = &out.all.emplace_back(name, series()).second;
-      at->push_back({static_cast<double>(r.step), value});
+      const auto [at, fresh] = index.emplace(name, out.all.size());
+      if (fresh) out.all.emplace_back(name, series());
+      out.all[at->second].second.push_back({static_cast<double>(r.step), value});
     }
     out.first = out.lines == 0 ? r.step : std::min(out.first, r.step);
     out.last = std::max(out.last, r.step);
     ++out.lines;
-  });
+  };
+  for_each_record(path, take, [](std::string_view, const error& e) { throw e; });
   return out;
 }
 

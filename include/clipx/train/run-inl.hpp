@@ -91,11 +91,12 @@ class loss_record {
 /// The state of a run in progress.
 class run_in_folder final : public run_progress {
  public:
-  run_in_folder(const run_options& o, loader& data, dim steps_an_epoch, any_trainer& trainer, const run_settings& settings,
+  run_in_folder(const run_options& o, loader& data, const pair_count& counted, any_trainer& trainer, const run_settings& settings,
                 run_observer& observer)
       : o_(o),
         loader_(data),
-        steps_an_epoch_(steps_an_epoch),
+        counted_(counted),
+        steps_an_epoch_(static_cast<dim>(counted.pairs) / o.data.batch),
         trainer_(trainer),
         settings_(settings),
         observer_(observer),
@@ -107,13 +108,12 @@ class run_in_folder final : public run_progress {
     else resume();
     make_folders();
     log_.emplace(o_.folder, trainer_.count(), o_.tensorboard);
-    observer_.began(trainer_.count(), steps());
+    for (auto& what : log_->damaged()) observer_.warning(cat(what, "; put aside in metrics.damaged.jsonl"));
+    began_at_ = trainer_.count();
+    observer_.began(began_at_, steps());
     const bool stopped = train();
-    losses_.fetch();
-    save();
-    trainer_.write_model(model_folder(), *o_.data.text);
-    write_report();
-    return {trainer_.count(), stopped, model_folder(), loader_.report()};
+    if (!stopped || trainer_.count() > began_at_) finish(stopped);
+    return {trainer_.count(), stopped, data_changed_, model_folder(), loader_.report()};
   }
 
   dim step() const override { return trainer_.count(); }
@@ -158,6 +158,14 @@ class run_in_folder final : public run_progress {
     expect(at.is_array() && at.size() == 3 && std::all_of(at.begin(), at.end(), [](auto& n) { return n.is_number_unsigned(); }),
            error_kind::damaged, [&] { return cat(path, ": expected a position of three numbers, got ", at.dump()); });
     position_ = {at[0].get<std::uint64_t>(), at[1].get<std::uint64_t>(), at[2].get<std::uint64_t>()};
+    const auto done = static_cast<std::uint64_t>(trainer_.count());  // each pass over the data gave one batch or more
+    const bool agree =
+        position_.epoch == 0 ? position_.batch == done : position_.batch <= done && position_.epoch <= done - position_.batch;
+    expect(agree, error_kind::damaged, [&] {
+      return cat(path, ": expected a position that agrees with its ", done, " steps, got batch ", position_.batch, " of pass ",
+                 position_.epoch, " over the data");
+    });
+    for (auto& [name, value] : facts) evaluation_due_ |= name == "evaluation_due" && value == "true";
     loader_.seek(position_);
   }
   void make_folders() const {
@@ -178,31 +186,55 @@ class run_in_folder final : public run_progress {
         std::filesystem::remove(at->path(), none);
   }
 
-  /// Returns whether the observer stopped the run before its end.
+  /// Returns whether the observer stopped the run before its end. The run is as long as planned: passes over the data follow one
+  /// another until all steps are done, however many samples of a pass cannot be used.
   bool train() {
-    const auto save_every = static_cast<dim>(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5);
-    pair_batch batch;
-    while (position_.epoch < o_.data.epochs) {
-      if (observer_.cancelled()) return true;
-      if (!loader_.next(batch)) {
-        position_ = loader_.position();
-        end_of_epoch(position_.epoch);
-        continue;
+    const auto save_every = static_cast<dim>(std::min(o_.save_every * static_cast<double>(steps_an_epoch_) + 0.5, 0x1p62));
+    try {
+      if (evaluation_due_) evaluate();
+      pair_batch batch;
+      while (trainer_.count() < steps()) {
+        if (observer_.cancelled()) return true;
+        if (!next(batch)) continue;
+        const double lr = trainer_.learning_rate();
+        trainer_.step(batch.pixels, batch.texts);
+        position_ = batch.next;
+        losses_.stepped();
+        if (trainer_.count() % o_.log_every == 0) write_step(lr);
+        observer_.stepped(*this);
+        evaluation_due_ = trainer_.count() % steps_an_epoch_ == 0;
+        if (evaluation_due_) evaluate();
+        const bool last = trainer_.count() == steps();  // whose checkpoint follows the model
+        if (save_every > 0 && trainer_.count() % save_every == 0 && !last) try_to_save();
       }
-      const double lr = trainer_.learning_rate();
-      trainer_.step(batch.pixels, batch.texts);
-      position_ = batch.next;
-      losses_.stepped();
-      if (trainer_.count() % o_.log_every == 0) write_step(lr);
-      observer_.stepped(*this);
-      if (save_every > 0 && trainer_.count() % save_every == 0) try_to_save();
+      if (position_.batch == static_cast<std::uint64_t>(steps_an_epoch_)) next(batch);  // the end of the last pass
+    } catch (const error& e) {
+      if (e.kind() != error_kind::cancelled) throw;
+      return true;
     }
+    return false;
+  }
+  /// The next batch; false at the end of a pass, which is held against the count. Before an error of the data ends the run, what
+  /// was done is saved.
+  bool next(pair_batch& batch) {
+    try {
+      if (loader_.next(batch, observer_)) return true;
+    } catch (const error& e) {
+      if (e.kind() != error_kind::cancelled && trainer_.count() > began_at_) try_to_save();
+      throw;
+    }
+    position_ = loader_.position();
+    const auto samples = loader_.report().epoch_samples;
+    if (samples == counted_.samples) return false;
+    data_changed_ = true;
+    observer_.warning(cat("pass ", position_.epoch, " over the data: expected ", counted_.samples,
+                          " samples, as were counted before the first step, got ", samples, ": the data has changed since"));
     return false;
   }
   void write_step(double lr) {
     const double loss = losses_.mean();
     const auto report = loader_.report();
-    const double seconds = std::max(report.seconds - reported_.seconds, 1e-9);
+    const double seconds = std::max(report.seconds - reported_.seconds - std::exchange(evaluating_, 0), 1e-9);
     write({{"epoch", static_cast<double>(trainer_.count()) / static_cast<double>(steps_an_epoch_)},
            {"loss", loss},
            {"lr", lr},
@@ -216,9 +248,10 @@ class run_in_folder final : public run_progress {
   void save() {
     char name[40];
     std::snprintf(name, sizeof name, "step_%08td.safetensors", trainer_.count());
-    trainer_.save(
-        (std::filesystem::path(checkpoints()) / name).string(),
-        {{"settings", settings_text(settings_)}, {"position", json{position_.epoch, position_.place, position_.batch}.dump()}});
+    std::vector<std::pair<std::string, std::string>> facts{
+        {"settings", settings_text(settings_)}, {"position", json{position_.epoch, position_.place, position_.batch}.dump()}};
+    if (evaluation_due_) facts.emplace_back("evaluation_due", "true");
+    trainer_.save((std::filesystem::path(checkpoints()) / name).string(), facts);
     const auto all = checkpoints_in(checkpoints());
     std::error_code none;
     for (std::size_t i = 0; o_.keep_last > 0 && i + static_cast<std::size_t>(o_.keep_last) < all.size(); ++i)
@@ -231,28 +264,58 @@ class run_in_folder final : public run_progress {
       save();
     } catch (const error& e) { observer_.warning(cat("no checkpoint at step ", trainer_.count(), ": ", e.what())); }
   }
-
-  void end_of_epoch(std::uint64_t done) {
-    const auto due = [&](int every) {
-      return every > 0 && (done == o_.data.epochs || done % static_cast<std::uint64_t>(every) == 0);
-    };
-    const bool validate = o_.held_out && due(o_.validate_every), look = due(o_.look_every);
-    if (!validate && !look) return;
+  /// Writes all that a run leaves behind, first what matters most: the model of a run that is done, the state of one that was
+  /// stopped. What cannot be written, on a full disk, keeps nothing else from being written.
+  void finish(bool stopped) {
     losses_.fetch();
-    trainer_.write_model(model_folder(), *o_.data.text);
-    if (validate) {
-      const auto m = trainer_.evaluate(*o_.held_out, o_.held_out_pairs, o_.held_out->batch);
-      write({{"val_loss", m.loss},
-             {"val_pairs", static_cast<double>(m.pairs)},
-             {"val_image_to_text_R@1", m.text_recall[0]},
-             {"val_image_to_text_R@5", m.text_recall[1]},
-             {"val_text_to_image_R@1", m.image_recall[0]},
-             {"val_text_to_image_R@5", m.image_recall[1]}});
+    std::vector<error> failed;
+    std::string written;
+    const auto attempt = [&](const char* what, auto&& write) {
+      try {
+        write();
+        written += cat(written.empty() ? "" : " and ", what);
+      } catch (const error& e) { failed.push_back(e); }
+    };
+    const auto state = [&] { attempt("the checkpoint", [&] { save(); }); };
+    if (stopped) state();
+    attempt("the model", [&] { trainer_.write_model(model_folder(), *o_.data.text); });
+    if (!stopped) state();
+    attempt("the report", [&] { write_report(); });
+    if (failed.empty()) return;
+    std::string message = failed[0].what();
+    for (std::size_t i = 1; i < failed.size(); ++i) message += cat("; ", failed[i].what());
+    fail(failed[0].kind(), cat(message, written.empty() ? "; nothing was written" : cat("; written: ", written)));
+  }
+
+  /// What is due at the end of an epoch. It comes before the checkpoint of the same step, so that a run that is resumed from there
+  /// does not evaluate again. Errors: cancelled, which leaves it due.
+  void evaluate() {
+    const auto epoch = trainer_.count() / steps_an_epoch_;
+    const auto due = [&](int every) { return every > 0 && (trainer_.count() == steps() || epoch % every == 0); };
+    const bool validate = o_.held_out && due(o_.validate_every), look = due(o_.look_every);
+    if (validate || look) {
+      const double began = loader_.report().seconds;
+      losses_.fetch();
+      trainer_.write_model(model_folder(), *o_.data.text);
+      std::vector<metric> values;
+      if (validate) values = validated();
+      if (look) {
+        auto model = trainer_.trained(checkpoint::open(model_folder()));
+        for (auto& m : observer_.look(model)) values.push_back(m);
+      }
+      if (!values.empty()) write(values);
+      evaluating_ += loader_.report().seconds - began;
     }
-    if (look) {
-      auto model = trainer_.trained(checkpoint::open(model_folder()));
-      if (const auto values = observer_.look(model); !values.empty()) write(values);
-    }
+    evaluation_due_ = false;
+  }
+  std::vector<metric> validated() {
+    const auto m = trainer_.evaluate(*o_.held_out, o_.held_out_pairs, o_.held_out->batch, observer_);
+    return {{"val_loss", m.loss},
+            {"val_pairs", static_cast<double>(m.pairs)},
+            {"val_image_to_text_R@1", m.text_recall[0]},
+            {"val_image_to_text_R@5", m.text_recall[1]},
+            {"val_text_to_image_R@1", m.image_recall[0]},
+            {"val_text_to_image_R@5", m.image_recall[1]}};
   }
 
   void write_report() {
@@ -266,74 +329,110 @@ class run_in_folder final : public run_progress {
 
   const run_options& o_;
   loader& loader_;
+  pair_count counted_;
   dim steps_an_epoch_;
   any_trainer& trainer_;
   const run_settings& settings_;
   run_observer& observer_;
   loss_record losses_;
   loader_position position_;
-  loader_report reported_;  // when the last line of metrics was written
+  dim began_at_ = 0;             // steps done when the run began
+  bool evaluation_due_ = false;  // whether the epoch that has ended is still to be evaluated
+  bool data_changed_ = false;    // whether a pass over the data had other samples than were counted
+  loader_report reported_;       // when the last line of metrics was written
+  double evaluating_ = 0;        // seconds since then
   std::optional<metrics_log> log_;
 };
+
+/// Errors: numbers of a run that it cannot count with, or that come to nothing. `steps`: in an epoch.
+CLIPX_INLINE void check_run(const run_options& o, dim steps) {
+  constexpr double countable = 9007199254740992.0;  // 2^53: whole numbers that a double holds
+  const auto epochs = static_cast<double>(o.data.epochs), each = static_cast<double>(steps);
+  expect(epochs * each <= countable, [&] {
+    return cat("loader_config::epochs: expected at most ", static_cast<std::uint64_t>(countable / each), " of ", steps,
+               " steps, got ", o.data.epochs);
+  });
+  expect(o.save_every == 0 || (o.save_every * each >= 0.5 && o.save_every <= 1e9), [&] {
+    return cat("run_options::save_every: expected 0, for none before the end, or from ", 1 / each,
+               " epochs, which is a step, to 1e9, got ", o.save_every);
+  });
+  expect(o.keep_last >= 0 && o.validate_every >= 0 && o.look_every >= 0 && o.held_out_pairs >= 1, [&] {
+    return cat("run_options: expected keep_last, validate_every and look_every of 0 or more, and 1 held-out pair or more, got ",
+               o.keep_last, ", ", o.validate_every, ", ", o.look_every, " and ", o.held_out_pairs);
+  });
+}
 
 }  // namespace detail
 
 struct training_run::state {
   run_options options;
   left_out skipped;
-  std::uint64_t pairs;
-  dim steps_an_epoch = 0;
+  pair_count counted;
   std::optional<loader> data;
 
-  explicit state(run_options o) : options(std::move(o)), pairs(count_pairs(options.data, skipped)) {
+  state(run_options o, observer& watch) : options(std::move(o)), counted(count_pairs(options.data, skipped, watch)) {
     const auto& d = options.data;
     expect(d.batch > 0, [&] { return cat("training_run: expected a batch of 1 pair or more, got ", d.batch); });
     expect(d.hold_out != 1, "loader_config::hold_out: expected 0, for none, or 2 or more; 1 holds out every pair");
-    steps_an_epoch = static_cast<dim>(pairs) / d.batch;
-    expect(steps_an_epoch > 0, [&] {
-      return cat("loader_config::data: expected at least a batch of ", d.batch, " pairs, got ", pairs,
+    expect(steps_an_epoch() > 0, [&] {
+      return cat("loader_config::data: expected at least a batch of ", d.batch, " pairs, got ", counted.pairs,
                  skipped.none() ? "" : "; " + skipped.text());
     });
-    if (options.held_out) check_held_out(*options.held_out);
     expect(d.text.has_value(), "training_run: expected data with a tokenizer, got none");
-    if (options.held_out) options.held_out->text = d.text;
+    if (options.held_out) {
+      options.held_out->text = d.text;
+      check_held_out(*options.held_out, watch);
+    }
     expect(d.epochs > 0 && options.log_every > 0, [&] {
       return cat("training_run: expected 1 epoch or more, and 1 step or more to a line of metrics, got ", d.epochs, " and ",
                  options.log_every);
     });
-    data.emplace(d);
+    detail::check_run(options, steps_an_epoch());
+    auto passes = d;
+    passes.epochs = 0;  // as many as the steps take
+    data.emplace(std::move(passes));
   }
+  dim steps_an_epoch() const { return static_cast<dim>(counted.pairs) / options.data.batch; }
 
  private:
-  void check_held_out(const loader_config& held) {
+  /// Decodes one held-out pair, so that there is one at the end of the first epoch.
+  void check_held_out(const loader_config& held, observer& watch) {
+    left_out own;
+    auto one = held;
+    one.batch = one.prefetch = one.threads = 1;
+    one.keep_last = true;
     if (!held.held_out) {  // data of their own
-      left_out own;
-      expect(count_pairs(held, own) > 0,
+      expect(count_pairs(held, own, watch).pairs > 0,
              [&] { return cat("run_options::held_out: expected pairs, got none", own.none() ? "" : "; " + own.text()); });
-      return skipped.add(own);
+      skipped.add(own);
+    } else {
+      expect(has_pair(held), [&] {
+        return cat("loader_config::hold_out: expected that one pair in ", held.hold_out, " holds out at least one, got none of ",
+                   counted.pairs, " pairs; a smaller number holds out more");
+      });
     }
-    expect(has_pair(held), [&] {
-      return cat("loader_config::hold_out: expected that one pair in ", held.hold_out, " holds out at least one, got none of ",
-                 pairs, " pairs; a smaller number holds out more");
-    });
+    try {
+      pair_batch batch;
+      loader(one).next(batch, watch);
+    } catch (const error& e) { throw e.in("run_options::held_out"); }
   }
 };
 
-CLIPX_INLINE training_run::training_run(run_options o) : state_(std::make_unique<state>(std::move(o))) {}
+CLIPX_INLINE training_run::training_run(run_options o, observer& watch) : state_(std::make_unique<state>(std::move(o), watch)) {}
 CLIPX_INLINE training_run::~training_run() = default;
 CLIPX_INLINE training_run::training_run(training_run&&) noexcept = default;
 CLIPX_INLINE training_run& training_run::operator=(training_run&&) noexcept = default;
 
-CLIPX_INLINE std::uint64_t training_run::pairs() const { return state_->pairs; }
+CLIPX_INLINE std::uint64_t training_run::pairs() const { return state_->counted.pairs; }
 CLIPX_INLINE const left_out& training_run::skipped() const { return state_->skipped; }
-CLIPX_INLINE dim training_run::steps_an_epoch() const { return state_->steps_an_epoch; }
-CLIPX_INLINE dim training_run::steps() const { return state_->steps_an_epoch * static_cast<dim>(state_->options.data.epochs); }
+CLIPX_INLINE dim training_run::steps_an_epoch() const { return state_->steps_an_epoch(); }
+CLIPX_INLINE dim training_run::steps() const { return steps_an_epoch() * static_cast<dim>(state_->options.data.epochs); }
 CLIPX_INLINE const run_options& training_run::options() const { return state_->options; }
 CLIPX_INLINE std::string training_run::model_folder() const { return detail::model_folder_of(state_->options); }
 
 CLIPX_INLINE run_result training_run::operator()(any_trainer& trainer, const run_settings& settings, run_observer& observer) {
   auto& s = *state_;
-  return detail::run_in_folder(s.options, *s.data, s.steps_an_epoch, trainer, settings, observer)();
+  return detail::run_in_folder(s.options, *s.data, s.counted, trainer, settings, observer)();
 }
 
 }  // namespace clipx

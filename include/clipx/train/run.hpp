@@ -25,7 +25,9 @@ struct run_options {
                       /// from there.
   std::string resume;
 
-  /// `epochs` is the length of the run, `batch` the batch of a step, `text` the model's tokenizer.
+  /// `epochs` is the length of the run, `batch` the batch of a step, `text` the model's tokenizer. An epoch of the run is as many
+  /// steps as the pairs that were counted make batches. Where some of them turn out unusable, another pass over the data begins
+  /// earlier, so that the steps of the run, and its schedule, are those that were planned.
   loader_config data;
   /// Pairs for val_loss and recall: its batches up to `held_out_pairs`. The loss is over blocks of its `batch` pairs; its `text` is
   /// ignored in favor of data's.
@@ -56,10 +58,11 @@ class run_progress {
   virtual double scale() = 0;  // 0 for a loss without parameters
 };
 
-/// What a run asks and tells its caller, in the thread that runs it. cancelled() is asked before each step: the run then saves and
-/// ends. warning() gets what does not end the run: a setting that differs from the checkpoint's, a checkpoint that could not be
-/// written. progress() is not called: began() and stepped() say more. Each function may throw, which ends the run without a
-/// checkpoint.
+/// What a run asks and tells its caller, in the thread that runs it. cancelled() is asked before each step, while the run waits for
+/// data, and between the batches of an evaluation: the run then saves and ends. warning() gets what does not end the run: a setting
+/// that differs from the checkpoint's, a checkpoint that could not be written, data that has changed. progress() is called while
+/// pairs are counted and in evaluations; of steps, began() and stepped() say more. Each function may throw, which ends the run
+/// without a checkpoint.
 class run_observer : public observer {
  public:
   /// Called once, before the first step: the steps done already, and those of the whole run.
@@ -73,17 +76,19 @@ class run_observer : public observer {
 
 /// How a run ended.
 struct run_result {
-  dim steps = 0;         // total so far
-  bool stopped = false;  // before the end
-  std::string model;     // training_run::model_folder()
-  loader_report data;    // of the training data
+  dim steps = 0;              // total so far
+  bool stopped = false;       // before the end
+  bool data_changed = false;  // whether a pass over the data had more or fewer samples than were counted; warning() has said so
+  std::string model;          // training_run::model_folder()
+  loader_report data;         // of the training data
 };
 
 /// A run that has opened its data. Must be used by one thread.
 class training_run {
  public:
-  /// Opens the data and counts the pairs. Errors: those of the loader, fewer pairs than a batch, no pair held out.
-  explicit training_run(run_options o);
+  /// Opens the data and counts the pairs. The observer's stage is "samples". Errors: those of the loader, fewer pairs than a batch,
+  /// no pair held out, more steps than 2^53, a save_every of less than a step, negative numbers.
+  explicit training_run(run_options o, observer& watch = no_observer());
   ~training_run();
   training_run(training_run&&) noexcept;
   training_run& operator=(training_run&&) noexcept;
@@ -95,10 +100,12 @@ class training_run {
   dim steps_an_epoch() const;
   dim steps() const;  // of the whole run
 
-  /// Trains to the end or until the observer stops the run; then saves, and writes model/ and the report. With options().resume,
-  /// first restores the trainer. Call it once. A loss that is not finite is an error, noticed at the latest when the next line of
-  /// metrics is due, and before anything is saved. Other errors: a folder that contains another run or cannot be written to; no
-  /// checkpoint to resume from, or one that is older than the folder's last; a full disk at the end of the run.
+  /// Trains to the end or until the observer stops the run; then saves, and writes model/ and the report, unless no step was taken.
+  /// With options().resume, first restores the trainer. Call it once. An error of the data comes after a checkpoint was written. A
+  /// loss that is not finite is an error, noticed at the latest when the next line of metrics is due, and before anything is saved.
+  /// Other errors: a folder that contains another run or cannot be written to; no checkpoint to resume from, one that is damaged,
+  /// or one that is older than the folder's last; a full disk at the end of the run, after all that fits was written, the model
+  /// first.
   run_result operator()(any_trainer& trainer, const run_settings& settings, run_observer& observer);
 
   const run_options& options() const;  // as given

@@ -2,6 +2,7 @@
 // as a folder.
 #pragma once
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -14,7 +15,7 @@
 
 namespace clipx {
 
-/// What is stored besides tensors: names and texts, in the file's metadata. "steps" is reserved for the trainer.
+/// What is stored besides tensors: names and texts, in the file's metadata. "steps" and "checksum" are reserved.
 using state_facts = std::vector<std::pair<std::string, std::string>>;
 
 namespace detail {
@@ -25,7 +26,7 @@ inline constexpr dtype dtype_of = std::is_same_v<A, double> ? dtype::f64 : dtype
 template <class Architecture, backend B, class Loss>
 void write_state(const std::string& path, trainer<Architecture, B, Loss>& t,
                  function_ref<std::vector<stored_tensor>(const std::string&, const shape&)> place, dtype type,
-                 const state_facts& facts) {
+                 const state_facts& facts, bool checked) {
   using A = accum_t<B>;
   std::vector<tensor_to_write> tensors;
   std::vector<mat<A>> views;
@@ -36,13 +37,12 @@ void write_state(const std::string& path, trainer<Architecture, B, Loss>& t,
     }
   });
   B& device = t.model().device();
-  write_safetensors(
-      path, tensors,
-      [&](std::size_t i, std::span<double> out) {
-        device.download(mat<const A>(views[i]), mat<double>(out.data(), views[i].rows, views[i].cols));
-        device.sync();
-      },
-      facts);
+  const auto values = [&](std::size_t i, std::span<double> out) {
+    device.download(mat<const A>(views[i]), mat<double>(out.data(), views[i].rows, views[i].cols));
+    device.sync();
+  };
+  if (checked) write_checked_safetensors(path, tensors, values, facts);
+  else write_safetensors(path, tensors, values, facts);
 }
 /// The tensors that hold a parameter in open_clip's layout, all of them in our order.
 inline std::vector<stored_tensor> open_clip_tensors(const clip_config& config, const std::string& name, const shape& s) {
@@ -73,8 +73,8 @@ void check_described(Model& model, const checkpoint_config& config, const tokeni
   issues.raise("the model is not what its configuration describes", 24);
 }
 
-/// Writes weights (masters), moments, average and statistics exactly; the file is written completely or not at all. Errors: a full
-/// disk, a missing folder.
+/// Writes weights (masters), moments, average and statistics exactly, with a checksum; the file is written completely or not at
+/// all. Errors: a full disk, a missing folder.
 template <class Architecture, backend B, class Loss>
 void write_training_state(const std::string& path, trainer<Architecture, B, Loss>& t, state_facts facts) {
   t.fit_average();
@@ -84,11 +84,12 @@ void write_training_state(const std::string& path, trainer<Architecture, B, Loss
       [](const std::string& name, const shape& s) {
         return std::vector<stored_tensor>{{name, s.sizes}};
       },
-      detail::dtype_of<accum_t<B>>, facts);
+      detail::dtype_of<accum_t<B>>, facts, true);
 }
 
-/// Restores the trainer to its state when the file was written. Returns the file's facts. One error lists what is missing or has
-/// another shape or type.
+/// Restores the trainer to its state when the file was written. Returns the file's facts. Errors: a damaged file, by its checksum;
+/// one lists what is missing or has another shape or type; others are a weight that is not finite, a moment that is NaN, no number
+/// of steps. The trainer is then as it was.
 template <class Architecture, backend B, class Loss>
 state_facts read_training_state(const std::string& path, trainer<Architecture, B, Loss>& t) {
   using A = accum_t<B>;
@@ -100,8 +101,9 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   };
   const auto steps = find("steps");
   dim count = -1;
-  std::from_chars(steps.data(), steps.data() + steps.size(), count);
-  expect(count >= 0, error_kind::damaged, [&] { return cat(path, ": expected a number of steps, got \"", steps, "\""); });
+  const auto read = std::from_chars(steps.data(), steps.data() + steps.size(), count);
+  expect(read.ec == std::errc{} && read.ptr == steps.data() + steps.size() && count >= 0 && count <= dim{1} << 53,
+         error_kind::damaged, [&] { return cat(path, ": expected a number of steps, got \"", steps, "\""); });
   std::string wrong;
   t.optimizer().each_state([&](const std::string& name, const shape& s, mat<A>) {
     const auto* found = file.find(name);
@@ -112,9 +114,20 @@ state_facts read_training_state(const std::string& path, trainer<Architecture, B
   });
   expect(wrong.empty(), error_kind::mismatch,
          [&] { return cat(path, " is the state of another model or of other options:", wrong); });
-  t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {
+  file.check();
+  const auto values_of = [&](const std::string& name, mat<A> m) {
     std::vector<A> values(static_cast<std::size_t>(m.rows * m.cols));
     std::memcpy(values.data(), file.find(name)->data, values.size() * sizeof(A));
+    return values;
+  };
+  t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {  // before anything is changed
+    const bool moment = name.starts_with("m.") || name.starts_with("v.");          // of huge gradients, it may be infinite
+    for (const A v : values_of(name, m))
+      expect(std::isfinite(v) || (moment && !std::isnan(v)), error_kind::damaged,
+             [&] { return cat(path, ": ", name, ": expected numbers, got ", v); });
+  });
+  t.optimizer().each_state([&](const std::string& name, const shape&, mat<A> m) {
+    const auto values = values_of(name, m);
     t.model().device().upload(mat<const A>(values.data(), m.rows, m.cols), m);
     t.model().device().sync();
   });
@@ -150,12 +163,13 @@ void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, c
   const folder_lock alone(folder);
   const std::string_view prefix = t.options().optimizer.average > 0 ? "average." : "weights.";
   t.fit_average();
-  detail::write_state(folder + "/open_clip_model.safetensors", t,
-                      [&](const std::string& name, const shape& s) {
-                        return name.starts_with(prefix) ? detail::open_clip_tensors(t.config().model, name.substr(prefix.size()), s)
-                                                        : std::vector<stored_tensor>();
-                      },
-                      dtype::f32, {{"format", "pt"}});
+  detail::write_state(
+      folder + "/open_clip_model.safetensors", t,
+      [&](const std::string& name, const shape& s) {
+        return name.starts_with(prefix) ? detail::open_clip_tensors(t.config().model, name.substr(prefix.size()), s)
+                                        : std::vector<stored_tensor>();
+      },
+      dtype::f32, {{"format", "pt"}}, false);
   detail::write_model_files(folder, t.config(), text);
 }
 

@@ -96,10 +96,11 @@ pair_metrics evaluate_table_pairs(const trained_model<Architecture, B, Loss>& mo
 }  // namespace detail
 
 /// The loss and recall on held-out pairs: on the first batches that make `most` pairs or more. The loss is over blocks of `block`
-/// pairs. Errors: a loader without a tokenizer (loader_config::text), no pairs.
+/// pairs. The observer's stage is "held-out pairs". Errors: a loader without a tokenizer (loader_config::text), no pairs;
+/// cancelled.
 template <class Architecture, backend B, class Loss>
-pair_metrics evaluate_held_out(const trained_model<Architecture, B, Loss>& model, const loader_config& config, dim most,
-                               dim block) {
+pair_metrics evaluate_held_out(const trained_model<Architecture, B, Loss>& model, const loader_config& config, dim most, dim block,
+                               observer& watch = no_observer()) {
   expect(config.text.has_value(), "evaluate_held_out: expected a loader's configuration with a tokenizer, got none");
   constexpr bool over_table = has_table<typename Architecture::text::template tower<B>>;
   loader data(config);
@@ -110,7 +111,8 @@ pair_metrics evaluate_held_out(const trained_model<Architecture, B, Loss>& model
     to.cols = part.cols;
     to.values.insert(to.values.end(), part.values.begin(), part.values.end());
   };
-  while (static_cast<dim>(captions.size()) < most && data.next(batch)) {
+  while (static_cast<dim>(captions.size()) < most && data.next(batch, watch)) {
+    report(watch, "held-out pairs", captions.size(), static_cast<std::size_t>(most));
     append(images, model.encode_pixels(batch.pixels));
     if constexpr (!over_table) append(texts, model.encode_packed(batch.texts));
     captions.insert(captions.end(), batch.captions.begin(), batch.captions.end());

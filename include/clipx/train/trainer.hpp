@@ -1,6 +1,8 @@
 // trainer: a model with everything that its training needs. A step takes a batch of pairs; everything random in it is a function of
 // the seed and the number of the step, so a restored trainer continues as if it had never stopped.
 #pragma once
+#include <limits>
+
 #include "../checkpoint/config.hpp"
 #include "../core/random.hpp"
 #include "gradients.hpp"
@@ -20,7 +22,13 @@ struct trainer_options {
   std::uint64_t seed = 0;       // for the initial weights and the patch dropout
 };
 
-/// The patches to keep for N images of L tokens: (N, L') rows, each image's class token first. Empty if dropout is 0.
+/// Returns the options. Errors: a number that is not finite, or outside what makes sense: optimizer_options::beta1 and beta2 from 0
+/// to below 1, eps from 1e-30 to 1, weight_decay from 0 to 1e9, max_norm 0 or from 1e-12 to 1e9, average from 0 to below 1;
+/// cosine_schedule::peak from 0 to 1e9, warmup from 0, total from 1; no negative tiles or chunks; patch_dropout from 0 to below 1.
+const trainer_options& check_options(const trainer_options& o);
+
+/// The patches to keep for N images of L tokens: (N, L') rows, each image's class token first. Empty if dropout is 0. Errors: N L
+/// rows are more than their numbers can count, 2^31 - 1.
 std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, const draws& draw);
 
 /// Architecture and Loss are policies, from clipx's lists or the caller's own.
@@ -33,13 +41,11 @@ class trainer {
   /// architecture without tokens, a fraction outside [0, 1)).
   trainer(B& device, const checkpoint_config& config, const trainer_options& o)
       : config_(with_loss(config)),
-        options_(o),
+        options_(check_options(o)),
         model_(device, config_.model),
         grad_(model_.zeros_like()),
         optimizer_(initialized(), o.optimizer, [&](const std::string& name) { return is_trained(name, o.gradients); }),
         gradients_(model_, config_.pixels, o.gradients) {
-    expect(o.patch_dropout >= 0 && o.patch_dropout < 1,
-           [&] { return cat("patch dropout: expected a fraction from 0 to below 1, got ", o.patch_dropout); });
     expect(o.patch_dropout == 0 || has_tokens<visual_type>, error_kind::mismatch,
            [] { return cat("patch dropout: a ", Architecture::config::name, " has no patches"); });
   }
@@ -123,9 +129,34 @@ class trainer {
   std::vector<std::uint8_t> last_;  // the last step's images, for fit_average
 };
 
+inline const trainer_options& check_options(const trainer_options& o) {
+  const auto need = [](bool ok, const char* name, const char* expected, auto got) {  // not ok: also for NaN
+    expect(ok, [&] { return cat(name, ": expected ", expected, ", got ", got); });
+  };
+  const auto within = [](double low, double v, double high) { return v >= low && v <= high; };
+  const auto below_one = [](double v) { return v >= 0 && v < 1; };
+  const auto& a = o.optimizer;
+  need(below_one(a.beta1), "optimizer_options::beta1", "0 to below 1", a.beta1);
+  need(below_one(a.beta2), "optimizer_options::beta2", "0 to below 1", a.beta2);
+  need(within(1e-30, a.eps, 1), "optimizer_options::eps", "1e-30 to 1", a.eps);
+  need(within(0, a.weight_decay, 1e9), "optimizer_options::weight_decay", "0 to 1e9", a.weight_decay);
+  need(a.max_norm == 0 || within(1e-12, a.max_norm, 1e9), "optimizer_options::max_norm", "0, or 1e-12 to 1e9", a.max_norm);
+  need(below_one(a.average), "optimizer_options::average", "0 to below 1", a.average);
+  need(within(0, o.schedule.peak, 1e9), "cosine_schedule::peak", "0 to 1e9", o.schedule.peak);
+  need(o.schedule.warmup >= 0, "cosine_schedule::warmup", "0 steps or more", o.schedule.warmup);
+  need(o.schedule.total >= 1, "cosine_schedule::total", "1 step or more", o.schedule.total);
+  need(o.gradients.chunk >= 0, "gradient_options::chunk", "0 pairs or more", o.gradients.chunk);
+  need(o.gradients.loss_tile >= 0, "gradient_options::loss_tile", "0 or more", o.gradients.loss_tile);
+  need(below_one(o.patch_dropout), "patch dropout", "a fraction from 0 to below 1", o.patch_dropout);
+  return o;
+}
+
 inline std::vector<std::int32_t> choose_patches(dim N, dim L, double dropout, const draws& draw) {
   std::vector<std::int32_t> rows;
   if (dropout == 0) return rows;
+  constexpr dim most = std::numeric_limits<std::int32_t>::max();
+  expect(N <= most / L,
+         [&] { return cat("patch dropout: expected a batch of at most ", most / L, " images of ", L, " tokens, got ", N); });
   const dim patches = L - 1, left = std::max<dim>(1, static_cast<dim>(static_cast<double>(patches) * (1 - dropout)));
   std::vector<std::int32_t> order(static_cast<std::size_t>(patches));
   for (dim i = 0; i < N; ++i) {

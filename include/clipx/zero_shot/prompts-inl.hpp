@@ -24,9 +24,32 @@ struct name_place {
   std::size_t at, size;
 };
 inline name_place next_place(const std::string& text, std::size_t from) {
-  const auto bare = text.find("{}", from), named = text.find("{c}", from);
-  if (bare == std::string::npos && named == std::string::npos) return {from, 0};
-  return bare < named ? name_place{bare, 2} : name_place{named, 3};
+  for (auto at = text.find('{', from); at != std::string::npos; at = text.find('{', at + 1)) {
+    if (text.compare(at, 2, "{}") == 0) return {at, 2};
+    if (text.compare(at, 3, "{c}") == 0) return {at, 3};
+  }
+  return {from, 0};
+}
+
+/// Errors: classes in templates that would be more texts, or longer ones in all, than a computer has to hold at once.
+CLIPX_INLINE void expect_few(std::span<const std::string> classes, std::span<const std::string> templates) {
+  constexpr std::size_t most = std::size_t{1} << 24, most_bytes = std::size_t{1} << 30;
+  expect(classes.size() <= most / templates.size(), [&] {
+    return cat("prompts: expected at most ", most, " texts, got ", classes.size(), " classes in ", templates.size(),
+               " templates each");
+  });
+  std::size_t of_templates = 0, of_names = 0, names = 0;  // names: how often each class is named
+  for (auto& name : classes) of_names += name.size();
+  for (auto& t : templates) {
+    of_templates += t.size();
+    for (auto place = next_place(t, 0); place.size > 0; place = next_place(t, place.at + place.size)) ++names;
+  }
+  const double bytes = static_cast<double>(classes.size()) * static_cast<double>(of_templates) +
+                       static_cast<double>(names) * static_cast<double>(of_names);
+  expect(bytes <= static_cast<double>(most_bytes), [&] {
+    return cat("prompts: expected texts of at most ", most_bytes, " bytes in all, got ", classes.size(), " classes of ", of_names,
+               " bytes in ", templates.size(), " templates of ", of_templates, " bytes that name the class ", names, " times");
+  });
 }
 }  // namespace detail
 
@@ -35,19 +58,27 @@ CLIPX_INLINE std::string fill_template(const std::string& text, const std::strin
   std::size_t from = 0;
   auto place = detail::next_place(text, 0);
   expect(place.size > 0, [&] { return cat("template \"", text, "\": expected \"{}\" or \"{c}\" where the class name goes"); });
-  for (; place.size > 0; from = place.at + place.size, place = detail::next_place(text, from))
-    out += text.substr(from, place.at - from) + name;
-  return out + text.substr(from);
+  for (; place.size > 0; from = place.at + place.size, place = detail::next_place(text, from)) {
+    out.append(text, from, place.at - from);
+    out += name;
+  }
+  out.append(text, from);
+  out.shrink_to_fit();  // there may be millions
+  return out;
 }
 
 CLIPX_INLINE prompt_set make_prompts(std::span<const std::string> classes, std::span<const std::string> templates) {
   expect(!classes.empty(), "prompts: expected at least one class, got none");
   expect(!templates.empty(), "prompts: expected at least one template, got none");
+  detail::expect_few(classes, templates);
   prompt_set out;
+  out.classes.reserve(classes.size());
+  out.prompts.reserve(classes.size());
   for (auto& name : classes) {
     expect(!name.empty(), [&] { return cat("prompts: class ", out.classes.size(), " has an empty name"); });
     out.classes.push_back(name);
     auto& texts = out.prompts.emplace_back();
+    texts.reserve(templates.size());
     for (auto& t : templates) texts.push_back(fill_template(t, name));
   }
   return out;

@@ -21,7 +21,8 @@ std::span<const std::string> default_templates();
 /// The template with every "{}" and every "{c}" replaced. Error: a template with neither.
 std::string fill_template(const std::string& text, const std::string& name);
 
-/// Every class in every template. Errors: no classes, no templates, an empty class name.
+/// Every class in every template. Errors: no classes, no templates, an empty class name; more than 2^24 texts, or than 1 GiB of
+/// them.
 prompt_set make_prompts(std::span<const std::string> classes, std::span<const std::string> templates);
 
 /// The line without whitespace at its ends.

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <clipx/core/error.hpp>
+#include <clipx/core/threads.hpp>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -69,7 +70,7 @@ inline buffer<std::byte> pages(dim bytes) {
 struct cpu_state {
   using md = onednn::md;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  int threads = 1;
+  int threads = 1, wanted = 1;  // wanted: whatever the system grants
   bool deterministic = false, native_bf16 = onednn::native_bf16();
 
   dnnl::memory at(const md& form, const void* data) const { return dnnl::memory(form, engine, const_cast<void*>(data)); }
@@ -176,9 +177,14 @@ struct cpu_state {
 };
 
 inline std::unique_ptr<cpu_state> make_cpu_state(const cpu_options& o) {
+  constexpr int most = 4096;
+  expect(o.threads >= 0 && o.threads <= most, [&] { return cat("cpu: expected 0 to ", most, " threads, got ", o.threads); });
   onednn::limit_isa();
   auto s = std::make_unique<cpu_state>();
-  s->threads = o.threads > 0 ? o.threads : omp_get_max_threads();
+  s->wanted = o.threads > 0 ? o.threads : std::min(omp_get_max_threads(), most);
+  // OpenMP ends the process where it is refused a thread, and starts new ones while old ones are still ending: it gets half.
+  if (s->wanted > 1)
+    s->threads = std::clamp(static_cast<int>(granted_threads(2 * static_cast<std::size_t>(s->wanted)) / 2), 1, s->wanted);
   s->deterministic = o.deterministic;
   return s;
 }
@@ -207,6 +213,8 @@ CLIPX_INLINE std::string cpu_device::describe() const {
 
 CLIPX_INLINE std::vector<std::string> cpu_device::warnings(bool bf16) const {
   std::vector<std::string> out;
+  if (state_->threads < state_->wanted)
+    out.push_back(cat("cpu: the system grants fewer threads: ", state_->threads, " of ", state_->wanted, " are used"));
   if (bf16 && !state_->native_bf16)
     out.push_back("cpu: this processor has no bf16 instructions: bf16 weights are widened to float in every product");
   return out;

@@ -14,7 +14,7 @@ namespace clipx {
 
 /// How a device uses its processor.
 struct cpu_options {
-  int threads = 0;  // 0: OpenMP's default (all processors, or OMP_NUM_THREADS)
+  int threads = 0;  // to 4096, or to what the system grants; 0: OpenMP's default (all processors, or OMP_NUM_THREADS)
   /// The embedding of an image or text has the same bits alone, in any batch, and with any number of threads; so do the weights
   /// that training gives, with any number of threads. Slower: products are computed in blocks of 48 rows and convolutions one
   /// image at a time, each by one thread.
@@ -46,7 +46,7 @@ class cpu_device {
   /// What is in use: instruction sets, oneDNN's version, threads.
   std::string describe() const;
   int threads() const;
-  /// What makes models in bf16 slow on this processor.
+  /// What makes models, or those in bf16, slow on this processor or system.
   std::vector<std::string> warnings(bool bf16) const;
   /// A frozen weight must not change until thaw(): matrices and filters are packed for oneDNN on first use, and `release` is called
   /// once the original is no longer read.

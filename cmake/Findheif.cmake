@@ -1,0 +1,10 @@
+# HEIC and AVIF images: libheif. Target heif::heif.
+find_path(heif_INCLUDE_DIR libheif/heif.h)
+find_library(heif_LIBRARY heif)
+mark_as_advanced(heif_LIBRARY heif_INCLUDE_DIR)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(heif REQUIRED_VARS heif_LIBRARY heif_INCLUDE_DIR)
+if(heif_FOUND AND NOT TARGET heif::heif)
+  add_library(heif::heif UNKNOWN IMPORTED)
+  set_target_properties(heif::heif PROPERTIES IMPORTED_LOCATION "${heif_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${heif_INCLUDE_DIR}")
+endif()

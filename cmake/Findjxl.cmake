@@ -1,0 +1,10 @@
+# JPEG XL images: libjxl. Target jxl::jxl.
+find_path(jxl_INCLUDE_DIR jxl/decode.h)
+find_library(jxl_LIBRARY jxl)
+mark_as_advanced(jxl_LIBRARY jxl_INCLUDE_DIR)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(jxl REQUIRED_VARS jxl_LIBRARY jxl_INCLUDE_DIR)
+if(jxl_FOUND AND NOT TARGET jxl::jxl)
+  add_library(jxl::jxl UNKNOWN IMPORTED)
+  set_target_properties(jxl::jxl PROPERTIES IMPORTED_LOCATION "${jxl_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${jxl_INCLUDE_DIR}")
+endif()

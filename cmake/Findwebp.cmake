@@ -1,0 +1,12 @@
+# WebP images: libwebp, and libwebpdemux of the same package. Target webp::webp.
+find_path(webp_INCLUDE_DIR webp/demux.h)
+find_library(webp_LIBRARY webp)
+find_library(webp_DEMUX_LIBRARY webpdemux)
+mark_as_advanced(webp_LIBRARY webp_DEMUX_LIBRARY webp_INCLUDE_DIR)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(webp REQUIRED_VARS webp_LIBRARY webp_DEMUX_LIBRARY webp_INCLUDE_DIR)
+if(webp_FOUND AND NOT TARGET webp::webp)
+  add_library(webp::webp UNKNOWN IMPORTED)
+  set_target_properties(webp::webp PROPERTIES IMPORTED_LOCATION "${webp_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${webp_INCLUDE_DIR}")
+  set_target_properties(webp::webp PROPERTIES INTERFACE_LINK_LIBRARIES "${webp_DEMUX_LIBRARY}")
+endif()
