@@ -22,7 +22,7 @@ void model_options::add_model(command& app) {
       "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: $CLIPX_MODEL, else the model that came "
       "with clipx)");
   add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file, tokenizer.json or folder, for a model folder that has none");
-  add("--activation", checkpoint.activation, "NAME", "quick_gelu or gelu, if the checkpoint does not specify it");
+  add("--activation", checkpoint.activation, "NAME", "quick_gelu, gelu or gelu_tanh, if the checkpoint does not specify it");
   add("--eos-id", checkpoint.eos_id, "ID",
       "token at whose position the text embedding is taken, if the config is wrong; 2: the position of the largest id")
       ->check(range(0, std::numeric_limits<std::int32_t>::max(), "from 0"));

@@ -4,6 +4,7 @@
 #pragma once
 #include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/loss/contrastive.hpp>
+#include <clipx/loss/sigmoid.hpp>
 #include <clipx/train/trainable.hpp>
 
 #include "golden_file.hpp"
@@ -55,7 +56,7 @@ void golden_test(Backend& d, F&& body) {
 }
 
 /// Features, embeddings, logits, loss and every gradient of one model; `prefix` "train." for batch statistics.
-template <class Encoder, class Backend>
+template <class Encoder, class Loss, class Backend>
 void golden_model(Backend& d, const std::string& name, const std::string& prefix = "") {
   using T = clipx::scalar_t<Backend>;
   using A = clipx::accum_t<Backend>;
@@ -70,7 +71,7 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
   const auto pixels = g.pixels();
   const auto tokens = g.tokens();
 
-  clipx::trainable<Encoder, Backend> whole(d, source.config()), whole_grad = whole.zeros_like();
+  clipx::trainable<Encoder, Backend, Loss> whole(d, source.config()), whole_grad = whole.zeros_like();
   auto &model = whole.towers, &grad = whole_grad.towers;
   upload_weights(source, whole);
 
@@ -173,9 +174,9 @@ void golden_embeddings(Backend& d, const std::string& name) {
 
 #ifdef CATCH_VERSION_MAJOR
 namespace cases {
-template <class Encoder>
+template <class Encoder, class Loss = clipx::contrastive>
 void golden_models(std::initializer_list<const char*> names, const std::string& prefix = "") {
-  for (auto* name : names) golden_test(device(), [&] { golden_model<Encoder>(device(), name, prefix); });
+  for (auto* name : names) golden_test(device(), [&] { golden_model<Encoder, Loss>(device(), name, prefix); });
 }
 }  // namespace cases
 
@@ -190,8 +191,13 @@ TEST_CASE("golden ModifiedResNet with batch statistics") {
     cases::golden_models<clipx::modified_resnet>({"resnet"}, "train.");
 }
 TEST_CASE("golden models in Hugging Face's layout") { cases::golden_models<clipx::vit>({"hf_eos2", "hf_eos"}); }
+TEST_CASE("golden SigLIP, in both layouts") {
+  cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip"});
+}
 TEST_CASE("golden embeddings as users get them") {
   cases::golden_test(device(), [] {
+    for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip"})
+      cases::golden_embeddings<clipx::siglip_vit>(device(), name);
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})
       cases::golden_embeddings<clipx::vit>(device(), name);
     cases::golden_embeddings<clipx::modified_resnet>(device(), "resnet");

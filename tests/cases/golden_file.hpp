@@ -73,13 +73,13 @@ inline std::vector<std::pair<std::string, host>> as_stored(const clipx::clip_con
                                                            clipx::layout keys, const host& ours, dim rows, dim cols) {
   const auto source = clipx::source_of(config, name, keys);
   std::vector<std::pair<std::string, host>> out;
-  const auto n = static_cast<std::ptrdiff_t>(ours.size() / source.parts.size());
-  for (std::size_t p = 0; p < source.parts.size(); ++p) {
-    const auto from = ours.begin() + static_cast<std::ptrdiff_t>(p) * n;
-    host part(from, from + n);
-    if (source.transposed)
-      for (dim k = 0; k < n; ++k) part[static_cast<std::size_t>(k)] = ours[static_cast<std::size_t>(k % rows * cols + k / rows)];
-    out.emplace_back(source.parts[p], part);
+  for (auto& t : clipx::stored_tensors(source, rows == 1 ? clipx::shape{cols} : clipx::shape{rows, cols})) {
+    const auto from = ours.begin() + static_cast<std::ptrdiff_t>(t.offset);
+    host part(from, from + static_cast<std::ptrdiff_t>(t.count()));
+    if (t.transposed)
+      for (dim k = 0; k < t.count(); ++k)
+        part[static_cast<std::size_t>(k)] = ours[static_cast<std::size_t>(k % rows * cols + k / rows)];
+    out.emplace_back(t.name, part);
   }
   return out;
 }

@@ -156,6 +156,26 @@ void pruned_and_packed_equal_whole(Backend& d) {
   compare("packed text", h.outputs["text"], h.outputs["whole text"], tolerance);
 }
 
+/// A row of padding changes a SigLIP's embedding, and one that is missing is an error.
+template <class Backend>
+void siglip_sees_padding(Backend& d) {
+  using T = clipx::scalar_t<Backend>;
+  const auto c = tiny_siglip();
+  auto texts = tiny_texts(c.text);
+  texts[1] = texts[0];
+  texts[1].back() = 2;
+  harness<Backend> h(d, rounding_of<T>(), clipx::keep::nothing);
+  clipx::clip<clipx::siglip_vit, Backend> model(d, c, {});
+  auto memory = h.parameters(model, 0.15);
+  typename clipx::clip<clipx::siglip_vit, Backend>::saved k;
+  h.output("text", model.encode_text(h.s, clipx::packed_texts::pack(texts, c.text), k));
+  const auto& all = h.outputs["text"];
+  const auto D = static_cast<std::ptrdiff_t>(c.embed_dim);
+  CHECK(host(all.begin(), all.begin() + D) != host(all.begin() + D, all.begin() + 2 * D));
+  texts[0].pop_back();
+  CHECK_THROWS_AS(clipx::packed_texts::pack(texts, c.text), clipx::error);
+}
+
 /// After the first step of a kind the arena asks the device for nothing.
 template <class Backend>
 void arena_settles(Backend& d) {
@@ -246,17 +266,22 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::vit>{tiny_vit()});
   test_model(device(), model_case<clipx::vit>{tiny_vit(clipx::activation::gelu, 80)});
   test_model(device(), model_case<clipx::vit>{tiny_vit(), false, clipx::keep::everything, 5});
+  test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
+  test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
 TEST_CASE("keep modes agree to the bit") {
   using namespace cases;
   keep_modes_agree(device(), model_case<clipx::vit>{tiny_vit()});
+  keep_modes_agree(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
 }
+TEST_CASE("padding is a part of a text where the last row is pooled") { cases::siglip_sees_padding(device()); }
 TEST_CASE("pruned and packed equal whole") { cases::pruned_and_packed_equal_whole(device()); }
 TEST_CASE("a recorded forward equals a direct one") {
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::vit>(device(), cases::tiny_vit());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::modified_resnet>(device(), cases::tiny_resnet());
+  cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::siglip_vit>(device(), cases::tiny_siglip());
 }
 TEST_CASE("steps allocate once") { cases::arena_settles(device()); }
 TEST_CASE("contrastive loss against eigen<double>") {
@@ -284,6 +309,8 @@ TEST_CASE("gradients of the models against the complex step") {
   using namespace cases;
   grad(model_case<clipx::vit>{tiny_vit()});
   grad(model_case<clipx::vit>{tiny_vit(), false, clipx::keep::everything, 5});
+  grad(model_case<clipx::siglip_vit>{tiny_siglip()});
+  grad(model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }

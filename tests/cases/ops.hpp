@@ -14,7 +14,7 @@ struct linear_case {
   bool with_activation = false, with_residual = false;
   clipx::activation f = clipx::activation::quick_gelu;
   std::string name() const {
-    constexpr const char* names[] = {" relu", " gelu", " quick_gelu"};
+    constexpr const char* names[] = {" relu", " gelu", " quick_gelu", " gelu_tanh"};
     return clipx::cat("linear ", rows, "x", in, "x", out, with_activation ? names[static_cast<int>(f)] : "",
                       with_residual ? " + residual" : "");
   }
@@ -285,6 +285,7 @@ template <class F>
 void each_op(F&& f) {
   using enum clipx::activation;
   for (dim n : {1, 7, 31, 33}) f(linear_case{n, 32, 33}), f(linear_case{n, 31, 64, true, true, quick_gelu});
+  for (dim n : {1, 33}) f(linear_case{n, 31, 64, true, true, gelu_tanh}), f(linear_case{n, 32, 17, true, false, gelu_tanh});
   f(linear_case{257, 64, 48, true, false, gelu}), f(linear_case{5, 257, 7, true, true, relu}),
       f(linear_case{33, 96, 32, false, true});
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
@@ -296,6 +297,8 @@ void each_op(F&& f) {
   f(attention_case{{1, 1}, 3, 32, false, true}), f(attention_case{{50}, 3, 64, false, true});
   f(attention_case{{257, 20}, 1, 64, false, true}), f(attention_case{{50, 1, 33}, 3, 80, false, true});
   f(attention_case{{257}, 1, 128, false, true}), f(attention_case{{7, 50}, 3, 5, false, true});
+  f(attention_case{{49, 49}, 2, 72, false, true}), f(attention_case{{65}, 2, 96, false, true});
+  f(attention_case{{49, 64}, 2, 72}), f(attention_case{{64}, 2, 96});
   f(attention_case{{6200}, 1, 4, false, true});  // more keys than scores have room
   f(attention_case{{9}, 1, 112}), f(attention_case{{6, 4}, 2, 5, true}), f(attention_case{{77, 20}, 1, 64, true});
   f(attention_case{{40, 70}, 1, 130, true}), f(attention_case{{9, 33}, 2, 136});

@@ -21,8 +21,22 @@ inline clipx::clip_config tiny_resnet() {
   c.vision = clipx::modified_resnet_config{64, 8, 4, {1, 2, 1, 1}};
   return c;
 }
-inline std::vector<std::vector<std::int32_t>> tiny_texts() {
-  return {{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};
+/// With two activations and a projection; or with one, none, and the MLP's odd width of SO400M.
+inline clipx::clip_config tiny_siglip(dim head_width = 16, bool projection = true) {
+  auto c = tiny_vit(clipx::activation::gelu_tanh);
+  c.embed_dim = 2 * head_width;
+  c.norm_eps = 1e-6;
+  c.vision = clipx::siglip_vit_config{29, 7, 2 * head_width, 2, 5 * head_width + 3, 2};
+  c.text = {12, 40, projection ? 24 : 2 * head_width, 2, 2, 80, clipx::text_pool::last, 1, projection};
+  if (projection) c.text.act = clipx::activation::gelu;
+  return c;
+}
+/// Texts of the tiny models, padded where the model's texts are.
+inline std::vector<std::vector<std::int32_t>> tiny_texts(const clipx::text_config& c = {}) {
+  std::vector<std::vector<std::int32_t>> out{{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};
+  if (c.pool == clipx::text_pool::last)
+    for (auto& row : out) row.resize(static_cast<std::size_t>(c.context_length), 1);
+  return out;
 }
 
 /// A whole model: features of both towers as outputs, gradients of every parameter.
@@ -47,7 +61,7 @@ struct model_case {
   template <class B>
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
-    const auto texts = tiny_texts();
+    const auto texts = tiny_texts(config.text);
     const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(config);
     clipx::clip<Encoder, B> model(h.device, config, {});
     auto memory = h.parameters(model, 0.15);

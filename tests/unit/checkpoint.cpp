@@ -104,7 +104,7 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     CHECK(tiny::read(open) == tiny::weights(c.model));
     CHECK_THAT(unclear(),
                Contains("checkpoint_options::activation") && Contains("checkpoint_options::head_width") && Contains(file));
-    CHECK_THAT(refusal(file, {"", "tanh_gelu", 32, -1}), Contains("tanh_gelu") && Contains("quick_gelu and gelu"));
+    CHECK_THAT(refusal(file, {"", "tanh_gelu", 32, -1}), Contains("tanh_gelu") && Contains("quick_gelu, gelu and gelu_tanh"));
     CHECK_THAT(message([&] { open.text(); }), Contains("checkpoint_options::tokenizer"));
     write_file(dir / "merges", tiny::merges);
     checkpoint_options with = said;
@@ -281,7 +281,13 @@ TEST_CASE("checkpoint: questions that an option settles") {
     CHECK(checkpoint::open(m, {"", "gelu", 0, -1}).config().act == activation::gelu);
     CHECK_THAT(refusal(m, {"", "swish", 0, -1}), Contains("checkpoint_options::activation: activation swish is not supported"));
     copy_with("hf_eos", m, "config.json", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"quick_gelu\"");
-    CHECK_THAT(refusal(m), Contains("disagree on hidden_act") && Contains("checkpoint_options::activation"));
+    const auto two = checkpoint::open(m).config();  // each tower has its own
+    CHECK((two.act == activation::gelu ? two.text_act() == activation::quick_gelu : two.text_act() == activation::gelu));
+    CHECK_THAT(message([&] { checkpoint::open(m).write(dir / "written", layout::open_clip, "f32"); }),
+               Contains("one activation for both towers"));
+    copy_with("hf_eos", m, "config.json", "\"hidden_act\": \"gelu\"", "\"hidden_act\": \"gelu_pytorch_tanh\"");
+    CHECK_THAT(checkpoint::open(m).summary(), Contains("gelu_tanh"));
+    CHECK(checkpoint::open(m, {"", "gelu_tanh", 0, -1}).config().act == activation::gelu_tanh);
     CHECK(checkpoint::open(m, {"", "quick_gelu", 0, -1}).config().act == activation::quick_gelu);
   }
   SECTION("the activation, in open_clip's") {

@@ -128,6 +128,27 @@ TEST_CASE("clipx train") {
     const auto other = w.refusal(w.train("p", {"--siglip", "--pretrained", w.model}));
     CHECK(other.find("logit_bias") != std::string::npos);
   }
+  SECTION("a SigLIP, from scratch and from a checkpoint") {
+    tiny::write_folder(w.dir / "siglip", tiny::siglip());
+    const list its{"--model", w.dir / "siglip", "--siglip", "--force-patch-dropout", "0", "--hold-out", "5"};
+    REQUIRE(ran("g", its, "", "2").code == 0);
+    const auto written = json::parse(contents(w.runs + "/g/model/open_clip_config.json"))["model_cfg"];
+    CHECK(written["text_cfg"]["pool_type"] == "last");
+    CHECK(written["custom_text"] == true);
+    auto tuned = its;
+    for (auto& more : {std::string("--pretrained"), w.runs + "/g/model"}) tuned.push_back(more);
+    const auto r = ran("h", tuned, "", "1");
+    INFO(r.out << r.err);
+    REQUIRE(r.code == 0);
+    const auto answer = w.run({"classify", w.images[0], "--labels", "the cat,a red", "--model", w.runs + "/h/model", "--json"});
+    INFO(answer.out << answer.err);
+    REQUIRE(answer.code == 0);
+    const auto labels = json::parse(answer.out)["labels"];
+    CHECK(labels[0]["p"].get<double>() + labels[1]["p"].get<double>() < 0.9);
+    CHECK(w.run({"convert", "--model", w.runs + "/h/model", "--layout", "hf", "--out", w.dir / "hf"}).code == 0);
+    CHECK(w.run({"inspect", w.dir / "hf"}).out.find("SigLIP") != std::string::npos);
+    CHECK(w.refusal(w.train("i", {"--model", w.dir / "siglip", "--siglip"})).find("patch dropout") != std::string::npos);
+  }
   SECTION("killed at any moment, it ends with the same bits") {
     REQUIRE(ran("straight", {"--save-frequency", "0.4"}).code == 0);
     double seconds = 0.05;

@@ -8,18 +8,20 @@ using namespace cpu_kernels;
 
 namespace {
 
+double tanh_argument(double x) { return 2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x); }
 double activate(activation f, double x) {
   if (f == activation::relu) return x > 0 ? x : 0;
   if (f == activation::gelu) return x * 0.5 * std::erfc(-x * M_SQRT1_2);
-  return x / (1 + std::exp(-1.702 * x));
+  return x / (1 + std::exp(f == activation::gelu_tanh ? -tanh_argument(x) : -1.702 * x));
 }
 double slope(activation f, double x) {
   if (f == activation::relu) return x > 0 ? 1 : 0;
   if (f == activation::gelu) return 0.5 * std::erfc(-x * M_SQRT1_2) + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
-  const double s = 1 / (1 + std::exp(-1.702 * x));
-  return s + 1.702 * x * s * (1 - s);
+  const bool tanh = f == activation::gelu_tanh;
+  const double s = 1 / (1 + std::exp(tanh ? -tanh_argument(x) : -1.702 * x));
+  return s + (tanh ? 2 * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x) : 1.702) * x * s * (1 - s);
 }
-const activation activations[] = {activation::relu, activation::gelu, activation::quick_gelu};
+const activation activations[] = {activation::relu, activation::gelu, activation::quick_gelu, activation::gelu_tanh};
 
 }  // namespace
 
@@ -126,8 +128,12 @@ TEST_CASE("cpu kernels: activations are good to a few ulp, tails included", "[cp
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double v = static_cast<double>(x[i]), want = activate(f, v);
       if (std::abs(want) < 1e-36) continue;  // the exponential flushes subnormals
-      // 1.702 x is rounded before the exponential: for quick_gelu that error is the function's own
-      const double condition = f == activation::quick_gelu && v < 0 ? 1 + std::abs(1.702 * v) / 6 : 1;
+      // 1.702 x is rounded before the exponential: for quick_gelu that error is the function's own; and so are the four roundings
+      // (of x^2, of a sum, of a product, of the constants) in gelu_tanh's
+      const double exponent = f == activation::quick_gelu && v < 0  ? std::abs(1.702 * v)
+                              : f == activation::gelu_tanh && v < 0 ? 4 * std::abs(tanh_argument(v))
+                                                                    : 0;
+      const double condition = 1 + exponent / 6;
       const double error = std::abs(static_cast<double>(y[i]) - want) / std::abs(want) / condition;
       if (error > worst) {
         worst = error;

@@ -28,6 +28,33 @@ TEST_CASE("presets: parameters as published") {
       {"ViT-B-16", 86'192'640, 63'428'096, 149'620'737},    {"ViT-L-14", 303'966'208, 123'650'304, 427'616'513},
       {"ViT-L-14-336", 304'293'888, 123'650'304, 427'944'193}, {"ViT-H-14", 632'076'800, 354'032'640, 986'109'441},
       {"ViT-g-14", 1'012'645'632, 354'032'640, 1'366'678'273}, {"ViT-bigG-14", 1'844'907'264, 694'659'840, 2'539'567'105},
+      // open_clip's own models, which have a logit_bias beside the logit_scale
+      {"ViT-B-16-SigLIP", 92'884'224, 110'271'744, 203'155'970},
+      {"ViT-B-16-SigLIP-256", 92'930'304, 110'271'744, 203'202'050},
+      {"ViT-B-16-SigLIP-384", 93'176'064, 110'271'744, 203'447'810},
+      {"ViT-B-16-SigLIP-512", 93'520'128, 110'271'744, 203'791'874},
+      {"ViT-B-16-SigLIP-i18n-256", 92'930'304, 277'695'744, 370'626'050},
+      {"ViT-L-16-SigLIP-256", 315'956'224, 336'194'560, 652'150'786},
+      {"ViT-L-16-SigLIP-384", 316'283'904, 336'194'560, 652'478'466},
+      {"ViT-SO400M-14-SigLIP", 427'680'704, 449'679'600, 877'360'306},
+      {"ViT-SO400M-14-SigLIP-378", 428'225'600, 449'734'896, 877'960'498},
+      {"ViT-SO400M-14-SigLIP-384", 428'225'600, 449'734'896, 877'960'498},
+      {"ViT-SO400M-16-SigLIP-i18n-256", 427'888'064, 699'542'640, 1'127'430'706},
+      {"ViT-B-32-SigLIP2-256", 94'552'320, 282'303'744, 376'856'066},
+      {"ViT-B-16-SigLIP2", 92'884'224, 282'303'744, 375'187'970},
+      {"ViT-B-16-SigLIP2-256", 92'930'304, 282'303'744, 375'234'050},
+      {"ViT-B-16-SigLIP2-384", 93'176'064, 282'303'744, 375'479'810},
+      {"ViT-B-16-SigLIP2-512", 93'520'128, 282'303'744, 375'823'874},
+      {"ViT-L-16-SigLIP2-256", 315'956'224, 565'570'560, 881'526'786},
+      {"ViT-L-16-SigLIP2-384", 316'283'904, 565'570'560, 881'854'466},
+      {"ViT-L-16-SigLIP2-512", 316'742'656, 565'570'560, 882'313'218},
+      {"ViT-SO400M-14-SigLIP2", 427'680'704, 707'782'896, 1'135'463'602},
+      {"ViT-SO400M-14-SigLIP2-378", 428'225'600, 707'782'896, 1'136'008'498},
+      {"ViT-SO400M-16-SigLIP2-256", 427'888'064, 707'782'896, 1'135'670'962},
+      {"ViT-SO400M-16-SigLIP2-384", 428'256'704, 707'782'896, 1'136'039'602},
+      {"ViT-SO400M-16-SigLIP2-512", 428'772'800, 707'782'896, 1'136'555'698},
+      {"ViT-gopt-16-SigLIP2-256", 1'163'168'256, 708'225'648, 1'871'393'906},
+      {"ViT-gopt-16-SigLIP2-384", 1'163'659'776, 708'225'648, 1'871'885'426},
   };
   // clang-format on
   REQUIRE(presets::all().size() == std::size(table));
@@ -36,7 +63,7 @@ TEST_CASE("presets: parameters as published") {
     for (auto& [name, s] : parameter_shapes(c)) {
       if (name.find(".running_") != std::string::npos) continue;  // buffers
       total += s.count();
-      if (name != "logit_scale") (name.starts_with("visual.") ? image : text) += s.count();
+      if (name != "logit_scale" && name != "logit_bias") (name.starts_with("visual.") ? image : text) += s.count();
     }
     return std::array<dim, 3>{image, text, total};
   };
@@ -63,13 +90,14 @@ TEST_CASE("presets: names of openai and of open_clip") {
   CHECK(plain.act == activation::gelu);
   CHECK(quick.act == activation::quick_gelu);
   CHECK(quick.vision == plain.vision);
-  for (auto* none : {"ViT-B-32-256", "ViT-B-32-quickgelu-quickgelu", "", "ViT-B/32px/", "-quickgelu"})
+  for (auto* none : {"ViT-B-32-256", "ViT-B-16-SigLIP-quickgelu", "ViT-B-32-quickgelu-quickgelu", "", "ViT-B/32px/", "-quickgelu"})
     CHECK_THAT(message([&] { presets::find(none); }), Contains(cat("unknown model '", none)) && Contains("model_configs"));
 }
 
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
+    if (c.vision.is<siglip_vit_config>()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
     CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));
     CHECK(c.text.context_length == 77);
@@ -79,6 +107,35 @@ TEST_CASE("presets: sizes that shapes do not show") {
     const dim width = resnet ? c.vision.as<modified_resnet_config>().channels() : c.vision.as<vit_config>().width;
     const dim heads = resnet ? c.vision.as<modified_resnet_config>().heads : c.vision.as<vit_config>().heads;
     CHECK(heads == (openai ? width / 64 : 16));
+  }
+}
+
+TEST_CASE("presets: SigLIP's, as open_clip has them") {
+  const auto &one = presets::find("ViT-B-16-SigLIP"), &two = presets::find("ViT-B-16-SigLIP2"),
+             &b32 = presets::find("ViT-B-32-SigLIP2-256"), &so = presets::find("ViT-SO400M-16-SigLIP-i18n-256"),
+             &gopt = presets::find("ViT-gopt-16-SigLIP2-384");
+  CHECK((one.act == activation::gelu && one.text_act() == activation::gelu));
+  CHECK((two.act == activation::gelu && two.text_act() == activation::gelu_tanh));
+  CHECK((b32.act == activation::gelu_tanh && b32.text_act() == activation::gelu_tanh));
+  CHECK((so.act == activation::gelu_tanh && so.text_act() == activation::gelu));
+  CHECK(!so.text.projection);
+  CHECK((gopt.embed_dim == 1536 && gopt.text.width == 1152 && gopt.text.mlp_width == 4304));
+  CHECK(presets::find("ViT-SO400M-14-SigLIP").text.context_length == 16);
+  for (auto& c : presets::all()) {
+    if (!c.vision.is<siglip_vit_config>()) continue;
+    INFO(c.name);
+    CHECK(c.norm_eps == 1e-6);
+    CHECK(c.text.pool == text_pool::last);
+    CHECK(c.loss.is<sigmoid::config>());
+    auto written = default_config(c);  // and back, from what open_clip would read
+    const auto text = open_clip_config_text(written);
+    CHECK(text.find("timm_model_kwargs") == std::string::npos);
+    const auto read = read_open_clip_config(text, c.name).model;
+    CHECK((read.vision == c.vision && read.text == c.text && read.act == c.act && read.norm_eps == c.norm_eps &&
+           read.embed_dim == c.embed_dim && read.loss == c.loss));
+    CHECK(read_open_clip_config(text, c.name).pixels == written.pixels);
+    CHECK(written.pixels.mean[0] == 0.5f);
+    CHECK(written.pixels.resize == resize_mode::squash);
   }
 }
 

@@ -34,6 +34,18 @@ inline clipx::checkpoint_config resnet() {
   return c;
 }
 
+inline clipx::checkpoint_config siglip() {
+  auto c = vit().model;
+  c.embed_dim = 48;
+  c.act = clipx::activation::gelu;
+  c.norm_eps = 1e-6;
+  c.vision = clipx::siglip_vit_config{32, 8, 48, 2, 100, 2};
+  c.text = {16, vocabulary, 32, 2, 1, 128, clipx::text_pool::last, 1};
+  c.text.act = clipx::activation::gelu_tanh;
+  c.loss = clipx::sigmoid::config{};
+  return clipx::default_config(c);
+}
+
 /// Every parameter of a config: gains and variances near 1, all else near 0, no two alike.
 inline tensors weights(const clipx::clip_config& c) {
   tensors out;
@@ -79,9 +91,11 @@ using edit_list = std::function<void(std::vector<tensor>&)>;
 inline void write_weights(const std::string& path, const clipx::clip_config& c, const edit_list& edit = {}) {
   std::vector<tensor> list;
   for (auto& [name, s] : clipx::parameter_shapes(c))
-    list.push_back({name, clipx::dtype::f32, s.sizes, [v = weights(c)[name]](std::span<double> out) {
-                      for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(v[i % v.size()]);
-                    }});
+    for (auto& t : clipx::stored_tensors(clipx::source_of(c, name, clipx::layout::open_clip), s))
+      list.push_back({t.name, clipx::dtype::f32, t.sizes,
+                      [v = weights(c)[name], from = static_cast<std::size_t>(t.offset)](std::span<double> out) {
+                        for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(v[(from + i) % v.size()]);
+                      }});
   if (edit) edit(list);
   write(path, list);
 }

@@ -3,6 +3,7 @@
 // A new architecture is a struct with the static members of `vit` (architectures/vit.hpp, the template to copy) and an entry in
 // architectures/list.hpp; load<mine>() and trainer<mine, ..> work without the entry.
 #pragma once
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,18 +30,34 @@ struct key_source {
   bool transposed = false;              // stored as (out, in); we hold (in, out)
   resizing positions = resizing::none;  // whether this is a position table, and of what
   std::string_view other_prefix = {};   // alternative prefix under which the parts may be stored
+  dim ones = 0;                         // sizes of 1 that stand before the others in the file's shape
+  std::vector<dim> shares = {};         // of the parts in the rows, as 1 and 2 of three thirds; empty: equal shares
+};
+
+/// What an architecture's files imply beside the towers; the defaults are CLIP's.
+struct model_family {
+  std::string_view hf_model = "CLIPModel", hf_type = "clip";  // `architectures` and `model_type` in Hugging Face's config.json
+  std::string_view hf_processor = "CLIPImageProcessor";       // `image_processor_type`, without an ending such as Fast
+  std::string_view hf_loss = "contrastive";                   // the loss of every model in Hugging Face's layout
+  dim hf_scalar_ones = 0;                                     // key_source::ones of the loss's parameters in Hugging Face's layout
+  bool custom_text = false;  // whether open_clip builds a CustomTextCLIP, whose text tower is named "text."
+  bool quick_gelu = true;    // whether open_clip has the presets with QuickGELU, as NAME-quickgelu
+  bool squash = false;       // whether images are resized to the square without cropping, unless their configuration says otherwise
+  std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};  // likewise
 };
 
 /// Answers to what a configuration leaves open; empty or 0: as in the file.
 struct config_answers {
-  std::string activation;  // "quick_gelu" or "gelu"
+  std::string activation;  // "quick_gelu", "gelu" or "gelu_tanh"
   dim head_width = 0;      // of the image tower
 };
 
-/// What one tower's configuration says about options that both towers share.
+/// What one tower's configuration says about what CLIP's towers share. In open_clip's layout it is what stands beside the towers,
+/// unless the tower's own configuration says otherwise.
 struct shared_choices {
   activation act = activation::quick_gelu;  // of the MLPs
   double norm_eps = 1e-5;                   // of LayerNorm
+  dim embed_dim = 0;                        // D, where the tower's configuration determines it; 0: it does not
 };
 
 /// Reads a tower's part of a configuration file.
@@ -48,7 +65,7 @@ struct tower_reader {
   layout keys;                    // of the file
   fields& tower;                  // vision_cfg or vision_config, text_cfg or text_config
   const config_answers& answers;  // take precedence over the file
-  shared_choices shared = {};     // Hugging Face's layout: filled in by the tower
+  shared_choices shared = {};     // filled in by the tower
 };
 
 /// Shapes of a bare file, from which sizes are inferred (docs/clip.md section 7.3).
@@ -100,6 +117,8 @@ class architecture {
   virtual bool has_patches() const = 0;
   /// Whether there is a text tower.
   virtual bool has_text() const = 0;
+  /// What its files imply beside the towers.
+  virtual model_family family() const = 0;
 
   // Configuration files. `model` holds both towers' parts.
   /// Whether a configuration file describes this architecture.
@@ -152,6 +171,10 @@ class architecture_of final : public architecture {
   adam_defaults optimizer() const override { return Arch::optimizer; }
   bool has_patches() const override { return has_tokens<typename Arch::template tower<no_device>>; }
   bool has_text() const override { return text::is_tower; }
+  model_family family() const override {
+    if constexpr (requires { Arch::family(); }) return Arch::family();
+    else return {};
+  }
 
   bool claims(layout keys, const fields& model, const fields& vision) const override { return Arch::claims(keys, model, vision); }
   void read_vision(tower_reader& r, clip_config& c) const override { c.vision = Arch::read(r); }

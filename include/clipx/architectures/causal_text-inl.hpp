@@ -47,10 +47,13 @@ CLIPX_INLINE void causal_text::write(const clip_config& c, layout keys, field_wr
   const auto& t = c.text;
   to.put("vocab_size", t.vocab_size);
   if (keys == layout::hf) {
-    write_hf_transformer("clip_text_model", detail::blocks_of(t), c, to);
+    write_hf_transformer("clip_text_model", detail::blocks_of(t), text_choices(c), to);
     to.put("max_position_embeddings", t.context_length);
     return;
   }
+  expect_open_clip_choices(text_choices(c));
+  expect(c.text_act() == c.act, error_kind::unsupported,
+         "open_clip's layout of CLIP has one activation for both towers; these have two");
   to.put("context_length", t.context_length);
   to.put("width", t.width);
   to.put("heads", t.heads);

@@ -65,7 +65,7 @@ inline std::span<const clip_config> quick_presets() {
   static const auto list = [] {
     std::vector<clip_config> out;
     for (auto& c : presets::all()) {
-      if (c.act == activation::quick_gelu) continue;
+      if (c.act == activation::quick_gelu || !c.vision.policy().family().quick_gelu) continue;
       out.push_back(c);
       out.back().name += "-quickgelu";
       out.back().act = activation::quick_gelu;
@@ -84,7 +84,7 @@ CLIPX_INLINE const clip_config& presets::find(std::string_view name) {
   for (auto& c : detail::quick_presets())
     if (c.name == spelled) return c;
   for (auto& c : all()) {
-    if (c.name == base) return c;
+    if (c.name == base && (base == spelled || c.act == activation::quick_gelu)) return c;
     names += " " + c.name;
   }
   fail(error_kind::not_found,

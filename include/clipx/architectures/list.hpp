@@ -7,13 +7,15 @@
 #include "../loss/list.hpp"
 #include "modified_resnet.hpp"
 #include "ngram_table.hpp"
+#include "siglip_vit.hpp"
 #include "vit.hpp"
 #include "with_text.hpp"
 
 namespace clipx {
 
 /// The policies; an architecture that is not among them is still loaded by name.
-using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, modified_resnet, vit>;
+using architectures =
+    type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, siglip_vit, modified_resnet, vit>;
 
 /// The same at run time.
 std::span<const architecture* const> known_architectures();

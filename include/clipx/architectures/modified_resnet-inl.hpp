@@ -44,9 +44,10 @@ CLIPX_INLINE modified_resnet_config modified_resnet::read(tower_reader& r) {
   return v;
 }
 
-CLIPX_INLINE void modified_resnet::write(const config& v, const clip_config&, layout keys, field_writer& to) {
+CLIPX_INLINE void modified_resnet::write(const config& v, const clip_config& c, layout keys, field_writer& to) {
   expect(keys == layout::open_clip, error_kind::unsupported,
          "Hugging Face's layout has no ModifiedResNet: write layout::open_clip");
+  expect_open_clip_choices(image_choices(c));
   to.put("image_size", v.image_size);
   to.put("layers", detail::stages_of(v));
   to.put("width", v.width);

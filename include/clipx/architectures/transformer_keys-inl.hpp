@@ -14,19 +14,32 @@ CLIPX_INLINE void read_hf_transformer(tower_reader& r, const char* where, transf
   s.layers = f.size("num_hidden_layers", s.layers, 10000);
   s.heads = f.size("num_attention_heads", s.heads);
   issue_list settled(error_kind::unsupported);  // if the caller names an activation, the file's does not matter
-  r.shared.act = activation_named(f.text("hidden_act", "quick_gelu"), where, r.answers.activation.empty() ? f.issues() : settled);
-  r.shared.norm_eps = f.number("layer_norm_eps", 1e-5);
+  const auto act = f.text("hidden_act", hf_name_of(r.shared.act));
+  r.shared.act = activation_named(act, where, r.answers.activation.empty() ? f.issues() : settled);
+  r.shared.norm_eps = f.number("layer_norm_eps", r.shared.norm_eps);
 }
 
-CLIPX_INLINE void write_hf_transformer(const char* type, const transformer_sizes& s, const clip_config& c, field_writer& to) {
+CLIPX_INLINE void write_hf_transformer(const char* type, const transformer_sizes& s, const shared_choices& c, field_writer& to) {
   to.put("model_type", type);
   to.put("hidden_size", s.width);
   to.put("intermediate_size", s.mlp_width);
   to.put("num_hidden_layers", s.layers);
   to.put("num_attention_heads", s.heads);
-  to.put("hidden_act", name_of(c.act));
+  to.put("hidden_act", hf_name_of(c.act));
   to.put("layer_norm_eps", c.norm_eps);
-  to.put("projection_dim", c.embed_dim);
+  if (c.embed_dim) to.put("projection_dim", c.embed_dim);
+}
+
+CLIPX_INLINE shared_choices image_choices(const clip_config& c) { return {c.act, c.norm_eps, c.embed_dim}; }
+CLIPX_INLINE shared_choices text_choices(const clip_config& c) { return {c.text_act(), c.text_norm_eps(), c.embed_dim}; }
+
+CLIPX_INLINE void expect_open_clip_choices(const shared_choices& c) {
+  expect(c.norm_eps == 1e-5, error_kind::unsupported,
+         [&] { return cat("open_clip's layout has no place for layer_norm_eps ", c.norm_eps, "; only 1e-5 can be written"); });
+  expect(c.act == activation::quick_gelu || c.act == activation::gelu, error_kind::unsupported, [&] {
+    return cat("open_clip's layout of CLIP has no place for the activation ", name_of(c.act), "; only quick_gelu and gelu can be ",
+               "written");
+  });
 }
 
 CLIPX_INLINE std::optional<key_source> hf_block_source(std::string_view name, std::string_view prefix) {
@@ -56,24 +69,26 @@ CLIPX_INLINE std::optional<key_source> hf_row_source(std::string_view name, std:
 }
 
 CLIPX_INLINE activation activation_named(const std::string& name, const char* where, issue_list& issues) {
-  if (name == "quick_gelu") return activation::quick_gelu;
-  if (name != "gelu")
-    issues.add(error_kind::unsupported,
-               cat(where, ": activation ", name,
-                   " is not supported, only quick_gelu and gelu; choose one with checkpoint_options::activation"));
+  for (auto f : {activation::quick_gelu, activation::gelu, activation::gelu_tanh})
+    if (name == hf_name_of(f)) return f;
+  issues.add(error_kind::unsupported,
+             cat(where, ": activation ", name,
+                 " is not supported, only quick_gelu, gelu and gelu_pytorch_tanh; choose one with checkpoint_options::activation"));
   return activation::gelu;
 }
 CLIPX_INLINE activation answered_activation(const config_answers& answers, issue_list& issues) {
   const auto& name = answers.activation;
-  if (name == "quick_gelu") return activation::quick_gelu;
-  if (name != "gelu")
-    issues.add(error_kind::invalid_argument,
-               cat("checkpoint_options::activation: activation ", name, " is not supported, only quick_gelu and gelu"));
+  for (auto f : {activation::quick_gelu, activation::gelu, activation::gelu_tanh})
+    if (name == name_of(f)) return f;
+  issues.add(error_kind::invalid_argument,
+             cat("checkpoint_options::activation: activation ", name, " is not supported, only quick_gelu, gelu and gelu_tanh"));
   return activation::gelu;
 }
 CLIPX_INLINE const char* name_of(activation f) {
-  return f == activation::quick_gelu ? "quick_gelu" : f == activation::gelu ? "gelu" : "relu";
+  constexpr const char* names[] = {"relu", "gelu", "quick_gelu", "gelu_tanh"};
+  return names[static_cast<int>(f)];
 }
+CLIPX_INLINE const char* hf_name_of(activation f) { return f == activation::gelu_tanh ? "gelu_pytorch_tanh" : name_of(f); }
 
 CLIPX_INLINE void refuse_vision_variants(fields& f) {
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type", "timm_model_name"});

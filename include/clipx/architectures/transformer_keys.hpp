@@ -9,10 +9,16 @@ struct transformer_sizes {
   dim width, heads, layers, mlp_width;  // columns between blocks, attention heads, blocks, columns inside an MLP
 };
 
-/// Reads Hugging Face's fields of a tower, with the defaults in `sizes`; r.shared receives the activation and the norms' epsilon.
+/// Reads Hugging Face's fields of a tower, with the defaults in `sizes` and r.shared, which receives the activation and the norms'
+/// epsilon.
 void read_hf_transformer(tower_reader& r, const char* where, transformer_sizes& sizes);
-/// Writes the same fields.
-void write_hf_transformer(const char* type, const transformer_sizes& sizes, const clip_config& c, field_writer& to);
+/// Writes the same fields. `shared`: the tower's activation and epsilon; its embed_dim becomes projection_dim, 0: none is written.
+void write_hf_transformer(const char* type, const transformer_sizes& sizes, const shared_choices& shared, field_writer& to);
+/// What the towers share, as the image tower has it and as the text tower has it.
+shared_choices image_choices(const clip_config& c);
+shared_choices text_choices(const clip_config& c);
+/// Errors: an activation or an epsilon for which open_clip's layout of CLIP has no place.
+void expect_open_clip_choices(const shared_choices& c);
 
 /// Where Hugging Face's layout holds a tensor of a block, e.g. `name` = "0.attn.in_proj_weight"; nothing for other names.
 std::optional<key_source> hf_block_source(std::string_view name, std::string_view prefix);
@@ -29,8 +35,10 @@ std::optional<key_source> hf_row_source(std::string_view name, std::span<const k
 activation activation_named(const std::string& name, const char* where, issue_list& issues);
 /// The activation that the caller names; an issue likewise.
 activation answered_activation(const config_answers& answers, issue_list& issues);
-/// Its name in configuration files.
+/// Its name in messages and options.
 const char* name_of(activation f);
+/// Its name in Hugging Face's configuration files.
+const char* hf_name_of(activation f);
 
 /// Refuses fields of open_clip's vision_cfg that change a tower's computation in ways that clipx does not support;
 /// skips those that change nothing.

@@ -70,10 +70,11 @@ CLIPX_INLINE void vit::write(const config& v, const clip_config& c, layout keys,
   to.put("image_size", v.image_size);
   to.put("patch_size", v.patch_size);
   if (keys == layout::hf) {
-    write_hf_transformer("clip_vision_model", detail::blocks_of(v), c, to);
+    write_hf_transformer("clip_vision_model", detail::blocks_of(v), image_choices(c), to);
     to.put("num_channels", dim{3});
     return;
   }
+  expect_open_clip_choices(image_choices(c));
   to.put("layers", v.layers);
   to.put("width", v.width);
   to.put("head_width", v.width / v.heads);

@@ -144,7 +144,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.transposed_ = source.transposed;
     w.positions_ = source.positions;
     w.sizes_ = want.sizes;
-    for (auto& part : source.parts) {
+    for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
       if (!t && !source.other_prefix.empty()) t = file_->find(cat(prefix_, source.other_prefix, part));
       if (!t) {
@@ -152,9 +152,6 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
         continue;
       }
       used.push_back(t);
-      auto expected = want.sizes;
-      if (source.parts.size() > 1) expected[0] /= static_cast<dim>(source.parts.size());
-      if (source.transposed) std::swap(expected[0], expected[1]);
       const bool scalar = want.sizes.empty() && t->count() == 1;
       const bool resized = detail::can_resize(source.positions, t->shape, expected);
       if (t->shape != expected && !scalar && !resized)
@@ -263,8 +260,8 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   if (o.activation.empty())
     issues.add(
         error_kind::invalid_argument,
-        "the activation cannot be inferred from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights) or "
-        "gelu (most of open_clip's)");
+        "the activation cannot be inferred from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights), gelu "
+        "(most of open_clip's) or gelu_tanh");
   else c.act = answered_activation(shapes.answers, issues);
   config_.keys = layout::open_clip;
   config_.text = tokenizer_options::open_clip();
@@ -321,8 +318,11 @@ CLIPX_INLINE void checkpoint::take(detail::opened_model&& folder) {
 /// What the options settle, once the configuration and the weights are there.
 CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
   if (o.eos_id >= 0) {
-    expect(config().text.pool != text_pool::none, error_kind::mismatch,
-           [&] { return cat(path_, ": checkpoint_options::eos_id: the model has no text tower"); });
+    const auto pool = config().text.pool;
+    expect(pool == text_pool::argmax || pool == text_pool::eos, error_kind::mismatch, [&] {
+      return cat(path_, ": checkpoint_options::eos_id: the model ",
+                 pool == text_pool::none ? "has no text tower" : "pools the last position of a text, whatever its id");
+    });
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;
   }
@@ -382,7 +382,11 @@ CLIPX_INLINE std::string checkpoint::summary() const {
     for (auto& [key, value] : loss.get().object.items()) put(key.c_str(), value);
   }
   put("activation", name_of(c.act));
-  if (has_tower) put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id") : cat("first ", c.text.eos_id));
+  if (has_tower && c.text_act() != c.act) put("text_activation", name_of(c.text_act()));
+  if (has_tower)
+    put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id")
+                     : c.text.pool == text_pool::last ? std::string("last position")
+                                                      : cat("first ", c.text.eos_id));
   put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
   put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
                         {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},

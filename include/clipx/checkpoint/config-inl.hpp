@@ -39,8 +39,23 @@ inline std::string names_of(std::span<const architecture* const> list) {
 
 inline void read_open_clip_tokenizer(fields& f, tokenizer_options& t) {
   t = f.text("hf_tokenizer_name", "").empty() ? tokenizer_options::open_clip() : tokenizer_options::open_clip_hf();
-  if (const json* kwargs = f.get().find("tokenizer_kwargs"); kwargs && !kwargs->empty())
-    f.issue(cat("tokenizer_kwargs: ", kwargs->dump().substr(0, 60), " are not supported"));
+  auto kwargs = f.object("tokenizer_kwargs", "text_cfg.tokenizer_kwargs");
+  const auto clean = kwargs.text("clean", "");
+  if (clean == "canonicalize") t.clean = clean_rule::canonicalize;
+  else if (clean == "whitespace") t.clean = clean_rule::whitespace;
+  else if (clean == "lower") t.clean = clean_rule::openai;
+  else if (!clean.empty()) kwargs.issue(cat("clean: ", clean, " is not supported, only lower, whitespace and canonicalize"));
+  kwargs.refuse_others();
+}
+/// The same fields for a family whose tokenizers are all transformers'. Of a local folder open_clip reads the tokenizer there,
+/// whatever the name. Texts that transformers' own tokenizer cleans (clean_rule::none) are cleaned as open_clip's own
+/// configurations say.
+inline void write_open_clip_tokenizer(const tokenizer_options& t, field_writer& to) {
+  if (t.follows != tokenizer_options::library::hf) return;
+  field_writer kwargs;
+  kwargs.put("clean", t.clean == clean_rule::whitespace ? "whitespace" : t.clean == clean_rule::openai ? "lower" : "canonicalize");
+  to.put("hf_tokenizer_name", "local-dir");
+  to.put("tokenizer_kwargs", kwargs);
 }
 
 inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
@@ -59,6 +74,33 @@ inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
   f.only("mode", "RGB");
   f.skip({"size"});  // open_clip uses the tower's size
   f.refuse_others();
+}
+
+/// How the texts of this model become rows: their length, and whether they are padded.
+inline void frame_texts(tokenizer_options& o, const text_config& c) {
+  o.context_length = c.context_length;
+  o.frame.fill = c.pool == text_pool::last;
+}
+/// How the images of an architecture are preprocessed where no file says it.
+inline void set_family_pixels(preprocess_config& p, const model_family& f) {
+  p.mean = f.mean;
+  p.std = f.std;
+  p.resize = f.squash ? resize_mode::squash : resize_mode::shortest;
+}
+
+/// The model's activation and epsilon, from those of its towers.
+inline void set_choices(clip_config& c, const shared_choices& image, const shared_choices& text) {
+  c.act = image.act;
+  c.norm_eps = image.norm_eps;
+  if (text.act != image.act) c.text.act = text.act;
+  if (text.norm_eps != image.norm_eps) c.text.norm_eps = text.norm_eps;
+}
+
+/// The activation that the caller names, of both towers.
+inline void answer_activation(clip_config& c, const config_answers& answers, issue_list& issues) {
+  if (answers.activation.empty()) return;
+  c.act = answered_activation(answers, issues);
+  c.text.act.reset();
 }
 
 /// An issue where the numbers of a configuration that is otherwise fine multiply to more than any machine holds, or than 64 bits.
@@ -83,7 +125,7 @@ inline void finish_config(checkpoint_config& c, const std::string& name, issue_l
     c.model.vision.policy().check(c.model, issues);
     check_count(c.model, issues);
   }
-  c.text.context_length = c.model.text.context_length;
+  frame_texts(c.text, c.model.text);
   issues.raise(name);
 }
 }  // namespace detail
@@ -92,7 +134,8 @@ CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
   checkpoint_config c;
   c.model = model;
   c.pixels.size = image_size(model);
-  c.text.context_length = model.text.context_length;
+  detail::set_family_pixels(c.pixels, model.vision.policy().family());
+  detail::frame_texts(c.text, model.text);
   return c;
 }
 
@@ -102,6 +145,8 @@ CLIPX_INLINE void check_config(const checkpoint_config& c) {
   if (c.pixels.size != n) issues.add(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
   if (c.text.context_length != length)
     issues.add(cat("texts are cut to ", c.text.context_length, " tokens, the text tower takes ", length));
+  if (c.model.text.pool == text_pool::last && !c.text.frame.fill)
+    issues.add("texts are not padded, the text tower pools the last position: set tokenizer_options::frame.fill");
   c.model.vision.policy().check(c.model, issues);
   detail::check_count(c.model, issues);
   issues.raise("the configuration does not agree with itself");
@@ -116,8 +161,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
   auto f = detail::fields_of(wrapped ? file["model_cfg"] : file, wrapped ? "model_cfg" : "config", issues);
   c.model.embed_dim = f.size("embed_dim", 0);
   if (!f.has("embed_dim")) f.issue(error_kind::damaged, "embed_dim is missing");
-  c.model.act = f.flag("quick_gelu", false) ? activation::quick_gelu : activation::gelu;
-  if (!answers.activation.empty()) c.model.act = answered_activation(answers, issues);
+  const shared_choices beside{f.flag("quick_gelu", false) ? activation::quick_gelu : activation::gelu};
   c.model.loss = detail::read_loss(f, extra);
   f.refuse_true({"nonscalar_logit_scale"});
   f.refuse({"multimodal_cfg"});
@@ -126,12 +170,15 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
   auto vision = f.object("vision_cfg", "vision_cfg"), words = f.object("text_cfg", "text_cfg");
   if (const auto* a = detail::find_architecture(layout::open_clip, f, vision, extra)) {
     if (a->has_text() && !f.has("text_cfg")) f.issue(error_kind::damaged, "text_cfg is missing");
-    tower_reader of_vision{layout::open_clip, vision, answers}, of_text{layout::open_clip, words, answers};
+    tower_reader of_vision{layout::open_clip, vision, answers, beside}, of_text{layout::open_clip, words, answers, beside};
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
+    detail::set_choices(c.model, of_vision.shared, of_text.shared);
+    if (!wrapped) detail::set_family_pixels(c.pixels, a->family());
   } else {
     f.issue(cat("vision_cfg describes no architecture that clipx knows: ", detail::names_of(known_architectures())));
   }
+  detail::answer_activation(c.model, answers, issues);
   detail::read_open_clip_tokenizer(words, c.text);
   for (auto* part : {&f, &vision, &words}) part->refuse_others();
   auto pixels = detail::fields_of(wrapped && file.contains("preprocess_cfg") ? file["preprocess_cfg"] : detail::json::object(),
@@ -180,22 +227,23 @@ inline void skip_hf_pixels(fields& f) {
           "disable_grouping", "image_seq_length", "transformers_version"});
 }
 
-/// transformers' CLIPImageProcessor, whose defaults are those of the classes that the file may name.
-inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
+/// transformers' CLIPImageProcessor, or that of another family, whose defaults are those of the classes that the file may name.
+inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size, const model_family& family) {
+  const std::string processor(family.hf_processor), extractor = processor.substr(0, processor.rfind("Image")) + "FeatureExtractor";
   for (auto* key : {"image_processor_type", "feature_extractor_type"}) {
-    const auto type = f.text(key, "CLIPImageProcessor");
-    if (type != "CLIPImageProcessor" && type != "CLIPImageProcessorFast" && type != "CLIPImageProcessorPil" &&
-        type != "CLIPFeatureExtractor")
-      f.issue(cat(key, ": ", type, " is not supported, only CLIPImageProcessor"));
+    const auto type = f.text(key, processor);
+    if (type != processor && type != processor + "Fast" && type != processor + "Pil" && type != extractor)
+      f.issue(cat(key, ": ", type, " is not supported, only ", processor));
   }
-  bool square = f.flag("default_to_square", false), of_crop = true;
+  bool square = f.flag("default_to_square", family.squash), of_crop = true;
   p.resize_to = read_side(f, "size", 224, true, square);
-  if (square) p.resize = resize_mode::squash;
+  if (!f.has("size")) square = family.squash;
+  p.resize = square ? resize_mode::squash : resize_mode::shortest;
   const dim crop = read_side(f, "crop_size", 224, false, of_crop);
-  const bool cropped = f.flag("do_center_crop", true);
+  const bool cropped = f.flag("do_center_crop", !family.squash);
   if (!cropped && !square)
     f.issue("do_center_crop: false is not supported where size is the shortest edge: images keep their shape");
-  const auto said = [&](const char* key) { return f.has(key) ? "" : " (CLIPImageProcessor's default)"; };
+  const auto said = [&](const char* key) { return f.has(key) ? std::string() : cat(" (", processor, "'s default)"); };
   if (cropped && crop != image_size)
     f.issue(error_kind::mismatch, cat("crop_size: ", crop, said("crop_size"), " is not the model's image size, ", image_size));
   if (square ? p.resize_to != image_size : p.resize_to < image_size)
@@ -211,6 +259,24 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size) {
   f.skip({"pad_size"});
   skip_hf_pixels(f);
   f.refuse_others();
+}
+
+/// The values of model_type that clipx reads, for messages.
+inline std::string hf_types() {
+  std::vector<std::string> types;
+  for (auto* a : known_architectures())
+    if (auto type = cat("\"", a->family().hf_type, "\""); std::find(types.begin(), types.end(), type) == types.end())
+      types.push_back(std::move(type));
+  std::string out;
+  for (auto& type : types) out += cat(out.empty() ? "" : " and ", type);
+  return out;
+}
+
+/// The loss of a model in Hugging Face's layout: that of its family, of CLIP's also one of the caller's that claims the file.
+inline chosen<loss_policy> hf_loss(fields& top, const model_family& family, const extra_policies& extra) {
+  for (auto* loss : known_losses())
+    if (loss->name() == family.hf_loss && family.hf_loss != model_family{}.hf_loss) return loss->read(top);
+  return read_loss(top, extra);
 }
 
 /// The image_processor of a processor_config.json, as text; empty: it has none.
@@ -232,30 +298,32 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   c.pixels.order = pipeline::hf;
   c.text = tokenizer_options::hf();
   auto top = detail::fields_of(file, "config", issues);
-  c.model.embed_dim = top.size("projection_dim", 512);
   auto vision = top.object("vision_config", "vision_config"), words = top.object("text_config", "text_config");
   vision.override_by("vision_config_dict", top);  // the legacy member overrides, if present
   words.override_by("text_config_dict", top);
-  c.model.loss = detail::read_loss(top, extra);
   tower_reader of_vision{layout::hf, vision, answers}, of_text{layout::hf, words, answers};
+  model_family family;
   if (const auto* a = detail::find_architecture(layout::hf, top, vision, extra)) {
+    family = a->family();
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
   } else {
-    top.issue(cat("model_type: ", top.dump("model_type"), " is not supported, only \"clip\""));
+    top.issue(cat("model_type: ", top.dump("model_type"), " is not supported, only ", detail::hf_types()));
   }
+  c.model.loss = detail::hf_loss(top, family, extra);
   const auto &image = of_vision.shared, &text_side = of_text.shared;
-  c.model.act = image.act;
-  c.model.norm_eps = image.norm_eps;
-  if (!answers.activation.empty()) c.model.act = answered_activation(answers, issues);
-  else if (image.act != text_side.act)
-    issues.add("vision_config and text_config disagree on hidden_act; choose one with checkpoint_options::activation");
-  if (image.norm_eps != text_side.norm_eps) issues.add("vision_config and text_config disagree on layer_norm_eps");
+  c.model.embed_dim = image.embed_dim ? image.embed_dim : top.size("projection_dim", 512);
+  if (text_side.embed_dim && text_side.embed_dim != c.model.embed_dim)
+    issues.add(error_kind::mismatch, cat("text_config: its embeddings have ", text_side.embed_dim,
+                                         " columns, those of vision_config ", c.model.embed_dim));
+  detail::set_choices(c.model, image, text_side);
+  detail::answer_activation(c.model, answers, issues);
+  detail::set_family_pixels(c.pixels, family);
   top.refuse({"auto_map", "quantization_config"});  // code of its own, weights that are not numbers
   if (!preprocessor.empty()) {
     auto pixels =
         detail::fields_of(detail::parse_config(preprocessor, cat(name, " (", preprocessor_name, ")")), preprocessor_name, issues);
-    if (c.model.vision) detail::read_hf_pixels(pixels, c.pixels, image_size(c.model));
+    if (c.model.vision) detail::read_hf_pixels(pixels, c.pixels, image_size(c.model), family);
   }
   detail::finish_config(c, name, issues);
   return c;
@@ -263,15 +331,16 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
 
 CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
   using detail::json;
-  if (c.model.norm_eps != 1e-5)
-    fail(error_kind::unsupported,
-         cat("open_clip's layout has no place for layer_norm_eps ", c.model.norm_eps, "; only 1e-5 can be written"));
   field_writer model, vision, text;
   const auto& a = c.model.vision.policy();
   a.write_vision(c.model, layout::open_clip, vision);
   a.write_text(c.model, layout::open_clip, text);
   model.put("embed_dim", c.model.embed_dim);
   if (c.model.act == activation::quick_gelu) model.put("quick_gelu", true);
+  if (a.family().custom_text) {
+    model.put("custom_text", true);
+    detail::write_open_clip_tokenizer(c.text, text);
+  }
   if (c.model.loss) c.model.loss.policy().write(c.model, model);
   model.put("vision_cfg", vision);
   model.put("text_cfg", text);
@@ -290,24 +359,27 @@ CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::s
   const auto& a = c.model.vision.policy();
   a.write_vision(c.model, layout::hf, vision);
   a.write_text(c.model, layout::hf, text);
-  if (c.model.loss) c.model.loss.policy().write(c.model, loss);
-  expect(loss.get().object.empty(), error_kind::unsupported, [&] {
-    return cat("Hugging Face's layout of CLIP has no place for the ", c.model.loss.policy().name(),
+  const auto family = a.family();
+  const bool own_loss = loss_of(c.model).name() == family.hf_loss;
+  if (c.model.loss && !own_loss) c.model.loss.policy().write(c.model, loss);
+  expect(own_loss || (family.hf_loss == model_family{}.hf_loss && loss.get().object.empty()), error_kind::unsupported, [&] {
+    return cat("Hugging Face's layout of ", family.hf_model, " has no place for the ", loss_of(c.model).name(),
                " loss: write layout::open_clip");
   });
   text.put("bos_token_id", dim{sot});
   text.put("pad_token_id", dim{pad});
   text.put("eos_token_id", dim{c.model.text.pool == text_pool::eos ? c.model.text.eos_id : eot});
   const char* torch_name = dtype == "f16" ? "float16" : dtype == "bf16" ? "bfloat16" : "float32";
-  return json{{"architectures", {"CLIPModel"}},
-              {"model_type", "clip"},
-              {"dtype", torch_name},
-              {"projection_dim", c.model.embed_dim},
-              {"logit_scale_init_value", 2.6592},
-              {"text_config", text.get().object},
-              {"vision_config", vision.get().object}}
-             .dump(2) +
-         "\n";
+  json out{{"architectures", {std::string(family.hf_model)}},
+           {"model_type", std::string(family.hf_type)},
+           {"dtype", torch_name},
+           {"text_config", text.get().object},
+           {"vision_config", vision.get().object}};
+  if (family.hf_loss == model_family{}.hf_loss) {
+    out["projection_dim"] = c.model.embed_dim;
+    out["logit_scale_init_value"] = 2.6592;
+  }
+  return out.dump(2) + "\n";
 }
 
 CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
@@ -316,21 +388,27 @@ CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
          "Hugging Face's layout has no resize_mode longest: write layout::open_clip");
   const dim n = c.pixels.size;
   const bool squash = c.pixels.resize == resize_mode::squash;
+  const auto family = c.model.vision.policy().family();
+  expect(squash || !family.squash, error_kind::unsupported, [&] {
+    return cat(family.hf_processor,
+               " resizes images to the square: it has no place for another resize_mode; write layout::open_clip");
+  });
   json size = squash ? json{{"height", n}, {"width", n}} : json{{"shortest_edge", c.pixels.resize_to ? c.pixels.resize_to : n}};
-  return json{{"image_processor_type", "CLIPImageProcessor"},
-              {"do_convert_rgb", true},
-              {"do_resize", true},
-              {"size", size},
-              {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
-              {"do_center_crop", !squash},
-              {"crop_size", {{"height", n}, {"width", n}}},
-              {"do_rescale", true},
-              {"rescale_factor", 1 / 255.0},
-              {"do_normalize", true},
-              {"image_mean", detail::short_numbers(c.pixels.mean)},
-              {"image_std", detail::short_numbers(c.pixels.std)}}
-             .dump(2) +
-         "\n";
+  json out{{"image_processor_type", std::string(family.hf_processor)},
+           {"do_convert_rgb", true},
+           {"do_resize", true},
+           {"size", size},
+           {"resample", c.pixels.interpolation == filter::bicubic ? 3 : 2},
+           {"do_rescale", true},
+           {"rescale_factor", 1 / 255.0},
+           {"do_normalize", true},
+           {"image_mean", detail::short_numbers(c.pixels.mean)},
+           {"image_std", detail::short_numbers(c.pixels.std)}};
+  if (!family.squash) {
+    out["do_center_crop"] = !squash;
+    out["crop_size"] = {{"height", n}, {"width", n}};
+  }
+  return out.dump(2) + "\n";
 }
 
 }  // namespace clipx

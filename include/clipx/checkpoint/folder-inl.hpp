@@ -55,8 +55,9 @@ inline checkpoint_config read_hf_folder(const file_set& files, const checkpoint_
   const auto inside = files.has(processor_name) ? image_processor_in(files.text(processor_name), files.path(processor_name)) : "";
   if (alone.empty() && inside.empty()) {
     auto c = read("", pixels_name);
-    warnings.push_back(cat(files.path(""), ": neither ", pixels_name, " nor ", processor_name,
-                           ": images are preprocessed as by CLIP (", c.pixels.size, " pixels, bicubic, CLIP's mean and std)"));
+    warnings.push_back(cat(files.path(""), ": neither ", pixels_name, " nor ", processor_name, ": images are preprocessed as by ",
+                           c.model.vision.policy().family().hf_processor, " (", c.pixels.size,
+                           " pixels, bicubic, its own mean and std)"));
     return c;
   }
   if (alone.empty()) return read(inside, processor_name);
@@ -125,13 +126,14 @@ inline std::string folder_name(const std::string& path) {
   return whole.filename().string();
 }
 
-/// The preset that has these sizes, else `name`.
+/// The preset that has these sizes, and of several the one with this vocabulary, else `name`.
 inline std::string preset_name(const clip_config& c, const std::string& name) {
-  std::string out = name;
+  const clip_config* found = nullptr;
   for (auto& p : presets::all())
-    if (p.vision == c.vision && p.embed_dim == c.embed_dim && p.text.width == c.text.width && p.text.layers == c.text.layers)
-      out = p.name;
-  return out;
+    if (p.vision == c.vision && p.embed_dim == c.embed_dim && p.text.width == c.text.width && p.text.layers == c.text.layers &&
+        (found == nullptr || p.text.vocab_size == c.text.vocab_size))
+      found = &p;
+  return found ? found->name : name;
 }
 
 /// The tokenizer that an option names, else the one among the model's files.

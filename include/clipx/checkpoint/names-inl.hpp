@@ -27,7 +27,8 @@ inline constexpr std::array<wrapper, 8> wrappers{
 inline std::optional<layout> layout_of_name(std::string_view name) {
   for (auto hf : {"vision_model.", "text_model.", "visual_projection.", "text_projection.weight"})
     if (name.starts_with(hf)) return layout::hf;
-  for (auto own : {"visual.", "transformer.resblocks.", "text.transformer.", "token_embedding.", "text.token_embedding."})
+  for (auto own : {"visual.", "transformer.resblocks.", "text.transformer.", "token_embedding.", "text.token_embedding.",
+                   "text.text_projection"})  // whose end alone would be Hugging Face's
     if (name.starts_with(own)) return layout::open_clip;
   return {};
 }

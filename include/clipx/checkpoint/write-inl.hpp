@@ -27,15 +27,10 @@ inline tensor_plan plan_tensors(const clip_config& config, const std::vector<std
   tensor_plan out;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const auto& [name, s] = parameters[i];
-    const auto place = source_of(config, name, keys);
-    const dim parts = static_cast<dim>(place.parts.size()), n = s.count() / parts;
-    for (dim p = 0; p < parts; ++p) {
-      auto sizes = s.sizes;
-      if (parts > 1) sizes[0] /= parts;
-      if (place.transposed) std::swap(sizes[0], sizes[1]);
+    for (auto& t : stored_tensors(source_of(config, name, keys), s)) {
       const bool wide = s.sizes.empty();  // the log-scale keeps its digits
-      out.tensors.push_back({place.parts[static_cast<std::size_t>(p)], wide ? dtype::f32 : element, sizes});
-      out.parts.push_back({i, p * n, place.transposed});
+      out.tensors.push_back({t.name, wide ? dtype::f32 : element, t.sizes});
+      out.parts.push_back({i, t.offset, t.transposed});
     }
   }
   return out;

@@ -1,6 +1,7 @@
 // Sizes and options of a CLIP model, as values: what differs between checkpoints.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "activation.hpp"
@@ -12,19 +13,23 @@ namespace clipx {
 class architecture;  // architectures/architecture.hpp
 class loss_policy;   // loss/policy.hpp
 
-/// Which row of a text becomes its embedding (docs/clip.md section 4.1).
-enum class text_pool { argmax, eos, none };  // largest id, first occurrence; first position of eos_id; none: all rows are kept
+/// Which row of a text becomes its embedding (docs/clip.md section 4.1). argmax: the largest id, first occurrence; eos: the first
+/// position of eos_id; none: all rows are kept; last: the last position of texts that are filled up to the context length.
+enum class text_pool { argmax, eos, none, last };
 
 /// The text tower; the defaults are those of ViT-B/32.
 struct text_config {
-  dim context_length = 77;             // tokens of the longest text, start and end included
-  dim vocab_size = 49408;              // rows of the token embedding
-  dim width = 512;                     // columns between its blocks
-  dim heads = 8;                       // attention heads of a block
-  dim layers = 12;                     // blocks
-  dim mlp_width = 2048;                // columns inside the MLP of a block
-  text_pool pool = text_pool::argmax;  // which row becomes the embedding
-  std::int32_t eos_id = 49407;         // read only when pool is eos
+  dim context_length = 77;              // tokens of the longest text, start and end included
+  dim vocab_size = 49408;               // rows of the token embedding
+  dim width = 512;                      // columns between its blocks
+  dim heads = 8;                        // attention heads of a block
+  dim layers = 12;                      // blocks
+  dim mlp_width = 2048;                 // columns inside the MLP of a block
+  text_pool pool = text_pool::argmax;   // which row becomes the embedding
+  std::int32_t eos_id = 49407;          // read only when pool is eos
+  bool projection = true;               // whether a projection to D columns follows; without one the tower has D columns itself
+  std::optional<activation> act = {};   // of its MLPs; none: as in the image tower
+  std::optional<double> norm_eps = {};  // of its LayerNorms; none: as in the image tower
   friend bool operator==(const text_config&, const text_config&) = default;
 };
 
@@ -32,11 +37,14 @@ struct text_config {
 struct clip_config {
   std::string name;                         // of the preset or the file, for display
   dim embed_dim = 512;                      // D, the width of the joint embedding space
-  activation act = activation::quick_gelu;  // of the MLPs in both towers
-  double norm_eps = 1e-5;                   // of LayerNorm and BatchNorm
+  activation act = activation::quick_gelu;  // of the MLPs, in both towers unless text.act says otherwise
+  double norm_eps = 1e-5;                   // of LayerNorm, in both towers unless text.norm_eps says otherwise, and of BatchNorm
   chosen<architecture> vision = {};  // the image tower and its sizes, for example vit_config; it also determines the text tower
   text_config text = {};             // the text tower
   chosen<loss_policy> loss = {};     // how the model is trained and how it scores; none: the contrastive loss
+
+  activation text_act() const { return text.act.value_or(act); }             // of the text tower's MLPs
+  double text_norm_eps() const { return text.norm_eps.value_or(norm_eps); }  // of the text tower's LayerNorms
 };
 
 }  // namespace clipx

@@ -14,7 +14,7 @@ enum class frozen_role {
   linear,       // (out, in): an operand of matrix products
   convolution,  // (out, in k k), columns (channel, ky, kx): the filters of a convolution, or of patches as rows
   table,        // (rows, width): rows are looked up or added, never multiplied: token and positional embeddings
-  vector,       // (1, n): biases, the parameters and statistics of norms, class embeddings, scalars
+  vector,       // (1, n): biases, the parameters and statistics of norms, class embeddings, learned queries, scalars
 };
 
 /// Called by a backend when it no longer reads the original bytes of a frozen weight, so that the owner of a mapped file can

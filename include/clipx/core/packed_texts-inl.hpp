@@ -16,6 +16,11 @@ CLIPX_INLINE packed_texts packed_texts::pack(std::span<const std::vector<std::in
 CLIPX_INLINE void packed_texts::append(std::span<const std::int32_t> row, const text_config& c) {
   expect(!row.empty() && static_cast<dim>(row.size()) <= c.context_length,
          [&] { return cat("text ", count(), ": expected 1 to ", c.context_length, " tokens, got ", row.size()); });
+  expect(c.pool != text_pool::last || static_cast<dim>(row.size()) == c.context_length, [&] {
+    return cat("text ", count(), ": expected ", c.context_length,
+               " tokens, padding included, as the text tower pools the last, got ", row.size(),
+               "; set tokenizer_options::frame.fill");
+  });
   const std::size_t last = pooled(row, c);
   for (std::size_t i = 0; i <= last; ++i)
     expect(row[i] >= 0 && row[i] < c.vocab_size,
@@ -34,7 +39,7 @@ CLIPX_INLINE void packed_texts::clear() {
 }
 
 CLIPX_INLINE std::size_t packed_texts::pooled(std::span<const std::int32_t> row, const text_config& c) {
-  if (c.pool == text_pool::none) return row.size() - 1;
+  if (c.pool == text_pool::none || c.pool == text_pool::last) return row.size() - 1;
   const auto at =
       c.pool == text_pool::argmax ? std::max_element(row.begin(), row.end()) : std::find(row.begin(), row.end(), c.eos_id);
   return at == row.end() ? 0 : static_cast<std::size_t>(at - row.begin());

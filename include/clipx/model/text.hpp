@@ -6,34 +6,26 @@
 
 namespace clipx {
 
-/// openai/CLIP's text tower: a causal transformer.
+/// What text towers have in common: the embedding of packed captions, the blocks, and the norm of the pooled rows.
 template <backend_types B>
-struct text_transformer {
+struct text_trunk {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   mat<T> token_embedding;       // (vocabulary, W)
   mat<T> positional_embedding;  // (context, W)
-  transformer<B> blocks;        // causal
-  layernorm<B> ln_final;        // before the projection
-  mat<T> text_projection;       // (W, D)
+  transformer<B> blocks;        // causal or not
+  layernorm<B> ln_final;        // of the pooled rows
 
   text_config config;  // sizes
   dim embed_dim = 0;   // D
 
-  text_transformer() = default;
+  text_trunk() = default;
   /// Parameters of these sizes, without memory until bind().
-  explicit text_transformer(const clip_config& c)
-      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.act, c.norm_eps, true),
-        ln_final(c.text.width, c.norm_eps),
+  text_trunk(const clip_config& c, bool causal)
+      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal),
+        ln_final(c.text.width, c.text_norm_eps()),
         config(c.text),
         embed_dim(c.embed_dim) {}
-  void visit(auto& v) {
-    v("positional_embedding", positional_embedding, {config.context_length, config.width});
-    v("text_projection", text_projection, {config.width, embed_dim});
-    v("transformer", blocks);
-    v("token_embedding.weight", token_embedding, {config.vocab_size, config.width});
-    v("ln_final", ln_final);
-  }
 
   struct saved {
     mat<const std::int32_t> ids, positions;  // (1, R)
@@ -42,20 +34,6 @@ struct text_transformer {
     mat<T> h;             // (N, W), ln_final(pooled)
     typename layernorm<B>::saved ln_final;
   };
-
-  /// Packed texts -> features (N, D).
-  mat<T> forward(step<B>& s, const packed_texts& texts, saved& ctx) const {
-    const dim N = texts.count();
-    auto features = s.make(N, embed_dim);  // (N, D)
-    scratch<B> here(s, s.kept == keep::nothing);
-    auto x = embed(s, texts, ctx);                                                                 // (R, W)
-    ctx.pooled = blocks.forward(s, x, sequences(s, texts.lengths, pooled_row::last), ctx.blocks);  // (N, W)
-    ctx.h = s.make(N, config.width);
-    ctx.ln_final = ln_final.make_saved(s, N);
-    ln_final.forward(s, ctx.pooled, ctx.h, ctx.ln_final);
-    s.device.gemm(op::none, op::none, A(1), ctx.h, text_projection, A(0), features);
-    return features;
-  }
 
   /// All rows after ln_final, (R, W); tests of pooling and packing compare with it.
   mat<T> hidden(step<B>& s, const packed_texts& texts, saved& ctx) const {
@@ -66,14 +44,20 @@ struct text_transformer {
     return h;
   }
 
-  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
-  void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, text_transformer& grad) const {
-    scratch<B> here(s);
-    const dim N = dfeatures.rows, R = ctx.ids.cols, W = config.width;
-    auto dh = s.make(N, W), dpooled = s.make(N, W);  // (N, W)
-    auto dx = s.make(R, W);                          // (R, W)
-    s.device.gemm(op::transpose, op::none, A(1), ctx.h, dfeatures, A(1), grad.text_projection);
-    s.device.gemm(op::none, op::transpose, A(1), dfeatures, text_projection, A(0), dh);
+ protected:
+  /// Packed texts -> ln_final of the last row of each, ctx.h (N, W).
+  void run(step<B>& s, const packed_texts& texts, saved& ctx) const {
+    const dim N = texts.count();
+    auto x = embed(s, texts, ctx);                                                                 // (R, W)
+    ctx.pooled = blocks.forward(s, x, sequences(s, texts.lengths, pooled_row::last), ctx.blocks);  // (N, W)
+    ctx.h = s.make(N, config.width);
+    ctx.ln_final = ln_final.make_saved(s, N);
+    ln_final.forward(s, ctx.pooled, ctx.h, ctx.ln_final);
+  }
+  /// dh (N, W). Adds the gradients of the parameters to grad.
+  void run_backward(step<B>& s, const saved& ctx, mat<const T> dh, text_trunk& grad) const {
+    auto dpooled = s.make(dh.rows, config.width);  // (N, W)
+    auto dx = s.make(ctx.ids.cols, config.width);  // (R, W)
     ln_final.backward(s, ctx.pooled, ctx.ln_final, dh, grad.ln_final, dpooled);
     blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
     s.device.scatter_add_rows(dx, ctx.ids, grad.token_embedding);
@@ -93,6 +77,45 @@ struct text_transformer {
     s.device.gather_rows(positional_embedding, ctx.positions, p);
     s.device.add(A(1), p, A(1), x);
     return x;
+  }
+};
+
+/// openai/CLIP's text tower: a causal transformer.
+template <backend_types B>
+struct text_transformer : text_trunk<B> {
+  using T = scalar_t<B>;
+  using A = accum_t<B>;
+  using trunk = text_trunk<B>;  // all but the projection
+  using saved = typename trunk::saved;
+  mat<T> text_projection;  // (W, D)
+
+  text_transformer() = default;
+  /// Parameters of these sizes, without memory until bind().
+  explicit text_transformer(const clip_config& c) : trunk(c, true) {}
+  void visit(auto& v) {
+    const auto& c = this->config;
+    v("positional_embedding", this->positional_embedding, {c.context_length, c.width});
+    v("text_projection", text_projection, {c.width, this->embed_dim});
+    v("transformer", this->blocks);
+    v("token_embedding.weight", this->token_embedding, {c.vocab_size, c.width});
+    v("ln_final", this->ln_final);
+  }
+
+  /// Packed texts -> features (N, D).
+  mat<T> forward(step<B>& s, const packed_texts& texts, saved& ctx) const {
+    auto features = s.make(texts.count(), this->embed_dim);  // (N, D)
+    scratch<B> here(s, s.kept == keep::nothing);
+    this->run(s, texts, ctx);
+    s.device.gemm(op::none, op::none, A(1), ctx.h, text_projection, A(0), features);
+    return features;
+  }
+  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
+  void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, text_transformer& grad) const {
+    scratch<B> here(s);
+    auto dh = s.make(dfeatures.rows, this->config.width);  // (N, W)
+    s.device.gemm(op::transpose, op::none, A(1), ctx.h, dfeatures, A(1), grad.text_projection);
+    s.device.gemm(op::none, op::transpose, A(1), dfeatures, text_projection, A(0), dh);
+    this->run_backward(s, ctx, dh, grad);
   }
 };
 

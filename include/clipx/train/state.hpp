@@ -22,18 +22,19 @@ namespace detail {
 template <class A>
 inline constexpr dtype dtype_of = std::is_same_v<A, double> ? dtype::f64 : dtype::f32;
 
-/// Writes those tensors of a trainer's state for which rename(name), the name in the file, is not "".
+/// Writes those tensors of a trainer's state for which place(name, shape), the tensors in the file, is not empty.
 template <class Architecture, backend B, class Loss>
-void write_state(const std::string& path, trainer<Architecture, B, Loss>& t, function_ref<std::string(const std::string&)> rename,
-                 dtype type, const state_facts& facts, bool checked) {
+void write_state(const std::string& path, trainer<Architecture, B, Loss>& t,
+                 function_ref<std::vector<stored_tensor>(const std::string&, const shape&)> place, dtype type,
+                 const state_facts& facts, bool checked) {
   using A = accum_t<B>;
   std::vector<tensor_to_write> tensors;
   std::vector<mat<A>> views;
   t.optimizer().each_state([&](const std::string& name, const shape& s, mat<A> m) {
-    const auto to = rename(name);
-    if (to.empty()) return;
-    tensors.push_back({to, type, s.sizes});
-    views.push_back(m);
+    for (auto& to : place(name, s)) {
+      tensors.push_back({to.name, type, to.sizes});
+      views.push_back(m.reshape(1, m.size()).col_range(to.offset, to.count()));
+    }
   });
   B& device = t.model().device();
   const auto values = [&](std::size_t i, std::span<double> out) {
@@ -42,6 +43,10 @@ void write_state(const std::string& path, trainer<Architecture, B, Loss>& t, fun
   };
   if (checked) write_checked_safetensors(path, tensors, values, facts);
   else write_safetensors(path, tensors, values, facts);
+}
+/// The tensors that hold a parameter in open_clip's layout, all of them in our order.
+inline std::vector<stored_tensor> open_clip_tensors(const clip_config& config, const std::string& name, const shape& s) {
+  return stored_tensors(source_of(config, name, layout::open_clip), s);
 }
 inline void write_model_files(const std::string& folder, const checkpoint_config& config, const tokenizer& text) {
   for (auto& [name, bytes] : text.files()) write_file(folder + "/" + name, bytes);
@@ -75,7 +80,11 @@ void write_training_state(const std::string& path, trainer<Architecture, B, Loss
   t.fit_average();
   facts.emplace_back("steps", cat(t.count()));
   detail::write_state(
-      path, t, [](const std::string& name) { return name; }, detail::dtype_of<accum_t<B>>, facts, true);
+      path, t,
+      [](const std::string& name, const shape& s) {
+        return std::vector<stored_tensor>{{name, s.sizes}};
+      },
+      detail::dtype_of<accum_t<B>>, facts, true);
 }
 
 /// Restores the trainer to its state when the file was written. Returns the file's facts. Errors: a damaged file, by its checksum;
@@ -156,8 +165,11 @@ void write_model(const std::string& folder, trainer<Architecture, B, Loss>& t, c
   t.fit_average();
   detail::write_state(
       folder + "/open_clip_model.safetensors", t,
-      [&](const std::string& name) { return name.starts_with(prefix) ? name.substr(prefix.size()) : std::string(); }, dtype::f32,
-      {{"format", "pt"}}, false);
+      [&](const std::string& name, const shape& s) {
+        return name.starts_with(prefix) ? detail::open_clip_tensors(t.config().model, name.substr(prefix.size()), s)
+                                        : std::vector<stored_tensor>();
+      },
+      dtype::f32, {{"format", "pt"}}, false);
   detail::write_model_files(folder, t.config(), text);
 }
 
@@ -172,11 +184,13 @@ void write_model(const std::string& folder, Model& model, const checkpoint_confi
   std::vector<std::function<void(std::span<double>)>> reads;
   auto& device = model.device();
   walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
-    tensors.push_back({name, dtype::f32, s.sizes});
-    reads.push_back([&device, m](std::span<double> out) {
-      device.download(mat<const E>(m), mat<double>(out.data(), m.rows, m.cols));
-      device.sync();
-    });
+    for (auto& to : detail::open_clip_tensors(config.model, name, s)) {
+      tensors.push_back({to.name, dtype::f32, to.sizes});
+      reads.push_back([&device, part = m.reshape(1, m.size()).col_range(to.offset, to.count())](std::span<double> out) {
+        device.download(mat<const E>(part), mat<double>(out.data(), part.rows, part.cols));
+        device.sync();
+      });
+    }
   });
   write_safetensors(folder + "/open_clip_model.safetensors", tensors, [&](std::size_t i, std::span<double> out) { reads[i](out); },
                     {{"format", "pt"}});

@@ -196,16 +196,27 @@ struct gelu {
     return hn::MulAdd(x, g.e * set(0.3989422804f), below);
   }
 };
+/// x sigmoid(z), and its slope sigmoid(z) + x z' sigmoid(z) sigmoid(-z), without a loss of digits on either side.
+HWY_INLINE vf gated(vf x, vf z) {
+  const auto e = exp_down(zero() - hn::Abs(z));
+  return x * hn::IfThenElse(z < zero(), e, set(1.0f)) / (set(1.0f) + e);
+}
+HWY_INLINE vf gated_slope(vf z, vf x_dz) {
+  const auto e = exp_down(zero() - hn::Abs(z)), one = set(1.0f);
+  const auto s = hn::IfThenElse(z < zero(), e, one) / (one + e), rest = hn::IfThenElse(z < zero(), one, e) / (one + e);
+  return hn::MulAdd(x_dz * s, rest, s);
+}
 struct quick_gelu {
-  static HWY_INLINE vf value(vf x) {
-    const auto z = x * set(1.702f), e = exp_down(zero() - hn::Abs(z));
-    return x * hn::IfThenElse(z < zero(), e, set(1.0f)) / (set(1.0f) + e);
-  }
+  static HWY_INLINE vf value(vf x) { return gated(x, x * set(1.702f)); }
   static HWY_INLINE vf slope(vf x) {
-    const auto z = x * set(1.702f), e = exp_down(zero() - hn::Abs(z)), one = set(1.0f);
-    const auto s = hn::IfThenElse(z < zero(), e, one) / (one + e), rest = hn::IfThenElse(z < zero(), one, e) / (one + e);
-    return hn::MulAdd(z * s, rest, s);
+    const auto z = x * set(1.702f);
+    return gated_slope(z, z);
   }
+};
+struct gelu_tanh {
+  static HWY_INLINE vf z(vf x) { return x * hn::MulAdd(x * x, set(0.0713548163f), set(1.5957691216f)); }  // 2 u
+  static HWY_INLINE vf value(vf x) { return gated(x, z(x)); }
+  static HWY_INLINE vf slope(vf x) { return gated_slope(z(x), x * hn::MulAdd(x * x, set(0.2140644488f), set(1.5957691216f))); }
 };
 struct identity {
   static HWY_INLINE vf value(vf x) { return x; }
@@ -220,6 +231,8 @@ HWY_INLINE void with(activation f, F&& use) {
       return use(gelu());
     case activation::quick_gelu:
       return use(quick_gelu());
+    case activation::gelu_tanh:
+      return use(gelu_tanh());
   }
 }
 

@@ -35,6 +35,16 @@ T sigmoid(T v) {
   return T(1) / (T(1) + std::exp(-v));
 }
 
+/// 2 u of gelu_tanh, and its slope.
+template <class T>
+T tanh_argument(T x) {
+  return T(2 * std::sqrt(2 / M_PI)) * (x + T(0.044715) * x * x * x);
+}
+template <class T>
+T tanh_argument_slope(T x) {
+  return T(2 * std::sqrt(2 / M_PI)) * (T(1) + T(3 * 0.044715) * x * x);
+}
+
 template <class T>
 T activate(activation f, T x) {
   switch (f) {
@@ -44,6 +54,8 @@ T activate(activation f, T x) {
       return x * T(0.5) * (T(1) + erf(x * T(M_SQRT1_2)));
     case activation::quick_gelu:
       return x * sigmoid(T(1.702) * x);
+    case activation::gelu_tanh:
+      return x * sigmoid(tanh_argument(x));
   }
   return x;
 }
@@ -57,6 +69,10 @@ T slope(activation f, T x) {
     case activation::quick_gelu: {
       const T s = sigmoid(T(1.702) * x);
       return s + T(1.702) * x * s * (T(1) - s);
+    }
+    case activation::gelu_tanh: {
+      const T z = tanh_argument(x), s = sigmoid(z);
+      return s + x * s * sigmoid(-z) * tanh_argument_slope(x);
     }
   }
   return T(1);
