@@ -123,7 +123,7 @@ TEST_CASE("tokenizer.json: decoding", "[text]") {
   CHECK(read(j)("a<extra>b") == ids{2, 50, 3});
   CHECK(read(j).symbol(50) == "<extra>");
   CHECK(read(j).symbol(40).empty());
-  CHECK(t.symbol(t.vocab_size() - 1) == "<mask>");
+  CHECK(t.symbol(static_cast<std::int32_t>(t.vocab_size() - 1)) == "<mask>");
   CHECK_THAT(message([&] { t.decode(ids{5000}); }), Contains("5000"));
 }
 
