@@ -69,7 +69,7 @@ def by_pillow(path, orientation):
             if mode == "I;16B":
                 bands = np.frombuffer(bands, ">u2").astype("<u2").tobytes()
             out |= {"mode": mode, "transparency": "transparency" in img.info, "width": img.width, "height": img.height, "bands": bands,
-                    "info": dict(img.info), "tile": out["format"]}
+                    "info": dict(img.info)}
             out["rgb"] = img.convert("RGB").tobytes()
             out["small"] = [prepared(img, False).tobytes(), prepared(img, True).tobytes()]
     except Exception as e:
@@ -131,6 +131,8 @@ def cause(path, want, got, found, orientation):
                           ("decoder error -2", "TIFF: a codec that Pillow's libtiff lacks, or blocks of another size than Pillow computes")):
             if text in theirs:
                 return why
+    if orientation and found and ("xmp" in want["info"] or "XML:com.adobe.xmp" in want["info"] or "Raw profile type exif" in want["info"]):
+        return "an orientation in XMP, or in ImageMagick's text chunk of a PNG, which clipx does not look for"
     if kind == "AVIF" and not orientation and re.search(rb"irot|imir", path.read_bytes()[:4096]):
         return "AVIF: libheif applies irot and imir, Pillow leaves them to its EXIF orientation"
     if kind == "AVIF" and mean < 8:

@@ -223,7 +223,7 @@ TEST_CASE("image: files of these formats cut short, and with flipped bits", "[im
       try_one(changed);
     }
   });
-  CHECK(images > 100);
+  CHECK(images > 30);  // of PNM alone, where there is no library
   CHECK(errors > 100);
 }
 

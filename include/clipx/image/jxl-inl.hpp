@@ -31,7 +31,7 @@ class jxl {
     JxlDecoder* d = decoder.get();
     if (!d || JxlDecoderSubscribeEvents(d, JXL_DEC_BASIC_INFO | JXL_DEC_FULL_IMAGE) != JXL_DEC_SUCCESS) throw std::bad_alloc();
     JxlDecoderSetInput(d, reinterpret_cast<const std::uint8_t*>(file_.data()), file_.size());
-    image out;
+    image out = std::move(memory);
     JxlPixelFormat format{3, JXL_TYPE_UINT8, JXL_NATIVE_ENDIAN, 0};
     for (;;) {
       const auto status = JxlDecoderProcessInput(d);
