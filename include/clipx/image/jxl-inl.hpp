@@ -41,7 +41,7 @@ class jxl {
         expect_pixels(info.xsize, info.ysize, most_pixels, name_);
         const bool alpha = info.alpha_bits > 0, gray = info.num_color_channels == 1;
         const auto mode = gray ? alpha ? pixel_mode::gray_alpha : pixel_mode::gray : alpha ? pixel_mode::rgba : pixel_mode::rgb;
-        out = make_image(mode, info.xsize, info.ysize, std::exchange(memory, {}));
+        out = make_image(mode, info.xsize, info.ysize, std::move(out));
         format.num_channels = static_cast<std::uint32_t>(out.bands());
       } else if (status == JXL_DEC_NEED_IMAGE_OUT_BUFFER) {
         if (JxlDecoderSetImageOutBuffer(d, &format, out.data.data(), out.data.size()) != JXL_DEC_SUCCESS) bad("its frame");
