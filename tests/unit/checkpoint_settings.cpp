@@ -192,7 +192,9 @@ TEST_CASE("settings: tokenizer_config.json of transformers") {
   CHECK(shorter.text()(text).size() == 8);
   CHECK(shorter.text()(text).back() == shorter.text().eot());
   CHECK(shorter.text().context_length() == 8);
+  write_file(dir / "hf/spiece.model", "pieces");
   shorter.write(dir / "again", layout::hf, "f32");
+  CHECK(detail::read_file(dir / "again/spiece.model") == "pieces");  // transformers' SiglipTokenizer reads no other file
   CHECK(checkpoint::open(dir / "again").text()(text).size() == 8);
   CHECK_THAT(message([&] { shorter.write(dir / "lost", layout::open_clip, "f32"); }),
              Contains("open_clip's layout has no place for model_max_length 8"));
@@ -203,6 +205,12 @@ TEST_CASE("settings: tokenizer_config.json of transformers") {
   put({{"tokenizer_class", "BertTokenizer"}});
   CHECK_THAT(message([&] { checkpoint::open(dir / "hf").text(); }),
              Contains("tokenizer_class: BertTokenizer is supported as a tokenizer.json only"));
+  put({{"tokenizer_class", "SiglipTokenizer"}, {"do_lower_case", false}});
+  CHECK_THAT(message([&] { checkpoint::open(dir / "hf").text(); }), Contains("do_lower_case: false is not supported"));
+  put({{"tokenizer_class", "GemmaTokenizer"}, {"do_lower_case", true}});
+  REQUIRE(checkpoint::open(dir / "hf").warnings().size() == 1);
+  CHECK_THAT(checkpoint::open(dir / "hf").warnings()[0],
+             Contains("do_lower_case: true has no effect in transformers' GemmaTokenizer"));
   put({{"model_max_length", 1}});
   CHECK_THAT(message([&] { checkpoint::open(dir / "hf").text(); }), Contains("model_max_length"));
 }

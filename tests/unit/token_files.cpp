@@ -193,7 +193,9 @@ TEST_CASE("tokenizer.json: cleaning before it, and between its special strings",
   o.longest = true;
   const auto bare = from_case(c, o);
   CHECK(bare("A  photo, of_a CAT! ") == plain("a photo ofa cat"));
-  CHECK(bare("A</s>B") == plain("a</s>b"));
+  const auto joined = bare("A</s>B");
+  REQUIRE(joined.size() > 2);
+  CHECK(bare.symbol(joined[joined.size() - 2]) == "b");  // no mark behind a special string
   CHECK(bare(" \n ") == plain(""));
   CHECK(clean("  A b", clean_rule::bare) == "a b");
   CHECK(clean("! A_b\u2581c\x1c", clean_rule::bare) == "ab c");
@@ -219,6 +221,29 @@ TEST_CASE("tokenizer.json: the longest entry of a table of replacements, or what
   CHECK(read(j, o)("ｶﾞ") == ids{1, 7});
   CHECK(read(j, o)("e\u0301 e\u0301\u0301") == ids{1, 8, 1, 8, 0});
   CHECK(read(j, o)("a\r\nb") == ids{3, 9, 4});
+  // and of sentencepiece: no other step, spaces collapsed, no mark behind a special string
+  const json table = j["normalizer"];
+  j["normalizer"] = {{"type", "Sequence"}, {"normalizers", json::array({{{"type", "Lowercase"}}, table})}};
+  j["added_tokens"] = json::parse(R"([{"id": 10, "content": "<s>", "special": true}])");
+  CHECK(read(j, o)(" a  A<s>a b") == ids{3, 1, 0, 10, 2, 1, 4});
+  o.longest = false;
+  CHECK(read(j, o)("a A<s>a b") == ids{3, 3, 10, 3, 1, 4});
+}
+
+TEST_CASE("tokenizer.json: a regular expression that lists characters", "[text]") {
+  auto j = small_unigram();
+  const auto removing = [&](const char* regex) {
+    j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", regex}}}, {"content", ""}};
+    return message([&] { read(j); });
+  };
+  for (const char* regex : {R"([!\-\]b])", R"([!\-\]b]+)"}) {
+    CHECK(removing(regex) == "no error");
+    CHECK(read(j)("a!-]b ab") == ids{3, 3});
+  }
+  CHECK(removing(R"([!b]{2,})") == "no error");
+  CHECK(read(j)("a!! a!b ab") == ids{3, 3, 3, 4});
+  for (const char* regex : {"[a-z]", "[^a]", "[[:punct:]]", "[a&&b]", R"([\s])", "[a", "[]", "[a]*"})
+    CHECK_THAT(removing(regex), Contains(regex) && Contains("characters in brackets"));
 }
 
 TEST_CASE("tokenizer.json: unknown characters", "[text]") {

@@ -70,7 +70,7 @@ inline checkpoint_config read_hf_folder(const file_set& files, const checkpoint_
 }
 
 /// What transformers reads of tokenizer_config.json beside the tokens: at how many ids a text is cut (open_clip, which cleans white
-/// space itself, takes its own length).
+/// space itself, takes its own length), and how SigLIP's tokenizers clean texts, which their tokenizer.json does not say.
 inline void read_tokenizer_config(const file_set& files, tokenizer_options& o) {
   const char* file = "tokenizer_config.json";
   if (o.follows != tokenizer_options::library::hf || !files.has(file)) return;
@@ -79,6 +79,8 @@ inline void read_tokenizer_config(const file_set& files, tokenizer_options& o) {
   const auto type = f.text("tokenizer_class", "CLIPTokenizer");
   if (type != "CLIPTokenizer" && type != "CLIPTokenizerFast" && !files.has("tokenizer.json"))
     f.issue(cat("tokenizer_class: ", type, " is supported as a tokenizer.json only, and the folder has none"));
+  clean_as(type, o);
+  if (o.between == clean_rule::bare) f.only("do_lower_case", true);
   const double most = f.number("model_max_length", 1e30);
   if (most < 2) f.issue(error_kind::damaged, cat("model_max_length: expected 2 or more, got ", most));
   else if (o.clean == clean_rule::none && most < static_cast<double>(o.context_length)) o.context_length = static_cast<dim>(most);
@@ -89,9 +91,15 @@ inline void warn_of_tokenizer(const file_set& files, std::vector<std::string>& w
   if (!files.has(file)) return;
   issue_list issues(error_kind::unsupported);
   auto f = fields_of(parse_json(files.text(file), files.path(file), 16), file, issues);
-  if (!f.flag("do_lower_case", true))
+  const auto type = f.text("tokenizer_class", "CLIPTokenizer");
+  const bool lower = f.flag("do_lower_case", type.starts_with("CLIPTokenizer"));
+  if (!lower && type.starts_with("CLIPTokenizer"))
     warnings.push_back(
         cat(files.path(file), ": do_lower_case: false has no effect: CLIP's tokenizer always lowercases, in transformers too"));
+  if (lower && type.starts_with("GemmaTokenizer"))
+    warnings.push_back(cat(files.path(file), ": do_lower_case: true has no effect in transformers' ", type,
+                           ": texts keep their capitals unless tokenizer.json lowers them; lower them, as SigLIP 2 was trained, or "
+                           "set tokenizer_class to Siglip2Tokenizer"));
 }
 
 /// A folder's configuration and weights, in either layout.

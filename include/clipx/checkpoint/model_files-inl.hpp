@@ -11,9 +11,9 @@
 namespace clipx {
 
 CLIPX_INLINE bool detail::is_tokenizer_file(std::string_view name) {
-  constexpr std::array<std::string_view, 7> names{
+  constexpr std::array<std::string_view, 8> names{
       "tokenizer.json",          "vocab.json",        "merges.txt", "tokenizer_config.json",
-      "special_tokens_map.json", "added_tokens.json", "ngrams.tsv"};
+      "special_tokens_map.json", "added_tokens.json", "ngrams.tsv", "spiece.model"};
   return std::find(names.begin(), names.end(), name) != names.end() || name.ends_with(".txt.gz");
 }
 

@@ -345,12 +345,14 @@ CLIPX_INLINE tokenizer tokenizer::open(const std::string& path) {
   const auto config = folder && files.has(name) ? detail::parse_json(files.text(name), files.path(name), 16) : detail::json();
   if (const auto* most = detail::member(config, "model_max_length"); most && most->is_number())
     o.context_length = static_cast<dim>(std::clamp(most->get<double>(), 2.0, static_cast<double>(o.context_length)));
+  if (const auto* type = detail::member(config, "tokenizer_class"); type && type->is_string())
+    detail::clean_as(type->get_ref<const std::string&>(), o);
   return folder ? from_files(files, o) : from_json(path, o);
 }
 
 CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokenizer_options& o) {
   const auto text = [&](const char* file) { return files.has(file) ? files.text(file) : std::string(); };
-  const detail::folder_config config{true, text("tokenizer_config.json"), text("special_tokens_map.json")};
+  const detail::folder_config config{true, text("tokenizer_config.json"), text("special_tokens_map.json"), text("spiece.model")};
   if (files.has("tokenizer.json"))
     return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json", detail::most_token_bytes),
                                                  files.path("tokenizer.json"), o, config));

@@ -21,7 +21,7 @@ inline bool in_ranges(std::span<const char_range> ranges, char32_t c) {
 /// A sequence of steps over code points, each as the `tokenizers` library does it.
 class text_normalizer {
  public:
-  /// `longest`: tokenizer_options::longest.
+  /// `longest`: tokenizer_options::longest. Of the file's steps only the table of sentencepiece's model is then used.
   void read(const json* n, const std::string& name, bool longest) {
     if (!n) return;
     expect(steps_.size() < 100, error_kind::unsupported, [&] { return cat(name, ": normalizer: expected at most 100 steps"); });
@@ -34,6 +34,7 @@ class text_normalizer {
       for (const json& one : *list) read(&one, name, longest);
       return;
     }
+    if (longest && t != "Precompiled") return;
     step s;
     const auto where = cat(name, ": normalizer ", t);
     const auto is = [&](const char* key, bool otherwise) { return member(*n, key) ? flag(*n, key) : otherwise; };
@@ -43,6 +44,7 @@ class text_normalizer {
       expect(map->is_string(), error_kind::damaged, [&] { return cat(where, ": expected precompiled_charsmap"); });
       s.map = std::make_shared<const charsmap>(map->get_ref<const std::string&>(), where, longest);
       s.what = kind::precompiled;
+      s.collapses = longest;
     } else if (t == "Replace") {
       const json* content = member(*n, "content");
       expect(content && content->is_string(), error_kind::damaged, [&] { return cat(where, ": expected content"); });
@@ -99,7 +101,7 @@ class text_normalizer {
   };
   struct step {
     kind what = kind::lower;
-    bool left = false, right = false;
+    bool left = false, right = false, collapses = false;
     text_pattern pattern{};
     std::u32string content{};
     std::shared_ptr<const charsmap> map{};
@@ -177,7 +179,9 @@ class text_normalizer {
       case kind::space_han:
         return space_han(text);
       case kind::precompiled:
-        return s.map->apply(text);
+        s.map->apply(text);
+        if (s.collapses) collapse_spaces(text);
+        return;
       case kind::replace:
         return replace(s, text);
       case kind::prepend:

@@ -16,6 +16,7 @@ struct text_pieces {
   std::u32string text;
   std::vector<range> ranges;
   bool at_start = false;  // whether the first piece starts where the whole text does
+  bool joins = false;     // whether no mark is put before the first piece
 
   std::u32string_view operator[](std::size_t i) const {
     return std::u32string_view(text).substr(ranges[i].from, ranges[i].to - ranges[i].from);
@@ -106,15 +107,15 @@ class pre_tokenizer {
   static void mark_spaces(const step& s, text_pieces& pieces) {
     std::u32string text;
     text.reserve(pieces.text.size() + pieces.ranges.size());
-    bool first = pieces.at_start;
+    bool first = pieces.at_start, joins = pieces.joins;
     for (auto& r : pieces.ranges) {
       const auto piece = std::u32string_view(pieces.text).substr(r.from, r.to - r.from);
       const std::size_t from = text.size();
       const bool marked = piece[0] == s.mark || piece[0] == U' ';
-      if (!marked && (s.scheme == prepend::always || (s.scheme == prepend::first && first))) text += s.mark;
+      if (!marked && !joins && (s.scheme == prepend::always || (s.scheme == prepend::first && first))) text += s.mark;
       for (const char32_t c : piece) text += c == U' ' ? s.mark : c;
       r = {from, text.size()};
-      first = false;
+      first = joins = false;
     }
     pieces.text = std::move(text);
   }

@@ -17,7 +17,7 @@ inline void expect_normalized_size(std::size_t n) {
          [] { return cat("tokenizer: a text grows beyond ", most_normalized, " characters while it is normalized"); });
 }
 
-/// A string; or, of regular expressions, one character or \s, with + or {n,}.
+/// A string; or, of regular expressions, one character, \s or a list of characters in brackets, with + or {n,}.
 class text_pattern {
  public:
   static text_pattern read(const json* p, const std::string& name) {
@@ -42,7 +42,7 @@ class text_pattern {
   std::size_t match(std::u32string_view text) const {
     if (least_ == 0) return text.starts_with(text_) ? text_.size() : 0;
     std::size_t n = 0;
-    while (n < text.size() && n < most_ && (space_ ? is_space(text[n]) : text[n] == text_[0])) ++n;
+    while (n < text.size() && n < most_ && (space_ ? is_space(text[n]) : text_.find(text[n]) != std::u32string::npos)) ++n;
     return n >= least_ ? n : 0;
   }
 
@@ -58,7 +58,8 @@ class text_pattern {
     const auto whole = r;
     const auto refuse = [&] {
       fail(error_kind::unsupported, cat(name, ": the regular expression \"", encode_utf8(whole),
-                                        "\" is not supported: expected a string, or one character or \\s with + or {n,}"));
+                                        "\" is not supported: expected a string, or one character, \\s or a list of characters in "
+                                        "brackets, with + or {n,}"));
     };
     if (r.starts_with(U"\\s")) {
       space_ = true;
@@ -66,6 +67,9 @@ class text_pattern {
     } else if (r[0] == U'\\' && r.size() > 1 && special(r[1])) {
       text_ = r[1];
       r.remove_prefix(2);
+    } else if (r[0] == U'[') {
+      r.remove_prefix(read_list(r, text_));
+      if (text_.empty()) refuse();
     } else {
       if (special(r[0])) refuse();
       text_ = r[0];
@@ -77,9 +81,23 @@ class text_pattern {
     else if (r != U"+") refuse();
   }
 
+  // Reads a list such as [!"\#\-] and returns its length; 0 where it has anything but characters and escaped punctuation.
+  static std::size_t read_list(std::u32string_view r, std::u32string& out) {
+    for (std::size_t at = 1; at < r.size(); ++at) {
+      if (r[at] == U']') return at + 1;
+      const bool escaped = r[at] == U'\\' && at + 1 < r.size();
+      const char32_t c = escaped ? r[++at] : r[at];
+      const bool operates = c == U'\\' || c == U'[' || c == U'^' || c == U'-' || c == U'&';
+      if (escaped ? !is_ascii_punctuation(c) : operates) break;
+      out += c;
+    }
+    out.clear();
+    return 0;
+  }
+
   std::u32string text_;
   bool space_ = false;
-  std::size_t least_ = 0, most_ = ~std::size_t(0);  // 0: the string itself; else that many of its character, or of whitespace
+  std::size_t least_ = 0, most_ = ~std::size_t(0);  // 0: the string itself; else that many of its characters, or of whitespace
 };
 
 }  // namespace clipx::detail

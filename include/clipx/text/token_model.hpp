@@ -33,8 +33,9 @@ struct tokenizer_options {
   library follows = library::simple;      // whose ids are reproduced
   clean_rule clean = clean_rule::openai;  // of the whole text; what the files or the library do to a text comes after it
   clean_rule between = clean_rule::none;  // of what is between the special strings of a tokenizer.json that is not CLIP's
-  bool longest =
-      false;  // Precompiled tables replace the longest entry at each place, as sentencepiece itself does; `tokenizers` does not
+  /// A tokenizer.json is used as transformers' SiglipTokenizer uses sentencepiece: Precompiled tables replace the longest entry at
+  /// each place, no other normalizer is applied, and a text behind a special string has no mark before its first word.
+  bool longest = false;
   std::string sot = "<|startoftext|>";  // CLIP's: strings that are one id each wherever they occur in a text; in a
   std::string eot = "<|endoftext|>";    // vocabulary without them, start and end under their other usual names
   token_frame frame;                    // the ids around a text
@@ -68,6 +69,15 @@ struct tokenizer_options {
 };
 
 namespace detail {
+/// How transformers 5 cleans texts in the tokenizer_class of a tokenizer_config.json, where the tokenizer.json does not say it.
+inline void clean_as(std::string_view tokenizer_class, tokenizer_options& o) {
+  if (tokenizer_class == "SiglipTokenizer") {
+    o.between = clean_rule::bare;
+    o.longest = true;
+  } else if (tokenizer_class == "Siglip2Tokenizer") {
+    o.between = clean_rule::lower;
+  }
+}
 
 using named_texts = std::vector<std::pair<std::string, std::string>>;  // names and contents of files
 

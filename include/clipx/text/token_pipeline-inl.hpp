@@ -58,6 +58,7 @@ class token_pipeline final : public token_model {
     named_texts out{{"tokenizer.json", token_file_text(file_)}};
     if (!config_.tokenizer_config.empty()) out.emplace_back("tokenizer_config.json", config_.tokenizer_config);
     if (!config_.special_tokens_map.empty()) out.emplace_back("special_tokens_map.json", config_.special_tokens_map);
+    if (!config_.spiece.empty()) out.emplace_back("spiece.model", config_.spiece);
     return out;
   }
 
@@ -103,7 +104,7 @@ class token_pipeline final : public token_model {
   }
 
   void words(std::u32string_view text, bool at_start, std::vector<std::int32_t>& out, std::size_t limit) const {
-    text_pieces pieces{std::u32string(text), {{0, text.size()}}, at_start};
+    text_pieces pieces{std::u32string(text), {{0, text.size()}}, at_start, options.longest && !at_start};
     pre_.apply(pieces);
     for (std::size_t i = 0; i < pieces.ranges.size() && out.size() < limit; ++i) model_->append(encode_utf8(pieces[i]), out, limit);
   }

@@ -69,10 +69,11 @@ using vocabulary_ptr = std::shared_ptr<const vocabulary>;
 /// The 512 byte symbols, then one symbol per merge, then start and end.
 vocabulary_ptr make_vocabulary(const std::vector<symbol_pair>& merges, const std::string& name, tokenizer_options o);
 vocabulary_ptr read_merges(std::string_view bytes, const std::string& name, tokenizer_options o);
-/// tokenizer_config.json and special_tokens_map.json, if a folder has them (only transformers reads them).
+/// tokenizer_config.json, special_tokens_map.json and spiece.model, if a folder has them (only transformers reads them; the last
+/// holds the same vocabulary as the tokenizer.json, for the tokenizers that transformers runs by sentencepiece).
 struct folder_config {
   bool present = false;
-  std::string tokenizer_config, special_tokens_map;
+  std::string tokenizer_config, special_tokens_map, spiece{};
 };
 vocabulary_ptr read_vocab(std::string_view json, std::string_view merges, const std::string& name, tokenizer_options o,
                           const folder_config& config = {});
