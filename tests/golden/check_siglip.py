@@ -148,7 +148,7 @@ def hf_folder(folder, put, captions, resample):
     folder.mkdir(parents=True)
     size = put(folder, captions)
     text = {"vocab_size": size, "hidden_size": WIDTH, "intermediate_size": 100, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "max_position_embeddings": CONTEXT, "projection_size": WIDTH}
+            "max_position_embeddings": CONTEXT, "projection_size": WIDTH, "bos_token_id": None, "eos_token_id": 1, "pad_token_id": 1}
     vision = {"hidden_size": WIDTH, "intermediate_size": 120, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIDE, "patch_size": 8}
     model = transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=vision))
     randomise_all(model, np.random.default_rng(size))
