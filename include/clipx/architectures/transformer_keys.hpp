@@ -16,7 +16,7 @@ void read_hf_transformer(tower_reader& r, const char* where, transformer_sizes& 
 void write_hf_transformer(const char* type, const transformer_sizes& sizes, const shared_choices& shared, field_writer& to);
 /// What the towers share, as the image tower has it and as the text tower has it.
 shared_choices image_choices(const clip_config& c);
-shared_choices text_choices(const clip_config& c);
+shared_choices text_choices(const clip_config& c);  // of the text tower
 /// Errors: an activation or an epsilon for which open_clip's layout of CLIP has no place.
 void expect_open_clip_choices(const shared_choices& c);
 

@@ -195,7 +195,7 @@ template <backend_types B>
 struct siglip_text_tower : text_trunk<B> {
   using T = scalar_t<B>;
   using trunk = text_trunk<B>;  // all but the projection
-  using saved = typename trunk::saved;
+  using saved = typename trunk::saved;  // of the trunk
   linear<B> text_projection;  // W to D columns; without a projection no parameter
 
   siglip_text_tower() = default;

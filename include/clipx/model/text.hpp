@@ -86,7 +86,7 @@ struct text_transformer : text_trunk<B> {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   using trunk = text_trunk<B>;  // all but the projection
-  using saved = typename trunk::saved;
+  using saved = typename trunk::saved;  // of the trunk
   mat<T> text_projection;  // (W, D)
 
   text_transformer() = default;
