@@ -194,9 +194,9 @@ struct siglip_vision_tower {
 template <backend_types B>
 struct siglip_text_tower : text_trunk<B> {
   using T = scalar_t<B>;
-  using trunk = text_trunk<B>;  // all but the projection
+  using trunk = text_trunk<B>;          // all but the projection
   using saved = typename trunk::saved;  // of the trunk
-  linear<B> text_projection;  // W to D columns; without a projection no parameter
+  linear<B> text_projection;            // W to D columns; without a projection no parameter
 
   siglip_text_tower() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: without a projection, a width that is not that of the

@@ -85,9 +85,9 @@ template <backend_types B>
 struct text_transformer : text_trunk<B> {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  using trunk = text_trunk<B>;  // all but the projection
+  using trunk = text_trunk<B>;          // all but the projection
   using saved = typename trunk::saved;  // of the trunk
-  mat<T> text_projection;  // (W, D)
+  mat<T> text_projection;               // (W, D)
 
   text_transformer() = default;
   /// Parameters of these sizes, without memory until bind().
