@@ -2,6 +2,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "../core/error.hpp"
 #include "checksum.hpp"
 
 namespace clipx {
