@@ -63,7 +63,7 @@ class part_lister {
   }
   /// Error: nothing that can be read.
   std::vector<caption_part> parts() {
-    if (first_ && !some_ && problems_.count == 1) throw *first_;
+    if (first_ && !some_ && problems_.count == 1) throw error(*first_);
     expect(some_ || !first_, first_ ? first_->kind() : error_kind::not_found,
            [&] { return "captions: expected data, got none; " + problems_.text(); });
     return std::move(out_);

@@ -78,10 +78,10 @@ class token_sink final : public json_sink {
   }
   void number(double v, bool integer) override {
     const auto shown = integer ? cat(static_cast<long long>(v)) : cat(v);
-    check(!in_merges_ && (object_ || (depth_ == 2 && fields_ == 1)), [&] { return shown; });
+    check(!in_merges_ && (object_ || (depth_ == 2 && fields_ == 1)), [&] { return std::string(shown); });
     ++fields_;
     if (!object_) {
-      check(std::isfinite(v), [&] { return shown; });
+      check(std::isfinite(v), [&] { return std::string(shown); });
       vocab_.scores.push_back(v);
       return;
     }
