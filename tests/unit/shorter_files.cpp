@@ -74,6 +74,22 @@ TEST_CASE("shorter files: inside a page, where nothing faults") {
   CHECK_THAT(message([&] { file.expect_whole(); }), Contains("has become shorter"));
 }
 
+TEST_CASE("shorter files: a mapping keeps no descriptor, and another file under its name does not count") {
+  const temporary_folder dir;
+  const auto open_now = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator{});
+  };
+  write_file(dir / "a", std::string(large, '\1'));
+  const auto before = open_now();
+  const auto file = mapped_file::open(dir / "a");
+  const auto spilled = mapped_file::spilled(dir / "a", file.bytes().first(100));
+  CHECK(open_now() == before);
+  write_file(dir / "a", "another");
+  CHECK(sum(file.bytes()) == large);
+  CHECK_NOTHROW(file.expect_whole());
+  CHECK_NOTHROW(spilled.expect_whole());
+}
+
 TEST_CASE("shorter files: a small one is in memory") {
   const temporary_folder dir;
   write_file(dir / "a", std::string(100'000, '\1'));

@@ -1,6 +1,5 @@
 // What guard_mapped_files() knows: the mapped files of the process, and the handler that answers for a page that cannot be read.
 #pragma once
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,9 +20,10 @@ namespace clipx::detail {
 struct guarded_mapping {
   std::atomic<std::uintptr_t> begin{0};  // 0: not in use
   std::size_t size = 0;
-  std::atomic<bool> torn{false};  // a page could not be read
-  std::atomic<bool> told{false};  // an error has said so
-  int fd = -1;                    // of the mapped file
+  std::atomic<bool> torn{false};      // a page could not be read
+  std::atomic<bool> reported{false};  // by an error
+  dev_t device = 0;                   // these two: which file is mapped; no descriptor is kept, as there may be many mappings
+  ino_t number = 0;
   std::string path;
   guarded_mapping* next = nullptr;
 };
@@ -44,12 +44,15 @@ inline guarded_mapping* guard_mapping(const std::byte* data, std::size_t size, i
   auto& all = all_guarded();
   const std::lock_guard lock(all.change);
   guarded_mapping* entry = all.first;
-  while (entry && (entry->begin || (entry->torn && !entry->told))) entry = entry->next;
+  while (entry && (entry->begin || (entry->torn && !entry->reported))) entry = entry->next;
   const bool added = !entry;
   if (added) entry = new guarded_mapping;
   entry->size = size;
-  entry->torn = entry->told = false;
-  entry->fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);  // -1, without a free descriptor: its size is not compared later
+  entry->torn = entry->reported = false;
+  struct stat facts {};
+  const bool known = ::fstat(fd, &facts) == 0;
+  entry->device = known ? facts.st_dev : 0;
+  entry->number = known ? facts.st_ino : 0;
   entry->path = path;
   entry->begin = reinterpret_cast<std::uintptr_t>(data);
   if (added) {
@@ -61,16 +64,15 @@ inline guarded_mapping* guard_mapping(const std::byte* data, std::size_t size, i
 
 inline void release_mapping(guarded_mapping& entry) {
   const std::lock_guard lock(all_guarded().change);
-  if (entry.fd >= 0) ::close(entry.fd);
-  entry.fd = -1;
   entry.begin = 0;
 }
 
 inline void expect_whole(guarded_mapping& entry) {
   struct stat facts {};  // what a page holds behind the file's new end reads as zeros without a fault
-  if (entry.fd >= 0 && ::fstat(entry.fd, &facts) == 0 && facts.st_size < static_cast<off_t>(entry.size)) entry.torn = true;
+  const bool same = ::stat(entry.path.c_str(), &facts) == 0 && facts.st_dev == entry.device && facts.st_ino == entry.number;
+  if (same && facts.st_size < static_cast<off_t>(entry.size)) entry.torn = true;
   if (!entry.torn) return;
-  entry.told = true;
+  entry.reported = true;
   fail(error_kind::io, cat(entry.path, ": expected ", entry.size,
                            " bytes, as when it was opened; the file has become shorter while it was read, or its disk has failed"));
 }
@@ -112,7 +114,7 @@ CLIPX_INLINE void guard_mapped_files() {
 
 CLIPX_INLINE void expect_mapped_files_whole() {
   for (auto* entry = detail::all_guarded().first.load(); entry; entry = entry->next)
-    if (entry->torn && !entry->told) detail::expect_whole(*entry);
+    if (entry->torn && !entry->reported) detail::expect_whole(*entry);
 }
 
 }  // namespace clipx

@@ -44,7 +44,7 @@ struct metric {
 class metrics_log {
  public:
   /// The folder must exist. A run that continues after step `resumed` keeps the lines up to that step, without a last line that a
-  /// kill cut off (a new file is renamed over the old one); TensorBoard is told to drop later steps. Invalid lines are appended to
+  /// kill cut off (a new file is renamed over the old one); TensorBoard drops later steps. Invalid lines are appended to
   /// metrics.damaged.jsonl. 0 starts a new file. Errors: a folder that cannot be written to.
   metrics_log(const std::string& folder, dim resumed, bool tensorboard);
   /// What is wrong with the lines that were put aside, one message for each of the first few; empty if there were none.
