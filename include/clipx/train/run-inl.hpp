@@ -210,7 +210,7 @@ class run_in_folder final : public run_progress {
       if (position_.batch == static_cast<std::uint64_t>(steps_an_epoch_)) next(batch);  // the end of the last pass
     } catch (const error& e) {
       if (e.kind() != error_kind::cancelled) throw;
-      return true;
+      return trainer_.count() < steps() || evaluation_due_;  // else only the end of the last pass was not looked at
     }
     return false;
   }
