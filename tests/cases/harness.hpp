@@ -13,6 +13,7 @@
 #include <map>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace cases {
@@ -21,11 +22,18 @@ using clipx::dim;
 using clipx::mat;
 using host = std::vector<double>;
 
-/// Values of an input: normal with deviation `scale` around `mean`, a function of the name alone, so equal on every backend.
-inline host draw(const std::string& name, dim n, double scale, double mean = 0) {
+/// Values of an input: normal with deviation `scale` around `mean`, a function of the name alone, so equal on every backend. Small
+/// ones are kept: the complex step runs a model once for each of its parameters, and needs all of them again.
+inline const host& draw(const std::string& name, dim n, double scale, double mean = 0) {
+  constexpr dim small = 1 << 16;
+  static std::map<std::tuple<std::string, dim, double, double>, host> kept;
+  static host last;
+  const bool keep = n <= small;
+  auto& values = keep ? kept[{name, n, scale, mean}] : last;
+  if (keep && !values.empty()) return values;
   std::mt19937_64 bits(std::hash<std::string>{}(name) + 12345);
   std::normal_distribution<double> normal(mean, scale);
-  host values(static_cast<std::size_t>(n));
+  values.resize(static_cast<std::size_t>(n));
   for (auto& v : values) v = normal(bits);
   return values;
 }

@@ -2,6 +2,7 @@
 // a zero byte). A config that is accepted can be written, and is accepted again.
 #include <clipx/checkpoint/config.hpp>
 #include <clipx/core/error.hpp>
+#include <clipx/core/json-inl.hpp>
 #include <clipx/io/safetensors.hpp>
 #include <cstdint>
 

@@ -2,6 +2,7 @@
 // each: where (16 bits) and what; of the mode 1 they change its header, else the whole; the checksum is put right where there is
 // one. A state that is accepted is that of a run: steps that can be counted, numbers that are finite; and it can be written and
 // read again.
+#include <clipx/architectures/vit.hpp>
 #include <clipx/eigen.hpp>
 #include <clipx/io/checksum.hpp>
 #include <clipx/train/state.hpp>

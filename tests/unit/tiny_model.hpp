@@ -90,10 +90,11 @@ inline void write(const std::string& path, const std::vector<tensor>& list) {
 using edit_list = std::function<void(std::vector<tensor>&)>;
 inline void write_weights(const std::string& path, const clipx::clip_config& c, const edit_list& edit = {}) {
   std::vector<tensor> list;
+  const auto all = weights(c);
   for (auto& [name, s] : clipx::parameter_shapes(c))
     for (auto& t : clipx::stored_tensors(clipx::source_of(c, name, clipx::layout::open_clip), s))
       list.push_back({t.name, clipx::dtype::f32, t.sizes,
-                      [v = weights(c)[name], from = static_cast<std::size_t>(t.offset)](std::span<double> out) {
+                      [v = all.at(name), from = static_cast<std::size_t>(t.offset)](std::span<double> out) {
                         for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<double>(v[(from + i) % v.size()]);
                       }});
   if (edit) edit(list);

@@ -52,13 +52,6 @@ CLIPX_INLINE std::string repaired_utf8(std::string_view text) {
   return json::parse(quoted).get<std::string>();
 }
 
-/// A complete line of a log.
-struct metrics_record {
-  dim step = 0;
-  std::string_view line;                               // including its end
-  std::vector<std::pair<std::string, double>> values;  // without the step, in the line's order; NaN for null
-};
-
 /// Reads a line. Errors: it is no record; `place` is for messages.
 CLIPX_INLINE metrics_record read_metrics_line(std::string_view line, const std::string& place) {
   std::vector<std::string> names;
@@ -81,7 +74,6 @@ CLIPX_INLINE metrics_record read_metrics_line(std::string_view line, const std::
   return record;
 }
 
-/// Calls f with each record, and bad with each line that is none. A last line without an end, which a kill may leave, is ignored.
 CLIPX_INLINE void for_each_record(const std::string& path, function_ref<void(const metrics_record&)> f,
                                   function_ref<void(std::string_view line, const error&)> bad) {
   const auto file = mapped_file::open(path);

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "../core/error.hpp"
+#include "../core/function_ref.hpp"
 #include "../core/mat.hpp"
 
 namespace clipx {
@@ -31,6 +33,17 @@ class growing_file {
   int fd_ = -1;
   std::string path_;
 };
+
+/// A complete line of a log.
+struct metrics_record {
+  dim step = 0;
+  std::string_view line;                               // including its end
+  std::vector<std::pair<std::string, double>> values;  // without the step, in the line's order; NaN for null
+};
+
+/// Calls f with each record, and bad with each line that is none. A last line without an end, which a kill may leave, is ignored.
+void for_each_record(const std::string& path, function_ref<void(const metrics_record&)> f,
+                     function_ref<void(std::string_view line, const error&)> bad);
 }  // namespace detail
 
 /// A number of a step.
