@@ -208,6 +208,7 @@ def configurations(folder):
     out = {name: open_clip.get_model_config(name) for name in open_clip.list_models()}
     for path in sorted(pathlib.Path(folder).glob("*.json") if folder else [], key=lambda p: _natural_key(p.stem)):
         cfg = json.loads(path.read_text())
+        cfg = cfg.get("model_cfg", cfg)
         if "vision_cfg" not in cfg or "text_cfg" not in cfg:
             print(f"          {path.stem:34} has no image or no text tower: left out")
         elif out.get(path.stem) != cfg:

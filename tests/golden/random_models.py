@@ -40,7 +40,7 @@ def no_initial_values():
             setattr(torch.Tensor, name, function)
 
 
-POSITIONS = ("pos_embed", "positional_embedding", "position_embedding", "class_embedding", "cls_token", "latent", "probe", "bias_table", "token_type_embedding",
+POSITIONS = ("pos_embed", "positional_embedding", "position_embedding", "class_embedding", "cls_token", "bias_table", "token_type_embedding",
              "cls_emb", "reg_token")
 TABLES = ("token_embedding", "word_embeddings", "embed_tokens", "shared.weight")
 PATCHES = ("patch_embed", "conv1.weight", "stem.0.weight", "stem.conv")
@@ -80,6 +80,8 @@ def randomise(model, seed):
             fill = uniform(0.04, 0.09) if last == "weight" else normal(0.2)
         elif last == "gamma" or "ls1" in key or "ls2" in key or ".ls_" in key or "layer_scale" in key or last == "scale":
             fill = uniform(0.3, 1.0)
+        elif last in ("latent", "probe") or key.endswith("attnpool.positional_embedding"):
+            fill = normal(1)
         elif any(name in key for name in POSITIONS):
             fill = normal(0.7 * LOW)
         elif any(name in key for name in TABLES):
@@ -89,7 +91,8 @@ def randomise(model, seed):
         elif key.endswith("text_projection") or key.endswith("visual.proj"):
             fill = normal(t.shape[0] ** -0.5)
         else:
-            fill = normal(low * t[0].numel() ** -0.5)
+            sharp = 1.5 if any(q in key for q in ("qkv", "in_proj", "q_proj", "k_proj", "query", "key.", "attn_pool.q", "attn_pool.kv")) else 1
+            fill = normal(sharp * low * t[0].numel() ** -0.5)
         fill(t)
 
 
@@ -205,11 +208,12 @@ class Work:
         self.texts.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
 
     def put_images(self):
-        """Smooth color and noise, none of them square, one smaller than any model's input."""
+        """Smooth color and noise, each of another mean, none of them square, one smaller than any model's input."""
         out, rng = [], np.random.default_rng(5)
         for i, (width, height) in enumerate([(500, 390), (301, 464), (97, 131)]):
             y, x = np.mgrid[0:height, 0:width]
-            waves = [127 + 110 * np.sin(x / (9 + 4 * c + i) + y / (31 - 5 * c) + 2 * i * c) for c in range(3)]
+            means = [(190, 60, 40), (30, 70, 150), (120, 220, 200)][i]
+            waves = [means[c] + 60 * np.sin(x / (9 + 4 * c + i) + y / (31 - 5 * c) + 2 * i * c) for c in range(3)]
             pixels = np.stack(waves, axis=-1) + rng.normal(0, 12, (height, width, 3))
             out.append(str(self.folder / f"image{i}.png"))
             Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(out[-1])
