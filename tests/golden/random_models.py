@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+from unittest import mock
 
 import check_siglip
 import check_tokenizers as kinds
@@ -29,15 +30,11 @@ TEXTS = ["a photo of a cat", "a", "A drawing of TWO red apples, and 3 pears!", "
 @contextlib.contextmanager
 def no_initial_values():
     """Constructors draw nothing: every weight is drawn afterwards."""
-    names = ("normal_", "uniform_", "erfinv_", "trunc_normal_")
-    plain = {name: getattr(torch.Tensor, name) for name in names if hasattr(torch.Tensor, name)}
-    for name in plain:
-        setattr(torch.Tensor, name, lambda self, *args, **more: self)
-    try:
+    with contextlib.ExitStack() as stack:
+        for owner, names in ((torch.Tensor, ("normal_", "uniform_", "erfinv_")), (torch.nn.init, ("_no_grad_trunc_normal_",))):
+            for name in names:
+                stack.enter_context(mock.patch.object(owner, name, lambda tensor, *args, **more: tensor))
         yield
-    finally:
-        for name, function in plain.items():
-            setattr(torch.Tensor, name, function)
 
 
 POSITIONS = ("pos_embed", "positional_embedding", "position_embedding", "class_embedding", "cls_token", "bias_table", "token_type_embedding",
