@@ -128,6 +128,13 @@ def put_siglip_tokenizer(folder, captions, published=False):
     return t.get_vocab_size()
 
 
+def put_spiece(folder, captions):
+    """As transformers leaves it: spiece.model alone."""
+    size = put_siglip_tokenizer(folder, captions)
+    (folder / "tokenizer.json").unlink()
+    return size
+
+
 def put_gemma(folder, captions, lower, name="GemmaTokenizer"):
     t = gemma(bpe(captions), lower)
     t.save(str(folder / "tokenizer.json"))
@@ -184,6 +191,7 @@ def open_clip_model(config):
 CASES = {
     "hf_siglip": lambda at, lines: hf_folder(at, put_siglip_tokenizer, lines, 3),
     "hf_siglip_published": lambda at, lines: hf_folder(at, lambda f, c: put_siglip_tokenizer(f, c, True), lines, 3),
+    "hf_siglip_spiece": lambda at, lines: hf_folder(at, put_spiece, lines, 3),
     "hf_siglip2": lambda at, lines: hf_folder(at, lambda f, c: put_gemma(f, c, False), lines, 2),
     "hf_siglip2_lower": lambda at, lines: hf_folder(at, lambda f, c: put_gemma(f, c, True, "TokenizersBackend"), lines, 2),
     "hf_siglip2_own": lambda at, lines: hf_folder(at, lambda f, c: put_gemma(f, c, False, "Siglip2Tokenizer"), lines, 2),

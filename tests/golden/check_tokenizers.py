@@ -1,10 +1,10 @@
 """Compares the ids of `clipx tokenize --tokenizer FOLDER` with those of the `tokenizers` library, for every kind of tokenizer.json.
 
-    python3 tests/golden/check_tokenizers.py --clipx build/release/clipx [--lines 1000000] [--corpus FILE ..] [--tokenizer FOLDER ..]
+    python3 tests/golden/check_tokenizers.py --clipx build/release/clipx [--lines 1000000] [--corpus FILE ..] [--tokenizer FOLDER ..] [--only KIND ..]
 
 Needs: pip install tokenizers sentencepiece protobuf (last run: 0.23.3, 0.2.3, 6.33). The vocabularies are trained here, on the corpus (text
-files; the program's own documentation if there is none): T5's, XLM-R's and Gemma's kinds by sentencepiece, BERT's by tokenizers.
---tokenizer adds folders with a tokenizer.json, real ones for example. The lines are those of the corpus, lines of random characters of
+files and shards; the program's own documentation if there is none): T5's, XLM-R's and Gemma's kinds by sentencepiece, BERT's by tokenizers;
+CLIP's is tests/golden/words. --tokenizer adds folders with a tokenizer.json, real ones for example. The lines are those of the corpus, lines of random characters of
 all of Unicode, and mixtures of both. Every difference is printed; characters whose properties differ between the versions of Unicode
 that the two sides know are listed by --unicode and left out of the lines.
 """
@@ -18,6 +18,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -35,6 +36,12 @@ PARTS = ["a photo of a cat", "Hello, World!", "don't", "  two  spaces ", "\ttab"
 
 def corpus(files):
     for name in files or sorted(glob.glob(str(ROOT / "docs/*.md"))) + sorted(glob.glob(str(ROOT / "include/clipx/*/*.hpp"))):
+        if name.endswith(".tar"):
+            with tarfile.open(name) as tar:
+                for member in tar:
+                    if member.name.endswith(".txt"):
+                        yield from tar.extractfile(member).read().decode("utf-8", "replace").splitlines()
+            continue
         with open(name, encoding="utf-8", errors="replace") as f:
             yield from (line.rstrip("\r\n") for line in f if line.strip())
 
@@ -118,6 +125,22 @@ def unknowns(lines, size, fuse):
     return t, {}
 
 
+def clip():
+    """CLIP's BPE over bytes as transformers writes it, of the vocabulary in tests/golden/words."""
+    words = ROOT / "tests/golden/words"
+    merges = [tuple(line.split()) for line in (words / "merges.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#version")]
+    vocab = json.loads((words / "vocab.json").read_text(encoding="utf-8"))
+    sot, eot = "<|startoftext|>", "<|endoftext|>"
+    t = Tokenizer(models.BPE(vocab=vocab, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=eot, fuse_unk=False))
+    t.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    pattern = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True),
+                                               pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    t.add_special_tokens([AddedToken(sot, normalized=True, special=True), AddedToken(eot, normalized=False, special=True)])
+    t.post_processor = processors.RobertaProcessing((eot, t.token_to_id(eot)), (sot, t.token_to_id(sot)), trim_offsets=False, add_prefix_space=False)
+    return t, {"bos_token": sot, "eos_token": eot, "pad_token": eot, "unk_token": eot, "tokenizer_class": "CLIPTokenizer"}
+
+
 def make(folder, lines, size):
     """name -> folder, made from the lines."""
     uni, spiece = train_unigram(lines, size, pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
@@ -126,7 +149,8 @@ def make(folder, lines, size):
     bpe, _ = train_unigram(lines, size, True, model_type="bpe", pad_id=0, eos_id=1, bos_id=2, unk_id=3, normalization_rule_name="identity",
                            remove_extra_whitespaces=False, add_dummy_prefix=False, character_coverage=0.99)
     made = {"t5": t5(uni), "xlmr": xlmr(xl), "fallback": xlmr(back, True), "gemma": gemma(bpe), "whole": gemma(bpe, False, ignore_merges=True), "llama": llama(bpe),
-            "bert": bert(lines, size), "bert_cased": bert(lines, size, False), "fused": unknowns(lines, size, True), "unknown": unknowns(lines, size, False)}
+            "bert": bert(lines, size), "bert_cased": bert(lines, size, False), "fused": unknowns(lines, size, True), "unknown": unknowns(lines, size, False),
+            "clip": clip()}
     out = {}
     for name, (t, config) in made.items():
         at = pathlib.Path(folder) / name
@@ -158,8 +182,10 @@ def letters(rng):
         return chr(rng.randrange(0x20, 0x250))
     if kind < 0.5:
         return chr(rng.choice([0x300, 0x370, 0x590, 0x900, 0xE00, 0x1100, 0x1E00, 0x2000, 0x2460, 0x3040, 0xAC00, 0xFB00, 0xFE00, 0xFF00, 0x1F300, 0x1F900]) + rng.randrange(256))
+    if kind < 0.52:
+        return chr(rng.choice([rng.randrange(1, 0x20), rng.randrange(0x7F, 0xA0), 0x200E, 0x202E, 0x2066, 0xFEFF, 0xFFF9]))
     c = rng.randrange(0xD800) if kind < 0.8 else rng.randrange(0xE000, 0x10000) if kind < 0.9 else rng.randrange(0x10000, 0x32000)
-    return chr(c)
+    return chr(c if kind < 0.995 else rng.randrange(0x32000, 0x110000))
 
 
 def lines_of(real, count, seed, skip):
@@ -220,6 +246,7 @@ def main():
     p.add_argument("--lines", type=int, default=1_000_000, help="in all")
     p.add_argument("--corpus", nargs="*", default=[], metavar="FILE")
     p.add_argument("--tokenizer", nargs="*", default=[], metavar="FOLDER")
+    p.add_argument("--only", nargs="*", default=[], metavar="KIND")
     p.add_argument("--size", type=int, default=4000)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--unicode", action="store_true", help="first try all characters; those that differ are left out of the lines")
@@ -230,6 +257,7 @@ def main():
     folder = o.keep or tempfile.mkdtemp()
     made = {f.parent.name: f.parent for f in sorted(pathlib.Path(folder).glob("*/tokenizer.json"))} or make(folder, [r for r in real[:40000] if len(r) < 4000], o.size)
     made |= {pathlib.Path(f).name: pathlib.Path(f) for f in o.tokenizer}
+    made = {name: at for name, at in made.items() if not o.only or name in o.only}
     skip = set("\n\r") | (unicode_differences(program, made) if o.unicode else set())
     each, wrong, count, start = o.lines // len(made), 0, 0, time.time()
     for name, at in made.items():

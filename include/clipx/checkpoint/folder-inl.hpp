@@ -77,9 +77,12 @@ inline void read_tokenizer_config(const file_set& files, tokenizer_options& o) {
   issue_list issues(error_kind::unsupported);
   auto f = fields_of(parse_json(files.text(file), files.path(file), 16), file, issues);
   const auto type = f.text("tokenizer_class", "CLIPTokenizer");
-  if (type != "CLIPTokenizer" && type != "CLIPTokenizerFast" && !files.has("tokenizer.json"))
-    f.issue(cat("tokenizer_class: ", type, " is supported as a tokenizer.json only, and the folder has none"));
   clean_as(type, o);
+  if (type != "CLIPTokenizer" && type != "CLIPTokenizerFast" && !files.has("tokenizer.json") &&
+      !(o.longest && files.has("spiece.model")))
+    f.issue(cat("tokenizer_class: ", type,
+                " is supported as a tokenizer.json only, and the folder has none: transformers writes one, by "
+                "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"));
   if (o.between == clean_rule::bare) f.only("do_lower_case", true);
   const double most = f.number("model_max_length", 1e30);
   if (most < 2) f.issue(error_kind::damaged, cat("model_max_length: expected 2 or more, got ", most));

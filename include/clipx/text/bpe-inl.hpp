@@ -8,6 +8,7 @@
 #include "bpe.hpp"
 #include "gunzip.hpp"
 #include "ngram_model-inl.hpp"
+#include "sentencepiece-inl.hpp"
 #include "token_model-inl.hpp"
 #include "token_models-inl.hpp"
 #include "unicode.hpp"
@@ -356,12 +357,25 @@ CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokeni
   if (files.has("tokenizer.json"))
     return tokenizer(detail::read_tokenizer_json(files.text("tokenizer.json", detail::most_token_bytes),
                                                  files.path("tokenizer.json"), o, config));
+  if (o.longest && files.has("spiece.model")) {
+    const auto name = files.path("spiece.model");
+    return tokenizer(
+        detail::read_tokenizer_json(detail::sentencepiece_file(config.spiece, name).tokenizer_json(), name, o, config));
+  }
   if (files.has("vocab.json") && files.has("merges.txt"))
     return tokenizer(detail::read_vocab(files.text("vocab.json"), files.text("merges.txt"),
                                         files.path("vocab.json") + " + merges.txt", o, config));
   const char* merges = "bpe_simple_vocab_16e6.txt.gz";
   if (!files.has(merges) && files.has("ngrams.tsv"))
     return from_ngrams(ngram_dictionary::from_bytes(files.text("ngrams.tsv"), files.path("ngrams.tsv")));
+  for (const char* pieces : {"spiece.model", "sentencepiece.bpe.model", "tokenizer.model"})
+    expect(files.has(merges) || !files.has(pieces), error_kind::unsupported, [&] {
+      return cat(
+          files.path(pieces),
+          ": expected a tokenizer.json beside it, as transformers writes one: "
+          "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER); only spiece.model with a tokenizer_config.json that "
+          "names SiglipTokenizer is read by itself");
+    });
   expect(files.has(merges), error_kind::not_found, [&] {
     return cat(files.folder_path() ? *files.folder_path() : std::string("files in memory"),
                ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz, or "

@@ -174,7 +174,7 @@ CLIPX_INLINE std::u32string clean_text(std::u32string text, clean_rule rule) {
     return text;
   }
   if (rule == clean_rule::hf) {
-    to_nfc(text);
+    to_old_normal_form(text, false, true);
     std::size_t n = 0;
     for (char32_t c : text) {
       const bool space = is_space(c);

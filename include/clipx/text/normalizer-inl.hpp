@@ -12,12 +12,6 @@
 
 namespace clipx::detail {
 
-/// Whether one of some ranges, in order, holds a character.
-inline bool in_ranges(std::span<const char_range> ranges, char32_t c) {
-  const auto it = std::lower_bound(ranges.begin(), ranges.end(), c, [](const char_range& r, char32_t v) { return r.last < v; });
-  return it != ranges.end() && it->first <= c;
-}
-
 /// A sequence of steps over code points, each as the `tokenizers` library does it.
 class text_normalizer {
  public:
@@ -163,13 +157,13 @@ class text_normalizer {
       case kind::lower:
         return to_lower(text, false);
       case kind::nfc:
-        return to_nfc(text);
+        return to_old_normal_form(text, false, true);
       case kind::nfd:
-        return to_normal_form(text, false, false);
+        return to_old_normal_form(text, false, false);
       case kind::nfkc:
-        return to_normal_form(text, true, true);
+        return to_old_normal_form(text, true, true);
       case kind::nfkd:
-        return to_normal_form(text, true, false);
+        return to_old_normal_form(text, true, false);
       case kind::strip_marks:
         return drop([](char32_t c) { return c >= 0x300 && is_mark(c); });
       case kind::strip_nonspacing:

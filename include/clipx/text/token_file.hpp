@@ -64,6 +64,7 @@ class token_index {
 /// A tokenizer.json. `rest`: the JSON text without what is in the tables.
 struct token_file {
   std::string name, rest;
+  bool in_float = false;  // scores are added in single precision, as sentencepiece does, else in double precision
   token_table vocab;
   merge_list merges;
 };

@@ -31,6 +31,7 @@ std::shared_ptr<const token_model> make_pipeline(type_list<Models...>, const jso
 CLIPX_INLINE std::shared_ptr<const token_model> read_tokenizer_json(std::string_view text, const std::string& name,
                                                                     tokenizer_options o, const folder_config& config) {
   token_file f = read_token_file(text, name);
+  f.in_float = o.longest;
   const json root = parse_json(f.rest, name, 16);
   const json* model = member(root, "model");
   expect(model && model->is_object() && f.vocab.present, error_kind::damaged,

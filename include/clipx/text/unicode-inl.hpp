@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "newer_characters_table.hpp"
 #include "unicode.hpp"
 
 namespace clipx::detail {
@@ -109,6 +110,8 @@ CLIPX_INLINE char_kind kind_of(char32_t c) {
     case UTF8PROC_CATEGORY_NL:
     case UTF8PROC_CATEGORY_NO:
       return char_kind::number;
+    case UTF8PROC_CATEGORY_CN:
+      return in_ranges(newer_letters, c) ? char_kind::letter : in_ranges(newer_numbers, c) ? char_kind::number : char_kind::other;
     default:
       return char_kind::other;
   }
@@ -170,6 +173,22 @@ CLIPX_INLINE void to_nfc(std::u32string& text) {
   to_normal_form(text, false, true);
 }
 
+CLIPX_INLINE void to_old_normal_form(std::u32string& text, bool compatible, bool composed) {
+  if (!compatible && composed && std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x300; })) return;
+  const auto newer = [](char32_t c) { return c >= newer_than_normal_forms[0].first && in_ranges(newer_than_normal_forms, c); };
+  auto next = std::find_if(text.begin(), text.end(), newer);
+  if (next == text.end()) return to_normal_form(text, compatible, composed);
+  std::u32string out;
+  for (auto from = text.begin();; from = next + 1, next = std::find_if(from, text.end(), newer)) {
+    std::u32string part(from, next);
+    to_normal_form(part, compatible, composed);
+    out += part;
+    if (next == text.end()) break;
+    out += *next;
+  }
+  text = std::move(out);
+}
+
 CLIPX_INLINE std::u32string nfkc(char32_t c) {
   std::u32string text(1, c);
   to_normal_form(text, true, true);
@@ -209,6 +228,14 @@ CLIPX_INLINE bool sigma_is_final(const std::u32string& text, std::size_t at) {
   return i == text.size() || !cased(text[i]);
 }
 
+CLIPX_INLINE char32_t small_of(char32_t c) {
+  const auto small = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+  if (small != c || c < newer_capitals[0].first) return small;
+  for (const auto& r : newer_capitals)
+    if (c <= r.last) return c < r.first ? c : c - r.first + r.small;
+  return c;
+}
+
 CLIPX_INLINE void to_lower(std::u32string& text, bool final_sigma) {
   std::u32string out;
   out.reserve(text.size());
@@ -217,7 +244,7 @@ CLIPX_INLINE void to_lower(std::u32string& text, bool final_sigma) {
     if (c < 0x80) out += c >= 'A' && c <= 'Z' ? c + 32 : c;
     else if (c == 0x130) out += U"i\u0307";
     else if (c == 0x3A3 && final_sigma && sigma_is_final(text, i)) out += U'\u03C2';
-    else out += static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+    else out += small_of(c);
   }
   text = std::move(out);
 }

@@ -15,7 +15,8 @@ void append_utf8(std::string& out, char32_t c);
 std::string encode_utf8(std::u32string_view text);
 
 enum class char_kind : unsigned char { space, letter, number, other };
-/// By the Unicode category: L* letter, N* number; space is White_Space (U+0009-000D, 20, 85, A0, Zs, Zl, Zp).
+/// By the Unicode category, of Unicode 16 or that of utf8proc if it is newer: L* letter, N* number; space is White_Space
+/// (U+0009-000D, 20, 85, A0, Zs, Zl, Zp).
 char_kind kind_of(char32_t c);
 bool is_space(char32_t c);
 /// Category Nd, which is what \d means in Python.
@@ -34,10 +35,13 @@ constexpr bool is_ascii_punctuation(char32_t c) {
 void to_nfc(std::u32string& text);
 /// Any of the normal forms, in place: NFD, NFC, NFKD, NFKC; O(n log n).
 void to_normal_form(std::u32string& text, bool compatible, bool composed);
+/// The same as the `tokenizers` library has them: what is newer than Unicode 9 stays as and where it is.
+void to_old_normal_form(std::u32string& text, bool compatible, bool composed);
 /// The compatibility composition (NFKC) of one code point.
 std::u32string nfkc(char32_t c);
 
-/// Full lower-casing, in place: U+0130 becomes i + U+0307; a capital sigma at the end of a word becomes U+03C2 if final_sigma.
+/// Full lower-casing of Unicode 17, in place: U+0130 becomes i + U+0307; a capital sigma at the end of a word becomes U+03C2 if
+/// final_sigma.
 void to_lower(std::u32string& text, bool final_sigma);
 
 /// Joins the parts between whitespace by single spaces, as " ".join(text.split()) does in Python.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "serde_number.hpp"
 #include "token_trie.hpp"
 #include "vocabulary-inl.hpp"
 #include "word_model.hpp"
@@ -10,7 +11,7 @@
 namespace clipx::detail {
 
 /// Viterbi's algorithm over the tokens that a trie finds at each character, in double precision, as the `tokenizers` library does
-/// it.
+/// it, or in single precision as sentencepiece does.
 class unigram final : public word_model {
  public:
   static constexpr const char* name = "Unigram";
@@ -29,7 +30,10 @@ class unigram final : public word_model {
     expect(unknown ? id >= 0 && id < n : true, error_kind::damaged,
            [&] { return cat(f.name, ": model.unk_id: expected an id below ", n, ", got ", unknown->dump().substr(0, 40)); });
     unknown_ = static_cast<std::int32_t>(id);
-    worst_ = *std::min_element(vocab_.scores.begin(), vocab_.scores.end()) - 10;
+    single_ = f.in_float;
+    scores_ = vocab_.scores;
+    for (double& score : scores_) score = single_ ? rounded(score) : as_serde(score);
+    worst_ = rounded(*std::min_element(scores_.begin(), scores_.end()) - 10);
     falls_back_ = flag(model, "byte_fallback");
   }
 
@@ -47,6 +51,8 @@ class unigram final : public word_model {
     for (std::size_t i = 0; i < f.vocab.tokens.size(); ++i) out.push_back(f.vocab.tokens[i]);
     return out;
   }
+
+  double rounded(double v) const { return single_ ? static_cast<double>(static_cast<float>(v)) : v; }
 
   static std::size_t char_size(char c) {
     const auto b = static_cast<unsigned char>(c);
@@ -79,14 +85,14 @@ class unigram final : public word_model {
         if (walk == token_trie::none) break;
         const std::int32_t id = trie_.value(walk);
         if (id < 0) continue;
-        offer(at, end, score + vocab_.scores[static_cast<std::size_t>(id)], id);
+        offer(at, end, rounded(score + scores_[static_cast<std::size_t>(id)]), id);
         single = single || end - at == one;
       }
       if (!single) {
         expect(unknown_ >= 0, error_kind::unsupported, [&] {
           return cat("tokenizer: \"", word.substr(at, one), "\" is in no token, and the Unigram model has no unk_id");
         });
-        offer(at, at + one, score + worst_, unknown_);
+        offer(at, at + one, rounded(score + worst_), unknown_);
       }
       at += one;
     }
@@ -120,9 +126,11 @@ class unigram final : public word_model {
   }
 
   const token_table& vocab_;
+  std::vector<double> scores_;
   token_trie trie_;
   byte_tokens bytes_;
   double worst_ = 0;  // score of an unknown character
+  bool single_ = false;
   std::int32_t unknown_ = -1;
   bool falls_back_ = false;
 };
