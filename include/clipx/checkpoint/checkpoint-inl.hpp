@@ -72,12 +72,12 @@ const Bits* first_not_finite(std::span<const Bits> values, Bits infinity) {
   return at == rest.end() ? nullptr : &*at;
 }
 
-[[noreturn]] inline void fail_not_finite(const safetensors& file, const std::string& name, std::size_t at, float value) {
+[[noreturn]] inline void fail_not_finite(const tensor_file& file, const std::string& name, std::size_t at, float value) {
   fail(error_kind::damaged, cat(file.path(), ": tensor \"", name, "\": value ", at, " is ", value,
                                 ": expected finite numbers; the file is damaged, or its training diverged"));
 }
 
-inline void expect_finite(const safetensors& file, const std::string& name, std::span<const float> values) {
+inline void expect_finite(const tensor_file& file, const std::string& name, std::span<const float> values) {
   const std::span bits(reinterpret_cast<const std::uint32_t*>(values.data()), values.size());
   if (const auto* bad = first_not_finite<std::uint32_t>(bits, 0x7f800000)) {
     const auto at = static_cast<std::size_t>(bad - bits.data());
@@ -217,7 +217,7 @@ namespace detail {
 /// The shapes in a bare file, from which architectures infer sizes.
 class file_shapes final : public shape_reader {
  public:
-  file_shapes(const safetensors& file, std::string prefix, issue_list& issues)
+  file_shapes(const tensor_file& file, std::string prefix, issue_list& issues)
       : file_(file), prefix_(std::move(prefix)), issues_(issues) {}
   bool has(const std::string& name) const override { return file_.find(cat(prefix_, name)) != nullptr; }
   std::vector<dim> sizes(const std::string& name, std::size_t rank) override {
@@ -230,10 +230,16 @@ class file_shapes final : public shape_reader {
   issue_list& issues() override { return issues_; }
 
  private:
-  const safetensors& file_;
+  const tensor_file& file_;
   std::string prefix_;
   issue_list& issues_;
 };
+
+/// OpenAI's own archives (ViT-B-32.pt): TorchScript, with three sizes as buffers, which openai/CLIP's build_model drops.
+inline bool is_of_openai(const tensor_file& file) {
+  return file.format() == tensor_format::torchscript && file.find("input_resolution") && file.find("context_length") &&
+         file.find("vocab_size");
+}
 }  // namespace detail
 
 /// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3).
@@ -257,7 +263,11 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
       names += cat(names.empty() ? "" : " or ", known->telltale(), " (", known->name(), ")");
     issues.add(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
   }
-  if (o.activation.empty())
+  if (detail::is_of_openai(*file_)) {  // build_model knows no other activation and no other head width
+    if (o.activation.empty()) shapes.answers.activation = "quick_gelu";
+    if (o.head_width == 0) shapes.answers.head_width = 64;
+  }
+  if (shapes.answers.activation.empty())
     issues.add(
         error_kind::invalid_argument,
         "the activation cannot be inferred from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights), gelu "
@@ -278,8 +288,8 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   out.path_ = path;
   if (!fs::is_directory(path, none)) {
     if (path.ends_with(".json") && !path.ends_with(".index.json"))
-      fail(error_kind::unsupported, cat(path, ": expected a model's folder or a .safetensors file, got a JSON file"));
-    out.file_ = std::make_shared<safetensors>(safetensors::open(path));
+      fail(error_kind::unsupported, cat(path, ": expected a model's folder or a file of weights, got a JSON file"));
+    out.file_ = std::make_shared<const tensor_file>(tensor_file::open(path));
     out.infer(o);
     out.name_ = fs::path(path).stem().string();
   } else {
@@ -298,7 +308,7 @@ CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const c
   const auto first = files.empty() ? std::string() : files[0].name;
   out.files_ = std::make_shared<const file_set>(file_set::memory(std::move(files)));
   if (alone) {
-    out.file_ = std::make_shared<safetensors>(safetensors::open(*out.files_, first));
+    out.file_ = std::make_shared<const tensor_file>(tensor_file::open(*out.files_, first));
     out.files_ = nullptr;
     out.infer(o);
   } else {

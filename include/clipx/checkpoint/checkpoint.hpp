@@ -11,7 +11,7 @@
 #include "../core/observer.hpp"
 #include "../core/params.hpp"
 #include "../image/preprocess.hpp"
-#include "../io/safetensors.hpp"
+#include "../io/tensor_file.hpp"
 #include "../text/bpe.hpp"
 #include "config.hpp"
 #include "keys.hpp"
@@ -44,13 +44,13 @@ class weight_source {
   /// Returns the pages of mapped bytes to the system until they are read again. Valid for the lifetime of the checkpoint.
   release_callback on_release() const {
     return {file_, [](const void* file, const void* data, std::size_t bytes) {
-              static_cast<const safetensors*>(file)->release(data, bytes);
+              static_cast<const tensor_file*>(file)->release(data, bytes);
             }};
   }
 
  private:
   friend class checkpoint;
-  const safetensors* file_ = nullptr;
+  const tensor_file* file_ = nullptr;
   std::vector<const tensor_info*> parts_;
   bool transposed_ = false;
   key_source::resizing positions_ = key_source::resizing::none;
@@ -106,7 +106,7 @@ class checkpoint {
   std::vector<std::string> warnings_;
   std::shared_ptr<const file_set> files_;
   checkpoint_config config_;
-  std::shared_ptr<safetensors> file_;
+  std::shared_ptr<const tensor_file> file_;
   std::shared_ptr<lazy_tokenizer> tokenizer_;
 };
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "../io/lock.hpp"
+#include "../io/safetensors.hpp"
 #include "checkpoint-inl.hpp"
 #include "model_files.hpp"
 
