@@ -252,6 +252,10 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   issue_list issues(error_kind::unsupported);
   detail::file_shapes shapes(*file_, prefix_, issues);
   shapes.answers = {o.activation, o.head_width};
+  if (detail::is_of_openai(*file_)) {  // build_model knows no other activation and no other head width
+    if (o.activation.empty()) shapes.answers.activation = "quick_gelu";
+    if (o.head_width == 0) shapes.answers.head_width = 64;
+  }
   const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
   if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
   else c.loss = contrastive::config{};  // its logit_scale will be reported as missing
@@ -262,10 +266,6 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     for (auto* known : known_architectures())
       names += cat(names.empty() ? "" : " or ", known->telltale(), " (", known->name(), ")");
     issues.add(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
-  }
-  if (detail::is_of_openai(*file_)) {  // build_model knows no other activation and no other head width
-    if (o.activation.empty()) shapes.answers.activation = "quick_gelu";
-    if (o.head_width == 0) shapes.answers.head_width = 64;
   }
   if (shapes.answers.activation.empty())
     issues.add(

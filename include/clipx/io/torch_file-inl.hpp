@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -188,14 +189,16 @@ class torch_archive {
 
   /// Number of values. Error: more than the storage has.
   dim count_of(const std::string& name, const pickle_tensor& t, std::uint64_t most) const {
+    const bool none = std::find(t.shape.begin(), t.shape.end(), 0) != t.shape.end();
+    if (none) most = std::numeric_limits<std::int32_t>::max();  // its other sizes take no values, but must not overflow
     dim count = 1;
     for (dim d : t.shape) {
-      if (d == 0) return 0;
+      if (d == 0) continue;
       if (static_cast<std::uint64_t>(d) > most / static_cast<std::uint64_t>(count))
         damaged(cat("tensor \"", name, "\": its sizes exceed the ", most, " values of its storage"));
       count *= d;
     }
-    return count;
+    return none ? 0 : count;
   }
 
   /// Error: a value would be outside of the storage.
