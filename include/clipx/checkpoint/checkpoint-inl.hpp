@@ -189,6 +189,7 @@ struct checkpoint::lazy_tokenizer {
 };
 
 CLIPX_INLINE const tokenizer& checkpoint::text() const {
+  expect_towers(config(), tower_set::text);
   std::call_once(tokenizer_->once, [&] {
     auto t = tokenizer_->make();
     issue_list issues(error_kind::mismatch);
@@ -327,8 +328,10 @@ CLIPX_INLINE void checkpoint::take(detail::opened_model&& folder) {
 
 /// What the options settle, once the configuration and the weights are there.
 CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
+  config_.model.name = config().towers == tower_set::both ? detail::preset_name(config(), name_) : name_;
   if (o.eos_id >= 0) {
     const auto pool = config().text.pool;
+    expect_towers(config(), tower_set::text);
     expect(pool == text_pool::argmax || pool == text_pool::eos, error_kind::mismatch, [&] {
       return cat(path_, ": checkpoint_options::eos_id: the model ",
                  pool == text_pool::none ? "has no text tower" : "pools the last position of a text, whatever its id");
@@ -337,7 +340,6 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     config_.model.text.eos_id = o.eos_id;
   }
   config_.pixels.decode = o.decode;
-  config_.model.name = detail::preset_name(config(), name_);
   std::vector<const tensor_info*> used;
   for (auto& w : match(parameter_shapes(config()))) used.insert(used.end(), w.parts_.begin(), w.parts_.end());
   if (const auto extra = unused(used); !extra.empty()) {
@@ -372,9 +374,12 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   };
   put("architecture", c.vision.policy().name());
   put("name", c.name);
-  put("image_size", image_size(c));
-  for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
-  const bool has_tower = c.text.pool != text_pool::none;
+  if (c.towers != tower_set::both) put("towers", c.towers == tower_set::image ? "image" : "text");
+  if (c.towers != tower_set::text) {
+    put("image_size", image_size(c));
+    for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
+  }
+  const bool over_ngrams = c.text.pool == text_pool::none, has_tower = !over_ngrams && c.towers != tower_set::image;
   if (has_tower) {
     put("text_layers", c.text.layers);
     put("text_width", c.text.width);
@@ -385,7 +390,7 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   if (has_tower) {
     put("context_length", c.text.context_length);
     put("vocab_size", c.text.vocab_size);
-  } else {
+  } else if (over_ngrams) {
     put("ngrams", c.text.vocab_size - 1);
     field_writer loss;
     loss_of(c).write(c, loss);
@@ -398,10 +403,11 @@ CLIPX_INLINE std::string checkpoint::summary() const {
                      : c.text.pool == text_pool::last ? std::string("last position")
                                                       : cat("first ", c.text.eos_id));
   put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
-  put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
-                        {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
-                        {"mean", detail::short_numbers(config_.pixels.mean)},
-                        {"std", detail::short_numbers(config_.pixels.std)}});
+  if (c.towers != tower_set::text)
+    put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
+                          {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
+                          {"mean", detail::short_numbers(config_.pixels.mean)},
+                          {"std", detail::short_numbers(config_.pixels.std)}});
   put("dtype", type);
   return out + "}";
 }

@@ -67,6 +67,7 @@ inline checkpoint_config read_hf_folder(const file_set& files, const checkpoint_
   const auto inside = files.has(processor_name) ? image_processor_in(files.text(processor_name), files.path(processor_name)) : "";
   if (alone.empty() && inside.empty()) {
     auto c = read("", pixels_name);
+    if (c.model.towers == tower_set::text) return c;
     warnings.push_back(cat(files.path(""), ": neither ", pixels_name, " nor ", processor_name, ": images are preprocessed as by ",
                            c.model.vision.policy().family().hf_processor, " (", c.pixels.size,
                            " pixels, bicubic, its own mean and std)"));
