@@ -2,4 +2,4 @@
 them in double precision. tests/golden/README.md describes them.
 
 Usage: python3 tests/golden/towers.py      (torch, transformers 5, safetensors, numpy)
-
+"""

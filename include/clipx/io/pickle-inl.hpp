@@ -13,99 +13,15 @@
 #include <vector>
 
 #include "../core/error.hpp"
-#include "tensor_file.hpp"
+#include "pickle_values-inl.hpp"
 
 namespace clipx::detail {
-
-/// What a value of a pickle is.
-enum class pickled : std::uint8_t {
-  none,
-  boolean,
-  integer,   // in number
-  real,      // not kept
-  text,      // in text
-  bytes,     // in text
-  list,      // items[at], as the next two
-  tuple,     //
-  dict,      // keys and values in turn
-  object,    // of a class of TorchScript: items[at] is its name, then its attributes' dict
-  storage,   // storages[at]
-  tensor,    // tensors[at]
-  function,  // which of the known ones, in number; text: a class of TorchScript
-  type,      // of a storage; a dtype, in number
-  other,     // a torch.dtype, torch.device: never of use here
-  mark       // where the items of a list, tuple or dict begin
-};
-
-/// The name of a kind in messages.
-inline std::string_view name_of(pickled kind) {
-  constexpr std::array<std::string_view, 16> names{"None",   "a bool",  "an int",    "a float",  "a str",     "bytes",
-                                                   "a list", "a tuple", "a dict",    "a module", "a storage", "a tensor",
-                                                   "a name", "a type",  "an object", "a mark"};
-  return names[static_cast<std::size_t>(kind)];
-}
-
-struct pickle_value {
-  pickled kind = pickled::none;
-  std::uint32_t at = 0;
-  std::int64_t number = 0;
-  std::string_view text{};  // in the pickle, or in the reader
-};
-
-/// A member of the archive that holds the values of tensors.
-struct pickle_storage {
-  std::string_view key;  // its name in the folder of data
-  dtype type = dtype::other;
-  std::uint64_t count = 0;  // of values
-};
-/// A view of a storage, as written: nothing of it is checked.
-struct pickle_tensor {
-  std::uint32_t storage = 0;
-  std::int64_t offset = 0;  // in values, as the strides
-  std::vector<dim> shape, strides;
-};
-
-/// The functions that make tensors and dictionaries, and what becomes of their arguments here.
-enum class pickle_function : std::int64_t { dict, tensor, parameter, tuple, other, first, script_class };
-
-struct known_function {
-  std::string_view name;
-  pickle_function is;
-};
-inline constexpr std::array<known_function, 12> known_functions{
-    {{"collections.OrderedDict", pickle_function::dict},
-     {"torch._utils._rebuild_tensor_v2", pickle_function::tensor},
-     {"torch._utils._rebuild_tensor", pickle_function::tensor},
-     {"torch._utils._rebuild_parameter", pickle_function::parameter},
-     {"torch._utils._rebuild_parameter_with_state", pickle_function::parameter},
-     {"torch.Size", pickle_function::tuple},
-     {"torch.device", pickle_function::other},
-     {"torch.jit._pickle.build_intlist", pickle_function::first},
-     {"torch.jit._pickle.build_doublelist", pickle_function::first},
-     {"torch.jit._pickle.build_boollist", pickle_function::first},
-     {"torch.jit._pickle.build_tensorlist", pickle_function::first},
-     {"torch.jit._pickle.restore_type_tag", pickle_function::first}}};
-
-struct torch_type {
-  std::string_view storage, name;
-  dtype type;
-};
-inline constexpr std::array<torch_type, 12> torch_types{{{"FloatStorage", "float32", dtype::f32},
-                                                         {"HalfStorage", "float16", dtype::f16},
-                                                         {"BFloat16Storage", "bfloat16", dtype::bf16},
-                                                         {"DoubleStorage", "float64", dtype::f64},
-                                                         {"LongStorage", "int64", dtype::i64},
-                                                         {"IntStorage", "int32", dtype::i32},
-                                                         {"ShortStorage", "int16", dtype::i16},
-                                                         {"CharStorage", "int8", dtype::i8},
-                                                         {"ByteStorage", "uint8", dtype::u8},
-                                                         {"BoolStorage", "bool", dtype::boolean},
-                                                         {"ComplexFloatStorage", "complex64", dtype::c64},
-                                                         {"ComplexDoubleStorage", "complex128", dtype::other}}};
 
 /// Runs the opcodes of protocols 2 to 5 that PyTorch writes. Memory and time are linear in the pickle's size; what it makes is
 /// bounded besides. Views point into the pickle.
 class pickle_reader {
+  using values = std::vector<pickle_value>;
+
  public:
   /// `name` is for messages. The value at the end is root(). Errors: an opcode or a name that is no part of tensors and their
   /// dictionaries; a damaged pickle.
@@ -118,7 +34,7 @@ class pickle_reader {
   pickle_reader(const pickle_reader&) = delete;
 
   const pickle_value& root() const { return root_; }
-  const std::vector<pickle_value>& items(const pickle_value& v) const { return items_[v.at]; }
+  const values& items(const pickle_value& v) const { return items_[v.at]; }
   const pickle_storage& storage(std::uint32_t at) const { return storages_[at]; }
   const pickle_tensor& tensor(const pickle_value& v) const { return tensors_[v.at]; }
 
@@ -173,7 +89,7 @@ class pickle_reader {
   }
   void push_text(std::string_view text, pickled kind = pickled::text) { push({kind, 0, 0, text}); }
   void push_number(std::int64_t n) { push({pickled::integer, 0, n, {}}); }
-  void push_items(pickled kind, std::vector<pickle_value> items) {
+  void push_items(pickled kind, values items) {
     push({kind, static_cast<std::uint32_t>(items_.size()), 0, {}});
     items_.push_back(std::move(items));
   }
@@ -188,24 +104,24 @@ class pickle_reader {
     if (out.kind != kind) damaged(cat("expected ", name_of(kind), ", got ", name_of(out.kind)));
     return out;
   }
-  std::vector<pickle_value> pop(std::size_t n) {
-    std::vector<pickle_value> out(n);
+  values pop(std::size_t n) {
+    values out(n);
     while (n-- > 0) out[n] = pop();
     return out;
   }
-  std::vector<pickle_value> pop_to_mark() {
-    std::vector<pickle_value> out;
+  values pop_to_mark() {
+    values out;
     while (!stack_.empty() && stack_.back().kind != pickled::mark) out.push_back(pop());
     if (stack_.empty()) damaged("a mark is missing");
     stack_.pop_back();
     std::reverse(out.begin(), out.end());
     return out;
   }
-  void add(pickled kind, const std::vector<pickle_value>& values) {
+  void add(pickled kind, const values& more) {
     if (stack_.empty() || stack_.back().kind != kind) damaged(cat("expected ", name_of(kind), " to add to"));
-    if (kind == pickled::dict && values.size() % 2) damaged("a key without a value");
+    if (kind == pickled::dict && more.size() % 2) damaged("a key without a value");
     auto& to = items_[stack_.back().at];
-    to.insert(to.end(), values.begin(), values.end());
+    to.insert(to.end(), more.begin(), more.end());
   }
   void remember(std::uint32_t index) {
     count();
@@ -219,11 +135,12 @@ class pickle_reader {
   }
 
   bool step(std::uint8_t op);
-  bool step_value(std::uint8_t op);
+  bool step_text(std::uint8_t op);
+  bool step_number(std::uint8_t op);
   bool step_items(std::uint8_t op);
   void name(std::string_view module, std::string_view attribute);
   void call();
-  void rebuild_tensor(const std::vector<pickle_value>& args);
+  void rebuild_tensor(const values& args);
   void load_storage();
   void set_state();
   std::vector<dim> sizes(const pickle_value& v) const;
@@ -231,10 +148,10 @@ class pickle_reader {
   std::string_view in_;
   std::string name_;
   std::size_t at_ = 0, values_ = 0;
-  std::vector<pickle_value> stack_;
+  values stack_;
   std::unordered_map<std::uint32_t, pickle_value> memo_;
   std::deque<std::string> classes_;  // of TorchScript; a value has a view of its name
-  std::vector<std::vector<pickle_value>> items_;
+  std::vector<values> items_;
   std::vector<pickle_storage> storages_;
   std::vector<pickle_tensor> tensors_;
   pickle_value root_;
@@ -242,7 +159,7 @@ class pickle_reader {
 
 /// One opcode; false: the last.
 inline bool pickle_reader::step(std::uint8_t op) {
-  if (step_value(op) || step_items(op)) return true;
+  if (step_text(op) || step_number(op) || step_items(op)) return true;
   switch (op) {
     case 0x80:  // PROTO
       if (const auto version = byte(); version < 2 || version > 5) unsupported(cat("has protocol ", version, ", expected 2 to 5"));
@@ -292,37 +209,9 @@ inline bool pickle_reader::step(std::uint8_t op) {
   }
 }
 
-/// Opcodes that push one value of their own.
-inline bool pickle_reader::step_value(std::uint8_t op) {
+/// Opcodes of texts and bytes, which follow behind their length.
+inline bool pickle_reader::step_text(std::uint8_t op) {
   switch (op) {
-    case 'N':
-      push({});
-      return true;
-    case 0x88:
-      push({pickled::boolean, 0, 1, {}});
-      return true;
-    case 0x89:
-      push({pickled::boolean, 0, 0, {}});
-      return true;
-    case 'K':
-      push_number(byte());
-      return true;
-    case 'M':
-      push_number(number<std::uint16_t>());
-      return true;
-    case 'J':
-      push_number(number<std::int32_t>());
-      return true;
-    case 0x8a:
-      push_number(long_number(byte()));
-      return true;
-    case 0x8b:
-      push_number(long_number(number<std::uint32_t>()));
-      return true;
-    case 'G':
-      take(8);
-      push({pickled::real, 0, 0, {}});
-      return true;
     case 0x8c:  // SHORT_BINUNICODE
     case 'U':   // SHORT_BINSTRING
       push_text(take(byte()));
@@ -331,16 +220,16 @@ inline bool pickle_reader::step_value(std::uint8_t op) {
     case 'T':  // BINSTRING
       push_text(take(number<std::uint32_t>()));
       return true;
-    case 0x8d:
+    case 0x8d:  // BINUNICODE8
       push_text(take(number<std::uint64_t>()));
       return true;
-    case 'C':
+    case 'C':  // SHORT_BINBYTES
       push_text(take(byte()), pickled::bytes);
       return true;
-    case 'B':
+    case 'B':  // BINBYTES
       push_text(take(number<std::uint32_t>()), pickled::bytes);
       return true;
-    case 0x8e:
+    case 0x8e:  // BINBYTES8
       push_text(take(number<std::uint64_t>()), pickled::bytes);
       return true;
     default:
@@ -348,67 +237,79 @@ inline bool pickle_reader::step_value(std::uint8_t op) {
   }
 }
 
-/// Opcodes of lists, tuples and dicts.
+/// Opcodes of constants and numbers.
+inline bool pickle_reader::step_number(std::uint8_t op) {
+  switch (op) {
+    case 'N':  // NONE
+      push({});
+      return true;
+    case 0x88:  // NEWTRUE
+    case 0x89:  // NEWFALSE
+      push({pickled::boolean, 0, op == 0x88, {}});
+      return true;
+    case 'K':  // BININT1
+      push_number(byte());
+      return true;
+    case 'M':  // BININT2
+      push_number(number<std::uint16_t>());
+      return true;
+    case 'J':  // BININT
+      push_number(number<std::int32_t>());
+      return true;
+    case 0x8a:  // LONG1
+      push_number(long_number(byte()));
+      return true;
+    case 0x8b:  // LONG4
+      push_number(long_number(number<std::uint32_t>()));
+      return true;
+    case 'G':  // BINFLOAT
+      take(8);
+      push({pickled::real, 0, 0, {}});
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Opcodes of the stack, and of lists, tuples and dicts.
 inline bool pickle_reader::step_items(std::uint8_t op) {
   switch (op) {
-    case '(':
+    case '(':  // MARK
       push({pickled::mark, 0, 0, {}});
       return true;
-    case '0':
+    case '0':  // POP
       pop();
       return true;
-    case '1':
+    case '1':  // POP_MARK
       pop_to_mark();
       return true;
-    case '2': {
-      const auto top = pop();
-      stack_.push_back(top);
-      push(top);
+    case '2':  // DUP
+      push(pop());
+      push(stack_.back());
       return true;
-    }
-    case ']':
-      push_items(pickled::list, {});
+    case ']':  // EMPTY_LIST
+    case 'l':  // LIST
+      push_items(pickled::list, op == ']' ? values() : pop_to_mark());
       return true;
-    case 'l':
-      push_items(pickled::list, pop_to_mark());
+    case ')':  // EMPTY_TUPLE
+    case 't':  // TUPLE
+      push_items(pickled::tuple, op == ')' ? values() : pop_to_mark());
       return true;
-    case ')':
-      push_items(pickled::tuple, {});
-      return true;
-    case 't':
-      push_items(pickled::tuple, pop_to_mark());
-      return true;
-    case 0x85:
-      push_items(pickled::tuple, pop(1));
-      return true;
+    case 0x85:  // TUPLE1, TUPLE2, TUPLE3
     case 0x86:
-      push_items(pickled::tuple, pop(2));
-      return true;
     case 0x87:
-      push_items(pickled::tuple, pop(3));
+      push_items(pickled::tuple, pop(op - std::size_t{0x84}));
       return true;
-    case '}':
+    case '}':  // EMPTY_DICT
       push_items(pickled::dict, {});
       return true;
-    case 'd': {
-      push_items(pickled::dict, {});
-      const auto dict = pop();
-      const auto values = pop_to_mark();
-      push(dict);
-      add(pickled::dict, values);
-      return true;
-    }
-    case 'a':
-      add(pickled::list, pop(1));
-      return true;
+    case 'a':  // APPEND, APPENDS
     case 'e':
-      add(pickled::list, pop_to_mark());
+      add(pickled::list, op == 'a' ? pop(std::size_t{1}) : pop_to_mark());
       return true;
-    case 's':
-      add(pickled::dict, pop(2));
-      return true;
+    case 's':  // SETITEM, SETITEMS
     case 'u':
-      add(pickled::dict, pop_to_mark());
+      add(pickled::dict, op == 's' ? pop(std::size_t{2}) : pop_to_mark());
       return true;
     default:
       return false;
@@ -478,7 +379,7 @@ inline std::vector<dim> pickle_reader::sizes(const pickle_value& v) const {
 }
 
 /// (storage, offset, sizes, strides, requires_grad, hooks, metadata): the last two are empty, or left out.
-inline void pickle_reader::rebuild_tensor(const std::vector<pickle_value>& args) {
+inline void pickle_reader::rebuild_tensor(const values& args) {
   if (args.size() < 4 || args[0].kind != pickled::storage || args[1].kind != pickled::integer)
     damaged("expected a tensor's storage, offset, sizes and strides");
   pickle_tensor t{args[0].at, args[1].number, sizes(args[2]), sizes(args[3])};
