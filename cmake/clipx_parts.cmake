@@ -82,7 +82,7 @@ macro(clipx_library_parts)
     if(CLIPX_HAS_CLD2)
       set(clipx_optional PACKAGES cld2 LINK cld2::cld2 DEFINE CLIPX_HAS_CLD2=1)
     endif()
-    clipx_part(clipx PARTS text image PACKAGES xxhash LINK nlohmann_json::nlohmann_json stb::stb xxhash::xxhash ${clipx_optional})
+    clipx_part(clipx PARTS text image PACKAGES xxhash ZLIB LINK nlohmann_json::nlohmann_json stb::stb xxhash::xxhash ZLIB::ZLIB ${clipx_optional})
   endif()
 endmacro()
 

@@ -19,8 +19,8 @@ void model_options::add_model(command& app) {
     return app.add_option(name, value, help)->type_name(type)->group("Model");
   };
   add("--model", path, "PATH",
-      "folder in open_clip's or Hugging Face's layout, or a .safetensors file (default: $CLIPX_MODEL, else the model that came "
-      "with clipx)");
+      "folder in open_clip's or Hugging Face's layout, or a file of weights, .safetensors or PyTorch's .pt (default: $CLIPX_MODEL, "
+      "else the model that came with clipx)");
   add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file, tokenizer.json or folder, for a model folder that has none");
   add("--activation", checkpoint.activation, "NAME", "quick_gelu, gelu or gelu_tanh, if the checkpoint does not specify it");
   add("--eos-id", checkpoint.eos_id, "ID",

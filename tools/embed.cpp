@@ -26,6 +26,7 @@ int write_texts(const options& o) {
   expect_own_files(o, {o.texts});
   const auto texts = clipx::read_texts(o.texts);
   auto model = o.model.load();
+  clipx::expect_towers(model.source().config(), clipx::tower_set::text);
   expect_own_files(o, model.source().inputs());
   terminal watch;
   const auto rows = clipx::encode_texts(model, texts, watch);
@@ -76,6 +77,7 @@ int embed(const options& o) {
   if (!o.texts.empty()) return write_texts(o);
   auto model = o.model.load();
   expect_own_files(o, model.source().inputs());
+  clipx::expect_towers(model.source().config(), clipx::tower_set::image);
   clipx::expect(
       model.source().config().text.pool != clipx::text_pool::none, clipx::error_kind::unsupported,
       "embed: expected a model with embeddings in one space, got a Visual N-Grams model, which has probabilities of n-grams: "
@@ -87,6 +89,7 @@ int embed(const options& o) {
 int preprocess(const options& o) {
   clipx::expect_writable(o.out);
   const auto source = o.model.open();
+  clipx::expect_towers(source.config(), clipx::tower_set::image);
   expect_own_files(o, source.inputs());
   const auto config = source.pixels();
   const auto one = static_cast<std::size_t>(3 * config.size * config.size);

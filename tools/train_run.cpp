@@ -39,15 +39,17 @@ untrained over_ngrams(const train_options& o, clipx::checkpoint_config config) {
   return {std::move(config), clipx::tokenizer::from_ngrams(std::move(dictionary))};
 }
 
-/// --pretrained, whose weights --resume replaces.
-void start_from(clipx::any_trainer& trainer, const train_options& o) {
+/// --pretrained, whose weights --resume replaces. Its weights alone count, so what a file by itself does not say is as in --model.
+void start_from(clipx::any_trainer& trainer, const train_options& o, const clipx::clip_config& config) {
   std::error_code none;
   clipx::expect(fs::exists(o.pretrained, none), clipx::error_kind::not_found, [&] {
-    return cat(
-        "--pretrained ", o.pretrained,
-        ": no such file or folder; nothing is downloaded by open_clip's tags: expected a model's folder or a .safetensors file");
+    return cat("--pretrained ", o.pretrained,
+               ": no such file or folder; nothing is downloaded by open_clip's tags: expected a model's folder, or a .safetensors "
+               "or .pt file");
   });
-  trainer.start_from(open_checkpoint(o.pretrained));
+  clipx::checkpoint_options options;
+  if (!fs::is_directory(o.pretrained, none)) options.activation = clipx::name_of(config.act);
+  trainer.start_from(open_checkpoint(o.pretrained, options));
 }
 
 /// The run's own model is written while it runs: it is no other run's beginning.
@@ -280,7 +282,7 @@ int train(train_options o) {
   const auto how = trainer_for(o, model, run);
   tried_threads(o.model.device.threads);
   const auto trainer = make_trainer(model.config, how, o.model.device);
-  if (!o.pretrained.empty() && o.run.resume.empty()) start_from(*trainer, o);
+  if (!o.pretrained.empty() && o.run.resume.empty()) start_from(*trainer, o, model.config.model);
   const auto result = run(*trainer, settings(o, model, how, run), observer);
   observer.ended();
   return report(result, trainer->parameters(), run.skipped().unreadable > 0);

@@ -3,6 +3,7 @@
 // the index, a zero byte and the safetensors file; or the class file. What is accepted can be described and read whole.
 #include <clipx/checkpoint/checkpoint.hpp>
 #include <clipx/core/error.hpp>
+#include <clipx/io/safetensors.hpp>
 #include <clipx/zero_shot/prompts.hpp>
 #include <cstdint>
 

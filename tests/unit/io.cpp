@@ -208,7 +208,7 @@ TEST_CASE("safetensors: the header") {
   CHECK_THAT(refusal(archive("{}", 0).substr(0, 9)), Contains("header's length is 2, the file has 9 bytes"));
   CHECK_THAT(refusal(std::string(8, '\xff') + "{}"), Contains("header's length is 18446744073709551615"));
   CHECK_THAT(refusal(archive("[]", 0)), Contains("begins with"));
-  CHECK_THAT(refusal("PK\3\4 and more"), Contains("PyTorch archive"));
+  CHECK_THAT(refusal("PK\3\4 and more"), Contains("a PyTorch file"));
   CHECK_THAT(refusal(archive("{\"a\":", 0)), Contains("not valid JSON"));
   CHECK_THAT(refusal(archive("{} x", 0)), Contains("not valid JSON"));
   CHECK_THAT(refusal(archive("{\"\xff\":1}", 0)), Contains("not valid JSON"));

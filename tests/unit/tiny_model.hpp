@@ -2,6 +2,7 @@
 #pragma once
 #include <clipx/architectures/list.hpp>
 #include <clipx/checkpoint/checkpoint.hpp>
+#include <clipx/io/safetensors.hpp>
 #include <functional>
 #include <map>
 #include <random>

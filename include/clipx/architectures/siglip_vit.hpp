@@ -34,6 +34,7 @@ struct siglip_vit {
   static model_family family() {
     return {.hf_model = "SiglipModel",
             .hf_type = "siglip",
+            .hf_projections = false,
             .hf_processor = "SiglipImageProcessor",
             .hf_loss = sigmoid::config::name,
             .hf_scalar_ones = 1,

@@ -72,12 +72,12 @@ const Bits* first_not_finite(std::span<const Bits> values, Bits infinity) {
   return at == rest.end() ? nullptr : &*at;
 }
 
-[[noreturn]] inline void fail_not_finite(const safetensors& file, const std::string& name, std::size_t at, float value) {
+[[noreturn]] inline void fail_not_finite(const tensor_file& file, const std::string& name, std::size_t at, float value) {
   fail(error_kind::damaged, cat(file.path(), ": tensor \"", name, "\": value ", at, " is ", value,
                                 ": expected finite numbers; the file is damaged, or its training diverged"));
 }
 
-inline void expect_finite(const safetensors& file, const std::string& name, std::span<const float> values) {
+inline void expect_finite(const tensor_file& file, const std::string& name, std::span<const float> values) {
   const std::span bits(reinterpret_cast<const std::uint32_t*>(values.data()), values.size());
   if (const auto* bad = first_not_finite<std::uint32_t>(bits, 0x7f800000)) {
     const auto at = static_cast<std::size_t>(bad - bits.data());
@@ -189,6 +189,7 @@ struct checkpoint::lazy_tokenizer {
 };
 
 CLIPX_INLINE const tokenizer& checkpoint::text() const {
+  expect_towers(config(), tower_set::text);
   std::call_once(tokenizer_->once, [&] {
     auto t = tokenizer_->make();
     issue_list issues(error_kind::mismatch);
@@ -217,7 +218,7 @@ namespace detail {
 /// The shapes in a bare file, from which architectures infer sizes.
 class file_shapes final : public shape_reader {
  public:
-  file_shapes(const safetensors& file, std::string prefix, issue_list& issues)
+  file_shapes(const tensor_file& file, std::string prefix, issue_list& issues)
       : file_(file), prefix_(std::move(prefix)), issues_(issues) {}
   bool has(const std::string& name) const override { return file_.find(cat(prefix_, name)) != nullptr; }
   std::vector<dim> sizes(const std::string& name, std::size_t rank) override {
@@ -230,10 +231,16 @@ class file_shapes final : public shape_reader {
   issue_list& issues() override { return issues_; }
 
  private:
-  const safetensors& file_;
+  const tensor_file& file_;
   std::string prefix_;
   issue_list& issues_;
 };
+
+/// OpenAI's own archives (ViT-B-32.pt): TorchScript, with three sizes as buffers, which openai/CLIP's build_model drops.
+inline bool is_of_openai(const tensor_file& file) {
+  return file.format() == tensor_format::torchscript && file.find("input_resolution") && file.find("context_length") &&
+         file.find("vocab_size");
+}
 }  // namespace detail
 
 /// Sizes from the shapes of a bare file, as openai/CLIP does (docs/clip.md section 7.3).
@@ -246,6 +253,10 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   issue_list issues(error_kind::unsupported);
   detail::file_shapes shapes(*file_, prefix_, issues);
   shapes.answers = {o.activation, o.head_width};
+  if (detail::is_of_openai(*file_)) {  // build_model knows no other activation and no other head width
+    if (o.activation.empty()) shapes.answers.activation = "quick_gelu";
+    if (o.head_width == 0) shapes.answers.head_width = 64;
+  }
   const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
   if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
   else c.loss = contrastive::config{};  // its logit_scale will be reported as missing
@@ -257,7 +268,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
       names += cat(names.empty() ? "" : " or ", known->telltale(), " (", known->name(), ")");
     issues.add(cat("no image tower that clipx knows: expected a tensor named ", names, ", found none of them"));
   }
-  if (o.activation.empty())
+  if (shapes.answers.activation.empty())
     issues.add(
         error_kind::invalid_argument,
         "the activation cannot be inferred from shapes: give checkpoint_options::activation quick_gelu (OpenAI's weights), gelu "
@@ -278,8 +289,8 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
   out.path_ = path;
   if (!fs::is_directory(path, none)) {
     if (path.ends_with(".json") && !path.ends_with(".index.json"))
-      fail(error_kind::unsupported, cat(path, ": expected a model's folder or a .safetensors file, got a JSON file"));
-    out.file_ = std::make_shared<safetensors>(safetensors::open(path));
+      fail(error_kind::unsupported, cat(path, ": expected a model's folder or a file of weights, got a JSON file"));
+    out.file_ = std::make_shared<const tensor_file>(tensor_file::open(path));
     out.infer(o);
     out.name_ = fs::path(path).stem().string();
   } else {
@@ -298,7 +309,7 @@ CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const c
   const auto first = files.empty() ? std::string() : files[0].name;
   out.files_ = std::make_shared<const file_set>(file_set::memory(std::move(files)));
   if (alone) {
-    out.file_ = std::make_shared<safetensors>(safetensors::open(*out.files_, first));
+    out.file_ = std::make_shared<const tensor_file>(tensor_file::open(*out.files_, first));
     out.files_ = nullptr;
     out.infer(o);
   } else {
@@ -317,8 +328,10 @@ CLIPX_INLINE void checkpoint::take(detail::opened_model&& folder) {
 
 /// What the options settle, once the configuration and the weights are there.
 CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
+  config_.model.name = config().towers == tower_set::both ? detail::preset_name(config(), name_) : name_;
   if (o.eos_id >= 0) {
     const auto pool = config().text.pool;
+    expect_towers(config(), tower_set::text);
     expect(pool == text_pool::argmax || pool == text_pool::eos, error_kind::mismatch, [&] {
       return cat(path_, ": checkpoint_options::eos_id: the model ",
                  pool == text_pool::none ? "has no text tower" : "pools the last position of a text, whatever its id");
@@ -327,7 +340,6 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     config_.model.text.eos_id = o.eos_id;
   }
   config_.pixels.decode = o.decode;
-  config_.model.name = detail::preset_name(config(), name_);
   std::vector<const tensor_info*> used;
   for (auto& w : match(parameter_shapes(config()))) used.insert(used.end(), w.parts_.begin(), w.parts_.end());
   if (const auto extra = unused(used); !extra.empty()) {
@@ -362,9 +374,12 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   };
   put("architecture", c.vision.policy().name());
   put("name", c.name);
-  put("image_size", image_size(c));
-  for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
-  const bool has_tower = c.text.pool != text_pool::none;
+  if (c.towers != tower_set::both) put("towers", c.towers == tower_set::image ? "image" : "text");
+  if (c.towers != tower_set::text) {
+    put("image_size", image_size(c));
+    for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
+  }
+  const bool over_ngrams = c.text.pool == text_pool::none, has_tower = !over_ngrams && c.towers != tower_set::image;
   if (has_tower) {
     put("text_layers", c.text.layers);
     put("text_width", c.text.width);
@@ -375,7 +390,7 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   if (has_tower) {
     put("context_length", c.text.context_length);
     put("vocab_size", c.text.vocab_size);
-  } else {
+  } else if (over_ngrams) {
     put("ngrams", c.text.vocab_size - 1);
     field_writer loss;
     loss_of(c).write(c, loss);
@@ -388,10 +403,11 @@ CLIPX_INLINE std::string checkpoint::summary() const {
                      : c.text.pool == text_pool::last ? std::string("last position")
                                                       : cat("first ", c.text.eos_id));
   put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
-  put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
-                        {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
-                        {"mean", detail::short_numbers(config_.pixels.mean)},
-                        {"std", detail::short_numbers(config_.pixels.std)}});
+  if (c.towers != tower_set::text)
+    put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},
+                          {"interpolation", config_.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear"},
+                          {"mean", detail::short_numbers(config_.pixels.mean)},
+                          {"std", detail::short_numbers(config_.pixels.std)}});
   put("dtype", type);
   return out + "}";
 }

@@ -11,7 +11,7 @@
 #include "../core/observer.hpp"
 #include "../core/params.hpp"
 #include "../image/preprocess.hpp"
-#include "../io/safetensors.hpp"
+#include "../io/tensor_file.hpp"
 #include "../text/bpe.hpp"
 #include "config.hpp"
 #include "keys.hpp"
@@ -44,13 +44,13 @@ class weight_source {
   /// Returns the pages of mapped bytes to the system until they are read again. Valid for the lifetime of the checkpoint.
   release_callback on_release() const {
     return {file_, [](const void* file, const void* data, std::size_t bytes) {
-              static_cast<const safetensors*>(file)->release(data, bytes);
+              static_cast<const tensor_file*>(file)->release(data, bytes);
             }};
   }
 
  private:
   friend class checkpoint;
-  const safetensors* file_ = nullptr;
+  const tensor_file* file_ = nullptr;
   std::vector<const tensor_info*> parts_;
   bool transposed_ = false;
   key_source::resizing positions_ = key_source::resizing::none;
@@ -60,11 +60,11 @@ class weight_source {
 /// An open checkpoint: configuration, mapped weights, tokenizer. Copies share them. Thread-safe.
 class checkpoint {
  public:
-  /// Opens a folder (open_clip_config.json, or config.json of Hugging Face), or a .safetensors file whose sizes are inferred.
-  /// One error lists everything that is wrong or unclear in the configuration or in the tensors,
-  /// and names the option that resolves it.
+  /// Opens a folder (open_clip_config.json, or config.json of Hugging Face), or a file of weights (.safetensors, or PyTorch's .pt)
+  /// whose sizes are inferred. One error lists everything that is wrong or unclear in the configuration or in the tensors, and
+  /// names the option that resolves it.
   static checkpoint open(const std::string& path, const checkpoint_options& options = {});
-  /// The same for files in memory: those that the folder would hold, or one .safetensors file. `name` stands in messages and for
+  /// The same for files in memory: those that the folder would hold, or one file of weights. `name` stands in messages and for
   /// the model. Borrowed bytes must outlive the checkpoint and every model made from it; weights are used in place where type and
   /// alignment allow (see named_bytes).
   static checkpoint open(std::vector<named_bytes> files, const checkpoint_options& options = {}, const std::string& name = "model");
@@ -73,7 +73,7 @@ class checkpoint {
   /// The whole configuration: model, preprocessing, tokenization.
   const checkpoint_config& settings() const { return config_; }
   const preprocess_config& pixels() const { return config_.pixels; }  // of images
-  /// Read on first use. Errors: the checkpoint has no tokenizer, or one that does not match its config.
+  /// Read on first use. Errors: the checkpoint has no tokenizer, or one that does not match its config; an image tower alone.
   const tokenizer& text() const;
   /// The files beside the weights: the folder that was opened, or the memory; null where it was a single file.
   const file_set* files() const { return files_.get(); }
@@ -91,7 +91,7 @@ class checkpoint {
 
   /// Writes weights, configs, tokenizer files and templates; type "f32", "f16" or "bf16". Every file is written whole or not at
   /// all. The observer's stage is "tensors". Errors: a folder that holds files of a model which these do not replace, or files
-  /// that are read; a value that the type cannot hold.
+  /// that are read; a value that the type cannot hold; a tower alone.
   void write(const std::string& folder, layout keys, const std::string& type, observer& watch = no_observer()) const;
 
  private:
@@ -106,7 +106,7 @@ class checkpoint {
   std::vector<std::string> warnings_;
   std::shared_ptr<const file_set> files_;
   checkpoint_config config_;
-  std::shared_ptr<safetensors> file_;
+  std::shared_ptr<const tensor_file> file_;
   std::shared_ptr<lazy_tokenizer> tokenizer_;
 };
 

@@ -141,6 +141,7 @@ CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
 
 CLIPX_INLINE void check_config(const checkpoint_config& c) {
   issue_list issues(error_kind::mismatch);
+  if (c.model.towers != tower_set::both) issues.add("expected a model with both towers, got one alone");
   const dim n = image_size(c.model), length = c.model.text.context_length;
   if (c.pixels.size != n) issues.add(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
   if (c.text.context_length != length)
@@ -272,6 +273,34 @@ inline std::string hf_types() {
   return out;
 }
 
+/// The configuration of a tower alone, whose fields are on the top level, becomes that of a model of which the other tower says
+/// nothing: CLIPVisionModelWithProjection (model_type clip_vision_model), CLIPTextModelWithProjection (clip_text_model).
+inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list& issues) {
+  const auto type = file.is_object() && file.contains("model_type") && file["model_type"].is_string()
+                        ? file["model_type"].get<std::string>()
+                        : std::string();
+  struct form {
+    const char *ending, *name, *part;
+    tower_set is;
+  };
+  for (auto& [ending, name, part, is] : {form{"_vision_model", "VisionModel", "vision_config", tower_set::image},
+                                         form{"_text_model", "TextModel", "text_config", tower_set::text}}) {
+    const auto here = [&, end = ending](const architecture& a) { return cat(a.family().hf_type, end) == type; };
+    const auto* a = find_policy<architecture>(extra.architectures, known_architectures(), here);
+    if (!a) continue;
+    const auto family = a->family();
+    const auto base = cat(family.hf_model.substr(0, family.hf_model.find("Model")), name);
+    if (family.hf_projections && file.contains("architectures") && file["architectures"] == json::array({base}))
+      issues.add(cat(base, " has no projection, so what it gives are no embeddings: expected ", base, "WithProjection"));
+    json both{{"model_type", std::string(family.hf_type)}, {part, file}};
+    for (auto* key : {"projection_dim", "auto_map", "quantization_config"})
+      if (file.contains(key)) both[key] = file[key];
+    file = std::move(both);
+    return is;
+  }
+  return tower_set::both;
+}
+
 /// The loss of a model in Hugging Face's layout: that of its family, of CLIP's also one of the caller's that claims the file.
 inline chosen<loss_policy> hf_loss(fields& top, const model_family& family, const extra_policies& extra) {
   for (auto* loss : known_losses())
@@ -291,10 +320,11 @@ inline std::string image_processor_in(const std::string& text, const std::string
 CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string_view preprocessor, const std::string& name,
                                               const config_answers& answers, const extra_policies& extra,
                                               const std::string& preprocessor_name) {
-  const auto file = detail::parse_config(text, name);
+  auto file = detail::parse_config(text, name);
   issue_list issues(error_kind::unsupported);
   checkpoint_config c;
   c.keys = layout::hf;
+  c.model.towers = detail::wrap_tower(file, extra, issues);
   c.pixels.order = pipeline::hf;
   c.text = tokenizer_options::hf();
   auto top = detail::fields_of(file, "config", issues);
@@ -311,7 +341,8 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
     top.issue(cat("model_type: ", top.dump("model_type"), " is not supported, only ", detail::hf_types()));
   }
   c.model.loss = detail::hf_loss(top, family, extra);
-  const auto &image = of_vision.shared, &text_side = of_text.shared;
+  const auto &image = (c.model.towers == tower_set::text ? of_text : of_vision).shared,
+             &text_side = (c.model.towers == tower_set::image ? of_vision : of_text).shared;
   c.model.embed_dim = image.embed_dim ? image.embed_dim : top.size("projection_dim", 512);
   if (text_side.embed_dim && text_side.embed_dim != c.model.embed_dim)
     issues.add(error_kind::mismatch, cat("text_config: its embeddings have ", text_side.embed_dim,
@@ -320,7 +351,7 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   detail::answer_activation(c.model, answers, issues);
   detail::set_family_pixels(c.pixels, family);
   top.refuse({"auto_map", "quantization_config"});  // code of its own, weights that are not numbers
-  if (!preprocessor.empty()) {
+  if (!preprocessor.empty() && c.model.towers != tower_set::text) {
     auto pixels =
         detail::fields_of(detail::parse_config(preprocessor, cat(name, " (", preprocessor_name, ")")), preprocessor_name, issues);
     if (c.model.vision) detail::read_hf_pixels(pixels, c.pixels, image_size(c.model), family);

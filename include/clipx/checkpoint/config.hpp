@@ -34,8 +34,9 @@ void check_config(const checkpoint_config& c);
 /// These throw one clipx::error that lists everything wrong in the text; `name` is used for the file.
 checkpoint_config read_open_clip_config(std::string_view json, const std::string& name, const config_answers& answers = {},
                                         const extra_policies& extra = {});
-/// preprocessor: the text of preprocessor_config.json, or of what stands under image_processor in processor_config.json, which
-/// messages call `preprocessor_name`; empty: CLIP's own preprocessing at the config's image size.
+/// A configuration of a tower alone gives a model that has this one. preprocessor: the text of preprocessor_config.json, or of what
+/// stands under image_processor in processor_config.json, which messages call `preprocessor_name`; empty: CLIP's own preprocessing
+/// at the config's image size.
 checkpoint_config read_hf_config(std::string_view json, std::string_view preprocessor, const std::string& name,
                                  const config_answers& answers = {}, const extra_policies& extra = {},
                                  const std::string& preprocessor_name = "preprocessor_config.json");

@@ -11,35 +11,47 @@
 
 namespace clipx {
 namespace detail {
-/// The first of the named files that is there.
-inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path,
-                                                 std::initializer_list<const char*> names) {
-  std::string list;
+inline std::shared_ptr<const tensor_file> open_weights(const file_set& files, const std::string& name) {
+  return std::make_shared<const tensor_file>(tensor_file::open(files, name));
+}
+
+/// The first of the named files that is there; where none is, the one file that could hold weights.
+inline std::shared_ptr<const tensor_file> open_weights(const file_set& files, const std::string& path,
+                                                       std::initializer_list<const char*> names) {
+  std::string list, others;
   for (auto* n : names) {
-    if (files.has(n)) return std::make_shared<safetensors>(safetensors::open(files, n));
+    if (files.has(n)) return open_weights(files, n);
     list += cat(list.empty() ? "" : ", ", n);
   }
-  const bool pickle = files.has("pytorch_model.bin") || files.has("open_clip_pytorch_model.bin") || files.has("open_clip_model.pt");
-  fail(pickle ? error_kind::unsupported : error_kind::not_found,
-       cat(path, ": no weights: expected one of ", list,
-           pickle ? "; its PyTorch file can hold code and is not read: save it again as safetensors" : ""));
+  std::vector<std::string> found;
+  for (auto& name : files.names())
+    for (auto* end : {".safetensors", ".bin", ".pt", ".pth"})
+      if (name.ends_with(end)) found.push_back(name);
+  if (found.size() == 1) return open_weights(files, found[0]);
+  for (auto& name : found) others += cat(others.empty() ? "; of these, one alone would be read: " : ", ", name);
+  fail(error_kind::not_found, cat(path, ": no weights: expected one of ", list, others));
 }
 
 /// A folder as it was opened.
 struct opened_model {
   checkpoint_config config;
-  std::shared_ptr<safetensors> weights;
+  std::shared_ptr<const tensor_file> weights;
   std::vector<std::string> warnings;
 };
 
 constexpr const char *open_clip_name = "open_clip_config.json", *hf_name = "config.json", *pixels_name = "preprocessor_config.json",
                      *processor_name = "processor_config.json";
 
-inline std::shared_ptr<safetensors> open_weights(const file_set& files, const std::string& path, layout keys) {
-  if (keys == layout::hf) return open_weights(files, path, {"model.safetensors", "model.safetensors.index.json"});
-  return open_weights(files, path,
-                      {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json",
-                       "open_clip_pytorch_model.safetensors", "model.safetensors", "model.safetensors.index.json"});
+/// In the order in which transformers and open_clip prefer them; an index stands beside the file that it replaces.
+inline std::shared_ptr<const tensor_file> open_weights(const file_set& files, const std::string& path, layout keys) {
+  if (keys == layout::hf)
+    return open_weights(files, path,
+                        {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"});
+  return open_weights(
+      files, path,
+      {"open_clip_model.safetensors", "open_clip_model.safetensors.index.json", "open_clip_pytorch_model.safetensors",
+       "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth", "model.safetensors", "model.safetensors.index.json",
+       "pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pth", "model.pth"});
 }
 
 /// Hugging Face's config.json with the preprocessing of preprocessor_config.json or, as transformers 5 writes it, of the
@@ -55,6 +67,7 @@ inline checkpoint_config read_hf_folder(const file_set& files, const checkpoint_
   const auto inside = files.has(processor_name) ? image_processor_in(files.text(processor_name), files.path(processor_name)) : "";
   if (alone.empty() && inside.empty()) {
     auto c = read("", pixels_name);
+    if (c.model.towers == tower_set::text) return c;
     warnings.push_back(cat(files.path(""), ": neither ", pixels_name, " nor ", processor_name, ": images are preprocessed as by ",
                            c.model.vision.policy().family().hf_processor, " (", c.pixels.size,
                            " pixels, bicubic, its own mean and std)"));

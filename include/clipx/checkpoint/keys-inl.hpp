@@ -7,7 +7,8 @@
 namespace clipx {
 
 CLIPX_INLINE named_shapes parameter_shapes(const clip_config& config) {
-  named_shapes out = loss_of(config).shapes();
+  named_shapes out;
+  if (config.towers == tower_set::both) out = loss_of(config).shapes();
   auto towers = config.vision.policy().shapes(config);
   out.insert(out.end(), towers.begin(), towers.end());
   return out;

@@ -7,8 +7,8 @@
 
 namespace clipx {
 
-/// Names and shapes of all parameters of a model, computed without a device: first those of the loss, then those of the towers
-/// in the order of walk().
+/// Names and shapes of all parameters of a model, computed without a device: first those of the loss, which a tower alone does not
+/// have, then those of the towers in the order of walk().
 named_shapes parameter_shapes(const clip_config& config);
 
 /// Where a layout holds a parameter of ours. Errors: the layout has no place for it.

@@ -18,7 +18,7 @@ CLIPX_INLINE bool detail::is_tokenizer_file(std::string_view name) {
 }
 
 CLIPX_INLINE bool detail::is_model_file(std::string_view name) {
-  constexpr std::array<std::string_view, 13> names{"open_clip_config.json",
+  constexpr std::array<std::string_view, 16> names{"open_clip_config.json",
                                                    "config.json",
                                                    "preprocessor_config.json",
                                                    "processor_config.json",
@@ -28,8 +28,11 @@ CLIPX_INLINE bool detail::is_model_file(std::string_view name) {
                                                    "model.safetensors",
                                                    "model.safetensors.index.json",
                                                    "open_clip_pytorch_model.bin",
-                                                   "open_clip_model.pt",
+                                                   "open_clip_pytorch_model.pth",
                                                    "pytorch_model.bin",
+                                                   "pytorch_model.bin.index.json",
+                                                   "pytorch_model.pth",
+                                                   "model.pth",
                                                    "templates.txt"};
   return std::find(names.begin(), names.end(), name) != names.end() || is_tokenizer_file(name);
 }

@@ -64,13 +64,13 @@ inline std::string_view what_wraps(std::string_view prefix) {
 }
 }  // namespace detail
 
-CLIPX_INLINE std::optional<layout> detail::layout_of_names(const safetensors& file) {
+CLIPX_INLINE std::optional<layout> detail::layout_of_names(const tensor_file& file) {
   for (auto& t : file.tensors())
     if (const auto found = find_layout(t.name)) return found->second;
   return {};
 }
 
-CLIPX_INLINE std::string detail::prefix_of_names(const safetensors& file, layout keys) {
+CLIPX_INLINE std::string detail::prefix_of_names(const tensor_file& file, layout keys) {
   const auto& tensors = file.tensors();
   const auto refuse = [&](const std::string& what) { fail(error_kind::unsupported, cat(file.path(), ": ", what)); };
   for (auto& t : tensors) {

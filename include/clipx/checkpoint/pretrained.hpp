@@ -80,7 +80,7 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
   constexpr dim align = 64;
   const auto wanted = parameter_shapes(source.config());
   auto weights = source.match(wanted);  // in the order of `wanted`: the loss's, then the towers' in the order of walk()
-  weights.erase(weights.begin(), weights.begin() + static_cast<dim>(source.config().loss.policy().shapes().size()));
+  weights.erase(weights.begin(), weights.end() - static_cast<dim>(source.config().vision.policy().shapes(source.config()).size()));
   dim low = 0, high = 0;
   std::size_t i = 0;
   walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
@@ -114,6 +114,7 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
 /// The loss's parameters, from the file.
 inline scoring scoring_of(const checkpoint& source) {
   const auto& loss = source.config().loss.policy();
+  if (source.config().towers != tower_set::both) return scoring(loss, std::vector<double>(loss.shapes().size()));  // never used
   const auto weights = source.match(parameter_shapes(source.config()));
   std::vector<double> values;
   for (std::size_t i = 0; i < loss.shapes().size(); ++i) {
@@ -166,12 +167,16 @@ class pretrained {
 
   const clip<Architecture, B>& model() const { return model_; }  // the towers
   const checkpoint& source() const { return source_; }           // where the weights come from
-  /// How the model scores: given by the loss that it was trained with, and that loss's parameters.
-  const scoring& score() const { return score_; }
+  /// How the model scores: given by the loss that it was trained with, and that loss's parameters. Error: a tower alone, whose file
+  /// has none.
+  const scoring& score() const {
+    expect_towers(source_.config(), tower_set::both);
+    return score_;
+  }
   /// Bytes of the weights, in device memory or in the mapped file.
   dim bytes() const { return bytes_; }
 
-  /// Texts to L2-normalized embeddings (N, D). Error, as of images: one that is not finite.
+  /// Texts to L2-normalized embeddings (N, D). Errors, as of images: one that is not finite, a model without this tower.
   embeddings<A> encode_text(std::span<const std::string> texts) const {
     std::vector<std::vector<std::int32_t>> rows;
     rows.reserve(texts.size());
@@ -191,6 +196,7 @@ class pretrained {
   /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
+    expect_towers(source_.config(), tower_set::image);
     detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
     if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>)
       if (const std::unique_lock one(*replays_.guard, std::try_to_lock); one) {  // others do without
@@ -211,7 +217,7 @@ class pretrained {
   mutable detail::replays<Architecture, B> replays_;
 };
 
-/// Loads a folder in open_clip's or Hugging Face's layout, or one safetensors file. The architecture may be one that is not in
+/// Loads a folder in open_clip's or Hugging Face's layout, or one file of weights. The architecture may be one that is not in
 /// clipx's own list.
 template <class Architecture, backend B>
 pretrained<Architecture, B> load(B& device, const std::string& path, checkpoint_options options = {}) {

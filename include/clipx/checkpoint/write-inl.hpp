@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "../io/lock.hpp"
+#include "../io/safetensors.hpp"
 #include "checkpoint-inl.hpp"
 #include "model_files.hpp"
 
@@ -109,6 +110,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   const auto in = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
   const std::string weights = keys == layout::open_clip ? "open_clip_model.safetensors" : "model.safetensors";
   // What cannot be written is refused before anything is.
+  expect_towers(config(), tower_set::both);
   const auto texts = texts_to_write(keys, type);
   std::vector<std::string> names{weights};
   for (auto& [name, body] : texts) names.push_back(name);

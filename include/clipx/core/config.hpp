@@ -6,6 +6,7 @@
 
 #include "activation.hpp"
 #include "chosen.hpp"
+#include "error.hpp"
 #include "mat.hpp"
 
 namespace clipx {
@@ -33,18 +34,35 @@ struct text_config {
   friend bool operator==(const text_config&, const text_config&) = default;
 };
 
+/// Which towers a model has. One that has one alone (Hugging Face's single towers) gives embeddings and no scores.
+enum class tower_set { both, image, text };
+
 /// A model: its towers, what they share, and its loss.
 struct clip_config {
   std::string name;                         // of the preset or the file, for display
   dim embed_dim = 512;                      // D, the width of the joint embedding space
   activation act = activation::quick_gelu;  // of the MLPs, in both towers unless text.act says otherwise
   double norm_eps = 1e-5;                   // of LayerNorm, in both towers unless text.norm_eps says otherwise, and of BatchNorm
-  chosen<architecture> vision = {};  // the image tower and its sizes, for example vit_config; it also determines the text tower
-  text_config text = {};             // the text tower
-  chosen<loss_policy> loss = {};     // how the model is trained and how it scores; none: the contrastive loss
+  chosen<architecture> vision = {};    // the image tower and its sizes, for example vit_config; it also determines the text tower
+  text_config text = {};               // the text tower
+  chosen<loss_policy> loss = {};       // how the model is trained and how it scores; none: the contrastive loss
+  tower_set towers = tower_set::both;  // those that the model has; the sizes of another say nothing
 
   activation text_act() const { return text.act.value_or(act); }             // of the text tower's MLPs
   double text_norm_eps() const { return text.norm_eps.value_or(norm_eps); }  // of the text tower's LayerNorms
 };
+
+/// Error: the model lacks this tower, or of `both` one of them.
+inline void expect_towers(const clip_config& c, tower_set wanted, where at = where::here()) {
+  if (c.towers == tower_set::both || c.towers == wanted) return;
+  const bool image = c.towers == tower_set::image;
+  fail(error_kind::unsupported,
+       cat(c.name, ": expected a model with ",
+           wanted == tower_set::both ? "both towers"
+           : image                   ? "a text tower"
+                                     : "an image tower",
+           ", got ", image ? "an image tower" : "a text tower", " alone"),
+       at);
+}
 
 }  // namespace clipx

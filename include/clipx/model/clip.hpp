@@ -28,8 +28,8 @@ class clip {
   clip(B& d, const clip_config& c, unbound) : visual(c), text(c), config_(c), device_(&d) {}
 
   void visit(auto& v) {
-    v("visual", visual);
-    v("", text);
+    if (config_.towers != tower_set::text) v("visual", visual);
+    if (config_.towers != tower_set::image) v("", text);
   }
 
   B& device() const { return *device_; }                 // where the parameters are
@@ -44,16 +44,18 @@ class clip {
     typename text_type::saved text;
   };
 
-  /// Normalized pixels (N n n, 3) -> features (N, D), not L2-normalized; see image_tower.
+  /// Normalized pixels (N n n, 3) -> features (N, D), not L2-normalized; see image_tower. Error: a text tower alone.
   mat<T> encode_image(step<B>& s, mat<const T> pixels, saved& k, bool training = false,
                       std::span<const std::int32_t> patches = {}) const {
     static_assert(image_tower<visual_type, B>, "the architecture's image tower lacks a member; see model/tower.hpp");
+    expect_towers(config_, tower_set::image);
     if constexpr (compiled) return detail::compiled_forward<visual_type, B>(visual, s, pixels, k.visual, training, patches);
     else return visual.forward(s, pixels, k.visual, training, patches);
   }
-  /// Packed texts -> features (N, D), not L2-normalized.
+  /// Packed texts -> features (N, D), not L2-normalized. Error: an image tower alone.
   mat<T> encode_text(step<B>& s, const packed_texts& texts, saved& k) const {
     static_assert(text_tower<text_type, B>, "the architecture's text tower lacks a member; see model/tower.hpp");
+    expect_towers(config_, tower_set::text);
     if constexpr (compiled) return detail::compiled_forward<text_type, B>(text, s, texts, k.text);
     else return text.forward(s, texts, k.text);
   }

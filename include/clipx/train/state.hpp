@@ -11,6 +11,7 @@
 
 #include "../checkpoint/checkpoint.hpp"
 #include "../io/lock.hpp"
+#include "../io/safetensors.hpp"
 #include "trainer.hpp"
 
 namespace clipx {
