@@ -1,5 +1,6 @@
 // Archives as torch.save and torch.jit.save write them, made by hand: pickles of protocol 2 in a zip archive.
 #pragma once
+#include <algorithm>
 #include <clipx/io/tensor_file.hpp>
 #include <cstdint>
 #include <cstring>
@@ -87,10 +88,11 @@ inline std::string copy(const clipx::tensor_file& from, bool scripted, const pai
   pairs storages;
   struct module {
     pairs tensors;
-    std::vector<std::pair<std::string, module>> parts;
+    std::vector<std::string> names;  // of the parts
+    std::vector<module> parts;
     std::string pickled() const {
       auto attributes = tensors;
-      for (auto& [name, part] : parts) attributes.emplace_back(name, part.pickled());
+      for (std::size_t i = 0; i < parts.size(); ++i) attributes.emplace_back(names[i], parts[i].pickled());
       attributes.emplace_back("training", "\x89");
       return object("Model", attributes);
     }
@@ -104,10 +106,13 @@ inline std::string copy(const clipx::tensor_file& from, bool scripted, const pai
     auto* at = &root;
     std::string name = t.name;
     for (auto dot = name.find('.'); scripted && dot != std::string::npos; dot = name.find('.')) {
-      const auto part = name.substr(0, dot);
-      auto found = std::find_if(at->parts.begin(), at->parts.end(), [&](auto& p) { return p.first == part; });
-      if (found == at->parts.end()) found = at->parts.insert(found, {part, {}});
-      at = &found->second;
+      const auto part =
+          static_cast<std::size_t>(std::find(at->names.begin(), at->names.end(), name.substr(0, dot)) - at->names.begin());
+      if (part == at->names.size()) {
+        at->names.push_back(name.substr(0, dot));
+        at->parts.emplace_back();
+      }
+      at = &at->parts[part];
       name = name.substr(dot + 1);
     }
     at->tensors.emplace_back(name, value);
