@@ -192,6 +192,8 @@ concept backend = backend_types<B> &&
 
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
+  b.depthwise_conv(x, w, x, x, y);                    // x (N H W, C), window, weight (C, k k), bias (1, C) or empty -> y (N H' W', C)
+  b.depthwise_conv_backward(x, w, x, x, y, y);        // x, window, weight, dy -> dx (may be empty), dweight
   b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the image on each side); adjoint
   // The optimizer, on (1, n).
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
