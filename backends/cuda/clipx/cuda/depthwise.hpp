@@ -119,7 +119,8 @@ __global__ void depthwise_weights(mat<const T> x, frame w, mat<const T> dy, dim 
       }
     }
 #pragma unroll
-  for (int k = 0; k < K; ++k) sum_down(sum[k], held, x.cols, partial.row(blockIdx.y * w.kernel * w.kernel + tap + k));
+  for (int k = 0; k < K; ++k)
+    sum_down(sum[k], held, x.cols, partial.row(static_cast<dim>(blockIdx.y) * w.kernel * w.kernel + tap + k));
 }
 /// dweight[c][tap] += the sum over chunks, for tap blockIdx.y.
 template <class T>
