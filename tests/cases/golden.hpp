@@ -194,12 +194,14 @@ TEST_CASE("golden models in Hugging Face's layout") { cases::golden_models<clipx
 TEST_CASE("golden SigLIP, in both layouts") {
   cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip"});
 }
+TEST_CASE("golden ConvNeXt") { cases::golden_models<clipx::convnext>({"convnext", "convnext_mlp"}); }
 TEST_CASE("golden embeddings as users get them") {
   cases::golden_test(device(), [] {
     for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip"})
       cases::golden_embeddings<clipx::siglip_vit>(device(), name);
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})
       cases::golden_embeddings<clipx::vit>(device(), name);
+    for (auto* name : {"convnext", "convnext_mlp"}) cases::golden_embeddings<clipx::convnext>(device(), name);
     cases::golden_embeddings<clipx::modified_resnet>(device(), "resnet");
   });
 }

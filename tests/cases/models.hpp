@@ -268,6 +268,8 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::vit>{tiny_vit(), false, clipx::keep::everything, 5});
   test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
   test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
+  test_model(device(), model_case<clipx::convnext>{tiny_convnext()});
+  test_model(device(), model_case<clipx::convnext>{tiny_convnext(true)});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
@@ -275,6 +277,8 @@ TEST_CASE("keep modes agree to the bit") {
   using namespace cases;
   keep_modes_agree(device(), model_case<clipx::vit>{tiny_vit()});
   keep_modes_agree(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
+  keep_modes_agree(device(), model_case<clipx::convnext>{tiny_convnext()});
+  keep_modes_agree(device(), model_case<clipx::convnext>{tiny_convnext(true)});
 }
 TEST_CASE("padding is a part of a text where the last row is pooled") { cases::siglip_sees_padding(device()); }
 TEST_CASE("pruned and packed equal whole") { cases::pruned_and_packed_equal_whole(device()); }
@@ -282,6 +286,7 @@ TEST_CASE("a recorded forward equals a direct one") {
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::vit>(device(), cases::tiny_vit());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::modified_resnet>(device(), cases::tiny_resnet());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::siglip_vit>(device(), cases::tiny_siglip());
+  cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::convnext>(device(), cases::tiny_convnext());
 }
 TEST_CASE("steps allocate once") { cases::arena_settles(device()); }
 TEST_CASE("contrastive loss against eigen<double>") {
@@ -311,6 +316,8 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::vit>{tiny_vit(), false, clipx::keep::everything, 5});
   grad(model_case<clipx::siglip_vit>{tiny_siglip()});
   grad(model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
+  grad(model_case<clipx::convnext>{tiny_convnext()});
+  grad(model_case<clipx::convnext>{tiny_convnext(true)});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }

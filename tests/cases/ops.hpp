@@ -2,6 +2,8 @@
 #pragma once
 #include <clipx/ops/attention.hpp>
 #include <clipx/ops/conv.hpp>
+#include <clipx/ops/depthwise_conv.hpp>
+#include <clipx/ops/layer_scale.hpp>
 #include <clipx/ops/linear.hpp>
 #include <clipx/ops/norm.hpp>
 
@@ -90,6 +92,38 @@ struct layernorm_case {
       h.gradient("branch", dx);
       h.gradient("weight", grad.weight);
       h.gradient("bias", grad.bias);
+    }
+  }
+};
+
+struct layer_scale_case {
+  dim rows, width;
+  std::string name() const { return clipx::cat("layer_scale ", rows, "x", width); }
+  double reduction() const { return static_cast<double>(rows); }
+  double constant() const { return 4; }
+  double moved() const { return 2.0 * static_cast<double>(rows * width); }  // x -> y
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using A = clipx::accum_t<B>;
+    clipx::layer_scale<B> op(width), grad(width);
+    op.gamma = h.template input<A>("gamma", 1, width);
+    auto x = h.input("x", rows, width), y = h.s.make(rows, width);
+    h.part("forward", [&] { op.forward(h.s, x, y); });
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
+      grad.gamma = h.s.make_accum(1, width);
+      h.device.fill(grad.gamma, A(0));
+      h.part("backward", [&] { op.backward(h.s, x, dy, grad, dx); });
+      h.gradient("x", dx);
+      h.gradient("gamma", grad.gamma);
+      if (h.timer) return;
+      op.forward(h.s, y, y);  // in place; and once more backward: what was in dgamma stays
+      op.backward(h.s, x, dy, grad, dy);
+      h.output("y gamma", y);
+      h.output("dy gamma", dy);
+      h.output("gradient of gamma, twice", grad.gamma);
     }
   }
 };
@@ -198,6 +232,43 @@ struct conv_case {
   }
 };
 
+struct depthwise_case {
+  dim images, height, width, channels, kernel = 7, stride = 1;
+  std::string name() const {
+    return clipx::cat("depthwise_conv ", images, "x", height, "x", width, " ", channels, " k", kernel, " s", stride);
+  }
+  double reduction() const { return static_cast<double>(std::max(kernel * kernel, images * height * width)); }
+  double constant() const { return 8; }
+  double flops() const {
+    const clipx::window w{height, width, channels, kernel, stride, kernel / 2};
+    return 2.0 * static_cast<double>(images * w.out_rows() * w.patch());
+  }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    clipx::depthwise_conv<B> op(channels, kernel, stride), grad(channels, kernel, stride);
+    op.weight = h.input("weight", channels, kernel * kernel, 1 / static_cast<double>(kernel));
+    op.bias = h.input("bias", 1, channels);
+    auto x = h.input("x", images * height * width, channels);
+    const dim rows = images * op.over(height, width).out_rows();
+    auto y = h.s.make(rows, channels);
+    const clipx::feature_map<T> map{x, height, width};
+    h.part("forward", [&] { op.forward(h.s, map, y); });
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, channels), dx = h.s.make(x.rows, channels);
+      grad.weight = h.s.zeros(channels, kernel * kernel);
+      grad.bias = h.s.zeros(1, channels);
+      h.part("backward", [&] { op.backward(h.s, map, dy, grad, dx); });
+      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
+      if (h.timer) return;
+      op.backward(h.s, map, dy, grad);  // once more without dx: what was in the gradients stays
+      h.output("gradient of the weights, twice", grad.weight);
+    }
+  }
+};
+
 struct pool_case {
   dim images, height, width, channels, kernel;
   std::string name() const { return clipx::cat("avgpool ", height, "x", width, " k", kernel); }
@@ -290,6 +361,7 @@ void each_op(F&& f) {
       f(linear_case{33, 96, 32, false, true});
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
   f(layernorm_case{9, 768}), f(layernorm_case{5, 1030}), f(layernorm_case{5, 4104});  // wider than a block holds
+  for (dim n : {1, 7, 31, 64, 700}) f(layer_scale_case{n, 17}), f(layer_scale_case{5, n}), f(layer_scale_case{n, 96});
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   for (dim d : {32, 33, 64, 80, 88, 104, 112}) f(attention_case{{17, 1, 33}, 2, d, d % 3 == 0});  // every width of a kernel
@@ -308,6 +380,11 @@ void each_op(F&& f) {
   f(conv_case{3, 8, 5, 33, 7, 3, 1, true, true, true}), f(conv_case{2, 9, 9, 16, 32, 3, 2, false, true, true});
   f(conv_case{3, 12, 11, 5, 20, 1, 2, true, true, false});
   f(conv_case{2, 5, 5, 4, 8, 1, 1, false, true, true}), f(conv_case{2, 6, 6, 16, 40, 1, 1, true, true, true});
+  for (dim width : {1, 4, 5, 6, 7, 8, 9, 20}) f(depthwise_case{2, 5, width, 33}), f(depthwise_case{1, 9, width, 16});
+  f(depthwise_case{3, 8, 8, 64}), f(depthwise_case{9, 4, 10, 40}), f(depthwise_case{1, 2, 3, 1}), f(depthwise_case{2, 16, 16, 32});
+  f(depthwise_case{2, 7, 6, 24, 3}), f(depthwise_case{2, 6, 5, 8, 5}), f(depthwise_case{1, 5, 5, 4, 1}),
+      f(depthwise_case{1, 6, 7, 8, 9});
+  f(depthwise_case{2, 9, 8, 24, 7, 2}), f(depthwise_case{3, 8, 11, 17, 3, 2}), f(depthwise_case{1, 7, 9, 16, 5, 3});
   f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
   f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}}), f(embed_case{1, 8, {0, 0}});
   std::vector<std::int32_t> words;  // of texts: a few that come in most of them, many that come once

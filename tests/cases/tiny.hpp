@@ -21,6 +21,13 @@ inline clipx::clip_config tiny_resnet() {
   c.vision = clipx::modified_resnet_config{64, 8, 4, {1, 2, 1, 1}};
   return c;
 }
+/// Maps of 11, 5, 2 and 1 pixels; widths that do not fill a vector, or that do.
+inline clipx::clip_config tiny_convnext(bool mlp_head = false) {
+  auto c = tiny_vit();
+  if (mlp_head) c.vision = clipx::convnext_config{44, {1, 1, 1, 1}, {8, 16, 8, 24}, true, clipx::activation::gelu_tanh, 1e-5};
+  else c.vision = clipx::convnext_config{44, {1, 2, 1, 1}, {5, 6, 9, 17}};
+  return c;
+}
 /// With two activations and a projection; or with one, none, and the MLP's odd width of SO400M.
 inline clipx::clip_config tiny_siglip(dim head_width = 16, bool projection = true) {
   auto c = tiny_vit(clipx::activation::gelu_tanh);

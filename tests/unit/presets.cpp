@@ -55,6 +55,18 @@ TEST_CASE("presets: parameters as published") {
       {"ViT-SO400M-16-SigLIP2-512", 428'772'800, 707'782'896, 1'136'555'698},
       {"ViT-gopt-16-SigLIP2-256", 1'163'168'256, 708'225'648, 1'871'393'906},
       {"ViT-gopt-16-SigLIP2-384", 1'163'659'776, 708'225'648, 1'871'885'426},
+      // open_clip's ConvNeXt
+      {"convnext_tiny", 28'606'560, 63'690'240, 92'296'801},
+      {"convnext_small", 49'847'904, 63'428'096, 113'276'001},
+      {"convnext_base", 88'090'752, 63'428'096, 151'518'849},
+      {"convnext_base_w", 88'221'824, 91'163'520, 179'385'345},
+      {"convnext_base_w_320", 88'221'824, 91'163'520, 179'385'345},
+      {"convnext_large", 197'409'984, 123'650'304, 321'060'289},
+      {"convnext_large_d", 199'770'816, 152'001'792, 351'772'609},
+      {"convnext_large_d_320", 199'770'816, 152'001'792, 351'772'609},
+      {"convnext_xlarge", 350'245'120, 303'647'744, 653'892'865},
+      {"convnext_xxlarge", 846'543'744, 354'032'640, 1'200'576'385},
+      {"convnext_xxlarge_320", 846'543'744, 354'032'640, 1'200'576'385},
   };
   // clang-format on
   REQUIRE(presets::all().size() == std::size(table));
@@ -97,7 +109,7 @@ TEST_CASE("presets: names of openai and of open_clip") {
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
-    if (c.vision.is<siglip_vit_config>()) continue;
+    if (c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
     CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));
     CHECK(c.text.context_length == 77);

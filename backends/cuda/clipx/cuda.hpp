@@ -7,6 +7,7 @@
 #include "cuda/attention.hpp"
 #include "cuda/batchnorm.hpp"
 #include "cuda/conv.hpp"
+#include "cuda/depthwise.hpp"
 #include "cuda/dictionary.hpp"
 #include "cuda/elementwise.hpp"
 #include "cuda/loss.hpp"
@@ -20,7 +21,7 @@ namespace clipx {
 namespace detail {
 template <class T>
 using cuda_verbs = cuda_families<T, cuda_transfer, cuda_products, cuda_elementwise, cuda_scatter, cuda_norm, cuda_batchnorm,
-                                 cuda_attention, cuda_conv, cuda_loss, cuda_dictionary, cuda_optimizer>;
+                                 cuda_attention, cuda_conv, cuda_depthwise, cuda_loss, cuda_dictionary, cuda_optimizer>;
 }
 
 /// An NVIDIA GPU: T is float or bf16. Its verbs are those of clipx::backend; calls return before they are done, and calls of

@@ -178,6 +178,8 @@ concept backend = backend_types<B> &&
   b.add_rows(x, y); b.sum_rows(x, y);                 // y[r] += x[r mod x.rows]; its adjoint: y[r mod y.rows] += x[r]
   b.gather_rows(x, ids, y); b.scatter_add_rows(x, ids, y);  // y[i] = x[ids[i]]; its adjoint: y[ids[i]] += x[i]
   b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
+  b.scale_columns(x, c, y);                           // y[r][c] = x[r][c] gamma[c], gamma (1, cols); y may be x
+  b.scale_columns_backward(x, c, x, y, m);            // x, gamma, dy -> dx (may be dy), dgamma
   b.clamp(m, eps, eps);
 
   b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation; may be empty
@@ -190,6 +192,8 @@ concept backend = backend_types<B> &&
 
   b.softmax(m, true); b.softmax_backward(c, m);       // rows in place (causal: row i sees columns <= i); dscores from probabilities, in place
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
+  b.depthwise_conv(x, w, x, x, y);                    // x (N H W, C), window, weight (C, k k), bias (1, C) or empty -> y (N H' W', C)
+  b.depthwise_conv_backward(x, w, x, x, y, y);        // x, window, weight, dy -> dx (may be empty), dweight
   b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the image on each side); adjoint
   // The optimizer, on (1, n).
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares

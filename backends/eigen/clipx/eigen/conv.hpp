@@ -1,4 +1,4 @@
-// Windows over images: patches, the adjoint, average pooling.
+// Windows over images: patches, the adjoint, depthwise convolution, average pooling.
 #pragma once
 #include "family.hpp"
 
@@ -9,6 +9,8 @@ class eigen_conv {
  public:
   void im2col(mat<const T> x, const window& w, mat<T> cols);
   void col2im(mat<const T> cols, const window& w, mat<T> x);
+  void depthwise_conv(mat<const T> x, const window& w, mat<const T> weight, mat<const T> bias, mat<T> y);
+  void depthwise_conv_backward(mat<const T> x, const window& w, mat<const T> weight, mat<const T> dy, mat<T> dx, mat<T> dweight);
   void avgpool(mat<const T> x, const window& w, mat<T> y);
   void avgpool_backward(mat<const T> dy, const window& w, mat<T> dx);
 };
@@ -60,6 +62,27 @@ void eigen_conv<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
   const dim kk = w.kernel * w.kernel;
   each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
     for (dim c = 0; c < w.channels && in >= 0; ++c) x.row(in)[c] += cols.row(out)[c * kk + tap];
+  });
+}
+
+template <class T>
+void eigen_conv<T>::depthwise_conv(mat<const T> x, const window& w, mat<const T> weight, mat<const T> bias, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    for (dim c = 0; c < y.cols; ++c) y.row(r)[c] = bias ? bias.data[c] : T(0);
+  each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
+    for (dim c = 0; c < w.channels && in >= 0; ++c) y.row(out)[c] += weight.row(c)[tap] * x.row(in)[c];
+  });
+}
+
+template <class T>
+void eigen_conv<T>::depthwise_conv_backward(mat<const T> x, const window& w, mat<const T> weight, mat<const T> dy, mat<T> dx,
+                                            mat<T> dweight) {
+  if (dx) clear(dx);
+  each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
+    for (dim c = 0; c < w.channels && in >= 0; ++c) {
+      dweight.row(c)[tap] += dy.row(out)[c] * x.row(in)[c];
+      if (dx) dx.row(in)[c] += dy.row(out)[c] * weight.row(c)[tap];
+    }
   });
 }
 
