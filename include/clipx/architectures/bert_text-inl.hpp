@@ -18,17 +18,6 @@ inline const hf_text_model* find_bert(std::string_view name) {
 inline constexpr std::array<std::pair<std::string_view, text_pool>, 2> bert_poolers{
     {{"mean_pooler", text_pool::mean}, {"cls_last_hidden_state_pooler", text_pool::first}}};
 
-inline void take_sizes(const hf_text_model& m, text_config& t) {
-  t.width = m.width;
-  t.heads = m.heads;
-  t.layers = m.layers;
-  t.mlp_width = m.mlp_width;
-  t.vocab_size = m.vocab_size;
-  t.hf.positions = m.positions;
-  t.hf.token_types = 1;
-  t.hf.pad_id = 1;
-}
-
 /// A config.json of transformers' RobertaConfig or XLMRobertaConfig.
 inline void read_bert_config(fields& f, tower_reader& r, text_config& t) {
   const auto type = f.text("model_type", "");
@@ -38,9 +27,9 @@ inline void read_bert_config(fields& f, tower_reader& r, text_config& t) {
   tower_reader model{layout::hf, f, r.answers, {activation::gelu, 1e-12}};
   read_hf_transformer(model, "hf_text_config", s);
   r.shared = model.shared;
-  take_sizes({"", s.width, s.heads, s.layers, s.mlp_width, f.size("vocab_size", type == "roberta" ? 50265 : 30522),
-              f.size("max_position_embeddings", 512, 65536)},
-             t);
+  take_hf_text({"", s.width, s.heads, s.layers, s.mlp_width, f.size("vocab_size", type == "roberta" ? 50265 : 30522),
+                f.size("max_position_embeddings", 512, 65536)},
+               t);
   t.hf.token_types = f.size("type_vocab_size", 2);
   t.hf.pad_id = f.token("pad_token_id", 1);
   f.only("position_embedding_type", "absolute");
@@ -59,7 +48,7 @@ CLIPX_INLINE void bert_text::read(tower_reader& r, text_config& t) {
     auto own = f.object("hf_text_config", "hf_text_config");
     return detail::read_bert_config(own, r, t);
   }
-  if (const auto* m = detail::find_bert(t.hf.name)) return detail::take_sizes(*m, t);
+  if (const auto* m = detail::find_bert(t.hf.name)) return take_hf_text(*m, t);
   std::string names;
   for (auto& m : detail::bert_models) names += cat(names.empty() ? "" : ", ", m.name);
   f.issue(
@@ -74,7 +63,7 @@ CLIPX_INLINE void bert_text::write(const clip_config& c, layout keys, field_writ
   write_hf_text(t, t.pool == text_pool::mean ? "mean_pooler" : "cls_last_hidden_state_pooler", to);
   text_config known = t;
   const auto* m = detail::find_bert(t.hf.name);
-  if (m) detail::take_sizes(*m, known);
+  if (m) take_hf_text(*m, known);
   if (m && known == t && c.text_act() == activation::gelu && c.text_norm_eps() == 1e-5) return;
   auto shared = text_choices(c);
   shared.embed_dim = 0;
@@ -92,50 +81,26 @@ CLIPX_INLINE void bert_text::infer(shape_reader& r, clip_config&) {
 }
 
 CLIPX_INLINE key_source bert_text::source_of(std::string_view name, layout keys) {
-  expect(keys == layout::open_clip, error_kind::unsupported, [&] { return cat("Hugging Face's layout has no place for ", name); });
   static constexpr std::array<key_row, 5> rows{
       {{"token_embedding.weight", "text.transformer.embeddings.word_embeddings.weight"},
        {"positional_embedding", "text.transformer.embeddings.position_embeddings.weight"},
        {"token_type_embedding", "text.transformer.embeddings.token_type_embeddings.weight"},
        {"ln_embed.", "text.transformer.embeddings.LayerNorm."},
        {"proj.", "text.proj."}}};
-  static constexpr std::array<key_row, 5> of_block{{{"attn.out_proj.", "attention.output.dense."},
+  static constexpr std::array<key_row, 8> of_block{{{"q.", "attention.self.query."},
+                                                    {"k.", "attention.self.key."},
+                                                    {"v.", "attention.self.value."},
+                                                    {"attn.out_proj.", "attention.output.dense."},
                                                     {"ln_1.", "attention.output.LayerNorm."},
                                                     {"mlp.c_fc.", "intermediate.dense."},
                                                     {"mlp.c_proj.", "output.dense."},
                                                     {"ln_2.", "output.LayerNorm."}}};
-  constexpr std::string_view blocks = "transformer.resblocks.", attention = "attn.in_proj_";
-  if (!name.starts_with(blocks)) return hf_row_source(name, rows).value();
-  name.remove_prefix(blocks.size());
-  const auto dot = name.find('.') + 1;
-  const auto layer = cat("text.transformer.encoder.layer.", name.substr(0, dot));
-  name.remove_prefix(dot);
-  key_source out;
-  if (name.starts_with(attention)) {
-    for (auto* part : {"query.", "key.", "value."})
-      out.parts.push_back(cat(layer, "attention.self.", part, name.substr(attention.size())));
-  } else {
-    out = hf_row_source(name, of_block).value();
-    out.parts[0] = layer + out.parts[0];
-  }
-  return out;
-}
-
-/// transformers' _init_weights, and PyTorch's default for the projection.
-CLIPX_INLINE initial_values bert_text::initial(std::string_view name, const shape& s, const clip_config&) {
-  if (name.starts_with("proj.")) return fan_in(s.cols());
-  if (name.starts_with("ln_embed.") || name.find(".ln_") != std::string_view::npos)
-    return initial_values::constant(name.ends_with(".weight") ? 1 : 0);
-  if (name.ends_with("bias")) return {};
-  return initial_values::normal(0.02);
+  return hf_text_source(name, keys, rows, "text.transformer.encoder.layer.", of_block);
 }
 
 CLIPX_INLINE double bert_text::flops(const clip_config& c, dim tokens) {
   const auto& t = c.text;
-  const auto W = static_cast<double>(t.width), M = static_cast<double>(t.mlp_width), L = static_cast<double>(tokens),
-             D = static_cast<double>(c.embed_dim);
-  const double head = t.hf.head == text_head::mlp ? (W + D) * (W + D) : t.hf.head == text_head::linear ? 2 * W * D : 0;
-  return static_cast<double>(t.layers) * (2 * L * (4 * W * W + 2 * W * M) + 4 * L * L * W) + head;  // all rows leave the last block
+  return hf_text_flops({t.width, t.heads, t.layers, t.mlp_width}, tokens, t.pool == text_pool::mean) + hf_head_flops(c);
 }
 
 CLIPX_INLINE text_config bert_text::config_of(std::string_view name) {
@@ -144,7 +109,7 @@ CLIPX_INLINE text_config bert_text::config_of(std::string_view name) {
   text_config t;
   t.pool = text_pool::mean;
   t.hf.name = name;
-  detail::take_sizes(*m, t);
+  take_hf_text(*m, t);
   return t;
 }
 

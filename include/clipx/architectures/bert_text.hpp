@@ -28,7 +28,7 @@ struct bert_text {
   static void infer(shape_reader& r, clip_config& c);
   static void check(const clip_config& c, issue_list& issues) { check_hf_text(c.text, c.embed_dim, issues); }
   static key_source source_of(std::string_view name, layout keys);
-  static initial_values initial(std::string_view name, const shape& s, const clip_config& c);
+  static initial_values initial(std::string_view name, const shape& s, const clip_config&) { return initial_of_hf_text(name, s); }
   static double flops(const clip_config& c, dim tokens);
   ///@}
 

@@ -83,6 +83,53 @@ CLIPX_INLINE void skip_hf_text(fields& f) {
           "output_attentions"});
 }
 
+CLIPX_INLINE void take_hf_text(const hf_text_model& m, text_config& t) {
+  t.width = m.width;
+  t.heads = m.heads;
+  t.layers = m.layers;
+  t.mlp_width = m.mlp_width;
+  t.vocab_size = m.vocab_size;
+  t.hf.positions = m.positions;
+  t.hf.token_types = 1;
+  t.hf.pad_id = 1;
+}
+
+CLIPX_INLINE key_source hf_text_source(std::string_view name, layout keys, std::span<const key_row> rows, std::string_view blocks,
+                                       std::span<const key_row> of_block) {
+  expect(keys == layout::open_clip, error_kind::unsupported, [&] { return cat("Hugging Face's layout has no place for ", name); });
+  constexpr std::string_view own_blocks = "transformer.resblocks.", attention = "attn.in_proj_";
+  if (!name.starts_with(own_blocks)) return hf_row_source(name, rows).value();
+  name.remove_prefix(own_blocks.size());
+  const auto dot = name.find('.') + 1;
+  const auto block = cat(blocks, name.substr(0, dot));
+  name.remove_prefix(dot);
+  key_source out;
+  const auto add = [&](const std::string& part) { out.parts.push_back(block + hf_row_source(part, of_block).value().parts[0]); };
+  if (name.starts_with(attention))
+    for (auto* part : {"q.", "k.", "v."}) add(cat(part, name.substr(attention.size())));
+  else add(std::string(name));
+  return out;
+}
+
+CLIPX_INLINE initial_values initial_of_hf_text(std::string_view name, const shape& s) {
+  if (name.starts_with("proj.")) return fan_in(s.cols());
+  if (name.starts_with("ln_") || name.find(".ln_") != std::string_view::npos)
+    return initial_values::constant(name.ends_with(".weight") ? 1 : 0);
+  if (name.ends_with("bias")) return {};
+  return initial_values::normal(0.02);
+}
+
+CLIPX_INLINE double hf_text_flops(const transformer_sizes& s, dim tokens, bool all_rows) {
+  const double blocks = transformer_flops(s, tokens, false);
+  if (!all_rows) return blocks;
+  const transformer_sizes one{s.width, s.heads, 1, s.mlp_width}, more{s.width, s.heads, s.layers + 1, s.mlp_width};
+  return transformer_flops(more, tokens, false) - transformer_flops(one, tokens, false);
+}
+CLIPX_INLINE double hf_head_flops(const clip_config& c) {
+  const auto W = static_cast<double>(c.text.width), D = static_cast<double>(c.embed_dim);
+  return c.text.hf.head == text_head::mlp ? (W + D) * (W + D) : c.text.hf.head == text_head::linear ? 2 * W * D : 0;
+}
+
 CLIPX_INLINE void check_hf_text(const text_config& t, dim embed_dim, issue_list& issues) {
   if (t.heads < 1 || t.width % t.heads != 0)
     issues.add(cat("text tower: width ", t.width, " does not divide into ", t.heads, " heads"));
@@ -90,7 +137,7 @@ CLIPX_INLINE void check_hf_text(const text_config& t, dim embed_dim, issue_list&
   if (t.hf.pad_id < 0 || t.hf.pad_id >= t.vocab_size)
     issues.add(cat("text tower: pad_token_id: expected an id below ", t.vocab_size, ", got ", t.hf.pad_id));
   const dim longest = t.hf.positions - t.hf.pad_id - 1;  // positions start behind the id of padding
-  if (t.context_length > longest)
+  if (t.hf.positions && t.context_length > longest)
     issues.add(cat("text tower: its positions are enough for ", longest, " tokens, the context length is ", t.context_length));
   if (t.hf.head == text_head::none && t.width != embed_dim)
     issues.add(cat("text tower: expected a projection, or the width of the embedding, ", embed_dim, ", got ", t.width));

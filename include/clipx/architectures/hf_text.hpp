@@ -23,6 +23,17 @@ void write_hf_text(const text_config& t, std::string_view pooler, field_writer& 
 /// Fields of a config.json of Hugging Face that do not change what a text encoder computes when it is run or trained without
 /// dropout.
 void skip_hf_text(fields& f);
+/// Copies the sizes.
+void take_hf_text(const hf_text_model& m, text_config& t);
+/// Where open_clip's layout holds a parameter: `rows` outside of the blocks, which stand behind `blocks`; inside of them
+/// `of_block`, where "q.", "k." and "v." are the parts of attn.in_proj. Errors: Hugging Face's layout.
+key_source hf_text_source(std::string_view name, layout keys, std::span<const key_row> rows, std::string_view blocks,
+                          std::span<const key_row> of_block);
+/// transformers' _init_weights, and PyTorch's default for the projection.
+initial_values initial_of_hf_text(std::string_view name, const shape& s);
+/// Floating-point operations of the blocks, if one row or all leave the last one, and of the projection.
+double hf_text_flops(const transformer_sizes& s, dim tokens, bool all_rows);
+double hf_head_flops(const clip_config& c);  // of the projection
 /// Reports sizes that no model can have.
 void check_hf_text(const text_config& t, dim embed_dim, issue_list& issues);
 

@@ -25,7 +25,7 @@ enum class text_head { none, linear, mlp };
 /// What a text tower that is one of Hugging Face's models has beside its sizes.
 struct hf_text_config {
   std::string name;                 // of the model, as in hf_model_name; empty: the tower is none of these
-  dim positions = 0;                // rows of its table of positions
+  dim positions = 0;                // rows of its table of positions; 0: they are computed
   dim token_types = 1;              // rows of its table of token types, of which the first is used
   std::int32_t pad_id = 1;          // of padding, which no token sees
   text_head head = text_head::mlp;  // to D columns
