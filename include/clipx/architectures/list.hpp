@@ -5,12 +5,12 @@
 
 #include "../core/type_list.hpp"
 #include "../loss/list.hpp"
-#include "bert_vit.hpp"
-#include "m2m_clip.hpp"
 #include "modified_resnet.hpp"
 #include "ngram_table.hpp"
 #include "siglip_vit.hpp"
 #include "vit.hpp"
+#include "vit_bert.hpp"
+#include "vit_m2m.hpp"
 #include "with_text.hpp"
 
 namespace clipx {

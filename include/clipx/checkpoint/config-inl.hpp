@@ -145,6 +145,7 @@ inline void finish_config(checkpoint_config& c, const std::string& name, issue_l
 CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
   checkpoint_config c;
   c.model = model;
+  if (!model.text.hf.name.empty()) c.text = tokenizer_options::open_clip_hf();
   c.pixels.size = image_size(model);
   detail::set_family_pixels(c.pixels, model.vision.policy().family());
   detail::frame_texts(c.text, model.text);

@@ -45,8 +45,8 @@ struct mean_rows {
 template <backend_types B>
 struct projection_head {
   using T = scalar_t<B>;
-  text_head kind = text_head::none;
-  linear<B> first, last;  // of the MLP; `last` alone of the matrix
+  text_head kind = text_head::none;  // which of the three
+  linear<B> first, last;             // of the MLP; `last` alone of the matrix
 
   projection_head() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: no projection, and widths that differ.

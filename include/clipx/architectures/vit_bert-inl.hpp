@@ -1,7 +1,7 @@
-// Definitions of bert_vit.hpp.
+// Definitions of vit_bert.hpp.
 #pragma once
 #include "../core/error.hpp"
-#include "bert_vit.hpp"
+#include "vit_bert.hpp"
 
 namespace clipx {
 namespace detail {

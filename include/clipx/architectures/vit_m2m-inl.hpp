@@ -1,7 +1,7 @@
-// Definitions of m2m_clip.hpp.
+// Definitions of vit_m2m.hpp.
 #pragma once
 #include "../core/error.hpp"
-#include "m2m_clip.hpp"
+#include "vit_m2m.hpp"
 
 namespace clipx {
 namespace detail {

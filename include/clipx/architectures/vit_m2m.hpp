@@ -7,24 +7,22 @@
 
 namespace clipx {
 
-///@{
-/// The models that open_clip has.
+/// open_clip's models with a ViT.
 struct m2m_vit_presets {
   static std::span<const clip_config> presets();  // as in vit
 };
+/// open_clip's models with a SigLIP's image tower.
 struct m2m_siglip_presets {
   static std::span<const clip_config> presets();  // as in vit
 };
-///@}
 
-///@{
-/// The architectures.
+/// The architecture with a ViT.
 using m2m_vit = with_text<vit, m2m_text, m2m_vit_presets>;
+/// The architecture with a SigLIP's image tower.
 using m2m_siglip_vit = with_text<siglip_vit, m2m_text, m2m_siglip_presets>;
-///@}
 
 }  // namespace clipx
 
 #ifndef CLIPX_COMPILED
-#include "m2m_clip-inl.hpp"
+#include "vit_m2m-inl.hpp"
 #endif

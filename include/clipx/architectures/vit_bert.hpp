@@ -17,5 +17,5 @@ using bert_vit = with_text<vit, bert_text, bert_vit_presets>;
 }  // namespace clipx
 
 #ifndef CLIPX_COMPILED
-#include "bert_vit-inl.hpp"
+#include "vit_bert-inl.hpp"
 #endif
