@@ -72,7 +72,7 @@ grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|diren
 
 # A policy is named in its own files and in one list.
 grep -rnwE 'vit|vit_config|modified_resnet|modified_resnet_config|siglip_vit|siglip_vit_config|siglip_text|bert_text|m2m_text' include backends tools --include='*.[ch]*' |
-  grep -vE '^include/clipx/(architectures/(vit|modified_resnet|siglip|bert|m2m|list)|model/(vit|modified_resnet|siglip|bert|m2m))[a-z_-]*\.hpp:' |
+  grep -vE '^include/clipx/(architectures/(vit|modified_resnet|siglip|bert|m2m|list)|model/(vit|modified_resnet|siglip|bert|m2m))[a-z0-9_-]*\.hpp:' |
   grep -vE ':[0-9]+: *//|// .*\b(vit|modified_resnet|siglip_vit)(_config)?\b' | say "an architecture is named outside its own files"
 grep -rn 'is_[r]esnet' include backends tools tests bench examples | say "an architecture is named outside its own files"
 
