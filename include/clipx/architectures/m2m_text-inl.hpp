@@ -31,7 +31,11 @@ inline void read_m2m_config(fields& f, tower_reader& r, text_config& t) {
 CLIPX_INLINE bool m2m_text::claims(layout keys, const fields& model) {
   if (!names_hf_text(keys, model)) return false;
   auto words = model.object("text_cfg", "text_cfg");
-  if (!words.dump("hf_text_config").starts_with('{')) return detail::find_m2m(words.text("hf_model_name", "")) != nullptr;
+  if (!words.has("hf_text_config")) {
+    const auto quoted = words.dump("hf_model_name");  // what is no string is an issue when it is read
+    return quoted.size() > 2 && detail::find_m2m(std::string_view(quoted).substr(1, quoted.size() - 2)) != nullptr;
+  }
+  if (!words.dump("hf_text_config").starts_with('{')) return false;
   return words.object("hf_text_config", "hf_text_config").dump("model_type") == "\"m2m_100\"";
 }
 
