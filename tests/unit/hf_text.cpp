@@ -83,6 +83,8 @@ TEST_CASE("hf text: open_clip's configurations by name") {
   CHECK_THAT(refused(with(config, {{"hf_pooler_type", "cls_pooler"}})),
              Contains("hf_pooler_type: cls_pooler is not supported with xlm-roberta-base") && Contains("only mean_pooler"));
   CHECK_THAT(refused(with(config, {{"hf_proj_type", "x"}})), Contains("hf_proj_type: x"));
+  CHECK_THAT(refused(with(config, {{"hf_model_name", ""}})), Contains("hf_model_name: expected the name"));
+  CHECK_THAT(refused(with(config, {{"hf_model_name", 5}})), Contains("hf_model_name: expected a string, got 5"));
   CHECK_THAT(refused(with(config, {{"rope", true}})), Contains("rope: true is not known"));
   CHECK_THAT(refused(with(config, {{"context_length", 513}})), Contains("enough for 512 tokens") && Contains("513"));
   CHECK_THAT(refused(with(config, {{"hf_proj_type", nullptr}})), Contains("expected a projection") && Contains("got 768"));

@@ -20,6 +20,7 @@ CLIPX_INLINE const hf_text_model* find_hf_text(std::string_view name, std::strin
 
 CLIPX_INLINE void read_hf_text(fields& f, text_config& t, std::span<const std::pair<std::string_view, text_pool>> poolers) {
   t.hf.name = f.text("hf_model_name", "");
+  if (t.hf.name.empty()) f.issue(error_kind::damaged, "hf_model_name: expected the name of a model");
   t.context_length = f.size("context_length", 77, 65536);
   const auto pooler = f.text("hf_pooler_type", "mean_pooler");
   std::string names;
