@@ -195,8 +195,14 @@ TEST_CASE("golden SigLIP, in both layouts") {
   cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip"});
 }
 TEST_CASE("golden ConvNeXt") { cases::golden_models<clipx::convnext>({"convnext", "convnext_mlp"}); }
+TEST_CASE("golden vision transformers with a RoBERTa as the text tower") {
+  cases::golden_models<clipx::bert_vit>({"xlm_roberta", "roberta_cls"});
+}
+TEST_CASE("golden models with the encoder of an NLLB as the text tower") { cases::golden_models<clipx::m2m_vit>({"nllb"}); }
 TEST_CASE("golden embeddings as users get them") {
   cases::golden_test(device(), [] {
+    for (auto* name : {"xlm_roberta", "roberta_cls"}) cases::golden_embeddings<clipx::bert_vit>(device(), name);
+    cases::golden_embeddings<clipx::m2m_vit>(device(), "nllb");
     for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip"})
       cases::golden_embeddings<clipx::siglip_vit>(device(), name);
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})

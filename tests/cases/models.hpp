@@ -270,6 +270,10 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   test_model(device(), model_case<clipx::convnext>{tiny_convnext()});
   test_model(device(), model_case<clipx::convnext>{tiny_convnext(true)});
+  test_model(device(), model_case<clipx::bert_vit>{tiny_bert()});
+  test_model(device(), model_case<clipx::bert_vit>{tiny_bert(false, 72)});
+  test_model(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
+  test_model(device(), model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
@@ -279,6 +283,9 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
   keep_modes_agree(device(), model_case<clipx::convnext>{tiny_convnext()});
   keep_modes_agree(device(), model_case<clipx::convnext>{tiny_convnext(true)});
+  keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert()});
+  keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert(false)});
+  keep_modes_agree(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
 }
 TEST_CASE("padding is a part of a text where the last row is pooled") { cases::siglip_sees_padding(device()); }
 TEST_CASE("pruned and packed equal whole") { cases::pruned_and_packed_equal_whole(device()); }
@@ -318,6 +325,10 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   grad(model_case<clipx::convnext>{tiny_convnext()});
   grad(model_case<clipx::convnext>{tiny_convnext(true)});
+  grad(model_case<clipx::bert_vit>{tiny_bert()});
+  grad(model_case<clipx::bert_vit>{tiny_bert(false)});
+  grad(model_case<clipx::m2m_vit>{tiny_m2m()});
+  grad(model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }

@@ -38,11 +38,34 @@ inline clipx::clip_config tiny_siglip(dim head_width = 16, bool projection = tru
   if (projection) c.text.act = clipx::activation::gelu;
   return c;
 }
+/// A RoBERTa as the text tower: the mean of the rows and an MLP; or the first row, a matrix, two types of tokens.
+inline clipx::clip_config tiny_bert(bool mean = true, dim head_width = 16) {
+  auto c = tiny_vit(clipx::activation::quick_gelu);
+  c.vision = clipx::bert_vit::config{c.vision.as<clipx::vit_config>()};
+  c.text = {12, 40, 2 * head_width, 2, 2, 80, mean ? clipx::text_pool::mean : clipx::text_pool::first};
+  c.text.act = clipx::activation::gelu;
+  c.text.norm_eps = 1e-6;
+  c.text.hf = {"tiny", 14, mean ? 1 : 2, 0, mean ? clipx::text_head::mlp : clipx::text_head::linear};
+  return c;
+}
+/// The encoder of an NLLB as the text tower: the first row and a matrix; or the mean and nothing, with SigLIP's image tower.
+inline clipx::clip_config tiny_m2m(bool first = true) {
+  auto c = first ? tiny_vit(clipx::activation::quick_gelu) : tiny_siglip();
+  if (first) c.vision = clipx::m2m_vit::config{c.vision.as<clipx::vit_config>()};
+  else c.vision = clipx::m2m_siglip_vit::config{c.vision.as<clipx::siglip_vit_config>()};
+  c.text = {12, 40, 32, 2, 2, 80, first ? clipx::text_pool::first : clipx::text_pool::mean};
+  c.text.act = clipx::activation::relu;
+  c.text.norm_eps = 1e-5;
+  c.text.hf = {"tiny", 0, 1, 0, first ? clipx::text_head::linear : clipx::text_head::none};
+  c.text.projection = first;
+  return c;
+}
 /// Texts of the tiny models, padded where the model's texts are.
 inline std::vector<std::vector<std::int32_t>> tiny_texts(const clipx::text_config& c = {}) {
   std::vector<std::vector<std::int32_t>> out{{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};
   if (c.pool == clipx::text_pool::last)
     for (auto& row : out) row.resize(static_cast<std::size_t>(c.context_length), 1);
+  if (!c.hf.name.empty()) out[2].resize(static_cast<std::size_t>(c.context_length), c.hf.pad_id);
   return out;
 }
 

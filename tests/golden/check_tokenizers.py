@@ -141,6 +141,34 @@ def clip():
     return t, {"bos_token": sot, "eos_token": eot, "pad_token": eot, "unk_token": eot, "tokenizer_class": "CLIPTokenizer"}
 
 
+def roberta(lines, size, prefix=False):
+    t = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix=""))
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=size, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], show_progress=False,
+                                                     initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    t.add_special_tokens([AddedToken(p, normalized=True, special=True) for p in ("<s>", "<pad>", "</s>", "<unk>")])
+    t.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False, special=True)])
+    t.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), True, prefix)
+    return t, {"pad_token": "<pad>", "tokenizer_class": "RobertaTokenizer"}
+
+
+NLLB_LANGUAGES = ("ace_Arab", "eng_Latn", "fra_Latn")
+
+
+def nllb(m):
+    """The first pieces of m are <unk>, <s> and </s>."""
+    pieces = ["<s>", "<pad>", "</s>", "<unk>"] + [p.piece for p in m.pieces[3:]]
+    ids = {p: i for i, p in enumerate(pieces)}
+    t = Tokenizer(models.BPE(vocab=ids, merges=merges_of(m), unk_token="<unk>", fuse_unk=True, byte_fallback=False))
+    t.normalizer = normalizers.Sequence([normalizers.Precompiled(m.normalizer_spec.precompiled_charsmap), normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
+    t.add_special_tokens([AddedToken(p, normalized=False, special=True) for p in ("<s>", "<pad>", "</s>", "<unk>") + NLLB_LANGUAGES])
+    t.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=True, special=True)])
+    t.post_processor = processors.TemplateProcessing(single="eng_Latn $A </s>", pair="eng_Latn $A $B </s>",
+                                                     special_tokens=[("eng_Latn", t.token_to_id("eng_Latn")), ("</s>", 2)])
+    return t, {"pad_token": "<pad>", "tokenizer_class": "NllbTokenizer"}
+
+
 def make(folder, lines, size):
     """name -> folder, made from the lines."""
     uni, spiece = train_unigram(lines, size, pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
@@ -150,7 +178,9 @@ def make(folder, lines, size):
                            remove_extra_whitespaces=False, add_dummy_prefix=False, character_coverage=0.99)
     made = {"t5": t5(uni), "xlmr": xlmr(xl), "fallback": xlmr(back, True), "gemma": gemma(bpe), "whole": gemma(bpe, False, ignore_merges=True), "llama": llama(bpe),
             "bert": bert(lines, size), "bert_cased": bert(lines, size, False), "fused": unknowns(lines, size, True), "unknown": unknowns(lines, size, False),
-            "clip": clip()}
+            "clip": clip(),
+            "roberta": roberta(lines, size), "roberta_prefix": roberta(lines, size, True),
+            "nllb": nllb(train_unigram(lines, size, model_type="bpe", character_coverage=0.99)[0])}
     out = {}
     for name, (t, config) in made.items():
         at = pathlib.Path(folder) / name

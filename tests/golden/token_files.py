@@ -25,11 +25,13 @@ def main():
         own = {"normalization_rule_tsv": rules.name}
         uni, _ = check.train_unigram(captions, 420, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, character_coverage=0.98, **own)
         back, _ = check.train_unigram(captions, 420, True, character_coverage=0.98, **own)
+        words, _ = check.train_unigram(captions, 420, model_type="bpe", character_coverage=0.98, **own)
         bpe, _ = check.train_unigram(captions, 480, True, model_type="bpe", pad_id=0, eos_id=1, bos_id=2, unk_id=3, remove_extra_whitespaces=False,
                                      add_dummy_prefix=False, character_coverage=0.98, normalization_rule_name="identity")
     made = {"unigram": check.t5(uni), "unigram_mask": check.xlmr(uni), "unigram_bytes": check.xlmr(back, True), "bpe_bytes": check.gemma(bpe),
             "bpe_whole": check.gemma(bpe, False, ignore_merges=True), "bpe_prefix": check.llama(bpe), "word_piece": check.bert(captions, 300),
-            "word_piece_cased": check.bert(captions, 300, False), "bpe_fused": check.unknowns(captions, 200, True), "bpe_unknown": check.unknowns(captions, 200, False)}
+            "word_piece_cased": check.bert(captions, 300, False), "bpe_fused": check.unknowns(captions, 200, True), "bpe_unknown": check.unknowns(captions, 200, False),
+            "byte_level": check.roberta(captions, 400), "byte_level_prefix": check.roberta(captions, 400, True), "bpe_marks": check.nllb(words)}
     rng = random.Random(1)
     cases = []
     for name, (t, config) in made.items():

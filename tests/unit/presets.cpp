@@ -67,6 +67,13 @@ TEST_CASE("presets: parameters as published") {
       {"convnext_xlarge", 350'245'120, 303'647'744, 653'892'865},
       {"convnext_xxlarge", 846'543'744, 354'032'640, 1'200'576'385},
       {"convnext_xxlarge_320", 846'543'744, 354'032'640, 1'200'576'385},
+      {"roberta-ViT-B-32", 87'849'216, 124'874'240, 212'723'457},
+      {"xlm-roberta-base-ViT-B-32", 87'849'216, 278'272'256, 366'121'473},
+      {"xlm-roberta-large-ViT-H-14", 632'076'800, 560'937'984, 1'193'014'785},
+      {"nllb-clip-base", 87'849'216, 414'035'968, 501'885'185},
+      {"nllb-clip-large", 632'076'800, 767'139'840, 1'399'216'641},
+      {"nllb-clip-base-siglip", 93'176'064, 414'298'112, 507'474'178},
+      {"nllb-clip-large-siglip", 428'225'600, 767'270'912, 1'195'496'514},
   };
   // clang-format on
   REQUIRE(presets::all().size() == std::size(table));
@@ -102,14 +109,15 @@ TEST_CASE("presets: names of openai and of open_clip") {
   CHECK(plain.act == activation::gelu);
   CHECK(quick.act == activation::quick_gelu);
   CHECK(quick.vision == plain.vision);
-  for (auto* none : {"ViT-B-32-256", "ViT-B-16-SigLIP-quickgelu", "ViT-B-32-quickgelu-quickgelu", "", "ViT-B/32px/", "-quickgelu"})
+  for (auto* none : {"ViT-B-32-256", "ViT-B-16-SigLIP-quickgelu", "ViT-B-32-quickgelu-quickgelu", "roberta-ViT-B-32-quickgelu", "",
+                     "ViT-B/32px/", "-quickgelu"})
     CHECK_THAT(message([&] { presets::find(none); }), Contains(cat("unknown model '", none)) && Contains("model_configs"));
 }
 
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
-    if (c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>()) continue;
+    if (c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() || !c.text.hf.name.empty()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
     CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));
     CHECK(c.text.context_length == 77);

@@ -10,13 +10,15 @@
 #include "ngram_table.hpp"
 #include "siglip_vit.hpp"
 #include "vit.hpp"
+#include "vit_bert.hpp"
+#include "vit_m2m.hpp"
 #include "with_text.hpp"
 
 namespace clipx {
 
 /// The policies; an architecture that is not among them is still loaded by name.
-using architectures =
-    type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, siglip_vit, convnext, modified_resnet, vit>;
+using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, m2m_siglip_vit, m2m_vit,
+                                bert_vit, siglip_vit, convnext, modified_resnet, vit>;
 
 /// The same at run time.
 std::span<const architecture* const> known_architectures();

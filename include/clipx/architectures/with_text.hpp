@@ -22,8 +22,14 @@ struct joined_names {
 };
 }  // namespace detail
 
-/// The members of Image (architectures/vit.hpp shows them), with Text where they concern texts.
-template <class Image, class Text>
+/// No model of a kind was published.
+struct no_presets {
+  static std::span<const clip_config> presets() { return {}; }  // the published models
+};
+
+/// The members of Image (architectures/vit.hpp shows them), with Text where they concern texts, and the published models of
+/// Presets. Text::adapt(), if there is one, changes what the image tower's files imply.
+template <class Image, class Text, class Presets = no_presets>
 struct with_text : Image {
   /// The sizes are those of the image tower.
   struct config : Image::config {
@@ -50,7 +56,14 @@ struct with_text : Image {
   static constexpr std::string_view telltale = Text::telltale;
   ///@}
   static config infer(shape_reader&) { return {}; }  // the text side needs its configuration; its own infer() reports that
-  static std::span<const clip_config> presets() { return {}; }  // no model of this kind was published
+  static std::span<const clip_config> presets() { return Presets::presets(); }  // the published models
+  /// As in siglip_vit.
+  static model_family family() {
+    model_family f;
+    if constexpr (requires { Image::family(); }) f = Image::family();
+    if constexpr (requires { Text::adapt(f); }) Text::adapt(f);
+    return f;
+  }
 
  private:
   /// The configuration in terms of the image tower's own architecture.

@@ -334,7 +334,9 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     expect_towers(config(), tower_set::text);
     expect(pool == text_pool::argmax || pool == text_pool::eos, error_kind::mismatch, [&] {
       return cat(path_, ": checkpoint_options::eos_id: the model ",
-                 pool == text_pool::none ? "has no text tower" : "pools the last position of a text, whatever its id");
+                 pool == text_pool::none   ? "has no text tower"
+                 : pool == text_pool::last ? "pools the last position of a text, whatever its id"
+                                           : "pools a text whatever its ids");
     });
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;
@@ -399,9 +401,11 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   put("activation", name_of(c.act));
   if (has_tower && c.text_act() != c.act) put("text_activation", name_of(c.text_act()));
   if (has_tower)
-    put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id")
-                     : c.text.pool == text_pool::last ? std::string("last position")
-                                                      : cat("first ", c.text.eos_id));
+    put("text_pool", c.text.pool == text_pool::argmax  ? std::string("largest id")
+                     : c.text.pool == text_pool::last  ? std::string("last position")
+                     : c.text.pool == text_pool::mean  ? std::string("mean")
+                     : c.text.pool == text_pool::first ? std::string("first position")
+                                                       : cat("first ", c.text.eos_id));
   put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
   if (c.towers != tower_set::text)
     put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},

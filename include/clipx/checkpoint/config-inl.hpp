@@ -58,6 +58,17 @@ inline void write_open_clip_tokenizer(const tokenizer_options& t, field_writer& 
   to.put("tokenizer_kwargs", kwargs);
 }
 
+constexpr const char* hf_text_name = "hf_text_config";  // beside model_cfg, where open_clip reads nothing
+
+/// model_cfg, whose text_cfg gets what stands under hf_text_config: a config.json of Hugging Face, for a text tower that is another
+/// of its models than those that clipx knows by name.
+inline json with_hf_text(const json& file) {
+  json model = file["model_cfg"];
+  if (file.contains(hf_text_name) && model.is_object() && model.contains("text_cfg") && model["text_cfg"].is_object())
+    model["text_cfg"][hf_text_name] = file[hf_text_name];
+  return model;
+}
+
 inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
   p.mean = f.three("mean", p.mean, false);
   p.std = f.three("std", p.std, true);
@@ -99,8 +110,9 @@ inline void set_choices(clip_config& c, const shared_choices& image, const share
 /// The activation that the caller names, of both towers.
 inline void answer_activation(clip_config& c, const config_answers& answers, issue_list& issues) {
   if (answers.activation.empty()) return;
+  if (c.text.hf.name.empty()) c.text.act.reset();
+  else c.text.act = c.text_act();  // which its own configuration says
   c.act = answered_activation(answers, issues);
-  c.text.act.reset();
 }
 
 /// An issue where the numbers of a configuration that is otherwise fine multiply to more than any machine holds, or than 64 bits.
@@ -133,6 +145,7 @@ inline void finish_config(checkpoint_config& c, const std::string& name, issue_l
 CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
   checkpoint_config c;
   c.model = model;
+  if (!model.text.hf.name.empty()) c.text = tokenizer_options::open_clip_hf();
   c.pixels.size = image_size(model);
   detail::set_family_pixels(c.pixels, model.vision.policy().family());
   detail::frame_texts(c.text, model.text);
@@ -159,7 +172,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
   issue_list issues(error_kind::unsupported);
   checkpoint_config c;
   const bool wrapped = file.is_object() && file.contains("model_cfg");
-  auto f = detail::fields_of(wrapped ? file["model_cfg"] : file, wrapped ? "model_cfg" : "config", issues);
+  auto f = detail::fields_of(wrapped ? detail::with_hf_text(file) : file, wrapped ? "model_cfg" : "config", issues);
   c.model.embed_dim = f.size("embed_dim", 0);
   if (!f.has("embed_dim")) f.issue(error_kind::damaged, "embed_dim is missing");
   const shared_choices beside{f.flag("quick_gelu", false) ? activation::quick_gelu : activation::gelu};
@@ -380,7 +393,12 @@ CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
   pixels["interpolation"] = c.pixels.interpolation == filter::bicubic ? "bicubic" : "bilinear";
   pixels["resize_mode"] = modes[static_cast<int>(c.pixels.resize)];
   if (c.pixels.fill) pixels["fill_color"] = c.pixels.fill;
-  return json{{"model_cfg", model.get().object}, {"preprocess_cfg", pixels}}.dump(2) + "\n";
+  json out{{"model_cfg", model.get().object}, {"preprocess_cfg", pixels}};
+  if (auto& words = out["model_cfg"]["text_cfg"]; words.contains(detail::hf_text_name)) {
+    out[detail::hf_text_name] = words[detail::hf_text_name];
+    words.erase(detail::hf_text_name);
+  }
+  return out.dump(2) + "\n";
 }
 
 CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::string& dtype, std::int32_t sot, std::int32_t eot,

@@ -43,7 +43,8 @@ class frozen_memory {
 inline frozen_role frozen_role_of(std::string_view name, const shape& s) {
   if (s.sizes.size() == 4) return frozen_role::convolution;
   if (s.sizes.size() != 2) return frozen_role::vector;
-  if (name.ends_with("token_embedding.weight") || name.ends_with("positional_embedding")) return frozen_role::table;
+  for (auto* table : {"token_embedding.weight", "positional_embedding", "token_type_embedding"})
+    if (name.ends_with(table)) return frozen_role::table;
   return frozen_role::linear;
 }
 

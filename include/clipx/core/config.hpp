@@ -15,8 +15,22 @@ class architecture;  // architectures/architecture.hpp
 class loss_policy;   // loss/policy.hpp
 
 /// Which row of a text becomes its embedding (docs/clip.md section 4.1). argmax: the largest id, first occurrence; eos: the first
-/// position of eos_id; none: all rows are kept; last: the last position of texts that are filled up to the context length.
-enum class text_pool { argmax, eos, none, last };
+/// position of eos_id; none: all rows are kept; last: the last position of texts that are filled up to the context length; mean:
+/// the mean of all rows but padding; first: the first row, padding is left out.
+enum class text_pool { argmax, eos, none, last, mean, first };
+
+/// What follows the pooled row of a text tower that is one of Hugging Face's models in open_clip: nothing, a matrix, or an MLP.
+enum class text_head { none, linear, mlp };
+
+/// What a text tower that is one of Hugging Face's models has beside its sizes.
+struct hf_text_config {
+  std::string name;                 // of the model, as in hf_model_name; empty: the tower is none of these
+  dim positions = 0;                // rows of its table of positions; 0: they are computed
+  dim token_types = 1;              // rows of its table of token types, of which the first is used
+  std::int32_t pad_id = 1;          // of padding, which no token sees
+  text_head head = text_head::mlp;  // to D columns
+  friend bool operator==(const hf_text_config&, const hf_text_config&) = default;
+};
 
 /// The text tower; the defaults are those of ViT-B/32.
 struct text_config {
@@ -31,6 +45,7 @@ struct text_config {
   bool projection = true;               // whether a projection to D columns follows; without one the tower has D columns itself
   std::optional<activation> act = {};   // of its MLPs; none: as in the image tower
   std::optional<double> norm_eps = {};  // of its LayerNorms; none: as in the image tower
+  hf_text_config hf = {};               // of a tower that is one of Hugging Face's models
   friend bool operator==(const text_config&, const text_config&) = default;
 };
 

@@ -25,11 +25,25 @@ CLIPX_INLINE void packed_texts::append(std::span<const std::int32_t> row, const 
   for (std::size_t i = 0; i <= last; ++i)
     expect(row[i] >= 0 && row[i] < c.vocab_size,
            [&] { return cat("text ", count(), ", token ", i, ": expected an id below ", c.vocab_size, ", got ", row[i]); });
-  for (std::size_t i = 0; i <= last; ++i) {
-    ids.push_back(row[i]);
-    positions.push_back(static_cast<std::int32_t>(i));
+  if (c.pool != text_pool::mean && c.pool != text_pool::first) {
+    for (std::size_t i = 0; i <= last; ++i) push_back(row[i], i);
+    lengths.push_back(static_cast<std::int32_t>(last + 1));
+    return;
   }
-  lengths.push_back(static_cast<std::int32_t>(last + 1));
+  const auto is_token = [&](std::int32_t id) { return id != c.hf.pad_id; };
+  expect(c.pool == text_pool::mean ? std::any_of(row.begin(), row.end(), is_token) : is_token(row[0]), [&] {
+    return cat("text ", count(), ": expected ", c.pool == text_pool::mean ? "a token" : "a token first", ", got padding (id ",
+               c.hf.pad_id, ")");
+  });
+  std::size_t tokens = 0;
+  for (auto id : row)
+    if (is_token(id)) push_back(id, tokens++);
+  lengths.push_back(static_cast<std::int32_t>(tokens));
+}
+
+CLIPX_INLINE void packed_texts::push_back(std::int32_t id, std::size_t position) {
+  ids.push_back(id);
+  positions.push_back(static_cast<std::int32_t>(position));
 }
 
 CLIPX_INLINE void packed_texts::clear() {
@@ -39,7 +53,7 @@ CLIPX_INLINE void packed_texts::clear() {
 }
 
 CLIPX_INLINE std::size_t packed_texts::pooled(std::span<const std::int32_t> row, const text_config& c) {
-  if (c.pool == text_pool::none || c.pool == text_pool::last) return row.size() - 1;
+  if (c.pool != text_pool::argmax && c.pool != text_pool::eos) return row.size() - 1;
   const auto at =
       c.pool == text_pool::argmax ? std::max_element(row.begin(), row.end()) : std::find(row.begin(), row.end(), c.eos_id);
   return at == row.end() ? 0 : static_cast<std::size_t>(at - row.begin());

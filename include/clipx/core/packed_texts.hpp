@@ -9,7 +9,7 @@
 namespace clipx {
 
 /// Captions, each cut after its pooled row, one after another in host memory; whole rows, padding included, where the last row is
-/// pooled (text_pool::last).
+/// pooled (text_pool::last); whole rows without padding where that is masked (text_pool::mean and first).
 struct packed_texts {
   std::vector<std::int32_t> ids;        // all tokens
   std::vector<std::int32_t> positions;  // of each token in its caption
@@ -19,15 +19,18 @@ struct packed_texts {
   friend bool operator==(const packed_texts&, const packed_texts&) = default;
 
   /// Packs rows of ids as a tokenizer returns them, padded or not. Errors: an empty row, more than context_length tokens (fewer,
-  /// where the last row is pooled), an id outside the vocabulary.
+  /// where the last row is pooled), an id outside the vocabulary, padding alone where that is masked.
   static packed_texts pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c);
   /// Appends one row. Errors as above.
   void append(std::span<const std::int32_t> row, const text_config& c);
   void clear();  // removes all captions; memory is kept
   /// Texts first .. first + n - 1.
   packed_texts part(dim first, dim n) const;
-  /// Index of the row that becomes the caption's embedding; the last row if the pool is `none` or `last`.
+  /// Index of the row that becomes the caption's embedding; the last row if the pool is `none`, `last`, `mean` or `first`.
   static std::size_t pooled(std::span<const std::int32_t> row, const text_config& c);
+
+ private:
+  void push_back(std::int32_t id, std::size_t position);
 };
 
 }  // namespace clipx

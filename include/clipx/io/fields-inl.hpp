@@ -59,6 +59,9 @@ CLIPX_INLINE void fields::issue(error_kind kind, const std::string& what) const 
 CLIPX_INLINE issue_list& fields::issues() const { return *state_->issues; }
 CLIPX_INLINE bool fields::has(const char* key) const { return state_->peek(key) != nullptr; }
 CLIPX_INLINE bool fields::is_list(const char* key) const { return has(key) && state_->peek(key)->is_array(); }
+CLIPX_INLINE bool fields::is_null(const char* key) const {
+  return state_->object.is_object() && state_->object.contains(key) && state_->object[key].is_null();
+}
 CLIPX_INLINE std::string fields::dump(const char* key) const { return has(key) ? state_->peek(key)->dump().substr(0, 60) : "null"; }
 CLIPX_INLINE fields fields::object(const char* key, std::string name) const {
   const auto* v = state_->find(key);
@@ -177,6 +180,7 @@ CLIPX_INLINE void field_writer::put(const char* key, bool value) { state_->objec
 CLIPX_INLINE void field_writer::put(const char* key, const char* value) { state_->object[key] = value; }
 CLIPX_INLINE void field_writer::put(const char* key, const std::string& value) { state_->object[key] = value; }
 CLIPX_INLINE void field_writer::put(const char* key, const std::vector<dim>& values) { state_->object[key] = values; }
+CLIPX_INLINE void field_writer::put_null(const char* key) { state_->object[key] = nullptr; }
 CLIPX_INLINE void field_writer::put(const char* key, const field_writer& object) { state_->object[key] = object.get().object; }
 
 }  // namespace clipx

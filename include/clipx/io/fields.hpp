@@ -30,6 +30,7 @@ class fields {
   /// Whether the field is present and not null.
   bool has(const char* key) const;
   bool is_list(const char* key) const;  // whether the field is a list
+  bool is_null(const char* key) const;  // whether the field is present and null
   /// The field as JSON text, cut to 60 characters, for messages.
   std::string dump(const char* key) const;
   /// The object in a field; empty if there is none. It reports its issues under `where`.
@@ -94,6 +95,7 @@ class field_writer {
   void put(const char* key, const std::string& value);
   void put(const char* key, const std::vector<dim>& values);
   void put(const char* key, const field_writer& object);
+  void put_null(const char* key);
   ///@}
 
   struct state;

@@ -205,20 +205,20 @@ struct resblock {
   }
 };
 
-/// The stack of blocks.
-template <backend_types B>
+/// The stack of blocks, of resblock's kind or another with its members.
+template <backend_types B, class Block = resblock<B>>
 struct transformer {
   using T = scalar_t<B>;
-  std::vector<resblock<B>> resblocks;  // from the input on
+  std::vector<Block> resblocks;  // from the input on
 
   transformer() = default;
   /// Parameters of these sizes, without memory until bind().
   transformer(dim layers, dim width, dim heads, dim mlp_width, activation f, double eps, bool causal)
-      : resblocks(static_cast<std::size_t>(layers), resblock<B>(width, heads, mlp_width, f, eps, causal)) {}
+      : resblocks(static_cast<std::size_t>(layers), Block(width, heads, mlp_width, f, eps, causal)) {}
   void visit(auto& v) { v("resblocks", resblocks); }
 
   struct saved {
-    std::vector<typename resblock<B>::saved> blocks;
+    std::vector<typename Block::saved> blocks;
     sequences rows;  // the rows that entered and left
   };
 

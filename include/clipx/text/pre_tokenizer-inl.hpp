@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "byte_level-inl.hpp"
 #include "normalizer-inl.hpp"
 #include "text_pattern-inl.hpp"
 
@@ -38,6 +39,11 @@ class pre_tokenizer {
       for (const json& one : *list) read(&one, name);
     } else if (t == "Metaspace") {
       read_metaspace(*p, where);
+    } else if (t == "ByteLevel") {
+      step s{kind::bytes, behavior::isolated};
+      s.scheme = !member(*p, "add_prefix_space") || flag(*p, "add_prefix_space") ? prepend::always : prepend::never;
+      s.split = !member(*p, "use_regex") || flag(*p, "use_regex");
+      steps_.push_back(std::move(s));
     } else if (t == "WhitespaceSplit") {
       steps_.push_back({kind::whitespace, behavior::removed});
     } else if (t == "BertPreTokenizer") {
@@ -58,12 +64,17 @@ class pre_tokenizer {
   void apply(text_pieces& pieces) const {
     for (const step& s : steps_) {
       if (s.what == kind::metaspace) mark_spaces(s, pieces);
-      if (s.what != kind::metaspace || s.split) split(s, pieces);
+      if (s.what == kind::bytes) to_bytes(s, pieces);
+      else if (s.what != kind::metaspace || s.split) split(s, pieces);
     }
+  }
+  /// Whether tokens are made of characters that stand for bytes.
+  bool byte_level() const {
+    return std::any_of(steps_.begin(), steps_.end(), [](const step& s) { return s.what == kind::bytes; });
   }
 
  private:
-  enum class kind { metaspace, whitespace, punctuation, pattern };
+  enum class kind { metaspace, whitespace, punctuation, pattern, bytes };
   enum class behavior { removed, isolated, previous, next, contiguous };
   enum class prepend { always, first, never };
   struct step {
@@ -118,6 +129,28 @@ class pre_tokenizer {
       first = joins = false;
     }
     pieces.text = std::move(text);
+  }
+
+  // Words of GPT-2's pattern, each as the characters that stand for its bytes.
+  static void to_bytes(const step& s, text_pieces& pieces) {
+    std::u32string text;
+    std::vector<text_pieces::range> out;
+    std::u32string spaced;
+    for (const auto& r : pieces.ranges) {
+      auto piece = std::u32string_view(pieces.text).substr(r.from, r.to - r.from);
+      if (s.scheme == prepend::always && !piece.starts_with(U' ')) {
+        spaced = U' ';
+        piece = spaced += piece;
+      }
+      while (!piece.empty()) {
+        const std::size_t n = s.split ? gpt2_word(piece) : piece.size(), from = text.size();
+        append_stand_ins(piece.substr(0, n), text);
+        out.push_back({from, text.size()});
+        piece.remove_prefix(n);
+      }
+    }
+    pieces.text = std::move(text);
+    pieces.ranges = std::move(out);
   }
 
   static std::size_t match(const step& s, std::u32string_view text) {

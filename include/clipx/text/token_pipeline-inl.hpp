@@ -51,6 +51,7 @@ class token_pipeline final : public token_model {
     std::string out;
     for (const auto id : ids)
       if (const auto* t = added(id)) out += t->text;
+      else if (pre_.byte_level()) append_bytes(symbol(id), out);
       else model_->append_text(symbol(id), out.empty(), out);
     return encode_utf8(decode_utf8(out));
   }
