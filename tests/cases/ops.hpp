@@ -2,6 +2,7 @@
 #pragma once
 #include <clipx/ops/attention.hpp>
 #include <clipx/ops/conv.hpp>
+#include <clipx/ops/layer_scale.hpp>
 #include <clipx/ops/linear.hpp>
 #include <clipx/ops/norm.hpp>
 
@@ -90,6 +91,38 @@ struct layernorm_case {
       h.gradient("branch", dx);
       h.gradient("weight", grad.weight);
       h.gradient("bias", grad.bias);
+    }
+  }
+};
+
+struct layer_scale_case {
+  dim rows, width;
+  std::string name() const { return clipx::cat("layer_scale ", rows, "x", width); }
+  double reduction() const { return static_cast<double>(rows); }
+  double constant() const { return 4; }
+  double moved() const { return 2.0 * static_cast<double>(rows * width); }  // x -> y
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using A = clipx::accum_t<B>;
+    clipx::layer_scale<B> op(width), grad(width);
+    op.gamma = h.template input<A>("gamma", 1, width);
+    auto x = h.input("x", rows, width), y = h.s.make(rows, width);
+    h.part("forward", [&] { op.forward(h.s, x, y); });
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, width), dx = h.s.make(rows, width);
+      grad.gamma = h.s.make_accum(1, width);
+      h.device.fill(grad.gamma, A(0));
+      h.part("backward", [&] { op.backward(h.s, x, dy, grad, dx); });
+      h.gradient("x", dx);
+      h.gradient("gamma", grad.gamma);
+      if (h.timer) return;
+      op.forward(h.s, y, y);  // in place; and once more backward: what was in dgamma stays
+      op.backward(h.s, x, dy, grad, dy);
+      h.output("y gamma", y);
+      h.output("dy gamma", dy);
+      h.output("gradient of gamma, twice", grad.gamma);
     }
   }
 };
@@ -290,6 +323,7 @@ void each_op(F&& f) {
       f(linear_case{33, 96, 32, false, true});
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
   f(layernorm_case{9, 768}), f(layernorm_case{5, 1030}), f(layernorm_case{5, 4104});  // wider than a block holds
+  for (dim n : {1, 7, 31, 64, 700}) f(layer_scale_case{n, 17}), f(layer_scale_case{5, n}), f(layer_scale_case{n, 96});
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   for (dim d : {32, 33, 64, 80, 88, 104, 112}) f(attention_case{{17, 1, 33}, 2, d, d % 3 == 0});  // every width of a kernel

@@ -178,6 +178,8 @@ concept backend = backend_types<B> &&
   b.add_rows(x, y); b.sum_rows(x, y);                 // y[r] += x[r mod x.rows]; its adjoint: y[r mod y.rows] += x[r]
   b.gather_rows(x, ids, y); b.scatter_add_rows(x, ids, y);  // y[i] = x[ids[i]]; its adjoint: y[ids[i]] += x[i]
   b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
+  b.scale_columns(x, c, y);                           // y[r][c] = x[r][c] gamma[c], gamma (1, cols); y may be x
+  b.scale_columns_backward(x, c, x, y, m);            // x, gamma, dy -> dx (may be dy), dgamma
   b.clamp(m, eps, eps);
 
   b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation; may be empty

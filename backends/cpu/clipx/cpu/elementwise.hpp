@@ -1,4 +1,4 @@
-// Elementwise verbs: copies and conversions, sums, activations; pixels.
+// Elementwise verbs: copies and conversions, sums, activations, scaled columns; pixels.
 #ifndef CLIPX_CPU_ELEMENTWISE_HPP
 #define CLIPX_CPU_ELEMENTWISE_HPP
 #include <array>
@@ -67,6 +67,10 @@ class cpu_elementwise : cpu_family<T> {
   }
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  /// y[r][c] = x[r][c] gamma[c]; y may be x.
+  void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y);
+  /// dx, which may be dy, is overwritten; dgamma accumulates.
+  void scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx, mat<float> dgamma);
   /// Clamps x[r][c] to [low, high].
   void clamp(mat<float> x, double low, double high);
 
@@ -129,6 +133,28 @@ void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   with(f, [&](auto fn) CLIPX_LANES {
     for (dim r = 0; r < dx.rows; ++r)
       along(dx.cols, [&](auto at) CLIPX_LANES { at.put(fn.slope(at.get(x.row(r))) * at.get(dy.row(r)), dx.row(r)); });
+  });
+}
+
+template <class T>
+void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    along(y.cols, [&](auto at) CLIPX_LANES { at.put(at.get(x.row(r)) * at.get(gamma.data), y.row(r)); });
+}
+
+/// dx = dy gamma; sums (1, cols) of dy x.
+template <class T>
+void scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx, mat<float> sums) {
+  std::fill_n(sums.data, sums.size(), 0.0f);
+  by_columns(x.rows, x.cols, [&](auto at, dim r, dim end) CLIPX_LANES {
+    const auto scale = at.get(gamma.data);
+    auto dot = zero();
+    for (; r < end; ++r) {
+      const auto g = at.get(dy.row(r));
+      dot = hn::MulAdd(g, at.get(x.row(r)), dot);
+      at.put(g * scale, dx.row(r));
+    }
+    at.put(at.get(sums.data) + dot, sums.data);
   });
 }
 
@@ -206,6 +232,21 @@ template <class T>
 void cpu_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   const auto part = [&](mat<const T> from, mat<const T> grad, mat<T> to) { CLIPX_KERNEL(unary_backward<T>)(f, from, grad, to); };
   simd::parallel_elements(this->threads_, part, x, dy, dx);
+}
+template <class T>
+void cpu_elementwise<T>::scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {
+  const auto rows = [&](mat<const T> from, mat<T> to) { CLIPX_KERNEL(scale_columns<T>)(from, gamma, to); };
+  simd::parallel_rows(this->threads_, y.rows, y.cols, rows, x, y);
+}
+template <class T>
+void cpu_elementwise<T>::scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx,
+                                                mat<float> dgamma) {
+  const auto piece = [&](dim first, dim n, mat<float> sums) {
+    CLIPX_KERNEL(scale_columns_backward<T>)
+    (x.row_range(first, n), gamma, dy.row_range(first, n), dx.row_range(first, n), sums);
+  };
+  const auto sums = simd::column_pieces(this->threads_, x.rows, x.cols, piece, 1);
+  for (dim c = 0; c < x.cols; ++c) dgamma.data[c] += sums.data[c];
 }
 template <class T>
 void cpu_elementwise<T>::clamp(mat<float> x, double low, double high) {

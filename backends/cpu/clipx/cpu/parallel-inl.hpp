@@ -93,19 +93,20 @@ inline float* shared_floats(dim n) {
 
 /// Number of rows that one thread sums: depends only on the columns, and is small enough for the cache.
 inline dim piece_rows(dim cols) { return std::max<dim>(1, (dim{1} << 9) / std::max<dim>(cols, 1)) * 64; }
-/// Two sums of each column: f(first row, rows, sums (2, cols)) for every piece; the pieces are added in order.
+/// `each` sums of every column: f(first row, rows, sums (each, cols)) for every piece; the pieces are added in order.
 /// The result is in shared_floats().
 template <class F>
-mat<float> column_pieces(int threads, dim rows, dim cols, F&& f) {
+mat<float> column_pieces(int threads, dim rows, dim cols, F&& f, dim each = 2) {
   const dim height = piece_rows(cols), pieces = (rows + height - 1) / height;
-  const mat<float> parts(shared_floats((pieces + 1) * 2 * cols), (pieces + 1) * 2, cols);
+  const mat<float> parts(shared_floats((pieces + 1) * each * cols), (pieces + 1) * each, cols);
   parallel_ranges(threads, pieces, height * cols, 1, [&](dim first, dim n) {
-    for (dim p = first; p < first + n; ++p) f(p * height, std::min(height, rows - p * height), parts.row_range(2 * (p + 1), 2));
+    for (dim p = first; p < first + n; ++p)
+      f(p * height, std::min(height, rows - p * height), parts.row_range(each * (p + 1), each));
   });
-  const auto sums = parts.row_range(0, 2);
+  const auto sums = parts.row_range(0, each);
   std::fill_n(sums.data, sums.size(), 0.0f);
   for (dim p = 1; p <= pieces; ++p)
-    for (dim i = 0; i < sums.size(); ++i) sums.data[i] += parts.row(2 * p)[i];
+    for (dim i = 0; i < sums.size(); ++i) sums.data[i] += parts.row(each * p)[i];
   return sums;
 }
 

@@ -1,4 +1,4 @@
-// Elementwise and row verbs: sums, activations, pixels.
+// Elementwise and row verbs: sums, activations, scaled columns, pixels.
 #pragma once
 #include "engine.hpp"
 
@@ -17,6 +17,8 @@ class cuda_elementwise : cuda_family {
   void sum_rows(mat<const T> x, mat<T> y);
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y);
+  void scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx, mat<float> dgamma);
   void clamp(mat<float> x, double low, double high);
 };
 
@@ -92,6 +94,30 @@ __global__ void unary_backward(activation f, mat<const T> x, mat<const T> dy, ma
   if (r >= dx.rows || c >= dx.cols) return;
   store(dx.row(r) + c, map([=](float v, float g) { return slope(f, v) * g; }, load<N>(x.row(r) + c), load<N>(dy.row(r) + c)));
 }
+/// y[r][c] = x[r][c] gamma[c]
+template <int N, class T>
+__global__ void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  store(y.row(r) + c, map([](float v, float g) { return v * g; }, load<N>(x.row(r) + c), load<N>(gamma.data + c)));
+}
+/// dx = dy gamma; partial[chunk] = the sum of dy x over one chunk of rows.
+template <int N, class T>
+__global__ void scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, dim taps, mat<T> dx,
+                                       mat<float> partial) {
+  CLIPX_SHARED(floats<N>[pack_threads], held);
+  const auto [c, first, end] = of_chunk<N>(x.rows, taps);
+  floats<N> dot{};
+  if (c < x.cols) {
+    const auto scale = load<N>(gamma.data + c);
+    for (dim r = first; r < end; r += blockDim.y) {
+      const auto g = load<N>(dy.row(r) + c);
+      dot = map([](float s, float a, float v) { return fmaf(a, v, s); }, dot, g, load<N>(x.row(r) + c));
+      store(dx.row(r) + c, map([](float a, float s) { return a * s; }, g, scale));
+    }
+  }
+  sum_down(dot, held, x.cols, partial.row(blockIdx.y));
+}
 
 }  // namespace clipx::gpu
 
@@ -143,6 +169,26 @@ template <class T>
 void cuda_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   each_pack(
       engine_, dx.rows, dx.cols, [](auto n) { return gpu::unary_backward<n(), T>; }, f, x, dy, dx);
+}
+
+template <class T>
+void cuda_elementwise<T>::scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::scale_columns<n(), T>; }, x, gamma, y);
+}
+
+template <class T>
+void cuda_elementwise<T>::scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx,
+                                                 mat<float> dgamma) {
+  if (x.size() == 0) return;
+  const temporary here(memory());
+  const auto go = [&](auto n) {
+    const gpu::strips cut(x.rows, x.cols / n(), gpu::summed);
+    auto partial = memory().template take<float>(cut.chunks, x.cols);
+    run(engine_, gpu::scale_columns_backward<n(), T>, cut.grid(), cut.block, x, gamma, dy, cut.taps, dx, partial);
+    each_column(engine_, 1, x.cols, gpu::sum_rows_total<float>, mat<const float>(partial), cut.chunks, dgamma);
+  };
+  by_width(x.cols, go, x, gamma, dy, dx);
 }
 
 template <class T>
