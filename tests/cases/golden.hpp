@@ -194,8 +194,14 @@ TEST_CASE("golden models in Hugging Face's layout") { cases::golden_models<clipx
 TEST_CASE("golden SigLIP, in both layouts") {
   cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip"});
 }
+TEST_CASE("golden vision transformers with other choices") {
+  cases::golden_models<clipx::plain_vit>({"plain_clipa", "plain_options", "plain_text", "plain_timm_clip", "plain_timm_avg",
+                                          "plain_timm_linear", "plain_timm_none", "plain_scaled", "plain_timm_gap"});
+}
 TEST_CASE("golden embeddings as users get them") {
   cases::golden_test(device(), [] {
+    for (auto* name : {"plain_clipa", "plain_options", "plain_timm_clip", "plain_timm_linear"})
+      cases::golden_embeddings<clipx::plain_vit>(device(), name);
     for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip"})
       cases::golden_embeddings<clipx::siglip_vit>(device(), name);
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})

@@ -7,6 +7,7 @@
 #include "../loss/list.hpp"
 #include "modified_resnet.hpp"
 #include "ngram_table.hpp"
+#include "plain_vit.hpp"
 #include "siglip_vit.hpp"
 #include "vit.hpp"
 #include "with_text.hpp"
@@ -14,8 +15,8 @@
 namespace clipx {
 
 /// The policies; an architecture that is not among them is still loaded by name.
-using architectures =
-    type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, siglip_vit, modified_resnet, vit>;
+using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, siglip_vit, mci_vit,
+                                plain_vit, modified_resnet, vit>;
 
 /// The same at run time.
 std::span<const architecture* const> known_architectures();

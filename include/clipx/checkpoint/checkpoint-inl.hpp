@@ -146,7 +146,8 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.sizes_ = want.sizes;
     for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
-      if (!t && !source.other_prefix.empty()) t = file_->find(cat(prefix_, source.other_prefix, part));
+      if (const auto other = source.other_prefix; !t && !other.empty())
+        t = file_->find(part.starts_with(other) ? cat(prefix_, part.substr(other.size())) : cat(prefix_, other, part));
       if (!t) {
         issues.add(cat("missing: ", prefix_, part, " ", want.text()));
         continue;
@@ -334,7 +335,9 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     expect_towers(config(), tower_set::text);
     expect(pool == text_pool::argmax || pool == text_pool::eos, error_kind::mismatch, [&] {
       return cat(path_, ": checkpoint_options::eos_id: the model ",
-                 pool == text_pool::none ? "has no text tower" : "pools the last position of a text, whatever its id");
+                 pool == text_pool::none    ? "has no text tower"
+                 : pool == text_pool::first ? "pools the first position of a text, whatever its id"
+                                            : "pools the last position of a text, whatever its id");
     });
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;
@@ -399,9 +402,10 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   put("activation", name_of(c.act));
   if (has_tower && c.text_act() != c.act) put("text_activation", name_of(c.text_act()));
   if (has_tower)
-    put("text_pool", c.text.pool == text_pool::argmax ? std::string("largest id")
-                     : c.text.pool == text_pool::last ? std::string("last position")
-                                                      : cat("first ", c.text.eos_id));
+    put("text_pool", c.text.pool == text_pool::argmax  ? std::string("largest id")
+                     : c.text.pool == text_pool::last  ? std::string("last position")
+                     : c.text.pool == text_pool::first ? std::string("first position")
+                                                       : cat("first ", c.text.eos_id));
   put("layout", config_.keys == layout::open_clip ? "open_clip" : "hf");
   if (c.towers != tower_set::text)
     put("preprocessing", {{"resize", modes[static_cast<int>(config_.pixels.resize)]},

@@ -30,6 +30,7 @@ class fields {
   /// Whether the field is present and not null.
   bool has(const char* key) const;
   bool is_list(const char* key) const;  // whether the field is a list
+  bool is_null(const char* key) const;  // whether the field is there, and null
   /// The field as JSON text, cut to 60 characters, for messages.
   std::string dump(const char* key) const;
   /// The object in a field; empty if there is none. It reports its issues under `where`.
