@@ -268,6 +268,7 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
   test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   for (int kind : {0, 1, 2}) test_model(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
+  for (bool training : {false, true}) test_model(device(), model_case<clipx::mci_vit>{tiny_mci(), training});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
@@ -276,6 +277,7 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::vit>{tiny_vit()});
   keep_modes_agree(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
   for (int kind : {0, 1, 2}) keep_modes_agree(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
+  keep_modes_agree(device(), model_case<clipx::mci_vit>{tiny_mci()});
 }
 TEST_CASE("padding is a part of a text where the tower is not causal") {
   cases::sees_padding<clipx::siglip_vit>(device(), cases::tiny_siglip());
@@ -316,6 +318,7 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::siglip_vit>{tiny_siglip()});
   grad(model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   for (int kind : {0, 1, 2}) grad(model_case<clipx::plain_vit>{tiny_plain(kind)});
+  for (bool training : {false, true}) grad(model_case<clipx::mci_vit>{tiny_mci(), training});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }

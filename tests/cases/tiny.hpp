@@ -61,6 +61,13 @@ inline clipx::clip_config tiny_plain(int kind) {
   c.vision = v;
   return c;
 }
+/// As MobileCLIP-B.
+inline clipx::clip_config tiny_mci() {
+  auto c = tiny_vit(clipx::activation::gelu);
+  c.vision = clipx::mci_vit_config{32, 32, 2, 83, 2};
+  c.text.norm_eps = 1e-4;
+  return c;
+}
 /// Texts of the tiny models, padded where the model's texts are.
 inline std::vector<std::vector<std::int32_t>> tiny_texts(const clipx::text_config& c = {}) {
   std::vector<std::vector<std::int32_t>> out{{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};

@@ -71,8 +71,8 @@ grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|diren
   say "system headers of POSIX only in -inl files"
 
 # A policy is named in its own files and in one list.
-grep -rnwE 'vit|vit_config|modified_resnet|modified_resnet_config|siglip_vit|siglip_vit_config|siglip_text|plain_vit|plain_vit_config|plain_text' include backends tools --include='*.[ch]*' |
-  grep -vE '^include/clipx/(architectures/(vit|modified_resnet|siglip|plain|timm|list)|model/(vit|modified_resnet|siglip|plain))[a-z_-]*\.hpp:' |
+grep -rnwE 'vit|vit_config|modified_resnet|modified_resnet_config|siglip_vit|siglip_vit_config|siglip_text|plain_vit|plain_vit_config|plain_text|mci_vit|mci_vit_config' include backends tools --include='*.[ch]*' |
+  grep -vE '^include/clipx/(architectures/(vit|modified_resnet|siglip|plain|timm|mci|list)|model/(vit|modified_resnet|siglip|plain|mci))[a-z_-]*\.hpp:' |
   grep -vE ':[0-9]+: *//|// .*\b(vit|modified_resnet|siglip_vit)(_config)?\b' | say "an architecture is named outside its own files"
 grep -rn 'is_[r]esnet' include backends tools tests bench examples | say "an architecture is named outside its own files"
 

@@ -5,6 +5,7 @@
 
 #include "../core/type_list.hpp"
 #include "../loss/list.hpp"
+#include "mci_vit.hpp"
 #include "modified_resnet.hpp"
 #include "ngram_table.hpp"
 #include "plain_vit.hpp"
