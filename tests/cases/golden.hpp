@@ -190,7 +190,7 @@ TEST_CASE("golden ModifiedResNet with batch statistics") {
   if constexpr (!std::is_same_v<clipx::scalar_t<backend_t>, clipx::bf16>)
     cases::golden_models<clipx::modified_resnet>({"resnet"}, "train.");
 }
-TEST_CASE("golden models in Hugging Face's layout") { cases::golden_models<clipx::vit>({"hf_eos2", "hf_eos"}); }
+TEST_CASE("golden models in Hugging Face's layout") { cases::golden_models<clipx::vit>({"hf_eos2", "hf_eos", "hf_metaclip_2"}); }
 TEST_CASE("golden SigLIP, in both layouts") {
   cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip"});
 }

@@ -162,6 +162,27 @@ TEST_CASE("plain: names of timm's") {
   }
 }
 
+TEST_CASE("plain: MetaCLIP 2, whose end token is really 2") {
+  const auto read = [](const char* type) {
+    return read_hf_config(json{{"model_type", type}, {"text_config", {{"eos_token_id", 2}, {"vocab_size", 901629}}}}.dump(), "", "x");
+  };
+  const auto meta = read("metaclip_2");
+  CHECK((meta.model.text.pool == text_pool::eos && meta.model.text.eos_id == 2));
+  CHECK(read("clip").model.text.pool == text_pool::argmax);
+  const auto written = json::parse(hf_config_text(meta, "f32", 0, 2, 1));
+  CHECK((written["model_type"] == "metaclip_2" && written["architectures"][0] == "MetaClip2Model"));
+  CHECK((written["text_config"]["model_type"] == "metaclip_2_text_model" && written["text_config"]["eos_token_id"] == 2));
+  CHECK(same_model(read_hf_config(written.dump(), "", "x").model, meta.model));
+  const auto as_open_clip = json::parse(open_clip_config_text(meta))["model_cfg"];
+  CHECK((as_open_clip["text_cfg"]["pool_type"] == "eos" && as_open_clip["text_cfg"]["eos_id"] == 2));
+  CHECK(as_open_clip["text_cfg"]["hf_tokenizer_name"] == "local-dir");
+  CHECK(as_open_clip["text_cfg"]["tokenizer_kwargs"]["clean"] == "whitespace");
+  const auto again = read_open_clip_config(as_open_clip.dump(), "x");
+  CHECK(same_model(again.model, meta.model));
+  CHECK(open_clip_config_text(again).find("hf_tokenizer_name") != std::string::npos);
+  CHECK(open_clip_config_text(read("clip")).find("hf_tokenizer_name") == std::string::npos);  // CLIP's own vocabulary
+}
+
 TEST_CASE("plain: presets, as open_clip has them, written and read again") {
   int count = 0;
   for (auto& c : presets::all()) {

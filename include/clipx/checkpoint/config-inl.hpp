@@ -343,6 +343,7 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   vision.override_by("vision_config_dict", top);  // the legacy member overrides, if present
   words.override_by("text_config_dict", top);
   tower_reader of_vision{layout::hf, vision, answers}, of_text{layout::hf, words, answers};
+  of_vision.model_type = of_text.model_type = top.text("model_type", "");
   model_family family;
   if (const auto* a = detail::find_architecture(layout::hf, top, vision, extra)) {
     a->read_vision(of_vision, c.model);
