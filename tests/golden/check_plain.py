@@ -134,7 +134,9 @@ def put_bert(folder, lines):
 def put_tokenizer(name, folder, lines):
     if "CLIPA" in name:
         put_bert(folder, lines)
-    elif "worldwide" in name:
+    elif name == "ViT-L-14-worldwide":  # mT5's
+        base.put_t5(folder, lines)
+    elif "worldwide" in name:  # XLM-V's
         model, _ = base.kinds.train_unigram(lines, 600, bos_id=0, pad_id=1, eos_id=2, unk_id=3)
         t = Tokenizer(models.Unigram([(p.piece, p.score) for p in model.pieces], unk_id=3, byte_fallback=False))
         t.normalizer = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)

@@ -164,7 +164,8 @@ TEST_CASE("plain: names of timm's") {
 
 TEST_CASE("plain: MetaCLIP 2, whose end token is really 2") {
   const auto read = [](const char* type) {
-    return read_hf_config(json{{"model_type", type}, {"text_config", {{"eos_token_id", 2}, {"vocab_size", 901629}}}}.dump(), "", "x");
+    return read_hf_config(json{{"model_type", type}, {"text_config", {{"eos_token_id", 2}, {"vocab_size", 901629}}}}.dump(), "",
+                          "x");
   };
   const auto meta = read("metaclip_2");
   CHECK((meta.model.text.pool == text_pool::eos && meta.model.text.eos_id == 2));
