@@ -200,7 +200,6 @@ inline void read_timm_head(fields& f, fields& kwargs, timm_vit& m) {
   else if (!pool.empty() || !after) f.issue(cat("timm_pool: \"", pool, "\" is not supported, only token, avg and map"));
   const auto made = after ? named : v.pool;
   v.norm_after_pool = kwargs.flag("fc_norm", made == vit_pool::mean && !m.norm_first);
-  if (v.pool == vit_pool::token && !v.class_token) f.issue("timm_pool: token: the tower has no class token");
   if (v.pool == vit_pool::attention && made != vit_pool::attention)
     f.issue("timm_pool: map: with timm_proj linear timm adds no attention pooling to this tower");
 }

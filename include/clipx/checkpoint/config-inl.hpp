@@ -69,7 +69,9 @@ inline void write_open_clip_tokenizer(const checkpoint_config& c, const model_fa
 inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
   p.mean = f.three("mean", p.mean, false);
   p.std = f.three("std", p.std, true);
-  const auto interpolation = f.text("interpolation", "bicubic"), mode = f.text("resize_mode", "shortest");
+  const char* modes[] = {"shortest", "squash", "longest"};
+  const auto interpolation = f.text("interpolation", p.interpolation == filter::bilinear ? "bilinear" : "bicubic"),
+             mode = f.text("resize_mode", modes[static_cast<int>(p.resize)]);
   if (interpolation != "bicubic" && interpolation != "bilinear")
     f.issue(cat("interpolation: ", interpolation, " is not supported, only bicubic and bilinear"));
   p.interpolation = interpolation == "bilinear" ? filter::bilinear : filter::bicubic;
@@ -88,6 +90,8 @@ inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
 inline void frame_texts(tokenizer_options& o, const text_config& c) {
   o.context_length = c.context_length;
   o.frame.fill = c.filled();
+  const bool own = o.follows == tokenizer_options::library::simple;
+  if (o.frame.fill && own && o.frame.pad == token_frame::from_files) o.frame.pad = 0;  // whatever the files are, as in open_clip
 }
 /// How the images of an architecture are preprocessed where no file says it.
 inline void set_family_pixels(preprocess_config& p, const model_family& f) {
