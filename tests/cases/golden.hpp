@@ -131,7 +131,8 @@ void golden_model(Backend& d, const std::string& name, const std::string& prefix
     int statistics = 0;
     clipx::walk(model, [&]<class E>(const std::string& key, mat<E>& m, const clipx::shape&, clipx::role r) {
       if (r == clipx::role::buffer) {
-        compare(key, fetch(d, m), g.values(prefix + "state." + key), b.features);
+        for (auto& [stored, got] : as_stored(source.config(), key, keys, fetch(d, m), m.rows, m.cols))
+          compare(stored, got, g.values(prefix + "state." + stored), b.features);
         ++statistics;
       }
     });

@@ -277,7 +277,7 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::vit>{tiny_vit()});
   keep_modes_agree(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
   for (int kind : {0, 1, 2}) keep_modes_agree(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
-  keep_modes_agree(device(), model_case<clipx::mci_vit>{tiny_mci()});
+  keep_modes_agree(device(), model_case<clipx::mci_vit>{tiny_mci(), true});  // in inference BatchNorm may be folded
 }
 TEST_CASE("padding is a part of a text where the tower is not causal") {
   cases::sees_padding<clipx::siglip_vit>(device(), cases::tiny_siglip());
