@@ -35,7 +35,7 @@ def tower(name, proj, pool, **kwargs):
 CASES = {
     # as CLIPA: no norm before the blocks, the mean of the patches, the norm after it; texts whose last position is pooled
     "plain_clipa": {"vision_cfg": VISION | {"layers": 2, "no_ln_pre": True, "pool_type": "avg", "final_ln_after_pool": True},
-                    "text_cfg": TEXT | {"layers": 2, "no_causal_mask": True, "pool_type": "last"}},
+                    "text_cfg": TEXT | {"width": 16, "layers": 2, "no_causal_mask": True, "pool_type": "last"}},
     # the norm before the mean, GELU with tanh, epsilons of its own; the first end token of texts that see their padding
     "plain_options": {"custom_text": True,
                       "vision_cfg": VISION | {"pool_type": "avg", "act_kwargs": {"approximate": "tanh"}, "norm_kwargs": {"eps": 1e-3}},

@@ -218,7 +218,7 @@ TEST_CASE("plain: golden folders, written and read again") {
     CHECK_THAT(message([&] { hf_config_text(own.settings(), "f32", 0, 1, 1); }), Contains("Hugging Face's layout"));
   }
   const auto file = safetensors::open(dir / "plain_clipa/open_clip_model.safetensors");
-  CHECK(file.find("text.text_projection")->shape == std::vector<dim>{8, 10});
+  CHECK(file.find("text.text_projection")->shape == std::vector<dim>{16, 10});
   CHECK(file.find("visual.proj")->shape == std::vector<dim>{12, 10});
   CHECK_THAT(checkpoint::open(golden + "plain_timm_clip").summary(),
              Contains("\"architecture\":\"PlainViT\"") && Contains("\"vision_pool\":\"class token\""));
