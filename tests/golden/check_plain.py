@@ -72,6 +72,10 @@ def inspected(name, cfg, work):
     facts = json.loads(base.clipx("inspect", work / "shapes", "--json"))
     want = sum(p.numel() for p in model.parameters())
     base.check(f"{name}: {want} parameters", facts["parameters"] == want, "" if facts["parameters"] == want else f"clipx counts {facts['parameters']}")
+    if name.startswith("MobileCLIP"):  # whose sizes are enough
+        alone = json.loads(base.clipx("inspect", work / "shapes/open_clip_model.safetensors", "--activation", "gelu", "--json"))
+        same = [k for k in facts if k not in ("name", "preprocessing") and alone.get(k) != facts[k]]
+        base.check(f"{name}: the file alone", not same, f"{same} differ" if same else "")
 
 
 def known_names():
