@@ -156,18 +156,17 @@ void pruned_and_packed_equal_whole(Backend& d) {
   compare("packed text", h.outputs["text"], h.outputs["whole text"], tolerance);
 }
 
-/// A row of padding changes a SigLIP's embedding, and one that is missing is an error.
-template <class Backend>
-void siglip_sees_padding(Backend& d) {
+/// A row of padding changes an embedding of a model that is not causal, and one that is missing is an error.
+template <class Encoder, class Backend>
+void sees_padding(Backend& d, const clipx::clip_config& c) {
   using T = clipx::scalar_t<Backend>;
-  const auto c = tiny_siglip();
   auto texts = tiny_texts(c.text);
   texts[1] = texts[0];
   texts[1].back() = 2;
   harness<Backend> h(d, rounding_of<T>(), clipx::keep::nothing);
-  clipx::clip<clipx::siglip_vit, Backend> model(d, c, {});
+  clipx::clip<Encoder, Backend> model(d, c, {});
   auto memory = h.parameters(model, 0.15);
-  typename clipx::clip<clipx::siglip_vit, Backend>::saved k;
+  typename clipx::clip<Encoder, Backend>::saved k;
   h.output("text", model.encode_text(h.s, clipx::packed_texts::pack(texts, c.text), k));
   const auto& all = h.outputs["text"];
   const auto D = static_cast<std::ptrdiff_t>(c.embed_dim);
@@ -274,6 +273,8 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::bert_vit>{tiny_bert(false, 72)});
   test_model(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
   test_model(device(), model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
+  for (int kind : {0, 1, 2}) test_model(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
+  for (bool training : {false, true}) test_model(device(), model_case<clipx::mci_vit>{tiny_mci(), training});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
@@ -286,8 +287,13 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert()});
   keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert(false)});
   keep_modes_agree(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
+  for (int kind : {0, 1, 2}) keep_modes_agree(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
+  keep_modes_agree(device(), model_case<clipx::mci_vit>{tiny_mci(), true});  // in inference BatchNorm may be folded
 }
-TEST_CASE("padding is a part of a text where the last row is pooled") { cases::siglip_sees_padding(device()); }
+TEST_CASE("padding is a part of a text where the tower is not causal") {
+  cases::sees_padding<clipx::siglip_vit>(device(), cases::tiny_siglip());
+  for (int kind : {0, 1, 2}) cases::sees_padding<clipx::plain_vit>(device(), cases::tiny_plain(kind));
+}
 TEST_CASE("pruned and packed equal whole") { cases::pruned_and_packed_equal_whole(device()); }
 TEST_CASE("a recorded forward equals a direct one") {
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::vit>(device(), cases::tiny_vit());
@@ -329,6 +335,8 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::bert_vit>{tiny_bert(false)});
   grad(model_case<clipx::m2m_vit>{tiny_m2m()});
   grad(model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
+  for (int kind : {0, 1, 2}) grad(model_case<clipx::plain_vit>{tiny_plain(kind)});
+  for (bool training : {false, true}) grad(model_case<clipx::mci_vit>{tiny_mci(), training});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }

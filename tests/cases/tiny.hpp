@@ -34,7 +34,7 @@ inline clipx::clip_config tiny_siglip(dim head_width = 16, bool projection = tru
   c.embed_dim = 2 * head_width;
   c.norm_eps = 1e-6;
   c.vision = clipx::siglip_vit_config{29, 7, 2 * head_width, 2, 5 * head_width + 3, 2};
-  c.text = {12, 40, projection ? 24 : 2 * head_width, 2, 2, 80, clipx::text_pool::last, 1, projection};
+  c.text = {12, 40, projection ? 24 : 2 * head_width, 2, 2, 80, clipx::text_pool::last, 1, projection, projection, false};
   if (projection) c.text.act = clipx::activation::gelu;
   return c;
 }
@@ -60,10 +60,47 @@ inline clipx::clip_config tiny_m2m(bool first = true) {
   c.text.projection = first;
   return c;
 }
+/// Plain vision transformers: as CLIPA; as timm's with a head of its own; with the norm before the mean, and a class token without
+/// a position. Their text towers see padding, and pool the last position, the largest id, the first position.
+inline clipx::clip_config tiny_plain(int kind) {
+  auto c = tiny_vit(clipx::activation::gelu);
+  clipx::plain_vit_config v{.image_size = 29, .patch_size = 7, .width = 32, .heads = 2, .mlp_width = 83, .layers = 2};
+  c.text.causal = false;
+  if (kind == 0) {
+    v.norm_pre = false;
+    v.pool = clipx::vit_pool::mean;
+    v.norm_after_pool = true;
+    c.text.pool = clipx::text_pool::last;
+  } else if (kind == 1) {
+    v.timm = true;
+    v.head = clipx::vit_head::trunk;
+    v.head_bias = true;
+  } else {
+    c.norm_eps = 1e-6;
+    v.timm = true;
+    v.layer_scale = 0.5;
+    c.text.layer_scale = 0.5;
+    v.patch_bias = true;
+    v.norm_pre = v.class_position = v.qkv_bias = false;
+    v.pool = clipx::vit_pool::mean;
+    v.head = clipx::vit_head::after_trunk;
+    c.text.pool = clipx::text_pool::first;
+    c.text.projection_bias = true;
+  }
+  c.vision = v;
+  return c;
+}
+/// As MobileCLIP-B.
+inline clipx::clip_config tiny_mci() {
+  auto c = tiny_vit(clipx::activation::gelu);
+  c.vision = clipx::mci_vit_config{32, 32, 2, 83, 2};
+  c.text.norm_eps = 1e-4;
+  return c;
+}
 /// Texts of the tiny models, padded where the model's texts are.
 inline std::vector<std::vector<std::int32_t>> tiny_texts(const clipx::text_config& c = {}) {
   std::vector<std::vector<std::int32_t>> out{{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};
-  if (c.pool == clipx::text_pool::last)
+  if (c.filled())
     for (auto& row : out) row.resize(static_cast<std::size_t>(c.context_length), 1);
   if (!c.hf.name.empty()) out[2].resize(static_cast<std::size_t>(c.context_length), c.hf.pad_id);
   return out;

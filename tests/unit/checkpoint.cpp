@@ -335,11 +335,11 @@ TEST_CASE("checkpoint: questions that an option settles") {
   }
   SECTION("what clipx does not compute is named, all of it at once") {
     copy_with("vit_quick_gelu", m, "open_clip_config.json", "\"head_width\": 16",
-              "\"head_width\": 16, \"attentional_pool\": true, \"pool_type\": \"avg\", \"sparkle\": 3");
+              "\"head_width\": 16, \"attentional_pool\": true, \"pool_type\": \"none\", \"sparkle\": 3");
     write_file(m + "/open_clip_config.json",
                replaced(contents(m + "/open_clip_config.json"), "\"context_length\": 12", "\"context_length\": -1"));
     const auto what = refusal(m);
-    CHECK_THAT(what, Contains("attentional_pool: true is not supported") && Contains("pool_type: \"avg\" is not supported"));
+    CHECK_THAT(what, Contains("attentional_pool: true is not supported") && Contains("pool_type: \"none\" is not supported"));
     CHECK_THAT(what, Contains("sparkle: 3 is not known") && Contains("context_length: expected a whole number"));
   }
 }

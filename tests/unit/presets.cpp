@@ -74,6 +74,18 @@ TEST_CASE("presets: parameters as published") {
       {"nllb-clip-large", 632'076'800, 767'139'840, 1'399'216'641},
       {"nllb-clip-base-siglip", 93'176'064, 414'298'112, 507'474'178},
       {"nllb-clip-large-siglip", 428'225'600, 767'270'912, 1'195'496'514},
+      // open_clip's, as it counts them
+      {"ViT-L-14-CLIPA", 303'964'160, 110'246'400, 414'210'561},
+      {"ViT-L-14-CLIPA-336", 304'291'840, 110'246'400, 414'538'241},
+      {"ViT-H-14-CLIPA", 632'074'240, 336'160'768, 968'235'009},
+      {"ViT-H-14-CLIPA-336", 632'483'840, 336'160'768, 968'644'609},
+      {"ViT-bigG-14-CLIPA", 1'844'903'936, 672'320'000, 2'517'223'937},
+      {"ViT-bigG-14-CLIPA-336", 1'845'436'416, 672'320'000, 2'517'756'417},
+      {"MobileCLIP-B", 86'349'056, 63'428'096, 149'777'153},
+      {"MobileCLIP2-B", 86'349'056, 63'428'096, 149'777'153},
+      {"MobileCLIP2-L-14", 303'966'976, 123'650'304, 427'617'281},
+      {"vit_medium_patch16_gap_256", 38'610'432, 63'428'096, 102'038'529},
+      {"ViT-M-16-alt", 38'534'144, 40'444'032, 78'978'177},
   };
   // clang-format on
   REQUIRE(presets::all().size() == std::size(table));
@@ -117,7 +129,9 @@ TEST_CASE("presets: names of openai and of open_clip") {
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
-    if (c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() || !c.text.hf.name.empty()) continue;
+    const bool other_image = c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() || c.vision.is<plain_vit_config>() ||
+                             c.vision.is<mci_vit_config>();
+    if (other_image || !c.text.hf.name.empty()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
     CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));
     CHECK(c.text.context_length == 77);

@@ -68,7 +68,7 @@ TEST_CASE("siglip: open_clip's configuration") {
   CHECK((cleaned("canonicalize") == clean_rule::canonicalize && cleaned("lower") == clean_rule::openai));
   CHECK_THAT(refused("text_cfg", {{"tokenizer_kwargs", {{"clean", "x"}}}}), Contains("clean: x is not supported"));
   CHECK_THAT(refused("text_cfg", {{"tokenizer_kwargs", {{"strip_sep_token", true}}}}),
-             Contains("strip_sep_token: true is not known"));
+             Contains("strip_sep_token: true needs an hf_tokenizer_name"));
   CHECK_THAT(refused("text_cfg", {{"no_causal_mask", false}}), Contains("text_cfg: no_causal_mask: false is not supported"));
   CHECK_THAT(refused("text_cfg", {{"pool_type", "argmax"}}), Contains("pool_type: argmax") && Contains("only last"));
   CHECK_THAT(refused("text_cfg", {{"proj_bias", false}}), Contains("proj_bias: false"));

@@ -41,7 +41,7 @@ inline clipx::checkpoint_config siglip() {
   c.act = clipx::activation::gelu;
   c.norm_eps = 1e-6;
   c.vision = clipx::siglip_vit_config{32, 8, 48, 2, 100, 2};
-  c.text = {16, vocabulary, 32, 2, 1, 128, clipx::text_pool::last, 1};
+  c.text = {16, vocabulary, 32, 2, 1, 128, clipx::text_pool::last, 1, true, true, false};
   c.text.act = clipx::activation::gelu_tanh;
   c.loss = clipx::sigmoid::config{};
   return clipx::default_config(c);

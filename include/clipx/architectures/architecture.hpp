@@ -29,7 +29,7 @@ struct key_source {
   std::vector<std::string> parts;       // stacked by rows: in_proj is q, k and v in Hugging Face's layout
   bool transposed = false;              // stored as (out, in); we hold (in, out)
   resizing positions = resizing::none;  // whether this is a position table, and of what
-  std::string_view other_prefix = {};   // alternative prefix under which the parts may be stored
+  std::string_view other_prefix = {};   // a prefix that files may have before the parts' names, or lack where the names begin so
   dim ones = 0;                         // sizes of 1 that stand before the others in the file's shape
   std::vector<dim> shares = {};         // of the parts in the rows, as 1 and 2 of three thirds; empty: equal shares
 };
@@ -44,6 +44,7 @@ struct model_family {
   bool custom_text = false;  // whether open_clip builds a CustomTextCLIP, whose text tower is named "text."
   bool quick_gelu = true;    // whether open_clip has the presets with QuickGELU, as NAME-quickgelu
   bool squash = false;       // whether images are resized to the square without cropping, unless their configuration says otherwise
+  bool bilinear = false;     // whether images are resized bilinearly and not bicubically, likewise
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};  // likewise
 };
 
@@ -67,6 +68,7 @@ struct tower_reader {
   fields& tower;                  // vision_cfg or vision_config, text_cfg or text_config
   const config_answers& answers;  // take precedence over the file
   shared_choices shared = {};     // filled in by the tower
+  std::string model_type = {};    // of the whole model, in Hugging Face's layout
 };
 
 /// Shapes of a bare file, from which sizes are inferred (docs/clip.md section 7.3).
@@ -118,8 +120,8 @@ class architecture {
   virtual bool has_patches() const = 0;
   /// Whether there is a text tower.
   virtual bool has_text() const = 0;
-  /// What its files imply beside the towers.
-  virtual model_family family() const = 0;
+  /// What the files of such a model imply beside the towers.
+  virtual model_family family(const clip_config& c) const = 0;
 
   // Configuration files. `model` holds both towers' parts.
   /// Whether a configuration file describes this architecture.
@@ -172,8 +174,9 @@ class architecture_of final : public architecture {
   adam_defaults optimizer() const override { return Arch::optimizer; }
   bool has_patches() const override { return has_tokens<typename Arch::template tower<no_device>>; }
   bool has_text() const override { return text::is_tower; }
-  model_family family() const override {
-    if constexpr (requires { Arch::family(); }) return Arch::family();
+  model_family family(const clip_config& c) const override {
+    if constexpr (requires { Arch::family(c); }) return Arch::family(c);
+    else if constexpr (requires { Arch::family(); }) return Arch::family();
     else return {};
   }
 
@@ -185,7 +188,8 @@ class architecture_of final : public architecture {
   std::string_view telltale() const override { return Arch::telltale; }
   void infer(shape_reader& r, clip_config& c) const override {
     text::infer(r, c);
-    c.vision = Arch::infer(r);
+    if constexpr (requires { Arch::infer(r, c); }) c.vision = Arch::infer(r, c);
+    else c.vision = Arch::infer(r);
   }
   void check(const clip_config& c, issue_list& issues) const override {
     Arch::check(part(c), issues);

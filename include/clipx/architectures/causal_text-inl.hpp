@@ -40,14 +40,16 @@ CLIPX_INLINE void causal_text::read(tower_reader& r, text_config& t) {
   t.context_length = f.size("max_position_embeddings", 77, 65536);
   t.vocab_size = f.size("vocab_size", 49408);
   t.eos_id = f.token("eos_token_id", 49407);
-  t.pool = t.eos_id == 2 ? text_pool::argmax : text_pool::eos;  // transformers' rule for old files, whose id is wrong
+  // transformers' rule for old files, whose id is wrong; MetaCLIP 2's end token is really 2
+  t.pool = t.eos_id == 2 && r.model_type != meta_clip_2 ? text_pool::argmax : text_pool::eos;
 }
 
 CLIPX_INLINE void causal_text::write(const clip_config& c, layout keys, field_writer& to) {
   const auto& t = c.text;
   to.put("vocab_size", t.vocab_size);
   if (keys == layout::hf) {
-    write_hf_transformer("clip_text_model", detail::blocks_of(t), text_choices(c), to);
+    write_hf_transformer(is_meta_clip_2(c) ? "metaclip_2_text_model" : "clip_text_model", detail::blocks_of(t), text_choices(c),
+                         to);
     to.put("max_position_embeddings", t.context_length);
     return;
   }

@@ -22,6 +22,12 @@ struct causal_text {
   static double flops(const clip_config& c, dim tokens);
 };
 
+/// MetaCLIP 2 (Chuang et al. 2025) is CLIP with another vocabulary, whose end token has the id 2. In Hugging Face's layout it is a
+/// model type of its own, because an id of 2 means something else for CLIP.
+inline constexpr std::string_view meta_clip_2 = "metaclip_2";
+/// Whether a model is one.
+inline bool is_meta_clip_2(const clip_config& c) { return c.text.pool == text_pool::eos && c.text.eos_id == 2; }
+
 /// The text side of an architecture without a text tower, such as Visual N-Grams.
 template <backend_types B>
 struct no_text_tower {

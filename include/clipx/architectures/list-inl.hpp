@@ -65,7 +65,7 @@ inline std::span<const clip_config> quick_presets() {
   static const auto list = [] {
     std::vector<clip_config> out;
     for (auto& c : presets::all()) {
-      if (c.act == activation::quick_gelu || !c.vision.policy().family().quick_gelu) continue;
+      if (c.act == activation::quick_gelu || !c.vision.policy().family(c).quick_gelu) continue;
       out.push_back(c);
       out.back().name += "-quickgelu";
       out.back().act = activation::quick_gelu;

@@ -6,8 +6,10 @@
 #include "../core/type_list.hpp"
 #include "../loss/list.hpp"
 #include "convnext.hpp"
+#include "mci_vit.hpp"
 #include "modified_resnet.hpp"
 #include "ngram_table.hpp"
+#include "plain_vit.hpp"
 #include "siglip_vit.hpp"
 #include "vit.hpp"
 #include "vit_bert.hpp"
@@ -18,7 +20,7 @@ namespace clipx {
 
 /// The policies; an architecture that is not among them is still loaded by name.
 using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, m2m_siglip_vit, m2m_vit,
-                                bert_vit, siglip_vit, convnext, modified_resnet, vit>;
+                                bert_vit, siglip_vit, convnext, mci_vit, plain_vit, modified_resnet, vit>;
 
 /// The same at run time.
 std::span<const architecture* const> known_architectures();

@@ -32,7 +32,9 @@ struct siglip_preset {
               .mlp_width = words.mlp_width,
               .pool = text_pool::last,
               .eos_id = 1,
-              .projection = projection};
+              .projection = projection,
+              .projection_bias = projection,
+              .causal = false};
     const auto act = vocabulary == 256000 ? activation::gelu_tanh : activation::gelu;
     if (act != c.act) c.text.act = act;
     c.loss = sigmoid::config{};

@@ -2,26 +2,20 @@
 // position.
 #pragma once
 #include "../model/siglip.hpp"
-#include "transformer_keys.hpp"
+#include "plain_text.hpp"
 
 namespace clipx {
 
-/// The members of causal_text for SigLIP's text tower. Its tensors are named as CLIP's, with "text." before them in open_clip's
-/// layout.
-struct siglip_text {
+/// plain_text as SigLIP has it: not causal, the last position pooled, a projection with a bias or none; in both layouts. Its
+/// tensors are named as CLIP's, with "text." before them in open_clip's layout.
+struct siglip_text : plain_text {
   ///@{
   /// As in causal_text.
-  static constexpr bool is_tower = true;
-  template <backend_types B>
-  using tower = siglip_text_tower<B>;
-
   static void read(tower_reader& r, text_config& c);
   static void write(const clip_config& c, layout keys, field_writer& to);
   static void infer(shape_reader& r, clip_config& c);
   static void check(const clip_config& c, issue_list& issues);
   static key_source source_of(std::string_view name, layout keys);
-  static initial_values initial(std::string_view name, const shape& s, const clip_config& c);
-  static double flops(const clip_config& c, dim tokens);
   ///@}
 };
 

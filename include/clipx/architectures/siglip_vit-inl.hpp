@@ -1,6 +1,6 @@
 // Definitions of siglip_vit.hpp (timm 1.0's vision_transformer.py; transformers 5's SiglipVisionConfig).
 #pragma once
-#include <charconv>
+#include <array>
 #include <cmath>
 
 #include "siglip_vit.hpp"
@@ -176,53 +176,9 @@ CLIPX_INLINE siglip_vit_config siglip_vit::infer(shape_reader& r) {
   return v;
 }
 
-CLIPX_INLINE void siglip_vit::check(const config& v, issue_list& issues) {
-  const auto need = [&](bool ok, const std::string& what) {
-    if (!ok) issues.add(what);
-  };
-  need(v.heads >= 1 && v.width % v.heads == 0,
-       cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set checkpoint_options::head_width"));
-  need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
-  need(v.image_size <= 16384 && v.grid() <= 256,
-       cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
-  need(v.mlp_width >= 1, "image tower: the MLP has no columns");
-}
+CLIPX_INLINE void siglip_vit::check(const config& v, issue_list& issues) { plain_vit::check(v.plain(), issues); }
 
 namespace detail {
-/// timm's names.
-inline std::optional<key_source> timm_source(std::string_view name) {
-  static constexpr std::array<key_row, 7> block{{{"ln_1.", "norm1."},
-                                                 {"attn.in_proj_weight", "attn.qkv.weight"},
-                                                 {"attn.in_proj_bias", "attn.qkv.bias"},
-                                                 {"attn.out_proj.", "attn.proj."},
-                                                 {"ln_2.", "norm2."},
-                                                 {"mlp.c_fc.", "mlp.fc1."},
-                                                 {"mlp.c_proj.", "mlp.fc2."}}};
-  static constexpr std::array<key_row, 7> rows{{{"conv1.", "patch_embed.proj."},
-                                                {"ln_post.", "norm."},
-                                                {"attn_pool.probe", "attn_pool.latent"},
-                                                {"attn_pool.out_proj.", "attn_pool.proj."},
-                                                {"attn_pool.ln.", "attn_pool.norm."},
-                                                {"attn_pool.mlp.c_fc.", "attn_pool.mlp.fc1."},
-                                                {"attn_pool.mlp.c_proj.", "attn_pool.mlp.fc2."}}};
-  constexpr std::string_view trunk = "visual.trunk.", in_proj = "attn_pool.in_proj_";
-  if (name == "positional_embedding") return key_source{.parts = {cat(trunk, "pos_embed")}, .ones = 1};
-  if (name.starts_with(in_proj)) {  // the query's rows, then those of keys and values
-    const auto kind = name.substr(in_proj.size());
-    return key_source{.parts = {cat(trunk, "attn_pool.q.", kind), cat(trunk, "attn_pool.kv.", kind)}, .shares = {1, 2}};
-  }
-  std::string before(trunk);
-  const bool of_block = name.starts_with(siglip_vision_blocks);
-  if (of_block) {
-    name.remove_prefix(siglip_vision_blocks.size());
-    const auto dot = name.find('.');
-    before += cat("blocks.", name.substr(0, dot), ".");
-    name.remove_prefix(dot + 1);
-  }
-  auto found = of_block ? hf_row_source(name, block) : hf_row_source(name, rows);
-  if (found) found->parts[0] = before + found->parts[0];
-  return found;
-}
 inline std::optional<key_source> siglip_hf_source(std::string_view name) {
   static constexpr std::array<key_row, 10> rows{{{"conv1.", "vision_model.embeddings.patch_embedding."},
                                                  {"positional_embedding", "vision_model.embeddings.position_embedding.weight"},
@@ -241,7 +197,7 @@ inline std::optional<key_source> siglip_hf_source(std::string_view name) {
 }  // namespace detail
 
 CLIPX_INLINE key_source siglip_vit::source_of(std::string_view name, layout keys) {
-  auto found = keys == layout::hf ? detail::siglip_hf_source(name) : detail::timm_source(name);
+  auto found = keys == layout::hf ? detail::siglip_hf_source(name) : timm_vit_source(name);
   expect(found.has_value(), error_kind::unsupported, [&] { return cat("the layout has no place for visual.", name); });
   return *found;
 }
@@ -259,12 +215,6 @@ CLIPX_INLINE std::vector<model_fact> siglip_vit::facts(const config& v) {
   return {{"patch_size", v.patch_size}, {"vision_layers", v.layers}, {"vision_width", v.width}, {"vision_heads", v.heads}};
 }
 
-CLIPX_INLINE double siglip_vit::flops(const config& v, const clip_config&) {
-  const auto L = static_cast<double>(v.patches()), W = static_cast<double>(v.width), M = static_cast<double>(v.mlp_width);
-  const double patches = 2 * L * W * static_cast<double>(3 * v.patch_size * v.patch_size);
-  const double blocks = static_cast<double>(v.layers) * (2 * L * (4 * W * W + 2 * W * M) + 4 * L * L * W);
-  const double pool = 2 * (2 * L * W * W + 2 * W * W + 2 * W * M) + 4 * L * W;
-  return patches + blocks + pool;
-}
+CLIPX_INLINE double siglip_vit::flops(const config& v, const clip_config& c) { return plain_vit::flops(v.plain(), c); }
 
 }  // namespace clipx

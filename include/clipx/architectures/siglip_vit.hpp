@@ -2,6 +2,7 @@
 #pragma once
 #include "../loss/sigmoid.hpp"
 #include "../model/siglip.hpp"
+#include "plain_vit.hpp"
 #include "siglip_text.hpp"
 
 namespace clipx {

@@ -35,7 +35,9 @@ struct vit_preset {
 }  // namespace detail
 
 CLIPX_INLINE bool vit::claims(layout keys, const fields& model, const fields& vision) {
-  if (keys == layout::hf) return !model.has("model_type") || model.dump("model_type") == "\"clip\"";
+  if (keys == layout::hf)
+    return !model.has("model_type") || model.dump("model_type") == "\"clip\"" ||
+           model.dump("model_type") == cat("\"", meta_clip_2, "\"");
   return !vision.is_list("layers");
 }
 
@@ -70,7 +72,8 @@ CLIPX_INLINE void vit::write(const config& v, const clip_config& c, layout keys,
   to.put("image_size", v.image_size);
   to.put("patch_size", v.patch_size);
   if (keys == layout::hf) {
-    write_hf_transformer("clip_vision_model", detail::blocks_of(v), image_choices(c), to);
+    write_hf_transformer(is_meta_clip_2(c) ? "metaclip_2_vision_model" : "clip_vision_model", detail::blocks_of(v),
+                         image_choices(c), to);
     to.put("num_channels", dim{3});
     return;
   }

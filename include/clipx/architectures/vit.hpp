@@ -37,6 +37,11 @@ struct vit {
   static std::span<const clip_config> presets();
   /// Floating-point operations of the forward pass of one image, matrix products only.
   static double flops(const config& v, const clip_config& c);
+  /// What the files of such a model imply beside the towers; without this member, what CLIP's do.
+  static model_family family(const clip_config& c) {
+    if (!is_meta_clip_2(c)) return {};
+    return {.hf_model = "MetaClip2Model", .hf_type = meta_clip_2};
+  }
 };
 
 }  // namespace clipx

@@ -146,7 +146,8 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.sizes_ = want.sizes;
     for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
-      if (!t && !source.other_prefix.empty()) t = file_->find(cat(prefix_, source.other_prefix, part));
+      if (const auto other = source.other_prefix; !t && !other.empty())
+        t = file_->find(part.starts_with(other) ? cat(prefix_, part.substr(other.size())) : cat(prefix_, other, part));
       if (!t) {
         issues.add(cat("missing: ", prefix_, part, " ", want.text()));
         continue;
@@ -334,9 +335,10 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
     expect_towers(config(), tower_set::text);
     expect(pool == text_pool::argmax || pool == text_pool::eos, error_kind::mismatch, [&] {
       return cat(path_, ": checkpoint_options::eos_id: the model ",
-                 pool == text_pool::none   ? "has no text tower"
-                 : pool == text_pool::last ? "pools the last position of a text, whatever its id"
-                                           : "pools a text whatever its ids");
+                 pool == text_pool::none    ? "has no text tower"
+                 : pool == text_pool::mean  ? "pools all positions of a text"
+                 : pool == text_pool::first ? "pools the first position of a text, whatever its id"
+                                            : "pools the last position of a text, whatever its id");
     });
     config_.model.text.pool = o.eos_id == 2 ? text_pool::argmax : text_pool::eos;
     config_.model.text.eos_id = o.eos_id;

@@ -45,15 +45,23 @@ inline void read_open_clip_tokenizer(fields& f, tokenizer_options& t) {
   else if (clean == "whitespace") t.clean = clean_rule::whitespace;
   else if (clean == "lower") t.clean = clean_rule::openai;
   else if (!clean.empty()) kwargs.issue(cat("clean: ", clean, " is not supported, only lower, whitespace and canonicalize"));
+  if (kwargs.flag("strip_sep_token", false)) {
+    if (t.follows == tokenizer_options::library::hf) t.frame.zeroed = token_frame::from_files;
+    else kwargs.issue("strip_sep_token: true needs an hf_tokenizer_name");
+  }
   kwargs.refuse_others();
 }
-/// The same fields for a family whose tokenizers are all transformers'. Of a local folder open_clip reads the tokenizer there,
-/// whatever the name. Texts that transformers' own tokenizer cleans (clean_rule::none) are cleaned as open_clip's own
-/// configurations say.
-inline void write_open_clip_tokenizer(const tokenizer_options& t, field_writer& to) {
-  if (t.follows != tokenizer_options::library::hf) return;
+/// The same fields, where open_clip's own tokenizer does not read the folder: not for CLIP's vocabulary out of Hugging Face's
+/// layout, nor for n-grams. Of a local folder open_clip reads the tokenizer there, whatever the name. Texts that transformers' own
+/// tokenizer cleans (clean_rule::none) are cleaned as open_clip's own configurations say: SigLIP's canonically.
+inline void write_open_clip_tokenizer(const checkpoint_config& c, const model_family& family, field_writer& to) {
+  const auto& t = c.text;
+  const bool own = !family.custom_text && family.hf_type == model_family{}.hf_type && c.keys == layout::hf;
+  if (t.follows != tokenizer_options::library::hf || own || c.model.text.pool == text_pool::none) return;
   field_writer kwargs;
-  kwargs.put("clean", t.clean == clean_rule::whitespace ? "whitespace" : t.clean == clean_rule::openai ? "lower" : "canonicalize");
+  const bool canonical = t.clean == clean_rule::canonicalize || (t.clean == clean_rule::none && family.custom_text);
+  kwargs.put("clean", canonical ? "canonicalize" : t.clean == clean_rule::openai ? "lower" : "whitespace");
+  if (t.frame.zeroed != token_frame::none) kwargs.put("strip_sep_token", true);
   to.put("hf_tokenizer_name", "local-dir");
   to.put("tokenizer_kwargs", kwargs);
 }
@@ -72,7 +80,9 @@ inline json with_hf_text(const json& file) {
 inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
   p.mean = f.three("mean", p.mean, false);
   p.std = f.three("std", p.std, true);
-  const auto interpolation = f.text("interpolation", "bicubic"), mode = f.text("resize_mode", "shortest");
+  const char* modes[] = {"shortest", "squash", "longest"};
+  const auto interpolation = f.text("interpolation", p.interpolation == filter::bilinear ? "bilinear" : "bicubic"),
+             mode = f.text("resize_mode", modes[static_cast<int>(p.resize)]);
   if (interpolation != "bicubic" && interpolation != "bilinear")
     f.issue(cat("interpolation: ", interpolation, " is not supported, only bicubic and bilinear"));
   p.interpolation = interpolation == "bilinear" ? filter::bilinear : filter::bicubic;
@@ -90,13 +100,16 @@ inline void read_open_clip_pixels(fields& f, preprocess_config& p) {
 /// How the texts of this model become rows: their length, and whether they are padded.
 inline void frame_texts(tokenizer_options& o, const text_config& c) {
   o.context_length = c.context_length;
-  o.frame.fill = c.pool == text_pool::last;
+  o.frame.fill = c.filled();
+  const bool own = o.follows == tokenizer_options::library::simple;
+  if (o.frame.fill && own && o.frame.pad == token_frame::from_files) o.frame.pad = 0;  // whatever the files are, as in open_clip
 }
 /// How the images of an architecture are preprocessed where no file says it.
 inline void set_family_pixels(preprocess_config& p, const model_family& f) {
   p.mean = f.mean;
   p.std = f.std;
   p.resize = f.squash ? resize_mode::squash : resize_mode::shortest;
+  p.interpolation = f.bilinear ? filter::bilinear : filter::bicubic;
 }
 
 /// The model's activation and epsilon, from those of its towers.
@@ -147,7 +160,7 @@ CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
   c.model = model;
   if (!model.text.hf.name.empty()) c.text = tokenizer_options::open_clip_hf();
   c.pixels.size = image_size(model);
-  detail::set_family_pixels(c.pixels, model.vision.policy().family());
+  detail::set_family_pixels(c.pixels, model.vision.policy().family(model));
   detail::frame_texts(c.text, model.text);
   return c;
 }
@@ -159,8 +172,10 @@ CLIPX_INLINE void check_config(const checkpoint_config& c) {
   if (c.pixels.size != n) issues.add(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
   if (c.text.context_length != length)
     issues.add(cat("texts are cut to ", c.text.context_length, " tokens, the text tower takes ", length));
-  if (c.model.text.pool == text_pool::last && !c.text.frame.fill)
-    issues.add("texts are not padded, the text tower pools the last position: set tokenizer_options::frame.fill");
+  if (c.model.text.filled() && !c.text.frame.fill)
+    issues.add(cat("texts are not padded, the text tower ",
+                   c.model.text.causal ? "pools the last position" : "is not causal: padding is a part of a text",
+                   ": set tokenizer_options::frame.fill"));
   c.model.vision.policy().check(c.model, issues);
   detail::check_count(c.model, issues);
   issues.raise("the configuration does not agree with itself");
@@ -188,7 +203,7 @@ CLIPX_INLINE checkpoint_config read_open_clip_config(std::string_view text, cons
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
     detail::set_choices(c.model, of_vision.shared, of_text.shared);
-    if (!wrapped) detail::set_family_pixels(c.pixels, a->family());
+    if (!wrapped) detail::set_family_pixels(c.pixels, a->family(c.model));
   } else {
     f.issue(cat("vision_cfg describes no architecture that clipx knows: ", detail::names_of(known_architectures())));
   }
@@ -279,7 +294,7 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size, cons
 inline std::string hf_types() {
   std::vector<std::string> types;
   for (auto* a : known_architectures())
-    if (auto type = cat("\"", a->family().hf_type, "\""); std::find(types.begin(), types.end(), type) == types.end())
+    if (auto type = cat("\"", a->family({}).hf_type, "\""); std::find(types.begin(), types.end(), type) == types.end())
       types.push_back(std::move(type));
   std::string out;
   for (auto& type : types) out += cat(out.empty() ? "" : " and ", type);
@@ -298,10 +313,10 @@ inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list&
   };
   for (auto& [ending, name, part, is] : {form{"_vision_model", "VisionModel", "vision_config", tower_set::image},
                                          form{"_text_model", "TextModel", "text_config", tower_set::text}}) {
-    const auto here = [&, end = ending](const architecture& a) { return cat(a.family().hf_type, end) == type; };
+    const auto here = [&, end = ending](const architecture& a) { return cat(a.family({}).hf_type, end) == type; };
     const auto* a = find_policy<architecture>(extra.architectures, known_architectures(), here);
     if (!a) continue;
-    const auto family = a->family();
+    const auto family = a->family({});
     const auto base = cat(family.hf_model.substr(0, family.hf_model.find("Model")), name);
     if (family.hf_projections && file.contains("architectures") && file["architectures"] == json::array({base}))
       issues.add(cat(base, " has no projection, so what it gives are no embeddings: expected ", base, "WithProjection"));
@@ -345,11 +360,12 @@ CLIPX_INLINE checkpoint_config read_hf_config(std::string_view text, std::string
   vision.override_by("vision_config_dict", top);  // the legacy member overrides, if present
   words.override_by("text_config_dict", top);
   tower_reader of_vision{layout::hf, vision, answers}, of_text{layout::hf, words, answers};
+  of_vision.model_type = of_text.model_type = top.text("model_type", "");
   model_family family;
   if (const auto* a = detail::find_architecture(layout::hf, top, vision, extra)) {
-    family = a->family();
     a->read_vision(of_vision, c.model);
     a->read_text(of_text, c.model.text);
+    family = a->family(c.model);
   } else {
     top.issue(cat("model_type: ", top.dump("model_type"), " is not supported, only ", detail::hf_types()));
   }
@@ -380,11 +396,10 @@ CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
   a.write_vision(c.model, layout::open_clip, vision);
   a.write_text(c.model, layout::open_clip, text);
   model.put("embed_dim", c.model.embed_dim);
-  if (c.model.act == activation::quick_gelu) model.put("quick_gelu", true);
-  if (a.family().custom_text) {
-    model.put("custom_text", true);
-    detail::write_open_clip_tokenizer(c.text, text);
-  }
+  if (c.model.text_act() == activation::quick_gelu) model.put("quick_gelu", true);  // of timm's towers it is not the activation
+  const auto family = a.family(c.model);
+  if (family.custom_text) model.put("custom_text", true);
+  detail::write_open_clip_tokenizer(c, family, text);
   if (c.model.loss) c.model.loss.policy().write(c.model, model);
   model.put("vision_cfg", vision);
   model.put("text_cfg", text);
@@ -408,7 +423,7 @@ CLIPX_INLINE std::string hf_config_text(const checkpoint_config& c, const std::s
   const auto& a = c.model.vision.policy();
   a.write_vision(c.model, layout::hf, vision);
   a.write_text(c.model, layout::hf, text);
-  const auto family = a.family();
+  const auto family = a.family(c.model);
   const bool own_loss = loss_of(c.model).name() == family.hf_loss;
   if (c.model.loss && !own_loss) c.model.loss.policy().write(c.model, loss);
   expect(own_loss || (family.hf_loss == model_family{}.hf_loss && loss.get().object.empty()), error_kind::unsupported, [&] {
@@ -437,7 +452,7 @@ CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
          "Hugging Face's layout has no resize_mode longest: write layout::open_clip");
   const dim n = c.pixels.size;
   const bool squash = c.pixels.resize == resize_mode::squash;
-  const auto family = c.model.vision.policy().family();
+  const auto family = c.model.vision.policy().family(c.model);
   expect(squash || !family.squash, error_kind::unsupported, [&] {
     return cat(family.hf_processor,
                " resizes images to the square: it has no place for another resize_mode; write layout::open_clip");

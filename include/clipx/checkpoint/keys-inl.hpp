@@ -17,7 +17,7 @@ CLIPX_INLINE named_shapes parameter_shapes(const clip_config& config) {
 CLIPX_INLINE key_source source_of(const clip_config& config, std::string_view name, layout keys) {
   for (auto& [own, s] : loss_of(config).shapes())
     if (own == name)
-      return {.parts = {std::string(name)}, .ones = keys == layout::hf ? config.vision.policy().family().hf_scalar_ones : 0};
+      return {.parts = {std::string(name)}, .ones = keys == layout::hf ? config.vision.policy().family(config).hf_scalar_ones : 0};
   return config.vision.policy().source_of(name, keys);
 }
 

@@ -15,9 +15,9 @@ class architecture;  // architectures/architecture.hpp
 class loss_policy;   // loss/policy.hpp
 
 /// Which row of a text becomes its embedding (docs/clip.md section 4.1). argmax: the largest id, first occurrence; eos: the first
-/// position of eos_id; none: all rows are kept; last: the last position of texts that are filled up to the context length; mean:
-/// the mean of all rows but padding; first: the first row, padding is left out.
-enum class text_pool { argmax, eos, none, last, mean, first };
+/// position of eos_id; none: all rows are kept; last: the last position of texts that are filled up to the context length; first:
+/// the first position; mean: the mean of all positions but padding.
+enum class text_pool { argmax, eos, none, last, first, mean };
 
 /// What follows the pooled row of a text tower that is one of Hugging Face's models in open_clip: nothing, a matrix, or an MLP.
 enum class text_head { none, linear, mlp };
@@ -34,18 +34,25 @@ struct hf_text_config {
 
 /// The text tower; the defaults are those of ViT-B/32.
 struct text_config {
-  dim context_length = 77;              // tokens of the longest text, start and end included
-  dim vocab_size = 49408;               // rows of the token embedding
-  dim width = 512;                      // columns between its blocks
-  dim heads = 8;                        // attention heads of a block
-  dim layers = 12;                      // blocks
-  dim mlp_width = 2048;                 // columns inside the MLP of a block
-  text_pool pool = text_pool::argmax;   // which row becomes the embedding
-  std::int32_t eos_id = 49407;          // read only when pool is eos
-  bool projection = true;               // whether a projection to D columns follows; without one the tower has D columns itself
-  std::optional<activation> act = {};   // of its MLPs; none: as in the image tower
-  std::optional<double> norm_eps = {};  // of its LayerNorms; none: as in the image tower
-  hf_text_config hf = {};               // of a tower that is one of Hugging Face's models
+  dim context_length = 77;                 // tokens of the longest text, start and end included
+  dim vocab_size = 49408;                  // rows of the token embedding
+  dim width = 512;                         // columns between its blocks
+  dim heads = 8;                           // attention heads of a block
+  dim layers = 12;                         // blocks
+  dim mlp_width = 2048;                    // columns inside the MLP of a block
+  text_pool pool = text_pool::argmax;      // which row becomes the embedding
+  std::int32_t eos_id = 49407;             // read only when pool is eos
+  bool projection = true;                  // whether a projection to D columns follows; without one the tower has D columns itself
+  bool projection_bias = false;            // whether the projection has a bias
+  bool causal = true;                      // whether a token sees only those before it
+  std::optional<activation> act = {};      // of its MLPs; none: as in the image tower
+  std::optional<double> norm_eps = {};     // of its LayerNorms; none: as in the image tower
+  std::optional<double> layer_scale = {};  // the factors of its blocks' LayerScale before training; none: no LayerScale
+  hf_text_config hf = {};                  // of a tower that is one of Hugging Face's models
+  /// Whether padding is left out of a text, because no token sees it.
+  bool masks_padding() const { return !hf.name.empty(); }
+  /// Whether texts are filled up to the context length, because what is pooled depends on their padding.
+  bool filled() const { return !masks_padding() && (!causal || pool == text_pool::last); }
   friend bool operator==(const text_config&, const text_config&) = default;
 };
 

@@ -16,18 +16,18 @@ CLIPX_INLINE packed_texts packed_texts::pack(std::span<const std::vector<std::in
 CLIPX_INLINE void packed_texts::append(std::span<const std::int32_t> row, const text_config& c) {
   expect(!row.empty() && static_cast<dim>(row.size()) <= c.context_length,
          [&] { return cat("text ", count(), ": expected 1 to ", c.context_length, " tokens, got ", row.size()); });
-  expect(c.pool != text_pool::last || static_cast<dim>(row.size()) == c.context_length, [&] {
-    return cat("text ", count(), ": expected ", c.context_length,
-               " tokens, padding included, as the text tower pools the last, got ", row.size(),
-               "; set tokenizer_options::frame.fill");
+  expect(!c.filled() || static_cast<dim>(row.size()) == c.context_length, [&] {
+    return cat("text ", count(), ": expected ", c.context_length, " tokens, padding included, as the text tower ",
+               c.causal ? "pools the last" : "is not causal", ", got ", row.size(), "; set tokenizer_options::frame.fill");
   });
-  const std::size_t last = pooled(row, c);
+  const std::size_t end = pooled(row, c), last = c.filled() ? row.size() - 1 : end;
   for (std::size_t i = 0; i <= last; ++i)
     expect(row[i] >= 0 && row[i] < c.vocab_size,
            [&] { return cat("text ", count(), ", token ", i, ": expected an id below ", c.vocab_size, ", got ", row[i]); });
-  if (c.pool != text_pool::mean && c.pool != text_pool::first) {
+  if (!c.masks_padding()) {
     for (std::size_t i = 0; i <= last; ++i) push_back(row[i], i);
     lengths.push_back(static_cast<std::int32_t>(last + 1));
+    ends.push_back(static_cast<std::int32_t>(end));
     return;
   }
   const auto is_token = [&](std::int32_t id) { return id != c.hf.pad_id; };
@@ -50,10 +50,12 @@ CLIPX_INLINE void packed_texts::clear() {
   ids.clear();
   positions.clear();
   lengths.clear();
+  ends.clear();
 }
 
 CLIPX_INLINE std::size_t packed_texts::pooled(std::span<const std::int32_t> row, const text_config& c) {
-  if (c.pool != text_pool::argmax && c.pool != text_pool::eos) return row.size() - 1;
+  if (c.masks_padding() || c.pool == text_pool::none || c.pool == text_pool::last) return row.size() - 1;
+  if (c.pool == text_pool::first) return 0;
   const auto at =
       c.pool == text_pool::argmax ? std::max_element(row.begin(), row.end()) : std::find(row.begin(), row.end(), c.eos_id);
   return at == row.end() ? 0 : static_cast<std::size_t>(at - row.begin());
@@ -66,9 +68,12 @@ CLIPX_INLINE packed_texts packed_texts::part(dim first, dim n) const {
     return tokens;
   };
   const dim from = sum(0, first), to = from + sum(first, first + n);
-  return {{ids.begin() + from, ids.begin() + to},
-          {positions.begin() + from, positions.begin() + to},
-          {lengths.begin() + first, lengths.begin() + first + n}};
+  packed_texts out{{ids.begin() + from, ids.begin() + to},
+                   {positions.begin() + from, positions.begin() + to},
+                   {lengths.begin() + first, lengths.begin() + first + n},
+                   {}};
+  if (!ends.empty()) out.ends.assign(ends.begin() + first, ends.begin() + first + n);
+  return out;
 }
 
 }  // namespace clipx

@@ -8,18 +8,19 @@
 
 namespace clipx {
 
-/// Captions, each cut after its pooled row, one after another in host memory; whole rows, padding included, where the last row is
-/// pooled (text_pool::last); whole rows without padding where that is masked (text_pool::mean and first).
+/// Captions, each cut after its pooled row, one after another in host memory; whole rows, padding included, where the pooled row
+/// depends on it (text_config::filled()); whole rows without padding where that is masked (text_config::masks_padding()).
 struct packed_texts {
   std::vector<std::int32_t> ids;        // all tokens
   std::vector<std::int32_t> positions;  // of each token in its caption
   std::vector<std::int32_t> lengths;    // of each caption
+  std::vector<std::int32_t> ends;       // of each caption, the position that becomes its embedding; empty: the last of each
 
   dim count() const { return static_cast<dim>(lengths.size()); }  // number of captions
   friend bool operator==(const packed_texts&, const packed_texts&) = default;
 
   /// Packs rows of ids as a tokenizer returns them, padded or not. Errors: an empty row, more than context_length tokens (fewer,
-  /// where the last row is pooled), an id outside the vocabulary, padding alone where that is masked.
+  /// where padding is a part of a text), an id outside the vocabulary, padding alone where that is masked.
   static packed_texts pack(std::span<const std::vector<std::int32_t>> rows, const text_config& c);
   /// Appends one row. Errors as above.
   void append(std::span<const std::int32_t> row, const text_config& c);

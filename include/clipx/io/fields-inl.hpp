@@ -58,6 +58,9 @@ CLIPX_INLINE void fields::issue(error_kind kind, const std::string& what) const 
 }
 CLIPX_INLINE issue_list& fields::issues() const { return *state_->issues; }
 CLIPX_INLINE bool fields::has(const char* key) const { return state_->peek(key) != nullptr; }
+CLIPX_INLINE bool fields::is_null(const char* key) const {
+  return state_->object.is_object() && state_->object.contains(key) && !has(key);
+}
 CLIPX_INLINE bool fields::is_list(const char* key) const { return has(key) && state_->peek(key)->is_array(); }
 CLIPX_INLINE bool fields::is_null(const char* key) const {
   return state_->object.is_object() && state_->object.contains(key) && state_->object[key].is_null();

@@ -5,10 +5,17 @@
 
 #include "../core/sequences.hpp"
 #include "../ops/attention.hpp"
+#include "../ops/layer_scale.hpp"
 #include "../ops/linear.hpp"
 #include "../ops/norm.hpp"
 
 namespace clipx {
+
+/// What blocks of other models than CLIP's have otherwise.
+struct block_variant {
+  bool qkv_bias = true;      // whether q, k and v have a bias
+  bool layer_scale = false;  // whether the branches are scaled by column (LayerScale, Touvron et al. 2021)
+};
 
 /// Self-attention: out_proj(attention(q, k, v)) with q, k, v = in_proj(x) (PyTorch's MultiheadAttention).
 template <backend_types B>
@@ -17,14 +24,15 @@ struct multihead_attention {
   linear<B> in_proj, out_proj;  // rows 0 .. W - 1 of in_proj are q, then k, then v
   attention<B> core;            // between the products
   bool causal = false;          // whether a row sees only itself and the rows before it
+  bool qkv_bias = true;         // whether in_proj has a bias
 
   multihead_attention() = default;
   /// Parameters of these sizes, without memory until bind().
-  multihead_attention(dim width, dim heads, bool is_causal)
-      : in_proj(width, 3 * width), out_proj(width, width), core{heads}, causal(is_causal) {}
+  multihead_attention(dim width, dim heads, bool is_causal, bool has_qkv_bias = true)
+      : in_proj(width, 3 * width), out_proj(width, width), core{heads}, causal(is_causal), qkv_bias(has_qkv_bias) {}
   void visit(auto& v) {
     v("in_proj_weight", in_proj.weight, {in_proj.out, in_proj.in});
-    v("in_proj_bias", in_proj.bias, {in_proj.out});
+    if (qkv_bias) v("in_proj_bias", in_proj.bias, {in_proj.out});
     v("out_proj", out_proj);
   }
 
@@ -113,24 +121,32 @@ struct mlp_layers {
   }
 };
 
-/// x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)).
+/// x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)); with LayerScale x = x + ls_1(attn(ln_1(x))); x = x + ls_2(mlp(ln_2(x))).
 template <backend_types B>
 struct resblock {
   using T = scalar_t<B>;
+  using A = accum_t<B>;
   layernorm<B> ln_1, ln_2;      // before attention and before the MLP
   multihead_attention<B> attn;  // the first branch
   mlp_layers<B> mlp;            // the second branch
+  layer_scale<B> ls_1, ls_2;    // of the branches; width 0: none
 
   resblock() = default;
   /// Parameters of these sizes, without memory until bind().
-  resblock(dim w, dim heads, dim mlp_width, activation f, double eps, bool causal)
-      : ln_1(w, eps), ln_2(w, eps), attn(w, heads, causal), mlp(w, mlp_width, f) {}
+  resblock(dim w, dim heads, dim mlp_width, activation f, double eps, bool causal, const block_variant& v = {})
+      : ln_1(w, eps), ln_2(w, eps), attn(w, heads, causal, v.qkv_bias), mlp(w, mlp_width, f) {
+    if (v.layer_scale) ls_1 = ls_2 = layer_scale<B>(w);
+  }
   void visit(auto& v) {
     v("ln_1", ln_1);
     v("attn", attn);
     v("ln_2", ln_2);
     v("mlp", mlp);
+    if (!scaled()) return;
+    v("ls_1", ls_1);
+    v("ls_2", ls_2);
   }
+  bool scaled() const { return ls_1.width > 0; }  // whether there is LayerScale
 
   /// R rows of the batch enter the block and Q leave it.
   struct saved {
@@ -138,6 +154,7 @@ struct resblock {
     mat<T> h1;       // (R, W), ln_1(x)
     mat<T> x1;       // (Q, W), x + attn(h1), for the rows that leave
     mat<T> h2;       // (Q, W), ln_2(x1)
+    mat<T> b1, b2;   // (Q, W), attn(h1) and mlp(h2), if they are scaled
     typename layernorm<B>::saved ln_1, ln_2;
     typename multihead_attention<B>::saved attn;
     typename mlp_layers<B>::saved mlp;
@@ -159,11 +176,14 @@ struct resblock {
     recompute(s, rows, ctx);
     auto dx1 = s.make(dy.rows, ln_1.width), dh2 = s.make(dy.rows, ln_1.width);  // (Q, W)
     auto dh1 = s.make(dx.rows, ln_1.width);                                     // (R, W)
+    auto db1 = scaled() ? s.make(dy.rows, ln_1.width) : dx1, db2 = db1;         // (Q, W)
     // x = x + mlp(ln_2(x))
-    mlp.backward(s, ctx.h2, ctx.mlp, dy, grad.mlp, dh2);
+    if (scaled()) ls_2.backward(s, ctx.b2, dy, grad.ls_2, db2);
+    mlp.backward(s, ctx.h2, ctx.mlp, scaled() ? mat<const T>(db2) : dy, grad.mlp, dh2);
     ln_2.backward(s, ctx.x1, ctx.ln_2, dh2, grad.ln_2, dx1, {.residual = dy});
     // x = x + attn(ln_1(x))
-    attn.backward(s, ctx.h1, rows, ctx.attn, dx1, grad.attn, dh1);
+    if (scaled()) ls_1.backward(s, ctx.b1, dx1, grad.ls_1, db1);
+    attn.backward(s, ctx.h1, rows, ctx.attn, db1, grad.attn, dh1);
     ln_1.backward(s, ctx.x, ctx.ln_1, dh1, grad.ln_1, dx, {.residual = rows.pooled ? mat<T>{} : dx1});
     if (rows.pooled) s.device.scatter_add_rows(dx1, rows.pooled, dx);
   }
@@ -172,12 +192,17 @@ struct resblock {
   /// Empty y: only computes what the backward pass needs.
   void run(step<B>& s, const block_rows& rows, mat<T> y, const saved& ctx) const {
     scratch<B> here(s);
-    auto x = select_rows(s, ctx.x, rows.pooled);                                   // (Q, W)
-    auto branch = s.make(x.rows, ln_1.width);                                      // (Q, W)
-    ln_1.forward(s, ctx.x, ctx.h1, ctx.ln_1);                                      // h1 = ln_1(x)
-    attn.forward(s, ctx.h1, rows, branch, ctx.attn);                               // branch = attn(h1)
-    ln_2.forward(s, {.x = x, .branch = branch, .sum = ctx.x1}, ctx.h2, ctx.ln_2);  // x1 = x + branch; h2 = ln_2(x1)
-    mlp.forward(s, ctx.h2, y, ctx.mlp, {.residual = ctx.x1});                      // y = x1 + mlp(h2)
+    auto x = select_rows(s, ctx.x, rows.pooled);                                     // (Q, W)
+    auto branch = s.make(x.rows, ln_1.width);                                        // (Q, W)
+    ln_1.forward(s, ctx.x, ctx.h1, ctx.ln_1);                                        // h1 = ln_1(x)
+    attn.forward(s, ctx.h1, rows, scaled() ? ctx.b1 : branch, ctx.attn);             // branch = attn(h1)
+    if (scaled()) ls_1.forward(s, ctx.b1, branch);                                   // branch = ls_1(attn(h1))
+    ln_2.forward(s, {.x = x, .branch = branch, .sum = ctx.x1}, ctx.h2, ctx.ln_2);    // x1 = x + branch; h2 = ln_2(x1)
+    if (!scaled()) return mlp.forward(s, ctx.h2, y, ctx.mlp, {.residual = ctx.x1});  // y = x1 + mlp(h2)
+    mlp.forward(s, ctx.h2, ctx.b2, ctx.mlp);
+    if (!y) return;
+    ls_2.forward(s, ctx.b2, y);
+    s.device.add(A(1), mat<const T>(ctx.x1), A(1), y);  // y = x1 + ls_2(mlp(h2))
   }
 
   // keep::nothing releases all memory after the forward pass; so does keep::inputs, which recomputes it in the backward pass;
@@ -187,6 +212,7 @@ struct resblock {
     ctx.ln_2 = ln_2.make_saved(s, rows.out.rows());
     ctx.attn = attn.make_saved(s, rows);
     ctx.x1 = s.make(rows.out.rows(), ln_1.width);
+    if (scaled()) ctx.b1 = s.make(rows.out.rows(), ln_1.width), ctx.b2 = s.make(rows.out.rows(), ln_1.width);
     ctx.mlp.u = s.kept == keep::nothing ? mat<T>{} : s.make(rows.out.rows(), mlp.c_fc.out);
   }
   void make_recomputed(step<B>& s, const block_rows& rows, saved& ctx) const {  // outputs of norms and activation
@@ -215,6 +241,9 @@ struct transformer {
   /// Parameters of these sizes, without memory until bind().
   transformer(dim layers, dim width, dim heads, dim mlp_width, activation f, double eps, bool causal)
       : resblocks(static_cast<std::size_t>(layers), Block(width, heads, mlp_width, f, eps, causal)) {}
+  /// Blocks with other choices.
+  transformer(dim layers, dim width, dim heads, dim mlp_width, activation f, double eps, bool causal, const block_variant& v)
+      : resblocks(static_cast<std::size_t>(layers), Block(width, heads, mlp_width, f, eps, causal, v)) {}
   void visit(auto& v) { v("resblocks", resblocks); }
 
   struct saved {

@@ -22,7 +22,8 @@ struct text_trunk {
   text_trunk() = default;
   /// Parameters of these sizes, without memory until bind().
   text_trunk(const clip_config& c, bool causal)
-      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal),
+      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal,
+               {.layer_scale = c.text.layer_scale.has_value()}),
         ln_final(c.text.width, c.text_norm_eps()),
         config(c.text),
         embed_dim(c.embed_dim) {}
@@ -30,7 +31,7 @@ struct text_trunk {
   struct saved {
     mat<const std::int32_t> ids, positions;  // (1, R)
     typename transformer<B>::saved blocks;
-    mat<const T> pooled;  // (N, W), the last row of each text after the blocks
+    mat<const T> pooled;  // (N, W), the pooled row of each text after the blocks
     mat<T> h;             // (N, W), ln_final(pooled)
     typename layernorm<B>::saved ln_final;
   };
@@ -45,11 +46,11 @@ struct text_trunk {
   }
 
  protected:
-  /// Packed texts -> ln_final of the last row of each, ctx.h (N, W).
+  /// Packed texts -> ln_final of the pooled row of each, ctx.h (N, W).
   void run(step<B>& s, const packed_texts& texts, saved& ctx) const {
     const dim N = texts.count();
-    auto x = embed(s, texts, ctx);                                                                 // (R, W)
-    ctx.pooled = blocks.forward(s, x, sequences(s, texts.lengths, pooled_row::last), ctx.blocks);  // (N, W)
+    auto x = embed(s, texts, ctx);                                                           // (R, W)
+    ctx.pooled = blocks.forward(s, x, sequences(s, texts.lengths, texts.ends), ctx.blocks);  // (N, W)
     ctx.h = s.make(N, config.width);
     ctx.ln_final = ln_final.make_saved(s, N);
     ln_final.forward(s, ctx.pooled, ctx.h, ctx.ln_final);

@@ -33,9 +33,11 @@ struct conv_batchnorm {
     v(std::string(conv) + ".weight", weight, {out, in, kernel, kernel});
     v(norm, bn);
   }
-  /// The convolution's windows over images of height x width; padded so that stride 1 keeps the size.
+  /// The convolution's windows over images of height x width; padded so that stride 1 keeps the size, and not where they do not
+  /// overlap.
   window over(dim height, dim width) const {
-    return {.height = height, .width = width, .channels = in, .kernel = kernel, .stride = stride, .pad = kernel / 2};
+    const dim pad = kernel == stride ? 0 : kernel / 2;
+    return {.height = height, .width = width, .channels = in, .kernel = kernel, .stride = stride, .pad = pad};
   }
 
   struct saved {
