@@ -84,7 +84,8 @@ CLIPX_INLINE const clip_config& presets::find(std::string_view name) {
   for (auto& c : detail::quick_presets())
     if (c.name == spelled) return c;
   for (auto& c : all()) {
-    if (c.name == base && (base == spelled || (c.act == activation::quick_gelu && c.vision.policy().family().quick_gelu))) return c;
+    if (c.name == base && (base == spelled || (c.act == activation::quick_gelu && c.vision.policy().family(c).quick_gelu)))
+      return c;
     names += " " + c.name;
   }
   fail(error_kind::not_found,

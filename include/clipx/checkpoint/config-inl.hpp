@@ -396,7 +396,9 @@ CLIPX_INLINE std::string open_clip_config_text(const checkpoint_config& c) {
   a.write_vision(c.model, layout::open_clip, vision);
   a.write_text(c.model, layout::open_clip, text);
   model.put("embed_dim", c.model.embed_dim);
-  if (c.model.text_act() == activation::quick_gelu) model.put("quick_gelu", true);  // of timm's towers it is not the activation
+  // It is the activation of open_clip's own towers, which timm's image towers and Hugging Face's text towers are not.
+  const auto own = c.model.text.masks_padding() ? c.model.act : c.model.text_act();
+  if (own == activation::quick_gelu) model.put("quick_gelu", true);
   const auto family = a.family(c.model);
   if (family.custom_text) model.put("custom_text", true);
   detail::write_open_clip_tokenizer(c, family, text);
