@@ -62,9 +62,6 @@ CLIPX_INLINE bool fields::is_null(const char* key) const {
   return state_->object.is_object() && state_->object.contains(key) && !has(key);
 }
 CLIPX_INLINE bool fields::is_list(const char* key) const { return has(key) && state_->peek(key)->is_array(); }
-CLIPX_INLINE bool fields::is_null(const char* key) const {
-  return state_->object.is_object() && state_->object.contains(key) && state_->object[key].is_null();
-}
 CLIPX_INLINE std::string fields::dump(const char* key) const { return has(key) ? state_->peek(key)->dump().substr(0, 60) : "null"; }
 CLIPX_INLINE fields fields::object(const char* key, std::string name) const {
   const auto* v = state_->find(key);
