@@ -117,8 +117,8 @@ TEST_CASE("siglip: Hugging Face's configuration, which stores what is not the de
   CHECK(same_model(so.model, gopt));
   const auto refused = [&](const json& config, const char* pixels = "") { return message([&] { read(config, pixels); }); };
   CHECK_THAT(refused({{"model_type", "siglip2"}, {"vision_config", {{"num_patches", 256}}}}), Contains("NaFlex"));
-  CHECK_THAT(refused({{"model_type", "siglip_vision_model"}}),
-             Contains("model_type: \"siglip_vision_model\" is not supported, only \"clip\" and \"siglip\""));
+  CHECK_THAT(refused({{"model_type", "siglip_audio_model"}}),
+             Contains("model_type: \"siglip_audio_model\" is not supported, only \"clip\" and \"siglip\""));
   CHECK_THAT(refused({{"model_type", "siglip"}, {"vision_config", {{"vision_use_head", false}}}}),
              Contains("vision_use_head: false"));
   CHECK_THAT(refused({{"model_type", "siglip"}, {"text_config", {{"projection_size", 512}}}}), Contains("512") && Contains("768"));
