@@ -1,17 +1,22 @@
 """Writes include/clipx/text/newer_characters_table.hpp: characters of which the `tokenizers` library knows more, or less, than the oldest
 utf8proc that clipx is built with (that of Debian 12: Unicode 15.0), so that ids do not depend on the utf8proc that is installed.
 
-    python3 tests/golden/newer_characters.py      (tokenizers, libutf8proc.so.2; last run: 0.23.3, 2.8.0)
+    python3 tests/golden/newer_characters.py      (tokenizers, sentencepiece, libutf8proc.so.2; last run: 0.23.3, 0.2.3, 2.8.0)
 
-Its regular expressions know Unicode 16, its lower case Unicode 17, its normal forms Unicode 9.
+Its regular expressions know Unicode 16, its lower case and grapheme clusters Unicode 17, its normal forms Unicode 9.
 """
 import ctypes
+import io
 import pathlib
+import tempfile
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, normalizers, pre_tokenizers
 
 utf8proc = ctypes.CDLL("libutf8proc.so.2")
 utf8proc.utf8proc_category_string.restype = ctypes.c_char_p
+utf8proc.utf8proc_grapheme_break.restype = ctypes.c_bool
 utf8proc.utf8proc_decompose_char.restype = ctypes.c_ssize_t
 utf8proc.utf8proc_get_property.restype = ctypes.POINTER(ctypes.c_int16)
 ALL = [*range(0x80, 0xD800), *range(0xE000, 0x110000)]
@@ -57,6 +62,24 @@ def small(c):
     return ord(text) if len(text) == 1 and ord(text) != c and utf8proc.utf8proc_tolower(c) == c else None
 
 
+def rule():
+    """A precompiled table that makes b of a: of a grapheme cluster that begins with a, and is short, b is all that is left."""
+    out = io.BytesIO()
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
+        rules.write("61\t62\n")
+        rules.flush()
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b", "b c", "c d"] * 9), model_writer=out, vocab_size=20, hard_vocab_limit=False,
+                                                 minloglevel=2, normalization_rule_tsv=rules.name)
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(out.getvalue())
+    return normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+
+
+def extends():
+    table = rule()
+    return lambda c: table.normalize_str("a" + chr(c)) == "b" and utf8proc.utf8proc_grapheme_break(ord("a"), c)
+
+
 def ranges(test, follows=lambda a, b: True):
     out = []
     for c in ALL:
@@ -88,6 +111,7 @@ def main():
     out += table("char_range", "newer_numbers", "Numbers.", ranges(in_class("N")))
     out += table("capital_range", "newer_capitals", "Capital letters.", capitals)
     out += table("char_range", "newer_than_normal_forms", "Characters that the library's normal forms, of Unicode 9, leave as and where they are.", ranges(is_newer))
+    out += table("char_range", "newer_extenders", "Characters that belong to the grapheme cluster before them.", ranges(extends()))
     out += ["", "}  // namespace clipx::detail"]
     path = pathlib.Path(__file__).resolve().parents[2] / "include/clipx/text/newer_characters_table.hpp"
     path.write_text("\n".join(out) + "\n")

@@ -1,6 +1,7 @@
 // Where tokenizers depend on versions and on the last bit of a number: ids are those of the `tokenizers` library (0.23.3), whatever
 // utf8proc is installed.
 #include <clipx/text/bpe.hpp>
+#include <clipx/text/gunzip.hpp>
 #include <clipx/text/serde_number.hpp>
 #include <clipx/text/unicode.hpp>
 #include <nlohmann/json.hpp>
@@ -39,6 +40,18 @@ TEST_CASE("characters newer than utf8proc 2.8: CLIP's ids", "[text]") {
   CHECK(t("\U00011935\U00011930") == ids{4094, 172, 239, 97, 113, 172, 239, 97, 364, 4095});
   CHECK(t("a\u1ACE\u0301\u0334") == ids{4094, 320, 157, 104, 236, 136, 112, 136, 479, 4095});
   CHECK(t("\U00010D41\U00010D42") == ids{4094, 172, 238, 113, 479, 172, 238, 113, 480, 4095});
+}
+
+// The table of tests/golden/token_files.py makes a space of U+00A0, and of a short grapheme cluster that begins with it.
+TEST_CASE("characters newer than utf8proc 2.8: grapheme clusters", "[text]") {
+  const json cases = json::parse(detail::read_file(std::string(CLIPX_SOURCE_DIR) + "/tests/golden/token_files.json"));
+  for (const auto& c : cases) {
+    if (c["name"] != "unigram_bytes") continue;
+    const auto t = tokenizer::from_json_bytes(c["tokenizer"].dump(), tokenizer_options::hf());
+    CHECK(t.encode("\u00A0\u1AE5x") == ids{260, 368});  // two bytes and three, which Unicode 17 joins
+    CHECK(t.encode("\u00A0\u0E01x") == ids{260, 228, 188, 133, 368});
+    CHECK(t.encode("\u00A0\u0378\u1AE5x") == ids{260, 209, 188, 229, 175, 169, 368});
+  }
 }
 
 // The sums of both ways to read "www" differ by one bit, which of them is larger depends on the numbers and on their precision.

@@ -113,16 +113,17 @@ class charsmap {
     text = std::move(out);
   }
 
+  // A character that extends a cluster, in the place of one that utf8proc may not know to do so.
+  static utf8proc_int32_t known(char32_t c) {
+    return c >= newer_extenders[0].first && in_ranges(newer_extenders, c) ? 0x300 : static_cast<utf8proc_int32_t>(c);
+  }
   // End of the grapheme cluster at `at`.
   static std::size_t cluster(std::u32string_view text, std::size_t at) {
     utf8proc_int32_t state = 0;
     std::size_t end = at + 1;
     for (; end < text.size(); ++end) {
       const char32_t a = text[end - 1], b = text[end];
-      if (a < low && b < low
-              ? !(a == '\r' && b == '\n')
-              : utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(a), static_cast<utf8proc_int32_t>(b), &state) != 0)
-        break;
+      if (a < low && b < low ? !(a == '\r' && b == '\n') : utf8proc_grapheme_break_stateful(known(a), known(b), &state) != 0) break;
     }
     return end;
   }
