@@ -10,8 +10,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.numpy import load_file, save_file
-from transformers import (CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModel,
-                          CLIPVisionModelWithProjection, SiglipTextConfig, SiglipTextModel, SiglipVisionConfig, SiglipVisionModel)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
 OUT = pathlib.Path(__file__).resolve().parent / "models"
 SOT, EOT, CONTEXT = 22, 23, 8
@@ -29,13 +28,11 @@ def randomized(model):
     return model.eval()
 
 
-def texts(filled):
-    """Ids of three texts of several lengths, padded with EOT. filled: all positions count, and there is no SOT."""
+def texts():
+    """Ids of three texts of several lengths, padded with EOT."""
     rng, rows = np.random.default_rng(3), np.full((3, CONTEXT), EOT, np.int32)
     for row, n in zip(rows, (3, 6, CONTEXT)):
-        row[:n - 1] = rng.integers(2, SOT, n - 1)
-        if not filled:
-            row[0] = SOT
+        row[0], row[1:n - 1] = SOT, rng.integers(2, SOT, n - 2)
     return rows
 
 
@@ -46,11 +43,9 @@ def write(name, model, inputs):
     model.save_pretrained(folder)
     again = type(model).from_pretrained(folder, dtype=torch.float64).eval()
     if "pixels" in inputs:
-        out = again(pixel_values=torch.from_numpy(inputs["pixels"]).double())
-        features = out.get("image_embeds", out.get("pooler_output"))
+        features = again(pixel_values=torch.from_numpy(inputs["pixels"]).double()).image_embeds
     else:
-        out = again(input_ids=torch.from_numpy(inputs["tokens"]).long())
-        features = out.get("text_embeds", out.get("pooler_output"))
+        features = again(input_ids=torch.from_numpy(inputs["tokens"]).long()).text_embeds
     embeds = torch.nn.functional.normalize(features, dim=-1)
     save_file(inputs | {"features": features.numpy().copy(), "embeds": embeds.numpy().copy()}, folder / "golden.safetensors")
     for file in folder.iterdir():
@@ -62,9 +57,7 @@ def main():
     torch.manual_seed(1)
     pixels = {"pixels": torch.randn(3, 3, 12, 12).numpy()}
     write("tower_image", randomized(CLIPVisionModelWithProjection(CLIPVisionConfig(**IMAGE, hidden_act="gelu", projection_dim=10))), pixels)
-    write("tower_text", randomized(CLIPTextModelWithProjection(CLIPTextConfig(**TEXT, projection_dim=10))), {"tokens": texts(False)})
-    write("tower_siglip_image", randomized(SiglipVisionModel(SiglipVisionConfig(**IMAGE))), pixels)
-    write("tower_siglip_text", randomized(SiglipTextModel(SiglipTextConfig(**TEXT, projection_size=12))), {"tokens": texts(True)})
+    write("tower_text", randomized(CLIPTextModelWithProjection(CLIPTextConfig(**TEXT, projection_dim=10))), {"tokens": texts()})
     for kind, config in {CLIPVisionModel: CLIPVisionConfig(**IMAGE), CLIPTextModel: CLIPTextConfig(**TEXT)}.items():
         config.architectures = [kind.__name__]
         folder = OUT / ("tower_image" if kind is CLIPVisionModel else "tower_text")

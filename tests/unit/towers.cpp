@@ -32,10 +32,10 @@ void copy_folder(const std::string& from, const std::string& to) {
 }
 }  // namespace
 
-TEMPLATE_TEST_CASE("towers: embeddings of one alone", "", vit, siglip_vit) {
-  const std::string name = std::is_same_v<TestType, vit> ? "tower_" : "tower_siglip_";
+TEST_CASE("towers: embeddings of one alone") {
+  const std::string name = "tower_";
   eigen<double> d;
-  const auto image = load<TestType>(d, golden + name + "image"), text = load<TestType>(d, golden + name + "text");
+  const auto image = load<vit>(d, golden + name + "image"), text = load<vit>(d, golden + name + "text");
   const cases::golden_file of_image(golden + name + "image/golden.safetensors"), of_text(golden + name + "text/golden.safetensors");
   CHECK(distance(embed_normalized(image.model(), of_image.pixels()).values, of_image.values("embeds")) < 1e-12);
   CHECK(distance(embed_tokens(text.model(), of_text.tokens()).values, of_text.values("embeds")) < 1e-12);
@@ -95,11 +95,13 @@ TEST_CASE("towers: models without a projection, and others") {
     const std::string name = which == "image" ? "CLIPVisionModel" : "CLIPTextModel";
     CHECK_THAT(message([&] { checkpoint::open(to); }), Contains(name + " has no projection") && Contains(name + "WithProjection"));
   }
-  write_file(dir / "text/config.json", R"({"model_type": "blip_text_model"})");
-  CHECK_THAT(message([&] { checkpoint::open(dir / "text"); }), Contains("model_type: \"blip_text_model\" is not supported"));
+  for (const std::string type : {"blip_text_model", "siglip_text_model"}) {
+    write_file(dir / "text/config.json", R"({"model_type": ")" + type + "\"}");
+    CHECK_THAT(message([&] { checkpoint::open(dir / "text"); }), Contains("model_type: \"" + type + "\" is not supported"));
+  }
   // the weights of the other tower
   fs::copy_file(golden + "tower_text/config.json", dir / "image/config.json", fs::copy_options::overwrite_existing);
-  CHECK_THAT(message([&] { checkpoint::open(dir / "image"); }), Contains("missing: text_model.embeddings.token_embedding.weight"));
+  CHECK_THAT(message([&] { checkpoint::open(dir / "image"); }), Contains("missing: text_projection.weight [12, 10]"));
 }
 
 }  // namespace test_towers

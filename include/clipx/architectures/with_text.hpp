@@ -58,9 +58,10 @@ struct with_text : Image {
   static config infer(shape_reader&) { return {}; }  // the text side needs its configuration; its own infer() reports that
   static std::span<const clip_config> presets() { return Presets::presets(); }  // the published models
   /// As in siglip_vit.
-  static model_family family() {
+  static model_family family(const clip_config& c) {
     model_family f;
-    if constexpr (requires { Image::family(); }) f = Image::family();
+    if constexpr (requires { Image::family(c); }) f = Image::family(c);
+    else if constexpr (requires { Image::family(); }) f = Image::family();
     if constexpr (requires { Text::adapt(f); }) Text::adapt(f);
     return f;
   }

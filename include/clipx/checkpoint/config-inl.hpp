@@ -313,12 +313,14 @@ inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list&
   };
   for (auto& [ending, name, part, is] : {form{"_vision_model", "VisionModel", "vision_config", tower_set::image},
                                          form{"_text_model", "TextModel", "text_config", tower_set::text}}) {
-    const auto here = [&, end = ending](const architecture& a) { return cat(a.family({}).hf_type, end) == type; };
+    const auto here = [&, end = ending](const architecture& a) {
+      return a.family({}).hf_projections && cat(a.family({}).hf_type, end) == type;
+    };
     const auto* a = find_policy<architecture>(extra.architectures, known_architectures(), here);
     if (!a) continue;
     const auto family = a->family({});
     const auto base = cat(family.hf_model.substr(0, family.hf_model.find("Model")), name);
-    if (family.hf_projections && file.contains("architectures") && file["architectures"] == json::array({base}))
+    if (file.contains("architectures") && file["architectures"] == json::array({base}))
       issues.add(cat(base, " has no projection, so what it gives are no embeddings: expected ", base, "WithProjection"));
     json both{{"model_type", std::string(family.hf_type)}, {part, file}};
     for (auto* key : {"projection_dim", "auto_map", "quantization_config"})
