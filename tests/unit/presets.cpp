@@ -129,8 +129,8 @@ TEST_CASE("presets: names of openai and of open_clip") {
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
-    const bool other_image = c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() || c.vision.is<plain_vit_config>() ||
-                             c.vision.is<mci_vit_config>();
+    const bool other_image = c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() ||
+                             c.vision.is<plain_vit_config>() || c.vision.is<mci_vit_config>();
     if (other_image || !c.text.hf.name.empty()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
     CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));
