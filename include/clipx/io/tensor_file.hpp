@@ -90,7 +90,8 @@ class tensor_file {
   /// Returns mapped pages to the system until they are read again.
   void release(const void* begin, std::size_t bytes) const;
 
- protected:
+ private:
+  friend class safetensors;
   tensor_file() = default;
   void load(const file_set& files, const std::string& name, bool torch_too);
   void add_safetensors(std::span<std::byte> bytes, const std::string& name);
