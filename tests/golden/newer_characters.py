@@ -20,7 +20,8 @@ utf8proc.utf8proc_grapheme_break.restype = ctypes.c_bool
 utf8proc.utf8proc_decompose_char.restype = ctypes.c_ssize_t
 utf8proc.utf8proc_get_property.restype = ctypes.POINTER(ctypes.c_int16)
 ALL = [*range(0x80, 0xD800), *range(0xE000, 0x110000)]
-COMPATIBILITY = 16 | 2 | 4  # UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | UTF8PROC_COMPAT
+CANONICAL = 16 | 2  # UTF8PROC_DECOMPOSE | UTF8PROC_STABLE
+COMPATIBILITY = CANONICAL | 4  # UTF8PROC_COMPAT
 lower, nfd, nfkd = normalizers.Lowercase(), normalizers.NFD(), normalizers.NFKD()
 
 
@@ -45,16 +46,19 @@ def reorders(c):
     return nfd.normalize_str("a" + pair) == "a" + pair
 
 
-def decomposes(c):
+def parts(c, options):
     room, last = (ctypes.c_int32 * 64)(), ctypes.c_int(0)
-    n = utf8proc.utf8proc_decompose_char(c, room, 64, COMPATIBILITY, ctypes.byref(last))
-    return list(room[:n]) != [c]
+    return list(room[:utf8proc.utf8proc_decompose_char(c, room, 64, options, ctypes.byref(last))])
+
+
+# What would be composed with the character before it to one that the library does not know.
+SECOND = {parts(c, CANONICAL)[1] for c in ALL if len(parts(c, CANONICAL)) == 2 and nfd.normalize_str(chr(c)) == chr(c)}
 
 
 def is_newer(c):
-    if combining(c) and reorders(c):
+    if c in SECOND or combining(c) and reorders(c):
         return True
-    return decomposes(c) and nfkd.normalize_str(chr(c)) == chr(c)
+    return parts(c, COMPATIBILITY) != [c] and nfkd.normalize_str(chr(c)) == chr(c)
 
 
 def small(c):

@@ -59,12 +59,9 @@ TEST_CASE("unigram: equal sums", "[text]") {
   CHECK(detail::as_serde(-1.8663840293884277) == -1.8663840293884275);  // as serde_json reads these digits
   CHECK(detail::as_serde(-7.2172441482543945) == -7.217244148254395);
   for (double v : {0.0, -1.5, 12.0, 1e-7, 5e-324, -10.0}) CHECK(detail::as_serde(v) == v);
-  const json file{
-      {"model",
-       {{"type", "Unigram"},
-        {"unk_id", 0},
-        {"vocab", {{"<unk>", 0.0}, {"▁", -3.6195740699768066}, {"w", -1.989030361175537}, {"ww", -1.8108197450637817}}}}},
-      {"pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "always"}}}};
+  const auto file = json::parse(R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["▁", -3.6195740699768066],
+      ["w", -1.989030361175537], ["ww", -1.8108197450637817]]},
+      "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}})");
   auto o = tokenizer_options::hf();
   CHECK(tokenizer::from_json_bytes(file.dump(), o).encode("www") == ids{1, 3, 2});
   o.longest = true;  // sentencepiece
