@@ -341,7 +341,8 @@ CLIPX_INLINE tokenizer tokenizer::open(const std::string& path) {
   if (!folder && !path.ends_with(".json")) return from_merges(path, tokenizer_options::openai());
   auto o = tokenizer_options::hf();
   const file_set files = file_set::folder(folder ? path : std::string());
-  if (!folder || files.has("tokenizer.json")) o.context_length = std::numeric_limits<std::int32_t>::max();
+  if (!folder || files.has("tokenizer.json") || files.has("spiece.model"))
+    o.context_length = std::numeric_limits<std::int32_t>::max();
   const char* name = "tokenizer_config.json";
   const auto config = folder && files.has(name) ? detail::parse_json(files.text(name), files.path(name), 16) : detail::json();
   if (const auto* most = detail::member(config, "model_max_length"); most && most->is_number())

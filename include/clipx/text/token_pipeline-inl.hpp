@@ -107,6 +107,11 @@ class token_pipeline final : public token_model {
   void words(std::u32string_view text, bool at_start, std::vector<std::int32_t>& out, std::size_t limit) const {
     text_pieces pieces{std::u32string(text), {{0, text.size()}}, at_start, options.longest && !at_start};
     pre_.apply(pieces);
+    if (options.longest) {  // sentencepiece adds the scores of a whole text, whose rounding its ties depend on
+      std::string whole;
+      for (std::size_t i = 0; i < pieces.ranges.size(); ++i) whole += encode_utf8(pieces[i]);
+      return model_->append(whole, out, limit);
+    }
     for (std::size_t i = 0; i < pieces.ranges.size() && out.size() < limit; ++i) model_->append(encode_utf8(pieces[i]), out, limit);
   }
 
