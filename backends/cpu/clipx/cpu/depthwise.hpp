@@ -83,8 +83,8 @@ HWY_INLINE dim tile_of(dim width, dim step) {
   const dim tiles = (width + 7) / 8;
   return std::max<dim>(4, (width + tiles - 1) / tiles);
 }
-HWY_NOINLINE void depthwise_row(const float* const* rows, dim kernel, const float* taps, const float* bias, dim width, dim step,
-                                float* y) {
+inline HWY_NOINLINE void depthwise_row(const float* const* rows, dim kernel, const float* taps, const float* bias, dim width,
+                                       dim step, float* y) {
   const dim tile = tile_of(width, step), tiles = (width + tile - 1) / tile;
   if (step != 1) return depthwise_tiles<4, 0>(rows, kernel, taps, bias, tiles, step, y);
   if (tile == 8) return depthwise_tiles<8, 1>(rows, kernel, taps, bias, tiles, 1, y);
