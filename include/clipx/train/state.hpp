@@ -23,6 +23,17 @@ namespace detail {
 template <class A>
 inline constexpr dtype dtype_of = std::is_same_v<A, double> ? dtype::f64 : dtype::f32;
 
+/// The values of a stored tensor, read from the parameter of this shape that it holds or is a part of.
+template <class B, class E>
+void download_stored(B& device, mat<E> m, const shape& s, const stored_tensor& to, std::span<double> out) {
+  std::vector<double> ours(to.transposed ? out.size() : 0);
+  const auto part = m.reshape(1, m.size()).col_range(to.offset, to.count());
+  device.download(mat<const E>(part), mat<double>(to.transposed ? ours.data() : out.data(), 1, part.cols));
+  device.sync();
+  const auto rows = static_cast<std::size_t>(s.rows()), cols = static_cast<std::size_t>(s.cols());
+  for (std::size_t k = 0; k < ours.size(); ++k) out[k] = ours[k % rows * cols + k / rows];
+}
+
 /// Writes those tensors of a trainer's state for which place(name, shape), the tensors in the file, is not empty.
 template <class Architecture, backend B, class Loss>
 void write_state(const std::string& path, trainer<Architecture, B, Loss>& t,
@@ -30,18 +41,15 @@ void write_state(const std::string& path, trainer<Architecture, B, Loss>& t,
                  const state_facts& facts, bool checked) {
   using A = accum_t<B>;
   std::vector<tensor_to_write> tensors;
-  std::vector<mat<A>> views;
+  std::vector<std::function<void(std::span<double>)>> reads;
+  B& device = t.model().device();
   t.optimizer().each_state([&](const std::string& name, const shape& s, mat<A> m) {
     for (auto& to : place(name, s)) {
       tensors.push_back({to.name, type, to.sizes});
-      views.push_back(m.reshape(1, m.size()).col_range(to.offset, to.count()));
+      reads.push_back([&device, m, s, to](std::span<double> out) { download_stored(device, m, s, to, out); });
     }
   });
-  B& device = t.model().device();
-  const auto values = [&](std::size_t i, std::span<double> out) {
-    device.download(mat<const A>(views[i]), mat<double>(out.data(), views[i].rows, views[i].cols));
-    device.sync();
-  };
+  const auto values = [&](std::size_t i, std::span<double> out) { reads[i](out); };
   if (checked) write_checked_safetensors(path, tensors, values, facts);
   else write_safetensors(path, tensors, values, facts);
 }
@@ -187,10 +195,7 @@ void write_model(const std::string& folder, Model& model, const checkpoint_confi
   walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
     for (auto& to : detail::open_clip_tensors(config.model, name, s)) {
       tensors.push_back({to.name, dtype::f32, to.sizes});
-      reads.push_back([&device, part = m.reshape(1, m.size()).col_range(to.offset, to.count())](std::span<double> out) {
-        device.download(mat<const E>(part), mat<double>(out.data(), part.rows, part.cols));
-        device.sync();
-      });
+      reads.push_back([&device, m, s, to](std::span<double> out) { detail::download_stored(device, m, s, to, out); });
     }
   });
   write_safetensors(folder + "/open_clip_model.safetensors", tensors, [&](std::size_t i, std::span<double> out) { reads[i](out); },
