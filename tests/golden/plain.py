@@ -10,6 +10,7 @@ vit_base_mci_224 in one width only; this script makes it in another.
 import contextlib
 import json
 import sys
+from unittest import mock
 
 import numpy as np
 import open_clip
@@ -18,7 +19,6 @@ import torch
 import transformers
 from models import OUT, outputs, randomise, write
 from safetensors.torch import save_file
-from siglip import timm_kwargs
 from timm.models import vision_transformer_hybrid as hybrid
 
 CONTEXT, VOCABULARY, EOS, SIDE = 8, 24, 2, 13  # one of the 13 pixels is beyond the last whole patch of 4
@@ -79,14 +79,13 @@ def mci(img_size, embed_dim, depth, num_heads, **others):
 @contextlib.contextmanager
 def made(cfg):
     """While open_clip builds a model, timm.create_model has the arguments of timm_model_kwargs."""
-    kwargs = cfg.get("timm_model_kwargs", {})
-    if cfg.get("timm_model_name") != "vit_base_mci_224":
-        with timm_kwargs(kwargs):
-            yield
-        return
-    plain, timm.create_model = timm.create_model, lambda name, pretrained, **others: mci(**kwargs, **others)
-    yield
-    timm.create_model = plain
+    kwargs, plain = cfg.get("timm_model_kwargs", {}), timm.create_model
+    if cfg.get("timm_model_name") == "vit_base_mci_224":
+        make = lambda name, pretrained, **others: mci(**kwargs, **others)
+    else:
+        make = lambda name, **others: plain(name, **others, **kwargs)
+    with mock.patch.object(timm, "create_model", make):
+        yield
 
 
 def randomise_all(model, rng):

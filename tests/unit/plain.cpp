@@ -225,6 +225,24 @@ TEST_CASE("plain: golden folders, written and read again") {
   CHECK_THAT(checkpoint::open(golden + "plain_timm_avg").summary(), Contains("\"text_pool\":\"first position\""));
 }
 
+TEST_CASE("plain: sizes that no name of timm's has, in names from which timm can make them") {
+  const auto name = [](plain_vit_config v, double eps) {
+    auto c = tiny_timm().model;
+    c.vision = v;
+    c.norm_eps = eps;
+    return json::parse(open_clip_config_text(default_config(c)))["model_cfg"]["vision_cfg"]["timm_model_name"].get<std::string>();
+  };
+  auto v = image_of(tiny_timm());
+  CHECK(name(v, 1e-5) == "vit_base_patch16_clip_224");
+  v.head = vit_head::after_trunk;
+  v.head_bias = v.class_token = false;
+  v.pool = vit_pool::mean;
+  CHECK_THAT(message([&] { name(v, 1e-5); }), Contains("without a class token"));
+  v.norm_pre = false;
+  v.patch_bias = true;
+  CHECK(name(v, 1e-6) == "vit_base_patch16_gap_224");
+}
+
 TEST_CASE("plain: a file alone, whose shapes do not say enough") {
   CHECK_THAT(message([&] {
                checkpoint::open(golden + "plain_timm_clip/open_clip_model.safetensors", {"", "gelu", 6, -1});

@@ -154,7 +154,7 @@ CLIPX_INLINE std::string timm_vit_name(const timm_vit& m) {
         n.layers == v.layers && n.heads == v.heads && n.mlp_width == v.mlp_width)
       return std::string(name);
   }
-  return v.norm_pre ? "vit_base_patch16_clip_224" : "vit_base_patch16_224";
+  return v.norm_pre ? "vit_base_patch16_clip_224" : v.class_token ? "vit_base_patch16_224" : "vit_base_patch16_gap_224";
 }
 
 namespace detail {
@@ -241,6 +241,9 @@ CLIPX_INLINE void write_timm_vit(const plain_vit_config& v, const clip_config& c
     return cat("open_clip's layout has no place for layer_norm_eps ", c.norm_eps, " of ", name, ", only ", named.norm_eps);
   });
   const auto& n = named.sizes;
+  expect(v.class_token || !n.class_token || v.head != vit_head::after_trunk, error_kind::unsupported, [&] {
+    return cat("timm makes no ", name, " without a class token before open_clip's own head: give the tower a head of its own");
+  });
   to.put("image_size", v.image_size);
   to.put("timm_model_name", name);
   to.put("timm_model_pretrained", false);
