@@ -335,8 +335,8 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::bert_vit>{tiny_bert(false)});
   grad(model_case<clipx::m2m_vit>{tiny_m2m()});
   grad(model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
-  for (int kind : {0, 1, 2}) grad(model_case<clipx::plain_vit>{tiny_plain(kind)});
-  for (bool training : {false, true}) grad(model_case<clipx::mci_vit>{tiny_mci(), training});
+  grad(model_case<clipx::plain_vit>{tiny_plain(2)});  // the other choices: golden files, to 1e-10
+  grad(model_case<clipx::mci_vit>{tiny_mci(), true});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});
 }
