@@ -35,8 +35,8 @@ echo "| ---------------------- | ------------------ | ------------------ | -----
 row clipx/core/mat.hpp 8 8
 row clipx/core/backend.hpp 70 70
 row clipx/model/clip.hpp 150 145
-row clipx/text/bpe.hpp 470 105
-row clipx/clipx.hpp 830 230
+row clipx/text/bpe.hpp 720 105
+row clipx/clipx.hpp 1160 230
 row clipx/eigen.hpp 235 145
 row clipx/cpu.hpp 450 130
 exit $failed

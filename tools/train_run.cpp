@@ -118,7 +118,7 @@ untrained open_model(const train_options& o) {
   auto text = fs::is_directory(tokens, none) ? clipx::tokenizer::from_folder(tokens, config.text)
                                              : clipx::tokenizer::from_merges(tokens, config.text);
   const auto& side = config.model.text;
-  const bool padded = !side.hf.name.empty() && text.vocab_size() < side.vocab_size;  // NLLB's table has more rows than tokens
+  const bool padded = config.text.allows_spare_rows() && text.vocab_size() < side.vocab_size;
   clipx::expect(padded || text.vocab_size() == side.vocab_size, clipx::error_kind::mismatch, [&] {
     return cat(tokens, ": expected a vocabulary of ", side.vocab_size, " ids, as the model has, got ", text.vocab_size());
   });

@@ -181,7 +181,13 @@ void trained_written_loaded(const checkpoint_config& c) {
   CHECK(same_model(source.config(), c.model));
   CHECK(tiny::read(source) == tiny::weights(source.config()));
   source.write(dir / "again", layout::open_clip, "f32");
+  std::filesystem::create_directory(dir / "own");
   CHECK(tiny::read(checkpoint::open(dir / "again")) == tiny::read(source));
+  write_file(dir / "own/open_clip_config.json", open_clip_config_text(c));
+  write_file(dir / "own/bpe_simple_vocab_16e6.txt.gz", tiny::merges);
+  std::filesystem::copy(dir / "m/open_clip_model.safetensors", dir / "own/open_clip_model.safetensors");
+  CHECK_THAT(message([&] { checkpoint::open(dir / "own").text(); }),
+             Contains("tokenizer of Hugging Face") && Contains("CLIP's own"));
   CHECK_THAT(message([&] { source.write(dir / "hf", layout::hf, "f32"); }), Contains("layout::open_clip"));
   CHECK_THAT(message([&] {
                checkpoint::open(dir / "m/open_clip_model.safetensors", {"", "gelu", 16, -1});
@@ -211,8 +217,15 @@ void trained_written_loaded(const checkpoint_config& c) {
 }
 
 TEST_CASE("hf text: trained, written and loaded") {
-  trained_written_loaded<bert_vit>(tiny_config<bert_vit>(tiny_bert()));
-  trained_written_loaded<m2m_vit>(tiny_config<m2m_vit>(tiny_m2m()));
+  const temporary_folder dir;
+  auto bert = tiny_bert(), m2m = tiny_m2m();
+  tiny::write_folder(dir / "m", tiny_config<bert_vit>(bert));
+  CHECK_THAT(message([&] { checkpoint::open(dir / "m").text(); }),
+             Contains("masks token 1 as padding, the tokenizer pads with 521"));
+  for (auto* t : {&bert, &m2m}) t->hf.pad_id = 521;  // as CLIP's tokenizer pads
+  bert.hf.positions = 521 + 1 + 16;
+  trained_written_loaded<bert_vit>(tiny_config<bert_vit>(bert));
+  trained_written_loaded<m2m_vit>(tiny_config<m2m_vit>(m2m));
 }
 
 TEST_CASE("hf text: what inspect says") {

@@ -121,7 +121,9 @@ TEST_CASE("plain: a tower of timm's") {
   const auto linear = head({{"timm_pool", "avg"}, {"timm_proj", "linear"}});
   CHECK((!linear.norm_after_pool && linear.pool == vit_pool::mean && linear.head == vit_head::after_trunk && !linear.head_bias));
   CHECK(head({{"timm_pool", ""}, {"timm_proj", "linear"}, {"timm_proj_bias", true}}).head_bias);
-  CHECK(head({{"timm_pool", "map"}}).pool == vit_pool::attention);
+  CHECK(head({{"timm_pool", "map"}, {"timm_model_kwargs", {{"class_token", false}}}}).pool == vit_pool::attention);
+  CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_pool", "map"}}), Contains("attention pooling") && Contains("class token"));
+  CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_pool", nullptr}}), Contains("timm_pool: null"));
   CHECK(image_of(read(mobile, "",
                       {{"embed_dim", 1024},
                        {"vision_cfg",

@@ -106,7 +106,12 @@ inline void write_weights(const std::string& path, const clipx::clip_config& c, 
 inline void write_folder(const std::string& folder, const clipx::checkpoint_config& c = vit(), const edit_list& edit = {}) {
   std::filesystem::create_directories(folder);
   clipx::write_file(folder + "/open_clip_config.json", clipx::open_clip_config_text(c));
-  clipx::write_file(folder + "/bpe_simple_vocab_16e6.txt.gz", merges);
+  const auto own = folder + "/bpe_simple_vocab_16e6.txt.gz";
+  clipx::write_file(own, merges);
+  if (c.text.follows == clipx::tokenizer_options::library::hf) {  // which needs the tokenizer of a model of Hugging Face
+    for (auto& [name, bytes] : clipx::tokenizer::from_merges(own).files()) clipx::write_file(folder + "/" + name, bytes);
+    std::filesystem::remove(own);
+  }
   write_weights(folder + "/open_clip_model.safetensors", c.model, edit);
 }
 

@@ -86,6 +86,7 @@ CLIPX_INLINE convnext_config convnext::read(tower_reader& r) {
   const auto& t = found ? *found : detail::timm_convnexts[0];
   convnext_config v{.depths = t.depths, .widths = t.widths, .norm_eps = t.norm_eps};
   v.image_size = f.square("image_size", 224);
+  if (f.is_null("timm_proj")) f.issue("timm_proj: null is not supported, only linear and mlp");
   const auto pool = f.text("timm_pool", "avg"), projection = f.text("timm_proj", "linear");
   if (!pool.empty() && pool != "avg") f.issue(cat("timm_pool: ", pool, " is not supported, only avg, which the empty one is here"));
   if (projection != "linear" && projection != "mlp")

@@ -22,6 +22,7 @@ CLIPX_INLINE void read_hf_text(fields& f, text_config& t, std::span<const std::p
   t.hf.name = f.text("hf_model_name", "");
   if (t.hf.name.empty()) f.issue(error_kind::damaged, "hf_model_name: expected the name of a model");
   t.context_length = f.size("context_length", 77, 65536);
+  if (f.is_null("hf_pooler_type")) f.issue("hf_pooler_type: null is not supported; name the pooler");
   const auto pooler = f.text("hf_pooler_type", "mean_pooler");
   std::string names;
   t.pool = text_pool::mean;

@@ -119,6 +119,8 @@ CLIPX_INLINE void plain_vit::check(const config& v, issue_list& issues) {
   need(v.image_size <= 16384 && v.grid() <= 256,
        cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
   need(v.mlp_width >= 1, "image tower: the MLP has no columns");
+  need(v.pool != vit_pool::attention || (!v.class_token && !v.norm_after_pool),
+       "image tower: attention pooling (timm_pool: map) with a class token, or with the norm after it, is not supported");
   need(v.pool != vit_pool::token || v.class_token, "image tower: expected a class token, which is pooled");
 }
 

@@ -185,6 +185,7 @@ inline void read_timm_vit_kwargs(fields& f, timm_vit& m) {
 /// timm_pool and timm_proj, and the norm's place, which is that of the pooling with which timm made the tower.
 inline void read_timm_head(fields& f, fields& kwargs, timm_vit& m) {
   auto& v = m.sizes;
+  if (f.is_null("timm_pool")) f.issue("timm_pool: null is not supported; name the pooling of the tower: token, avg or map");
   const auto pool = f.text("timm_pool", "avg");
   const auto projection = f.text("timm_proj", f.is_null("timm_proj") ? "" : "linear");
   const bool after = projection == "linear";

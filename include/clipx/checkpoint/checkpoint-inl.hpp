@@ -203,6 +203,8 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
     if (t.base_vocab_size() > c.vocab_size)
       issues.add(cat("the tokenizer has ", t.base_vocab_size(), " tokens, the text tower ", c.vocab_size,
                      "; give another one with checkpoint_options::tokenizer"));
+    if (c.masks_padding() && t.pad() >= 0 && t.pad() != c.hf.pad_id)
+      issues.add(cat("the text tower masks token ", c.hf.pad_id, " as padding, the tokenizer pads with ", t.pad()));
     if (c.pool == text_pool::eos && c.eos_id != t.eot())
       issues.add(cat("the config pools token ", c.eos_id, ", the tokenizer ends texts with ", t.eot(),
                      ": every text would have the same embedding; set checkpoint_options::eos_id"));
@@ -263,6 +265,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
   else c.loss = contrastive::config{};  // its logit_scale will be reported as missing
   if (const auto* a = detail::find_policy<architecture>(o.policies.architectures, known_architectures(), there)) {
     a->infer(shapes, c);
+    if (issues.empty()) detail::set_family_pixels(config_.pixels, a->family(c));
   } else {
     std::string names;
     for (auto* known : known_architectures())

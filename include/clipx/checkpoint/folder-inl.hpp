@@ -97,7 +97,14 @@ inline void read_tokenizer_config(const file_set& files, tokenizer_options& o) {
                 " is supported as a tokenizer.json only, and the folder has none: transformers writes one, by "
                 "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"));
   if (o.between == clean_rule::bare) f.only("do_lower_case", true);
+  f.only("padding_side", "right");
+  f.only("truncation_side", "right");
+  f.only("split_special_tokens", false);
+  if (type.starts_with("Roberta")) f.only("add_prefix_space", false);
   const double most = f.number("model_max_length", 1e30);
+  if (o.frame.fill && o.clean == clean_rule::none && most < static_cast<double>(o.context_length))
+    f.issue(error_kind::mismatch, cat("model_max_length: texts are filled up to the ", o.context_length,
+                                      " positions of the text tower, expected that length or none, got ", most));
   if (most < 2) f.issue(error_kind::damaged, cat("model_max_length: expected 2 or more, got ", most));
   else if (o.clean == clean_rule::none && most < static_cast<double>(o.context_length)) o.context_length = static_cast<dim>(most);
   issues.raise(files.path(file));

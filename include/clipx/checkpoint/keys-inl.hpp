@@ -41,8 +41,8 @@ CLIPX_INLINE std::vector<stored_tensor> stored_tensors(const key_source& source,
 
 CLIPX_INLINE bool is_ignored_key(std::string_view name) {
   return name.ends_with(".position_ids") || name.ends_with(".token_type_ids") || name.ends_with(".num_batches_tracked") ||
-         name.find(".pooler.dense.") != std::string_view::npos || name == "input_resolution" || name == "context_length" ||
-         name == "vocab_size";
+         name == "attn_mask" || name == "text.attn_mask" || name.find(".pooler.dense.") != std::string_view::npos ||
+         name == "input_resolution" || name == "context_length" || name == "vocab_size";
 }
 
 }  // namespace clipx

@@ -170,12 +170,13 @@ class torch_archive {
   /// A module of TorchScript and those in it, by dotted names.
   void add_module(const pickle_value& module, const std::string& prefix, int depth) {
     if (depth > 64) damaged("its modules are nested more than 64 deep");
-    if (++visited_ > most_tensors) unsupported(cat("holds more than ", most_tensors, " modules"));
     const auto& object = pickle_.items(module);
     if (object.size() < 2 || object[1].kind != pickled::dict) return;  // one that has a state of its own: no module
     const auto* known = code_.find(object[0].text);
     if (known && !known->module) return;
     const auto& items = pickle_.items(object[1]);
+    visited_ += 1 + items.size() / 2;  // again, where two modules have the same one
+    if (visited_ > most_tensors) unsupported(cat("holds more than ", most_tensors, " modules and attributes"));
     for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
       const auto &key = items[i], &value = items[i + 1];
       if (key.kind != pickled::text) damaged(cat("a module has ", name_of(key.kind), " as a name"));

@@ -377,6 +377,14 @@ CLIPX_INLINE tokenizer tokenizer::from_files(const file_set& files, const tokeni
           "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER); only spiece.model with a tokenizer_config.json that "
           "names SiglipTokenizer is read by itself");
     });
+  const bool of_hf =
+      o.follows == tokenizer_options::library::hf && o.clean != clean_rule::none;  // as open_clip's hf_tokenizer_name
+  expect(!of_hf || !files.has(merges), error_kind::mismatch, [&] {
+    return cat(
+        files.path(merges),
+        ": the model's configuration names a tokenizer of Hugging Face (hf_tokenizer_name), and this is CLIP's own: expected "
+        "tokenizer.json, as open_clip.get_tokenizer(NAME).tokenizer.save_pretrained(FOLDER) writes it");
+  });
   expect(files.has(merges), error_kind::not_found, [&] {
     return cat(files.folder_path() ? *files.folder_path() : std::string("files in memory"),
                ": no tokenizer: expected tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz, or "

@@ -42,6 +42,8 @@ struct tokenizer_options {
   dim context_length = 77;              // ids per text, including start and end
   bool truncate = true;                 // false: a text that is too long is an error, as in openai/CLIP
   dim cache_words = 24000;              // number of words whose ids are cached (85 bytes each); 0: no cache
+  /// Whether a text tower's table may have more rows than the tokenizer has ids: Hugging Face's tables are often rounded up.
+  bool allows_spare_rows() const { return follows == library::hf; }
 
   /// openai/CLIP's simple_tokenizer.
   static tokenizer_options openai() { return {}; }

@@ -77,7 +77,9 @@ void check_described(Model& model, const checkpoint_config& config, const tokeni
     ++i;
   });
   for (; i < expected.size(); ++i) issues.add(cat("described: ", expected[i].first, ", the model has no such parameter"));
-  if (config.model.vision.policy().has_text() && text.vocab_size() != config.model.text.vocab_size)
+  const dim rows = config.model.text.vocab_size;
+  const bool fits = text.vocab_size() == rows || (text.vocab_size() < rows && config.text.allows_spare_rows());
+  if (config.model.vision.policy().has_text() && !fits)
     issues.add(cat("the text tower has ", config.model.text.vocab_size, " tokens, the tokenizer ", text.vocab_size()));
   issues.raise("the model is not what its configuration describes", 24);
 }
