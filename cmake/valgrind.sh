@@ -16,6 +16,7 @@ text: errors*
 text: tokenizer.json*
 a mapped file
 safetensors:*
+torch:*
 npy:*
 hostile: sizes*
 n-grams: a dictionary*
