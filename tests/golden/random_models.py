@@ -65,6 +65,8 @@ def randomise(model, seed):
             continue
         parent, _, last = key.rpartition(".")
         low = LOW if any(b in key for b in BRANCHES) or any(b in key for b in PATCHES) and not stem_norm and parent + "." not in batch_norms else 1
+        stem = "patch_embed.backbone." in key  # MobileCLIP-B's convolutions: what comes in and what goes out is near 1
+        low = 1 if stem else low
         if key.endswith("logit_scale"):
             fill = uniform(2.0, 4.0)
         elif key.endswith("logit_bias"):
@@ -72,9 +74,9 @@ def randomise(model, seed):
         elif last == "running_mean":
             fill = normal(0.3)
         elif last == "running_var":
-            fill = uniform(0.002, 0.006)
+            fill = uniform(0.5, 1.5) if stem else uniform(0.002, 0.006)
         elif parent + "." in batch_norms:
-            fill = uniform(0.04, 0.09) if last == "weight" else normal(0.2)
+            fill = (uniform(0.6, 1.4) if stem else uniform(0.04, 0.09)) if last == "weight" else normal(0.2)
         elif last == "gamma" or "ls1" in key or "ls2" in key or ".ls_" in key or "layer_scale" in key or last == "scale":
             fill = uniform(0.3, 1.0)
         elif last in ("latent", "probe") or key.endswith("attnpool.positional_embedding"):
