@@ -91,13 +91,16 @@ CLIPX_INLINE const char* name_of(activation f) {
 CLIPX_INLINE const char* hf_name_of(activation f) { return f == activation::gelu_tanh ? "gelu_pytorch_tanh" : name_of(f); }
 
 CLIPX_INLINE void refuse_vision_variants(fields& f) {
-  f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type", "timm_model_name"});
+  f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
+  if (f.has("timm_model_name"))
+    f.issue(cat("timm_model_name: ", f.dump("timm_model_name"),
+                " is none of the image towers of timm that are supported; docs/models.md lists those"));
   f.refuse_true({"attentional_pool", "no_ln_pre", "final_ln_after_pool", "qk_norm", "scaled_cosine_attn", "scale_heads",
                  "scale_attn_inner", "scale_attn", "scale_fc"});
   f.only("pos_embed_type", "learnable");
   f.only("pool_type", "tok");
-  f.skip({"patch_dropout", "output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained", "timm_pool",
-          "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
+  f.skip({"patch_dropout", "output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_name", "timm_model_pretrained",
+          "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
 }
 
 CLIPX_INLINE dim heads_of(dim width, dim stored, dim given, issue_list& issues) {
