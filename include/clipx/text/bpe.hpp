@@ -21,8 +21,8 @@ class file_set;  // io/file_set.hpp
 /// how many there are, is of the options, which the reader of a checkpoint fills in (tokenizer_options, token_frame).
 ///
 /// Ids equal those of the library that the options name: openai/CLIP, open_clip 3.3 or transformers 5 (docs/clip.md section 5).
-/// ftfy's repair of wrongly decoded text is not implemented (see clean()). Characters newer than the Unicode version of the
-/// installed utf8proc count as symbols.
+/// ftfy's repair of wrongly decoded text is not implemented (see clean()). Letters and numbers are those of Unicode 16,
+/// whatever utf8proc is installed.
 class tokenizer {
  public:
   /// From a merges file in the form of bpe_simple_vocab_16e6.txt.gz, gzip or plain: a header line, then one pair of symbols per
