@@ -1,12 +1,14 @@
-# Fuzz targets, tests/fuzz/fuzz_<name>.cpp. Included before any target is made: the library that they link to is compiled once for all
-# of them, under libFuzzer's coverage, ASan and UBSan as they are. cmake/fuzz.sh runs them.
-if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  message(FATAL_ERROR "clipx: CLIPX_FUZZ needs clang, for libFuzzer")
+# Fuzz targets, tests/fuzz/fuzz_<name>.cpp, with the preset asan's sanitizers. The library that they link to is compiled once, for them and
+# for the tests: libFuzzer's coverage is added to the parts that read. cmake/fuzz.sh runs them.
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR NOT CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=address,undefined")
+  message(FATAL_ERROR "clipx: CLIPX_FUZZ needs clang, for libFuzzer, and the preset asan: cmake/fuzz.sh shows how")
 endif()
-add_compile_options(-O1 -g1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
-add_link_options(-fsanitize=address,undefined)
 
 macro(clipx_fuzz)
+  foreach(part base text image clipx)
+    clipx_target_name(target ${part})
+    target_compile_options(${target}-compiled PRIVATE -fsanitize=fuzzer-no-link)
+  endforeach()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/tests/fuzz/fuzz_*.cpp)
   add_custom_target(fuzzers)
   foreach(source ${sources})
@@ -22,7 +24,8 @@ macro(clipx_fuzz)
     add_dependencies(fuzzers ${name})
     clipx_link(${name} ${backend})
     target_compile_definitions(${name} PRIVATE CLIPX_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-    set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/fuzz)
+    set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF EXCLUDE_FROM_ALL ON RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/fuzz)
   endforeach()
 endmacro()

@@ -44,26 +44,35 @@ else()
   message(STATUS "clipx: the cuda backend is not tested: Boost.Context not found")
 endif()
 
-# clipx_test(x sources... [BACKENDS names...]): an executable; each TEST_CASE is a test "x: name".
+# clipx_test(x sources... [BACKENDS names...] [WITHOUT case]): an executable; each TEST_CASE but that one is a test "x: name".
 function(clipx_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "BACKENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "WITHOUT" "BACKENDS")
+  set(only)
+  if(arg_WITHOUT)
+    set(only TEST_SPEC "~${arg_WITHOUT}")
+  endif()
   add_executable(test-${name} ${arg_UNPARSED_ARGUMENTS})
   clipx_link(test-${name} ${arg_BACKENDS})
   target_link_libraries(test-${name} PRIVATE clipx-catch)
   set_target_properties(test-${name} PROPERTIES CXX_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
-  catch_discover_tests(test-${name} TEST_PREFIX "${name}: " PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive TIMEOUT 600
+  catch_discover_tests(test-${name} ${only} TEST_PREFIX "${name}: " PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive TIMEOUT 600
                        SKIP_REGULAR_EXPRESSION "skipped:")
 endfunction()
 
-# clipx_case_units(var backend-header): a two-line unit for each case; `needs` gets the backends that the header includes.
+# clipx_case_units(var backend-header): a two-line unit for each case, or for those that the header lists in a line "// Cases: a b";
+# `needs` gets the backends that the header includes, `without` the case of its line "// Without: name".
 function(clipx_case_units var header)
   cmake_path(GET header STEM category)
   set(units)
+  file(STRINGS ${header} lines REGEX "^// (Cases|Without): ")
+  string(REGEX MATCH "// Cases: [^;]*" few "${lines}")
+  string(REGEX MATCH "// Without: ([^;]*)" ignored "${lines}")
+  set(without "${CMAKE_MATCH_1}" PARENT_SCOPE)
   file(GLOB cases CONFIGURE_DEPENDS tests/cases/*.hpp)
   foreach(case ${cases})
+    cmake_path(GET case STEM stem)
     file(STRINGS ${case} bodies REGEX "TEST_CASE" LIMIT_COUNT 1)
-    if(bodies)
-      cmake_path(GET case STEM stem)
+    if(bodies AND (NOT few OR "${few} " MATCHES " ${stem} "))
       set(unit ${CMAKE_CURRENT_BINARY_DIR}/units/${category}-${stem}.cpp)
       file(CONFIGURE OUTPUT ${unit} @ONLY CONTENT
            "#include \"catch.hpp\"\n#include \"backends/${category}.hpp\"\n#include \"cases/${stem}.hpp\"\n")
@@ -141,7 +150,7 @@ macro(clipx_tests)
     list(REMOVE_ITEM absent ${clipx_backends} ${clipx_emulation})
     if(units AND NOT absent)
       cmake_path(GET header STEM category)
-      clipx_test(${category} ${units} BACKENDS ${needs})
+      clipx_test(${category} ${units} BACKENDS ${needs} WITHOUT ${without})
       clipx_compile_cheaply(test-${category} PRIVATE -O0)
       # One header after the other: what they share is read once, a quarter of the time in all.
       set_target_properties(test-${category} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
@@ -228,7 +237,6 @@ macro(clipx_tests)
   set(here ${CMAKE_CURRENT_SOURCE_DIR})
   clipx_check("rule of inclusion" sh ${here}/tests/headers/inclusion.sh)
   clipx_check("each header alone" sh ${here}/tests/headers/alone.sh)
-  set_tests_properties("project: each header alone" PROPERTIES LABELS developer)  # minutes, of no use to who only builds
   clipx_check("must not compile" sh ${here}/tests/reject/reject.sh)
   clipx_check("headers do not depend on NDEBUG" sh ${here}/tests/headers/ndebug.sh)
   clipx_check("the table of options" sh ${here}/tests/packaging/options.sh)
@@ -246,6 +254,10 @@ macro(clipx_tests)
   endif()
   foreach(way ${ways})
     clipx_check("downstream by ${way}" sh ${here}/tests/downstream.sh ${way} ${CMAKE_CURRENT_BINARY_DIR} ${CMAKE_GENERATOR})
+  endforeach()
+  # Minutes, of no use to who only builds: .ci/run has clang do them.
+  foreach(name "each header alone" "must not compile" "downstream by subdirectory" "downstream by fetch")
+    set_tests_properties("project: ${name}" PROPERTIES LABELS developer)
   endforeach()
 
   # What the documentation shows; its commands name cpu and languages.

@@ -16,8 +16,8 @@ if [ -z "$clang" ] || ! "$clang" -fsanitize=fuzzer,address,undefined "$tmp/probe
   exit 77
 fi
 if ! [ -e "$build/build.ninja" ]; then
-  cmake -S . -B "$build" -G Ninja -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_BUILD_TYPE=None -DCLIPX_FUZZ=ON -DCLIPX_TESTS=OFF \
-    -DCLIPX_BACKENDS=eigen -DCLIPX_EXAMPLES=OFF -DCLIPX_BENCH=OFF -DCLIPX_INSTALL=OFF -DCLIPX_WERROR=ON > "$tmp/log" || { cat "$tmp/log"; exit 1; }
+  cmake --preset asan -B "$build" -DCMAKE_CXX_COMPILER="$clang" -DCLIPX_FUZZ=ON -DCLIPX_TESTS=OFF -DCLIPX_BACKENDS=eigen \
+    -DCLIPX_EXAMPLES=OFF -DCLIPX_INSTALL=OFF > "$tmp/log" || { cat "$tmp/log"; exit 1; }
 fi
 cmake --build "$build" --target fuzzers -j "$jobs" > "$tmp/log" || { cat "$tmp/log"; exit 1; }
 mkdir -p "$build/findings" "$build/corpus"

@@ -1,3 +1,6 @@
+// Fast paths are declined here, which what is left out does not choose among; plain_cpu_f32 and emulated_cuda_* have all cases.
+// Cases: models ops
+// Without: keep modes agree to the bit
 #pragma once
 #include <clipx/emulation.hpp>
 using backend_t = clipx::emulation<clipx::plain<clipx::cuda<clipx::bf16>>>;

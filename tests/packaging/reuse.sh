@@ -1,7 +1,7 @@
 #!/bin/sh
 # A compiler launcher that takes an object from another build folder where that one compiles it by the same command, and else compiles.
 #   reuse.sh BUILD_DIR compiler arguments...
-# So that the shared libraries are tested without compiling everything again.
+# So that shared libraries, and a build with fewer packages, are tested without compiling everything again.
 set -eu
 other=$1
 shift
