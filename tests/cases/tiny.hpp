@@ -64,7 +64,7 @@ inline clipx::clip_config tiny_m2m(bool first = true) {
 /// a position. Their text towers see padding, and pool the last position, the largest id, the first position.
 inline clipx::clip_config tiny_plain(int kind) {
   auto c = tiny_vit(clipx::activation::gelu);
-  clipx::plain_vit_config v{.image_size = 29, .patch_size = 7, .width = 32, .heads = 2, .mlp_width = 83, .layers = 2};
+  clipx::plain_vit_config v{.image_size = {29, 22}, .patch_size = {7, 5}, .width = 32, .heads = 2, .mlp_width = 83, .layers = 2};
   c.text.causal = false;
   if (kind == 0) {
     v.norm_pre = false;
@@ -129,10 +129,10 @@ struct model_case {
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
     const auto texts = tiny_texts(config.text);
-    const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(config);
+    const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(config).area();
     clipx::clip<Encoder, B> model(h.device, config, {});
     auto memory = h.parameters(model, 0.15);
-    auto pixels = h.input("pixels", N * n * n, 3);
+    auto pixels = h.input("pixels", N * n, 3);
     typename clipx::clip<Encoder, B>::saved k;
     const auto rows = chosen(N);
     auto image = model.encode_image(h.s, mat<const T>(pixels), k, training, rows);

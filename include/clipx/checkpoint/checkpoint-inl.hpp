@@ -107,9 +107,9 @@ CLIPX_INLINE void weight_source::read(std::span<float> out) const {
     std::vector<float> table(static_cast<std::size_t>(parts_[0]->count()));
     to_float(parts_[0]->type, parts_[0]->data, table);
     detail::expect_finite(*file_, parts_[0]->name, table);
-    const auto side = [](dim rows) { return shape_reader::side(rows); };
+    const extent to = grid_ == extent() ? extent(shape_reader::side(want)) : grid_;
     const auto resized = positions_ == key_source::resizing::image_grid
-                             ? resize_image_positions(table, side(have), side(want), width)
+                             ? resize_image_positions(table, shape_reader::side(have), to, width)
                              : resize_text_positions(table, have, want, width);
     std::copy(resized.begin(), resized.end(), out.begin());
     return;
@@ -144,6 +144,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.transposed_ = source.transposed;
     w.positions_ = source.positions;
     w.sizes_ = want.sizes;
+    if (source.positions == key_source::resizing::image_grid) w.grid_ = config().vision.policy().grid(config());
     for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
       if (const auto other = source.other_prefix; !t && !other.empty())
@@ -383,8 +384,9 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   put("name", c.name);
   if (c.towers != tower_set::both) put("towers", c.towers == tower_set::image ? "image" : "text");
   if (c.towers != tower_set::text) {
-    put("image_size", image_size(c));
-    for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
+    auto facts = c.vision.policy().facts(c);
+    facts.insert(facts.begin(), fact_of("image_size", image_size(c)));
+    for (auto& fact : facts) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
   }
   const bool over_ngrams = c.text.pool == text_pool::none, has_tower = !over_ngrams && c.towers != tower_set::image;
   if (has_tower) {

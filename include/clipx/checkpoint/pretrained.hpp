@@ -58,8 +58,7 @@ requires(B::fast::replay) class replays<Architecture, B> {
   std::unique_ptr<std::mutex> guard = std::make_unique<std::mutex>();  // one thread at a time uses the recordings
 
   const replayed_pixels<Architecture, B>* find(const clip<Architecture, B>& model, std::size_t bytes, const preprocess_config& p) {
-    const auto n = static_cast<std::size_t>(model.visual.config.image_size);
-    const dim images = static_cast<dim>(bytes / (3 * n * n));
+    const dim images = static_cast<dim>(bytes) / (3 * extent(model.visual.config.image_size).area());
     for (auto& r : recorded_)
       if (r->images() == images) return r.get();
     if (std::exchange(last_, images) != images || recorded_.size() == 4) return nullptr;
@@ -194,7 +193,7 @@ class pretrained {
   }
   /// The same for a frame.
   embeddings<A> encode_image(const frame& f) const { return encode_pixels(to_pixels(f, source_.pixels(), resampler_of<B>()).data); }
-  /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
+  /// Images that already have the model's size, (N, H W 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     expect_towers(source_.config(), tower_set::image);

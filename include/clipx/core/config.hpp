@@ -7,6 +7,7 @@
 #include "activation.hpp"
 #include "chosen.hpp"
 #include "error.hpp"
+#include "extent.hpp"
 #include "mat.hpp"
 
 namespace clipx {

@@ -65,10 +65,11 @@ struct mci_vision_tower : plain_vision_tower<B> {
   /// Normalized pixels (N n n, 3) -> features (N, D). training: BatchNorm uses the batch's statistics. Errors: chosen patches.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool training = false,
                  std::span<const std::int32_t> chosen = {}) const {
-    const dim N = this->count(pixels, chosen), n = this->config.image_size;
+    const dim N = this->count(pixels, chosen);
+    const auto [height, width] = this->config.image_size;
     auto features = s.make(N, this->embed_dim);  // (N, D)
     scratch<B> here(s, s.kept == keep::nothing);
-    feature_map<T> x{pixels, n, n};
+    feature_map<T> x{pixels, height, width};
     x = convolve(s, stem_0, x, ctx.stem_0, ctx.u0, training);  // (N n/4 n/4, W/4)
     x = convolve(s, stem_1, x, ctx.stem_1, ctx.u1, training);  // (N n/8 n/8, W/4)
     this->run(s, x.rows, features, ctx.trunk);
