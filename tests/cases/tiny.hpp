@@ -38,14 +38,15 @@ inline clipx::clip_config tiny_siglip(dim head_width = 16, bool projection = tru
   if (projection) c.text.act = clipx::activation::gelu;
   return c;
 }
-/// A RoBERTa as the text tower: the mean of the rows and an MLP; or the first row, a matrix, two types of tokens.
+/// A RoBERTa as the text tower: the mean of the rows and an MLP; or BERT, the first row, a matrix and a bias, two types of tokens.
 inline clipx::clip_config tiny_bert(bool mean = true, dim head_width = 16) {
   auto c = tiny_vit(clipx::activation::quick_gelu);
   c.vision = clipx::bert_vit::config{c.vision.as<clipx::vit_config>()};
   c.text = {12, 40, 2 * head_width, 2, 2, 80, mean ? clipx::text_pool::mean : clipx::text_pool::first};
   c.text.act = clipx::activation::gelu;
   c.text.norm_eps = 1e-6;
-  c.text.hf = {"tiny", 14, mean ? 1 : 2, 0, mean ? clipx::text_head::mlp : clipx::text_head::linear};
+  c.text.hf = {"tiny", 14, mean ? 1 : 2, 0, mean ? clipx::text_head::mlp : clipx::text_head::linear, mean};
+  c.text.projection_bias = !mean;
   return c;
 }
 /// The encoder of an NLLB as the text tower: the first row and a matrix; or the mean and nothing, with SigLIP's image tower.

@@ -38,9 +38,10 @@ struct key_source {
 struct model_family {
   std::string_view hf_model = "CLIPModel", hf_type = "clip";  // `architectures` and `model_type` in Hugging Face's config.json
   bool hf_projections = true;                                 // whether its towers alone are read, as CLIPVisionModelWithProjection
-  std::string_view hf_processor = "CLIPImageProcessor";       // `image_processor_type`, without an ending such as Fast
-  std::string_view hf_loss = "contrastive";                   // the loss of every model in Hugging Face's layout
-  dim hf_scalar_ones = 0;                                     // key_source::ones of the loss's parameters in Hugging Face's layout
+  std::string_view hf_text_type = "";  // `model_type` of files that hold a text tower alone, in a form of their own
+  std::string_view hf_processor = "CLIPImageProcessor";  // `image_processor_type`, without an ending such as Fast
+  std::string_view hf_loss = "contrastive";              // the loss of every model in Hugging Face's layout
+  dim hf_scalar_ones = 0;                                // key_source::ones of the loss's parameters in Hugging Face's layout
   bool custom_text = false;  // whether open_clip builds a CustomTextCLIP, whose text tower is named "text."
   bool quick_gelu = true;    // whether open_clip has the presets with QuickGELU, as NAME-quickgelu
   bool squash =

@@ -297,16 +297,20 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, const extent& image_
 /// The values of model_type that clipx reads, for messages.
 inline std::string hf_types() {
   std::vector<std::string> types;
-  for (auto* a : known_architectures())
-    if (auto type = cat("\"", a->family({}).hf_type, "\""); std::find(types.begin(), types.end(), type) == types.end())
-      types.push_back(std::move(type));
+  for (auto* a : known_architectures()) {
+    const auto family = a->family({});
+    for (auto name : {family.hf_type, family.hf_text_type})
+      if (auto type = cat("\"", name, "\""); !name.empty() && std::find(types.begin(), types.end(), type) == types.end())
+        types.push_back(std::move(type));
+  }
   std::string out;
   for (auto& type : types) out += cat(out.empty() ? "" : " and ", type);
   return out;
 }
 
 /// The configuration of a tower alone, whose fields are on the top level, becomes that of a model of which the other tower says
-/// nothing: CLIPVisionModelWithProjection (model_type clip_vision_model), CLIPTextModelWithProjection (clip_text_model).
+/// nothing: CLIPVisionModelWithProjection (model_type clip_vision_model), CLIPTextModelWithProjection (clip_text_model), and text
+/// towers in a form of their own (model_family::hf_text_type).
 inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list& issues) {
   const auto type = file.is_object() && file.contains("model_type") && file["model_type"].is_string()
                         ? file["model_type"].get<std::string>()
@@ -332,7 +336,10 @@ inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list&
     file = std::move(both);
     return is;
   }
-  return tower_set::both;
+  const auto own_form = [&](const architecture& a) { return !type.empty() && a.family({}).hf_text_type == type; };
+  if (!find_policy<architecture>(extra.architectures, known_architectures(), own_form)) return tower_set::both;
+  file = json{{"model_type", type}, {"text_config", file}};
+  return tower_set::text;
 }
 
 /// The loss of a model in Hugging Face's layout: that of its family, of CLIP's also one of the caller's that claims the file.

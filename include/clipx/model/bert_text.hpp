@@ -1,4 +1,5 @@
-// A RoBERTa as a text tower, as open_clip has it: XLM-RoBERTa (Conneau et al. 2020) and RoBERTa (Liu et al. 2019).
+// A BERT as a text tower, as open_clip has it: XLM-RoBERTa (Conneau et al. 2020) and RoBERTa (Liu et al. 2019); and as M-CLIP has
+// it (Carlsson et al. 2022): XLM-RoBERTa, and BERT itself (Devlin et al. 2019).
 #pragma once
 #include "../core/packed_texts.hpp"
 #include "hf_text.hpp"
@@ -13,7 +14,7 @@ struct bert_text_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   mat<T> token_embedding;                    // (vocabulary, W)
-  mat<T> positional_embedding;               // (positions, W); the first token has row pad_id + 1
+  mat<T> positional_embedding;               // (positions, W); the first token has row first_position()
   mat<T> token_type_embedding;               // (types, W); every token is of type 0
   layernorm<B> ln_embed;                     // of their sum
   transformer<B, postnorm_block<B>> blocks;  // not causal
@@ -30,11 +31,11 @@ struct bert_text_tower {
       : ln_embed(c.text.width, c.text_norm_eps()),
         blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
         mean{attention<B>{c.text.heads}},
-        proj(c.text.hf.head, c.text.width, c.embed_dim),
+        proj(c.text.hf.head, c.text.width, c.embed_dim, c.text.projection_bias),
         config(c.text),
         embed_dim(c.embed_dim) {
-    expect(config.hf.positions >= config.context_length + first_position(), [&] {
-      return cat("text tower: expected ", config.context_length + first_position(), " positions or more for texts of ",
+    expect(config.hf.positions >= config.context_length + config.hf.first_position(), [&] {
+      return cat("text tower: expected ", config.context_length + config.hf.first_position(), " positions or more for texts of ",
                  config.context_length, " tokens, got ", config.hf.positions);
     });
   }
@@ -89,9 +90,11 @@ struct bert_text_tower {
   }
 
  private:
-  /// fairseq's numbering: positions start behind the id of padding.
-  dim first_position() const { return config.hf.pad_id + 1; }
-  mat<T> positions_used() const { return positional_embedding.row_range(first_position(), config.hf.positions - first_position()); }
+  /// The rows of the table from the first token's.
+  mat<T> positions_used() const {
+    const dim first = config.hf.first_position();
+    return positional_embedding.row_range(first, config.hf.positions - first);
+  }
 
   /// ln_embed(token_embedding[ids] + positional_embedding[positions] + token_type_embedding[0]), (R, W).
   mat<T> embed(step<B>& s, const packed_texts& texts, saved& ctx) const {
