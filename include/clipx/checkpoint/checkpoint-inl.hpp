@@ -48,6 +48,22 @@ CLIPX_INLINE void* weight_source::in_place(dtype type) const {
 }
 
 namespace detail {
+template <dtype type>
+void convert_row(const void* row, std::span<float> out) {
+  to_float(type, static_cast<const std::byte*>(row), out);
+}
+}  // namespace detail
+
+CLIPX_INLINE row_source weight_source::rows() const {
+  const auto in = [&](dtype type, auto* convert) -> row_source {
+    const auto* table = sizes_.size() == 2 ? in_place(type) : nullptr;
+    return table ? row_source{table, sizes_[1] * size_of(type), convert} : row_source{};
+  };
+  const auto half = in(dtype::f16, detail::convert_row<dtype::f16>);
+  return half ? half : in(dtype::bf16, detail::convert_row<dtype::bf16>);
+}
+
+namespace detail {
 /// The first of the values that is no finite number; null: all are. `infinity`: the bits of infinity, from which on a value without
 /// its sign is infinite or NaN.
 template <class Bits>
@@ -91,11 +107,13 @@ CLIPX_INLINE void weight_source::expect_finite() const {
     const auto n = static_cast<std::size_t>(part->count());
     if (part->type == dtype::f32) {
       detail::expect_finite(*file_, part->name, {reinterpret_cast<const float*>(part->data), n});
-    } else if (part->type == dtype::bf16) {
+    } else if (part->type == dtype::bf16 || part->type == dtype::f16) {
       const std::span bits(reinterpret_cast<const std::uint16_t*>(part->data), n);
-      if (const auto* bad = detail::first_not_finite<std::uint16_t>(bits, 0x7f80))
-        detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()),
-                                std::bit_cast<float>(static_cast<std::uint32_t>(*bad) << 16));
+      if (const auto* bad = detail::first_not_finite<std::uint16_t>(bits, part->type == dtype::bf16 ? 0x7f80 : 0x7c00)) {
+        float value = 0;
+        to_float(part->type, reinterpret_cast<const std::byte*>(bad), {&value, 1});
+        detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()), value);
+      }
     }
     file_->release(part->data, part->bytes);
   }

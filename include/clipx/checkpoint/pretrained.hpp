@@ -71,8 +71,25 @@ requires(B::fast::replay) class replays<Architecture, B> {
   dim last_ = 0;
 };
 
-/// The model's parameters from a checkpoint: used in place in the mapped file where type and order agree with the device's,
-/// else converted into one buffer. One error lists everything missing, unexpected or of a wrong shape.
+/// Where the rows of a token table are converted as they are read: a float device in host memory, and a text tower with such a
+/// table, which `m` is; else null.
+template <class Architecture, backend B, class E>
+row_source* rows_of(clip<Architecture, B>& model, const mat<E>& m) {
+  if constexpr (B::host_memory && std::is_same_v<E, float> && std::is_same_v<scalar_t<B>, float>)
+    if constexpr (requires { model.text.token_embedding.rows; })
+      if (&m == &model.text.token_embedding.weight) return &model.text.token_embedding.rows;
+  return nullptr;
+}
+
+template <class Architecture, backend B, class E>
+bool has_rows(clip<Architecture, B>& model, const mat<E>& m) {
+  const auto* rows = rows_of(model, m);
+  return rows && *rows;
+}
+
+/// The model's parameters from a checkpoint: used in place in the mapped file where type and order agree with the device's, or, of
+/// a token table, where its rows can be converted one by one; else converted into one buffer. One error lists everything missing,
+/// unexpected or of a wrong shape.
 template <class Architecture, backend B>
 flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, frozen_memory<B>& frozen) {
   using T = scalar_t<B>;
@@ -90,7 +107,11 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
     if (m) {
       w.expect_finite();
       frozen.add(mat<const E>(m), frozen_role_of(name, s), w.on_release());
-    } else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
+      return;
+    }
+    if (auto* rows = rows_of(model, m)) *rows = w.rows();
+    if (has_rows(model, m)) w.expect_finite();
+    else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
   });
   flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
   low = high = 0;
@@ -98,7 +119,7 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
   std::vector<float> values;
   walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
     const auto& w = weights[i++];
-    if (m) return;
+    if (m || has_rows(model, m)) return;
     dim& at = std::is_same_v<E, T> ? low : high;
     if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
     else m.data = memory.high.data() + at;
@@ -161,8 +182,10 @@ class pretrained {
         frozen_(device),
         memory_(detail::bind_checkpoint(model_, source_, frozen_)),
         score_(detail::scoring_of(source_)) {
-    walk(model_,
-         [&]<class E>(const std::string&, mat<E>&, const shape& s, role) { bytes_ += s.count() * static_cast<dim>(sizeof(E)); });
+    walk(model_, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
+      const auto* rows = detail::rows_of(model_, m);
+      bytes_ += rows && *rows ? s.rows() * rows->row_bytes : s.count() * static_cast<dim>(sizeof(E));
+    });
   }
 
   const clip<Architecture, B>& model() const { return model_; }  // the towers

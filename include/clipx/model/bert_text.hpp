@@ -4,6 +4,7 @@
 #include "../core/packed_texts.hpp"
 #include "hf_text.hpp"
 #include "postnorm_block.hpp"
+#include "token_table.hpp"
 
 namespace clipx {
 
@@ -13,7 +14,7 @@ template <backend_types B>
 struct bert_text_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> token_embedding;                    // (vocabulary, W)
+  token_table<B> token_embedding;            // (vocabulary, W)
   mat<T> positional_embedding;               // (positions, W); the first token has row first_position()
   mat<T> token_type_embedding;               // (types, W); every token is of type 0
   layernorm<B> ln_embed;                     // of their sum
@@ -28,7 +29,8 @@ struct bert_text_tower {
   /// Parameters of these sizes, without memory until bind(). Errors: fewer positions than a text may have tokens; those of
   /// projection_head.
   explicit bert_text_tower(const clip_config& c)
-      : ln_embed(c.text.width, c.text_norm_eps()),
+      : token_embedding(c.text.vocab_size, c.text.width),
+        ln_embed(c.text.width, c.text_norm_eps()),
         blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
         mean{attention<B>{c.text.heads}},
         proj(c.text.hf.head, c.text.width, c.embed_dim, c.text.projection_bias),
@@ -41,7 +43,7 @@ struct bert_text_tower {
   }
   void visit(auto& v) {
     const dim W = config.width;
-    v("token_embedding.weight", token_embedding, {config.vocab_size, W});
+    v("token_embedding", token_embedding);
     v("positional_embedding", positional_embedding, {config.hf.positions, W});
     v("token_type_embedding", token_type_embedding, {config.hf.token_types, W});
     v("ln_embed", ln_embed);
@@ -84,7 +86,7 @@ struct bert_text_tower {
       blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
     }
     ln_embed.backward(s, ctx.e, ctx.ln_embed, dx, grad.ln_embed, de);
-    s.device.scatter_add_rows(mat<const T>(de), ctx.ids, grad.token_embedding);
+    token_embedding.backward(s, ctx.ids, de, grad.token_embedding);
     s.device.scatter_add_rows(mat<const T>(de), ctx.positions, grad.positions_used());
     s.device.sum_rows(mat<const T>(de), grad.token_type_embedding.row_range(0, 1));
   }
@@ -107,7 +109,7 @@ struct bert_text_tower {
     ctx.e = s.make(R, W);
     scratch<B> inner(s);
     auto p = s.make(R, W);  // (R, W)
-    s.device.gather_rows(token_embedding, ctx.ids, ctx.e);
+    token_embedding.forward(s, ctx.ids, texts.ids, ctx.e);
     s.device.gather_rows(positions_used(), ctx.positions, p);
     s.device.add(A(1), mat<const T>(p), A(1), ctx.e);
     s.device.add_rows(mat<const T>(token_type_embedding.row_range(0, 1)), ctx.e);
