@@ -17,6 +17,7 @@ from PIL import Image
 from pixels import RGB, RGBA, GRAY, levels, open_clip_pixels, png
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
@@ -64,6 +65,19 @@ def positions(out):
         out[f"grid.{h}x{w}"] = state["visual.positional_embedding"].numpy().copy()
 
 
+def timm_positions(out):
+    """Of timm's towers, as the function that set_input_size calls has them but for its float: 3 x 3 patches, without a class token's row
+    and with one."""
+    for name, first in (("siglip", 0), ("plain_timm_clip", 1)):
+        table = load_file(HERE / f"models/{name}/open_clip_model.safetensors")["visual.trunk.pos_embed"].double()
+        for h, w in ((2, 4), (5, 5)):
+            grid = table[:, first:].reshape(1, 3, 3, -1).permute(0, 3, 1, 2)
+            grid = torch.nn.functional.interpolate(grid, (h, w), mode="bicubic", antialias=True).flatten(2).mT
+            resized = torch.cat([table[:, :first], grid], 1)
+            assert (resized - resample_abs_pos_embed(table, [h, w], [3, 3], first)).abs().max() < 1e-6
+            out[f"{name}.{h}x{w}"] = resized.contiguous().numpy().copy()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     models.open_clip_case("oblong_vit", VIT, 301)
@@ -73,5 +87,6 @@ if __name__ == "__main__":
     preprocessed(out)
     augmented(out)
     positions(out)
+    timm_positions(out)
     save_file(dict(sorted(out.items())), HERE / "oblong.safetensors")
     print(len(out), "tensors,", (HERE / "oblong.safetensors").stat().st_size, "bytes")

@@ -55,6 +55,15 @@ preprocess_config config_of(const std::string& kind, const extent& size) {
 }
 
 json config_file(const std::string& name) { return json::parse(contents(golden + "models/" + name + "/open_clip_config.json")); }
+void check_table(const std::vector<float>& got, const std::vector<double>& want) {
+  REQUIRE(got.size() == want.size());
+  double top = 0, worst = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    top = std::max(top, std::abs(want[i]));
+    worst = std::max(worst, std::abs(static_cast<double>(got[i]) - want[i]));
+  }
+  CHECK(worst <= 0x1.001p-24 * top);  // rounded once, to float
+}
 std::string refused(json config) {
   return message([&] { read_open_clip_config(config.dump(), "x"); });
 }
@@ -143,15 +152,32 @@ TEST_CASE("oblong: position tables resized as open_clip does") {
     config["model_cfg"]["vision_cfg"]["image_size"] = {8 * grid.height, 8 * grid.width};
     write_file(folder + "/open_clip_config.json", config.dump());
     const auto got = tiny::read(checkpoint::open(folder)).at("visual.positional_embedding");
-    const auto want = numbers_of(find("grid." + name));
-    REQUIRE(got.size() == want.size());
-    double top = 0, worst = 0;
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      top = std::max(top, std::abs(want[i]));
-      worst = std::max(worst, std::abs(static_cast<double>(got[i]) - want[i]));
-    }
-    CHECK(worst <= 0x1.001p-24 * top);  // rounded once, to float
+    check_table(got, numbers_of(find("grid." + name)));
   }
+}
+
+TEST_CASE("oblong: position tables of timm's towers resized as timm does") {
+  const temporary_folder dir;
+  for (auto* name : {"siglip", "plain_timm_clip"})
+    for (const extent grid : {extent(2, 4), extent(5, 5)}) {
+      const auto key = cat(name, ".", grid.height, "x", grid.width);
+      CAPTURE(key);
+      std::filesystem::copy(golden + "models/" + name, dir / key);
+      auto config = config_file(name);
+      auto& vision = config["model_cfg"]["vision_cfg"];
+      vision["image_size"] = vision["timm_model_kwargs"]["img_size"] = {4 * grid.height, 4 * grid.width};
+      write_file(dir / key + "/open_clip_config.json", config.dump());
+      const auto all = tiny::read(checkpoint::open(dir / key));
+      const auto got = all.at("visual." + std::string(name == std::string("siglip") ? "" : "trunk.") + "positional_embedding");
+      check_table(got, numbers_of(find(key)));
+    }
+  // Of another grid that is not square, a file does not say how it was.
+  std::filesystem::copy(golden + "models/oblong_siglip", dir / "m");
+  auto config = config_file("oblong_siglip");
+  auto& vision = config["model_cfg"]["vision_cfg"];
+  vision["image_size"] = vision["timm_model_kwargs"]["img_size"] = {20, 20};
+  write_file(dir / "m/open_clip_config.json", config.dump());
+  CHECK_THAT(message([&] { checkpoint::open(dir / "m"); }), Contains("pos_embed: expected [1, 25, 12], got [1, 8, 12]"));
 }
 
 TEST_CASE("oblong: configurations, written and read again") {

@@ -28,7 +28,8 @@ CLIPX_INLINE std::optional<key_source> timm_vit_source(std::string_view name) {
                                                  {"attn_pool.ln.", "attn_pool.norm."},
                                                  {"attn_pool.mlp.c_fc.", "attn_pool.mlp.fc1."},
                                                  {"attn_pool.mlp.c_proj.", "attn_pool.mlp.fc2."}}};
-  if (name == "positional_embedding") return key_source{.parts = {cat(trunk, "pos_embed")}, .ones = 1};
+  if (name == "positional_embedding")
+    return key_source{.parts = {cat(trunk, "pos_embed")}, .positions = key_source::resizing::image_grid, .ones = 1};
   if (name == "class_embedding") return key_source{.parts = {cat(trunk, "cls_token")}, .ones = 2};
   if (name.starts_with(in_proj)) {  // the query's rows, then those of keys and values
     const auto kind = name.substr(in_proj.size());

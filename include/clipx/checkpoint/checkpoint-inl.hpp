@@ -28,11 +28,12 @@ inline std::string text_of(const std::vector<dim>& sizes) {
 }
 
 /// A position table of another length can be resampled if the width agrees.
-inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want) {
-  if (how == key_source::resizing::none) return false;
-  if (have.size() != 2 || want.size() != 2 || have[1] != want[1] || have[0] < 2) return false;
-  const dim g = shape_reader::side(have[0]);
-  return how == key_source::resizing::sequence || g * g == have[0] - 1;
+inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want, const extent& grid) {
+  if (how == key_source::resizing::none || have.size() != want.size() || have.size() < 2) return false;
+  const std::size_t rows = have.size() - 2;  // behind sizes of 1
+  if (have[rows + 1] != want[rows + 1] || have[rows] < 2 || !std::equal(have.begin(), have.end() - 2, want.begin())) return false;
+  const dim first = want[rows] - grid.area(), g = shape_reader::side(have[rows] - first + 1);
+  return how == key_source::resizing::sequence || (g > 0 && g * g == have[rows] - first);
 }
 }  // namespace detail
 
@@ -121,13 +122,12 @@ CLIPX_INLINE void weight_source::expect_finite() const {
 
 CLIPX_INLINE void weight_source::read(std::span<float> out) const {
   if (parts_.size() == 1 && parts_[0]->count() != static_cast<dim>(out.size())) {  // a position table of another size
-    const dim width = sizes_[1], have = parts_[0]->shape[0], want = sizes_[0];
+    const dim width = sizes_[1], have = parts_[0]->count() / width, want = sizes_[0], first = want - grid_.area();
     std::vector<float> table(static_cast<std::size_t>(parts_[0]->count()));
     to_float(parts_[0]->type, parts_[0]->data, table);
     detail::expect_finite(*file_, parts_[0]->name, table);
-    const extent to = grid_ == extent() ? extent(shape_reader::side(want)) : grid_;
     const auto resized = positions_ == key_source::resizing::image_grid
-                             ? resize_image_positions(table, shape_reader::side(have), to, width)
+                             ? resize_image_positions(table, shape_reader::side(have - first + 1), grid_, width, first)
                              : resize_text_positions(table, have, want, width);
     std::copy(resized.begin(), resized.end(), out.begin());
     return;
@@ -162,7 +162,10 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.transposed_ = source.transposed;
     w.positions_ = source.positions;
     w.sizes_ = want.sizes;
-    if (source.positions == key_source::resizing::image_grid) w.grid_ = config().vision.policy().grid(config());
+    if (source.positions == key_source::resizing::image_grid) {
+      w.grid_ = config().vision.policy().grid(config());
+      if (w.grid_ == extent()) w.grid_ = shape_reader::side(want.sizes[0]);
+    }
     for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
       if (const auto other = source.other_prefix; !t && !other.empty())
@@ -173,7 +176,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
       }
       used.push_back(t);
       const bool scalar = want.sizes.empty() && t->count() == 1;
-      const bool resized = detail::can_resize(source.positions, t->shape, expected);
+      const bool resized = detail::can_resize(source.positions, t->shape, expected, w.grid_);
       if (t->shape != expected && !scalar && !resized)
         issues.add(cat("shape: ", part, ": expected ", detail::text_of(expected), ", got ", detail::text_of(t->shape)));
       if (t->type != dtype::f32 && t->type != dtype::f16 && t->type != dtype::bf16 && t->type != dtype::f64)

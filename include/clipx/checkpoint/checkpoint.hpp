@@ -59,7 +59,7 @@ class weight_source {
   std::vector<const tensor_info*> parts_;
   bool transposed_ = false;
   key_source::resizing positions_ = key_source::resizing::none;
-  extent grid_;             // of an image tower's position table; 0: it is square
+  extent grid_;             // of an image tower's position table
   std::vector<dim> sizes_;  // in our layout
 };
 

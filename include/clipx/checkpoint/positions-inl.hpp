@@ -10,14 +10,14 @@
 namespace clipx {
 
 CLIPX_INLINE std::vector<float> resize_image_positions(std::span<const float> table, const extent& from, const extent& to,
-                                                       dim width) {
+                                                       dim width, dim first) {
   resample_taps across, down;
   make_taps(filter::bicubic, from.width, to.width, 0, to.width, across);
   make_taps(filter::bicubic, from.height, to.height, 0, to.height, down);
   const auto weight = [](const resample_taps& t, dim i, dim j) { return t.w[static_cast<std::size_t>(i * t.width + j)]; };
   const auto lo = [](const resample_taps& t, dim i) { return static_cast<dim>(t.lo[static_cast<std::size_t>(i)]); };
   const auto n = [](const resample_taps& t, dim i) { return static_cast<dim>(t.n[static_cast<std::size_t>(i)]); };
-  std::vector<float> out(table.begin(), table.begin() + width);
+  std::vector<float> out(table.begin(), table.begin() + first * width);
   std::vector<double> half(static_cast<std::size_t>(from.height * to.width * width));  // (from.height, to.width, width)
   for (dim y = 0; y < from.height; ++y)
     for (dim x = 0; x < to.width; ++x)
@@ -25,7 +25,7 @@ CLIPX_INLINE std::vector<float> resize_image_positions(std::span<const float> ta
         for (dim c = 0; c < width; ++c)
           half[static_cast<std::size_t>((y * to.width + x) * width + c)] +=
               weight(across, x, j) *
-              static_cast<double>(table[static_cast<std::size_t>((1 + y * from.width + lo(across, x) + j) * width + c)]);
+              static_cast<double>(table[static_cast<std::size_t>((first + y * from.width + lo(across, x) + j) * width + c)]);
   for (dim y = 0; y < to.height; ++y)
     for (dim x = 0; x < to.width; ++x)
       for (dim c = 0; c < width; ++c) {

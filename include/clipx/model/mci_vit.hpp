@@ -11,11 +11,12 @@ struct mci_vit;  // architectures/mci_vit.hpp
 struct mci_vit_config {
   using policy = mci_vit;
   static constexpr std::string_view name = "MobileCLIP-ViT";
-  dim image_size = 224;  // side in pixels
-  dim width = 768;       // W, of a token
-  dim heads = 12;        // attention heads of a block
-  dim mlp_width = 3072;  // columns inside the MLP of a block
-  dim layers = 12;       // blocks
+  dim image_size = 224;                            // side in pixels
+  dim width = 768;                                 // W, of a token
+  dim heads = 12;                                  // attention heads of a block
+  dim mlp_width = 3072;                            // columns inside the MLP of a block
+  dim layers = 12;                                 // blocks
+  extent grid() const { return image_size / 16; }  // patches of a column and of a row
   /// All but the stem's first two convolutions: the third cuts their map into patches.
   plain_vit_config plain() const {
     return {.image_size = image_size,
