@@ -19,9 +19,9 @@ struct options {
   bool resident = false;
 };
 
-/// (batch, n n 3) normalized, from (N, 3, n, n); or drawn.
-std::vector<float> pixels(const options& o, dim n) {
-  std::vector<float> values(static_cast<std::size_t>(o.batch * n * n * 3));
+/// (batch, H W 3) normalized, from (N, 3, H, W); or drawn.
+std::vector<float> pixels(const options& o, const clipx::extent& n) {
+  std::vector<float> values(static_cast<std::size_t>(o.batch * n.area() * 3));
   if (o.input.empty()) {
     std::mt19937 bits(1);
     std::normal_distribution<float> normal;
@@ -29,12 +29,14 @@ std::vector<float> pixels(const options& o, dim n) {
     return values;
   }
   const auto array = clipx::read_npy(o.input);
-  clipx::expect(array.shape.size() == 4 && array.shape[0] >= o.batch && array.shape[1] == 3 && array.shape[2] == n,
-                [&] { return clipx::cat(o.input, ": expected ", o.batch, " images of 3 x ", n, " x ", n); });
+  clipx::expect(array.shape.size() == 4 && array.shape[0] >= o.batch && array.shape[1] == 3 && array.shape[2] == n.height &&
+                    array.shape[3] == n.width,
+                [&] { return clipx::cat(o.input, ": expected ", o.batch, " images of 3 x ", clipx::sides_of(n)); });
   for (dim i = 0; i < o.batch; ++i)
     for (dim c = 0; c < 3; ++c)
-      for (dim p = 0; p < n * n; ++p)
-        values[static_cast<std::size_t>((i * n * n + p) * 3 + c)] = array.values[static_cast<std::size_t>((i * 3 + c) * n * n + p)];
+      for (dim p = 0; p < n.area(); ++p)
+        values[static_cast<std::size_t>((i * n.area() + p) * 3 + c)] =
+            array.values[static_cast<std::size_t>((i * 3 + c) * n.area() + p)];
   return values;
 }
 
@@ -116,8 +118,7 @@ void encode(B& device, const options& o, clipx::checkpoint source, double start)
     flops = config.vision.policy().image_flops(config) * o.batch;
     if (o.input.empty() && !o.resident) {
       std::mt19937 bits(1);
-      const dim n = clipx::image_size(config);
-      std::vector<std::uint8_t> rgb(static_cast<std::size_t>(o.batch * n * n * 3));
+      std::vector<std::uint8_t> rgb(static_cast<std::size_t>(o.batch * clipx::image_size(config).area() * 3));
       for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
       work = [&, rgb] { rows = model.encode_pixels(rgb); };
     } else {

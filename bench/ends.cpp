@@ -20,7 +20,7 @@ struct options {
 template <class Model>
 json images(const Model& model, const options& o) {
   const auto& config = model.source().pixels();
-  const auto one = static_cast<std::size_t>(3 * config.size * config.size);
+  const auto one = static_cast<std::size_t>(3 * config.size.area());
   std::vector<std::uint8_t> rgb;
   double decode = 0, resize = 0, encode = 0;
   const auto work = [&] {

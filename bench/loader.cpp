@@ -50,10 +50,10 @@ void add_loader(cli::command& app, std::function<void()>& run) {
   auto* verb = app.add_subcommand("loader", "Training pairs to batches: read in order, decode, crop and resize, in threads.");
   auto o = std::make_shared<options>();
   auto& c = o->config;
-  c.preprocess.size = 112;
+  auto side = std::make_shared<clipx::dim>(112);
   c.threads = 1;
   verb->add_option("--data", c.data, "shards, tables, folders, or patterns of them")->required();
-  verb->add_option("--size", c.preprocess.size, "pixels a side")->check(cli::positive_number());
+  verb->add_option("--size", *side, "pixels a side")->check(cli::positive_number());
   verb->add_option("--batch", c.batch)->check(cli::positive_number());
   verb->add_option("--threads", c.threads, "0: all")->check(cli::non_negative_number());
   verb->add_option("--shuffle", c.shuffle, "samples that wait to be drawn");
@@ -71,6 +71,7 @@ void add_loader(cli::command& app, std::function<void()>& run) {
       a.brightness = a.contrast = a.saturation = 0.4;
       a.hue = 0.1;
     }
+    o->config.preprocess.size = *side;
     run = [=] { loader(*o); };
   });
 }

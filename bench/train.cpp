@@ -67,11 +67,11 @@ struct pairs {
   }
 };
 pairs drawn(const options& o, const clipx::clip_config& config) {
-  const dim n = clipx::image_size(config);
+  const dim n = clipx::image_size(config).area();
   clipx::expect(o.tokens > 0 && o.tokens <= config.text.context_length, "--tokens: more than the context holds");
   pairs out;
   std::mt19937 bits(1);
-  out.rgb.resize(static_cast<std::size_t>(o.batch * n * n * 3));
+  out.rgb.resize(static_cast<std::size_t>(o.batch * n * 3));
   for (auto& v : out.rgb) v = static_cast<std::uint8_t>(bits());
   const auto end = static_cast<std::int32_t>(config.text.vocab_size - 1);
   out.texts.resize(static_cast<std::size_t>(o.batch));
@@ -103,7 +103,7 @@ void train(B& device, const options& o, const clipx::checkpoint* from) {
   using T = clipx::scalar_t<B>;
   const auto settings = from ? from->settings() : clipx::default_config(o.config());
   const auto& config = settings.model;
-  const dim n = clipx::image_size(config);
+  const dim n = clipx::image_size(config).area();
   const auto batch = from ? read(o, *from) : drawn(o, config);
   clipx::trainer<Architecture, B> trainer(device, settings, {});
   if (from) clipx::read_weights(*from, trainer);
@@ -114,16 +114,16 @@ void train(B& device, const options& o, const clipx::checkpoint* from) {
   clipx::pair_gradients gradients(model, settings.pixels, how);
 
   // The forward pass once more and alone, to know its share: of a batch as in pair_gradients.
-  const auto pixels = device.template alloc<T>(o.batch * n * n * 3);
+  const auto pixels = device.template alloc<T>(o.batch * n * 3);
   {
     const std::vector<float> values(batch.rgb.begin(), batch.rgb.end());
-    device.upload(mat<const float>(values.data(), o.batch * n * n, 3), mat<T>(pixels.data(), o.batch * n * n, 3));
+    device.upload(mat<const float>(values.data(), o.batch * n, 3), mat<T>(pixels.data(), o.batch * n, 3));
   }
   const auto packed = clipx::packed_texts::pack(batch.texts, config.text);
   const auto forward = [&] {
     clipx::step<B> s(device, how.kept);
     typename clipx::clip<Architecture, B>::saved k;
-    model.towers.encode_image(s, mat<const T>(pixels.data(), o.batch * n * n, 3), k, true);
+    model.towers.encode_image(s, mat<const T>(pixels.data(), o.batch * n, 3), k, true);
     model.towers.encode_text(s, packed, k);
     device.sync();
   };

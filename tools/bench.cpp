@@ -94,8 +94,7 @@ task make_task(const options& o, const clipx::checkpoint& source) {
   clipx::expect(!t.texts.empty(), [&] { return clipx::cat(o.texts, ": expected a text a line, got none"); });
   for (auto n : o.batches) t.works.push_back({"image", n});
   t.works.push_back({"text", t.texts.size()});
-  const auto side = static_cast<std::size_t>(source.pixels().size);
-  t.img = 3 * side * side;
+  t.img = static_cast<std::size_t>(3 * source.pixels().size.area());
   t.rgb.resize(*std::max_element(o.batches.begin(), o.batches.end()) * t.img);
   if (o.images.empty()) {
     std::mt19937 bits(1);

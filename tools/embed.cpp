@@ -92,8 +92,9 @@ int preprocess(const options& o) {
   clipx::expect_towers(source.config(), clipx::tower_set::image);
   expect_own_files(o, source.inputs());
   const auto config = source.pixels();
-  const auto one = static_cast<std::size_t>(3 * config.size * config.size);
-  return write_rows(o, config, {3, config.size, config.size}, [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
+  const auto one = static_cast<std::size_t>(3 * config.size.area());
+  const std::vector<clipx::dim> shape{3, config.size.height, config.size.width};
+  return write_rows(o, config, shape, [&](std::span<const std::uint8_t> rgb, std::vector<float>& out) {
     for (std::size_t at = 0; at < rgb.size(); at += one) {
       out.resize(out.size() + one);
       clipx::to_tensor(rgb.subspan(at, one), config, out.data() + out.size() - one);

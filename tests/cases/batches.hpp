@@ -12,7 +12,7 @@ struct drawn_batch {
   std::vector<std::vector<std::int32_t>> texts = tiny_texts();
   drawn_batch(const clipx::clip_config& c, dim count) {
     const clipx::draws draw(count);
-    for (dim i = 0; i < 4 * clipx::image_size(c) * clipx::image_size(c) * 3; ++i)
+    for (dim i = 0; i < 4 * clipx::image_size(c).area() * 3; ++i)
       rgb.push_back(static_cast<std::uint8_t>(draw(static_cast<std::uint64_t>(i))));
   }
 };

@@ -152,18 +152,18 @@ void golden_embeddings(Backend& d, const std::string& name) {
   const dim N = g.rows("pixels");
   using T = clipx::scalar_t<Backend>;
   compare_unit_rows<T>("images", rows(clipx::embed_normalized(model.model(), g.pixels())), g.values("image_embeds"), N);
-  const auto n = static_cast<std::size_t>(clipx::image_size(model.source().config()));
-  std::vector<std::uint8_t> rgb(2 * n * n * 3);
+  const auto n = static_cast<std::size_t>(clipx::image_size(model.source().config()).area());
+  std::vector<std::uint8_t> rgb(2 * n * 3);
   for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> 20);
   const auto first = model.encode_pixels(rgb).values;
   for (int again = 0; again < 2; ++again)
     CHECK(model.encode_pixels(rgb).values == first);  // recorded and replayed where that is fast
   // One image plus two bytes, and an image that is shorter than its sizes say.
-  CHECK_THROWS_AS(model.encode_pixels(std::span(rgb).first(n * n * 3 + 2)), clipx::error);
-  CHECK_THROWS_AS(clipx::embed_pixels(model.model(), std::span<const std::uint8_t>(rgb).first(n * n * 3 - 3),
+  CHECK_THROWS_AS(model.encode_pixels(std::span(rgb).first(n * 3 + 2)), clipx::error);
+  CHECK_THROWS_AS(clipx::embed_pixels(model.model(), std::span<const std::uint8_t>(rgb).first(n * 3 - 3),
                                       model.source().pixels().mean, model.source().pixels().std),
                   clipx::error);
-  CHECK_THROWS_AS(clipx::embed_normalized(model.model(), std::span<const float>(g.pixels()).first(n * n * 3 + 2)), clipx::error);
+  CHECK_THROWS_AS(clipx::embed_normalized(model.model(), std::span<const float>(g.pixels()).first(n * 3 + 2)), clipx::error);
   clipx::image cut = clipx::make_image(clipx::pixel_mode::rgb, 50, 40);
   cut.data.resize(50 * 40);
   CHECK_THROWS_AS(model.encode_image(cut), clipx::error);
@@ -182,7 +182,7 @@ void golden_models(std::initializer_list<const char*> names, const std::string& 
 }  // namespace cases
 
 TEST_CASE("golden vision transformers in open_clip's layout") {
-  cases::golden_models<clipx::vit>({"vit_quick_gelu", "vit_gelu_hw80"});
+  cases::golden_models<clipx::vit>({"vit_quick_gelu", "vit_gelu_hw80", "oblong_vit"});
 }
 TEST_CASE("golden ModifiedResNet") { cases::golden_models<clipx::modified_resnet>({"resnet"}); }
 TEST_CASE("golden ModifiedResNet with batch statistics") {
@@ -193,7 +193,7 @@ TEST_CASE("golden ModifiedResNet with batch statistics") {
 }
 TEST_CASE("golden models in Hugging Face's layout") { cases::golden_models<clipx::vit>({"hf_eos2", "hf_eos", "hf_metaclip_2"}); }
 TEST_CASE("golden SigLIP, in both layouts") {
-  cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip"});
+  cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip", "oblong_siglip"});
 }
 TEST_CASE("golden ConvNeXt") { cases::golden_models<clipx::convnext>({"convnext", "convnext_mlp"}); }
 TEST_CASE("golden vision transformers with a RoBERTa as the text tower") {
@@ -202,7 +202,7 @@ TEST_CASE("golden vision transformers with a RoBERTa as the text tower") {
 TEST_CASE("golden models with the encoder of an NLLB as the text tower") { cases::golden_models<clipx::m2m_vit>({"nllb"}); }
 TEST_CASE("golden vision transformers with other choices") {
   cases::golden_models<clipx::plain_vit>({"plain_clipa", "plain_options", "plain_text", "plain_timm_clip", "plain_timm_avg",
-                                          "plain_timm_linear", "plain_timm_none", "plain_scaled", "plain_timm_gap"});
+                                          "plain_timm_linear", "plain_timm_none", "plain_scaled", "plain_timm_gap", "oblong_timm"});
 }
 TEST_CASE("golden MobileCLIP-B") { cases::golden_models<clipx::mci_vit>({"plain_mci"}); }
 TEST_CASE("golden MobileCLIP-B with batch statistics") {
@@ -217,7 +217,7 @@ TEST_CASE("golden embeddings as users get them") {
     for (auto* name : {"plain_clipa", "plain_options", "plain_timm_clip", "plain_timm_linear"})
       cases::golden_embeddings<clipx::plain_vit>(device(), name);
     cases::golden_embeddings<clipx::mci_vit>(device(), "plain_mci");
-    for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip"})
+    for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip", "oblong_siglip"})
       cases::golden_embeddings<clipx::siglip_vit>(device(), name);
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})
       cases::golden_embeddings<clipx::vit>(device(), name);

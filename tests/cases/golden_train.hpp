@@ -29,8 +29,7 @@ struct drawn_pairs {
   drawn_pairs(dim step, const clipx::clip_config& c) {
     constexpr dim pairs = 8;
     std::mt19937 draw(static_cast<std::uint32_t>(step + 1));
-    for (dim i = 0; i < pairs * clipx::image_size(c) * clipx::image_size(c) * 3; ++i)
-      rgb.push_back(static_cast<std::uint8_t>(draw() >> 24));
+    for (dim i = 0; i < pairs * clipx::image_size(c).area() * 3; ++i) rgb.push_back(static_cast<std::uint8_t>(draw() >> 24));
     for (dim i = 0; i < pairs; ++i) {
       auto& text = texts.emplace_back(1, 62);
       for (auto left = draw() % 11; left > 0; --left) text.push_back(static_cast<std::int32_t>(1 + draw() % 61));

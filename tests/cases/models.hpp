@@ -123,12 +123,12 @@ void pruned_and_packed_equal_whole(Backend& d) {
   using A = clipx::accum_t<Backend>;
   const auto c = tiny_vit();
   const auto texts = tiny_texts();
-  const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(c), D = c.embed_dim;
+  const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(c).area(), D = c.embed_dim;
   harness<Backend> h(d, rounding_of<T>(), clipx::keep::nothing);
   clipx::clip<clipx::vit, Backend> model(d, c, {});
   auto memory = h.parameters(model, 0.15);
   typename clipx::clip<clipx::vit, Backend>::saved k, whole;
-  auto pixels = h.input("pixels", N * n * n, 3);
+  auto pixels = h.input("pixels", N * n, 3);
   h.output("image", model.encode_image(h.s, mat<const T>(pixels), k));
   h.output("text", model.encode_text(h.s, clipx::packed_texts::pack(texts, c.text), k));
 
@@ -197,8 +197,8 @@ void replay_equals_direct(Backend& d, const clipx::clip_config& c) {
     clipx::clip<Encoder, Backend> model(d, c, {});
     auto memory = h.parameters(model, 0.15);
     const std::array<float, 3> mean{0.48f, 0.46f, 0.41f}, std{0.27f, 0.26f, 0.28f};
-    const dim n = clipx::image_size(c);
-    std::vector<std::uint8_t> rgb(static_cast<std::size_t>(2 * n * n * 3));
+    const dim n = clipx::image_size(c).area();
+    std::vector<std::uint8_t> rgb(static_cast<std::size_t>(2 * n * 3));
     const clipx::replayed_pixels<Encoder, Backend> recorded(model, 2, mean, std);
     for (unsigned round = 0; round < 2; ++round) {
       for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> (20 + round));

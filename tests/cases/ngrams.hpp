@@ -114,10 +114,10 @@ inline clipx::ngram_dictionary few_ngrams() {
 }
 
 /// Image i of four is dark, red, green or blue.
-inline std::vector<std::uint8_t> four_images(dim n) {
+inline std::vector<std::uint8_t> four_images(const clipx::extent& n) {
   std::vector<std::uint8_t> rgb;
   for (unsigned i = 0; i < 4; ++i)
-    for (dim p = 0; p < n * n; ++p)
+    for (dim p = 0; p < n.area(); ++p)
       for (unsigned c = 0; c < 3; ++c) rgb.push_back(static_cast<std::uint8_t>(c + 1 == i ? 200 : 30 + 5 * (p % 7)));
   return rgb;
 }

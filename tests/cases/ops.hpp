@@ -292,6 +292,29 @@ struct pool_case {
   }
 };
 
+/// Patches that are not square, and their adjoint.
+struct patches_case {
+  clipx::window w;
+  dim images = 2;
+  std::string name() const { return clipx::cat("patches ", w.kernel, "x", w.kernel_width()); }
+  double reduction() const { return 1; }
+  double constant() const { return 4; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    auto x = h.input("x", images * w.height * w.width, w.channels);
+    auto cols = h.s.zeros(images * w.out_rows(), w.patch());
+    h.device.im2col(mat<const T>(x), w, cols);
+    h.output("y", cols);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", cols.rows, cols.cols), dx = h.s.make(x.rows, w.channels);
+      h.device.col2im(mat<const T>(dy), w, dx);
+      h.gradient("x", dx);
+    }
+  }
+};
+
 struct embed_case {
   dim table, width;
   std::vector<std::int32_t> ids;
@@ -386,6 +409,7 @@ void each_op(F&& f) {
       f(depthwise_case{1, 6, 7, 8, 9});
   f(depthwise_case{2, 9, 8, 24, 7, 2}), f(depthwise_case{3, 8, 11, 17, 3, 2}), f(depthwise_case{1, 7, 9, 16, 5, 3});
   f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
+  f(patches_case{{.height = 9, .width = 11, .channels = 3, .kernel = 4, .stride = 4, .lead = 1, .across = 5}});
   f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}}), f(embed_case{1, 8, {0, 0}});
   std::vector<std::int32_t> words;  // of texts: a few that come in most of them, many that come once
   for (int i = 0; i < 357; ++i) words.push_back(i % 5 == 0 ? 0 : i % 7 == 0 ? 299 : i * i % 300);

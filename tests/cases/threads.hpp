@@ -17,12 +17,12 @@ std::vector<std::string> ask_in_threads(Backend& d, const std::string& name, std
   const std::string folder = CLIPX_SOURCE_DIR "/tests/golden/models/" + name;
   const auto model = clipx::load<Encoder>(d, folder);
   const auto tokens = golden_file(folder + "/golden.safetensors").tokens();
-  const auto n = static_cast<std::size_t>(clipx::image_size(model.source().config()));
-  std::vector<std::uint8_t> rgb(3 * n * n * 3);
+  const auto n = static_cast<std::size_t>(clipx::image_size(model.source().config()).area());
+  std::vector<std::uint8_t> rgb(3 * n * 3);
   for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> 20);
   std::vector<std::function<answer()>> questions;
   for (std::size_t images : {1u, 3u, 2u})
-    questions.push_back([&, images] { return model.encode_pixels(std::span(rgb).first(images * n * n * 3)).values; });
+    questions.push_back([&, images] { return model.encode_pixels(std::span(rgb).first(images * n * 3)).values; });
   for (dim at_once : {4096, 1})
     questions.push_back([&, at_once] { return clipx::embed_tokens(model.model(), tokens, at_once).values; });
 

@@ -38,14 +38,15 @@ inline clipx::clip_config tiny_siglip(dim head_width = 16, bool projection = tru
   if (projection) c.text.act = clipx::activation::gelu;
   return c;
 }
-/// A RoBERTa as the text tower: the mean of the rows and an MLP; or the first row, a matrix, two types of tokens.
+/// A RoBERTa as the text tower: the mean of the rows and an MLP; or BERT, the first row, a matrix and a bias, two types of tokens.
 inline clipx::clip_config tiny_bert(bool mean = true, dim head_width = 16) {
   auto c = tiny_vit(clipx::activation::quick_gelu);
   c.vision = clipx::bert_vit::config{c.vision.as<clipx::vit_config>()};
   c.text = {12, 40, 2 * head_width, 2, 2, 80, mean ? clipx::text_pool::mean : clipx::text_pool::first};
   c.text.act = clipx::activation::gelu;
   c.text.norm_eps = 1e-6;
-  c.text.hf = {"tiny", 14, mean ? 1 : 2, 0, mean ? clipx::text_head::mlp : clipx::text_head::linear};
+  c.text.hf = {"tiny", 14, mean ? 1 : 2, 0, mean ? clipx::text_head::mlp : clipx::text_head::linear, mean};
+  c.text.projection_bias = !mean;
   return c;
 }
 /// The encoder of an NLLB as the text tower: the first row and a matrix; or the mean and nothing, with SigLIP's image tower.
@@ -64,7 +65,7 @@ inline clipx::clip_config tiny_m2m(bool first = true) {
 /// a position. Their text towers see padding, and pool the last position, the largest id, the first position.
 inline clipx::clip_config tiny_plain(int kind) {
   auto c = tiny_vit(clipx::activation::gelu);
-  clipx::plain_vit_config v{.image_size = 29, .patch_size = 7, .width = 32, .heads = 2, .mlp_width = 83, .layers = 2};
+  clipx::plain_vit_config v{.image_size = {29, 22}, .patch_size = {7, 5}, .width = 32, .heads = 2, .mlp_width = 83, .layers = 2};
   c.text.causal = false;
   if (kind == 0) {
     v.norm_pre = false;
@@ -129,10 +130,10 @@ struct model_case {
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
     const auto texts = tiny_texts(config.text);
-    const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(config);
+    const dim N = static_cast<dim>(texts.size()), n = clipx::image_size(config).area();
     clipx::clip<Encoder, B> model(h.device, config, {});
     auto memory = h.parameters(model, 0.15);
-    auto pixels = h.input("pixels", N * n * n, 3);
+    auto pixels = h.input("pixels", N * n, 3);
     typename clipx::clip<Encoder, B>::saved k;
     const auto rows = chosen(N);
     auto image = model.encode_image(h.s, mat<const T>(pixels), k, training, rows);

@@ -90,9 +90,8 @@ struct trainee {
       const std::vector<float> narrow(values.begin(), values.end());
       d.upload(mat<const float>(narrow.data(), m.rows, m.cols), m);
     });
-    const dim n = clipx::image_size(config);
-    for (dim i = 0; i < static_cast<dim>(texts.size()) * n * n * 3; ++i)
-      rgb.push_back(static_cast<std::uint8_t>(i * 2654435761 >> 20));
+    const dim n = clipx::image_size(config).area();
+    for (dim i = 0; i < static_cast<dim>(texts.size()) * n * 3; ++i) rgb.push_back(static_cast<std::uint8_t>(i * 2654435761 >> 20));
   }
   template <class F>
   void walk(F&& f) {

@@ -135,6 +135,12 @@ def write(folder, values, summary):
     print(f"{folder.name}: loss {float(stored['loss']):.6f}, logits {logits.min():.2f} to {logits.max():.2f}, {summary}, {size} bytes")
 
 
+def sides(config):
+    """Height and width of the images."""
+    size = config["vision_cfg"]["image_size"]
+    return size if isinstance(size, list) else [size, size]
+
+
 def open_clip_case(name, config, seed):
     rng, folder = np.random.default_rng(seed), OUT / name
     model = open_clip.CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"],
@@ -149,8 +155,7 @@ def open_clip_case(name, config, seed):
     save_file(weights, folder / "open_clip_model.safetensors", {"format": "pt"})
 
     lengths = [CONTEXT, 5, 5, 2, 8][:4 if name == "resnet" else 5]
-    size = config["vision_cfg"]["image_size"]
-    pixels = rng.standard_normal((len(lengths), 3, size, size)).astype(np.float32)
+    pixels = rng.standard_normal((len(lengths), 3, *sides(config))).astype(np.float32)
     ids = texts(rng, lengths, pad=0)
     inputs = torch.from_numpy(pixels).double(), torch.from_numpy(ids).long()
     values = {"pixels": pixels, "tokens": ids}

@@ -17,7 +17,7 @@ import open_clip
 import timm
 import torch
 import transformers
-from models import OUT, outputs, randomise, write
+from models import OUT, outputs, randomise, sides, write
 from safetensors.torch import save_file
 from timm.models import vision_transformer_hybrid as hybrid
 
@@ -96,9 +96,9 @@ def randomise_all(model, rng):
                 p.copy_(torch.from_numpy(np.asarray(0.5 * rng.standard_normal(tuple(p.shape)), np.float32)))
 
 
-def inputs(rng, side, n=4):
+def inputs(rng, shape, n=4):
     """Pixels and rows of ids that end with the largest, in the middle of which EOS may stand, padded with 0."""
-    pixels = rng.standard_normal((n, 3, side, side)).astype(np.float32)
+    pixels = rng.standard_normal((n, 3, *shape)).astype(np.float32)
     ids = np.zeros((n, CONTEXT), np.int32)
     for i, (row, length) in enumerate(zip(ids, [CONTEXT, 3, 2, 5])):
         row[:length - 1] = rng.integers(3, VOCABULARY - 1, length - 1)
@@ -120,7 +120,7 @@ def case(name, cfg, seed):
     wrapped = {"model_cfg": cfg, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     (folder / "open_clip_config.json").write_text(json.dumps(wrapped, indent=2) + "\n")
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors", {"format": "pt"})
-    pixels, ids = inputs(rng, cfg["vision_cfg"]["image_size"])
+    pixels, ids = inputs(rng, sides(cfg))
     values = {"pixels": pixels, "tokens": ids}
     model.double()
     images, texts = torch.from_numpy(pixels).double(), torch.from_numpy(ids).long()
@@ -146,7 +146,7 @@ def meta_clip_case(name, seed):
     randomise(model, rng)
     model.save_pretrained(folder)
     transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
-    pixels, ids = inputs(rng, SIDE)
+    pixels, ids = inputs(rng, [SIDE, SIDE])
     for row in ids:  # padded with 1, the end twice in one
         row[np.flatnonzero(row == VOCABULARY - 1)] = EOS
         row[row == 0] = 1

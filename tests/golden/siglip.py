@@ -18,7 +18,7 @@ import torch
 import transformers
 from open_clip.loss import SigLipLoss
 
-from models import OUT, agree, randomise, write
+from models import OUT, agree, randomise, sides, write
 from safetensors.numpy import load_file, save_file
 
 CONTEXT, EOS = 8, 1
@@ -72,9 +72,9 @@ def randomise_all(model, rng):
                 p.copy_(torch.from_numpy(np.asarray(0.5 * rng.standard_normal(tuple(p.shape)), np.float32)))
 
 
-def inputs(rng, n=4):
+def inputs(rng, shape=(13, 13), n=4):
     """Pixels and rows of ids that end with EOS and are padded: with EOS itself, as SigLIP's are, and one with 0, as SigLIP 2's."""
-    pixels = rng.standard_normal((n, 3, 13, 13)).astype(np.float32)
+    pixels = rng.standard_normal((n, 3, *shape)).astype(np.float32)
     ids = np.full((n, CONTEXT), EOS, np.int32)
     for row, length in zip(ids, [CONTEXT, 3, 1, 5]):
         row[:length - 1] = rng.integers(2, 24, length - 1)
@@ -106,7 +106,7 @@ def open_clip_case(name, model_cfg, seed):
                "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}}
     (folder / "open_clip_config.json").write_text(json.dumps(wrapped, indent=2) + "\n")
     save_file({k: v.numpy() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors", {"format": "pt"})
-    pixels, ids = inputs(rng)
+    pixels, ids = inputs(rng, sides(model_cfg))
     values = {"pixels": pixels, "tokens": ids}
     model.double()
     tensors = torch.from_numpy(pixels).double(), torch.from_numpy(ids).long()

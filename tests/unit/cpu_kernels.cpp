@@ -377,18 +377,18 @@ TEST_CASE("cpu kernels: softmax and clamp", "[cpu]") {
 
 TEMPLATE_TEST_CASE("cpu kernels: images", "[cpu]", float, bf16) {
   using T = TestType;
-  const window windows[] = {
-      {7, 5, 3, 3, 2, 1, 0}, {8, 8, 33, 2, 2, 0, 1}, {6, 9, 7, 3, 1, 1, 0}, {50, 1, 31, 50, 50}, {7, 7, 5, 2, 2}};
+  const window windows[] = {{7, 5, 3, 3, 2, 1, 0}, {8, 8, 33, 2, 2, 0, 1}, {6, 9, 7, 3, 1, 1, 0},
+                            {50, 1, 31, 50, 50},   {7, 7, 5, 2, 2},        {9, 11, 3, 2, 2, 0, 1, 5}};
   for (const window& w : windows) {
-    const dim images = 3, taps = w.kernel * w.kernel;
-    if (w.width >= w.kernel) {
+    const dim images = 3, across = w.kernel_width(), taps = w.kernel * across;
+    if (w.width >= across) {
       grid<T> x(images * w.height * w.width, w.channels), cols(images * w.out_rows(), w.patch()), before = cols, dx(x.rows, x.cols);
       const auto source = [&](dim row,
                               dim tap) -> dim {  // row of x seen by a row of cols through a tap, -1 for padding, -2 for lead
         const dim place = row % w.out_rows() - w.lead;
         if (place < 0) return -2;
-        const dim iy = place / w.out_width() * w.stride + tap / w.kernel - w.pad,
-                  ix = place % w.out_width() * w.stride + tap % w.kernel - w.pad;
+        const dim iy = place / w.out_width() * w.stride + tap / across - w.pad,
+                  ix = place % w.out_width() * w.stride_width() + tap % across - w.pad;
         return iy < 0 || ix < 0 || iy >= w.height || ix >= w.width ? -1 : (row / w.out_rows() * w.height + iy) * w.width + ix;
       };
       on<T>(2).im2col(x.in(), w, cols.view());

@@ -62,8 +62,8 @@ template <class T, class Encoder>
 void same_images(const checkpoint_config& c) {
   const temporary_folder dir;
   tiny::write_folder(dir / "m", c);
-  const auto n = static_cast<std::size_t>(c.pixels.size);
-  std::vector<std::uint8_t> rgb(64 * 3 * n * n);
+  const auto n = static_cast<std::size_t>(c.pixels.size.area());
+  std::vector<std::uint8_t> rgb(64 * 3 * n);
   std::mt19937 bits(5);
   for (auto& v : rgb) v = static_cast<std::uint8_t>(bits());
   same_bits([&](int threads, std::size_t at_once) { return images<T, Encoder>(dir / "m", threads, at_once, rgb); });
@@ -93,9 +93,9 @@ std::map<std::string, std::vector<float>> trained(const checkpoint_config& c, in
   auto config = c;
   config.text.context_length = config.model.text.context_length;
   trainer<Encoder, cpu<T>> t(d, config, o);
-  const auto n = static_cast<std::size_t>(c.pixels.size);
+  const auto n = static_cast<std::size_t>(c.pixels.size.area());
   std::mt19937 bits(9);
-  std::vector<std::uint8_t> rgb(40 * 3 * n * n);
+  std::vector<std::uint8_t> rgb(40 * 3 * n);
   std::vector<std::vector<std::int32_t>> texts(40);
   for (int step = 0; step < 3; ++step) {
     for (auto& v : rgb) v = static_cast<std::uint8_t>(bits());

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "../cases/golden_file.hpp"
 #include "catch.hpp"
 #include "temporary.hpp"
 #include "tiny_model.hpp"
@@ -226,6 +227,62 @@ TEST_CASE("hf text: trained, written and loaded") {
   bert.hf.positions = 521 + 1 + 16;
   trained_written_loaded<bert_vit>(tiny_config<bert_vit>(bert));
   trained_written_loaded<m2m_vit>(tiny_config<m2m_vit>(m2m));
+}
+
+TEST_CASE("hf text: M-CLIP's text towers alone") {
+  const std::string models = CLIPX_SOURCE_DIR "/tests/golden/models/";
+  eigen<double> d;
+  for (auto* name : {"m_clip", "m_clip_bert"}) {
+    INFO(name);
+    const auto model = load<bert_vit>(d, models + name);
+    const cases::golden_file g(models + name + "/golden.safetensors");
+    const auto got = embed_tokens(model.model(), g.tokens()).values;
+    const auto want = g.values("embeds");
+    REQUIRE(got.size() == want.size());
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - want[i]) < 1e-12);
+    CHECK(model.source().config().towers == tower_set::text);
+    CHECK((model.source().config().embed_dim == 7 && model.source().config().text.context_length == 10));
+    CHECK_THAT(message([&] { model.encode_pixels({}); }), Contains("expected a model with an image tower"));
+    CHECK_THAT(message([&] { model.score(); }), Contains("expected a model with both towers"));
+    const auto facts = json::parse(model.source().summary());
+    CHECK((facts["towers"] == "text" && facts["text_pool"] == "mean" && facts["layout"] == "hf" && !facts.contains("image_size")));
+    const temporary_folder dir;
+    CHECK_THAT(message([&] { model.source().write(dir / "m", layout::open_clip, "f32"); }),
+               Contains("expected a model with both towers, got a text tower alone"));
+    CHECK(!std::filesystem::exists(dir / "m"));
+  }
+}
+
+TEST_CASE("hf text: M-CLIP's configurations") {
+  const auto read_one = [](const json& config) { return read_hf_config(config.dump(), "", "x").model; };
+  const auto refused_one = [&](json config, const json& change) {
+    config.update(change);
+    return message([&] { read_one(config); });
+  };
+  const json published{{"architectures", {"MultilingualCLIP"}},
+                       {"modelBase", "xlm-roberta-large"},
+                       {"model_type", "M-CLIP"},
+                       {"numDims", 512},
+                       {"torch_dtype", "float32"},
+                       {"transformerDimensions", 1024},
+                       {"transformers_version", "4.8.1"}};
+  const auto c = read_one(published);
+  CHECK((c.towers == tower_set::text && c.embed_dim == 512 && c.text.projection_bias && c.text.hf.head == text_head::linear));
+  CHECK((c.text.width == 1024 && c.text.layers == 24 && c.text.vocab_size == 250002 && c.text.context_length == 512));
+  CHECK((c.text.pool == text_pool::mean && c.text.hf.first_position() == 2 && c.text_norm_eps() == 1e-5));
+  auto labse = published;
+  labse.update({{"modelBase", "sentence-transformers/LaBSE"}, {"numDims", 768}, {"transformerDimensions", 768}});
+  const auto b = read_one(labse);
+  CHECK((b.text.vocab_size == 501153 && b.text.hf.pad_id == 0 && b.text.hf.first_position() == 0 && b.text.context_length == 512));
+  CHECK((b.text.hf.token_types == 2 && b.text_norm_eps() == 1e-12 && b.embed_dim == 768));
+  const json defaults{{"model_type", "M-CLIP"}, {"transformerDimSize", 1024}};
+  CHECK((read_one(defaults).embed_dim == 768 && read_one(defaults).text.hf.name == "xlm-roberta-large"));
+  CHECK_THAT(refused_one(published, {{"modelBase", "some/bert"}}),
+             Contains("some/bert") && Contains("LaBSE") && Contains("hf_text_config"));
+  CHECK_THAT(refused_one(published, {{"transformerDimensions", 768}}), Contains("768 is not the width of xlm-roberta-large, 1024"));
+  CHECK_THAT(refused_one(published, {{"pooling", "cls"}}), Contains("pooling: \"cls\" is not known"));
+  CHECK_THAT(refused_one(published, {{"numDims", "x"}}), Contains("numDims"));
+  CHECK_THAT(refused_one(published, {{"model_type", "m-clip"}}), Contains("\"M-CLIP\""));
 }
 
 TEST_CASE("hf text: what inspect says") {

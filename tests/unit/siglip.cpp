@@ -28,8 +28,8 @@ bool same_model(const clip_config& a, const clip_config& b) {
 std::vector<float> answers(const std::string& folder) {
   eigen<float> d;
   const auto model = load<siglip_vit>(d, folder);
-  const auto n = static_cast<std::size_t>(image_size(model.source().config()));
-  std::vector<std::uint8_t> rgb(2 * n * n * 3);
+  const auto n = static_cast<std::size_t>(image_size(model.source().config()).area());
+  std::vector<std::uint8_t> rgb(2 * n * 3);
   for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> 20);
   auto out = model.encode_pixels(rgb).values;
   std::vector<std::vector<std::int32_t>> rows(2, std::vector<std::int32_t>(16, 1));

@@ -38,13 +38,15 @@ struct key_source {
 struct model_family {
   std::string_view hf_model = "CLIPModel", hf_type = "clip";  // `architectures` and `model_type` in Hugging Face's config.json
   bool hf_projections = true;                                 // whether its towers alone are read, as CLIPVisionModelWithProjection
-  std::string_view hf_processor = "CLIPImageProcessor";       // `image_processor_type`, without an ending such as Fast
-  std::string_view hf_loss = "contrastive";                   // the loss of every model in Hugging Face's layout
-  dim hf_scalar_ones = 0;                                     // key_source::ones of the loss's parameters in Hugging Face's layout
+  std::string_view hf_text_type = "";  // `model_type` of files that hold a text tower alone, in a form of their own
+  std::string_view hf_processor = "CLIPImageProcessor";  // `image_processor_type`, without an ending such as Fast
+  std::string_view hf_loss = "contrastive";              // the loss of every model in Hugging Face's layout
+  dim hf_scalar_ones = 0;                                // key_source::ones of the loss's parameters in Hugging Face's layout
   bool custom_text = false;  // whether open_clip builds a CustomTextCLIP, whose text tower is named "text."
   bool quick_gelu = true;    // whether open_clip has the presets with QuickGELU, as NAME-quickgelu
-  bool squash = false;       // whether images are resized to the square without cropping, unless their configuration says otherwise
-  bool bilinear = false;     // whether images are resized bilinearly and not bicubically, likewise
+  bool squash =
+      false;  // whether images are resized to the tower's size without cropping, unless their configuration says otherwise
+  bool bilinear = false;  // whether images are resized bilinearly and not bicubically, likewise
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};  // likewise
 };
 
@@ -83,6 +85,9 @@ class shape_reader {
   dim count(const std::string& prefix, const std::string& suffix) const;
   /// The side of a square grid, from the number of its cells plus one.
   static dim side(dim rows);
+  /// Height and width of the image whose square grid of patches has `rows` - 1 cells. An issue, which names the table, if no square
+  /// has.
+  extent image_of(const std::string& table, dim rows, const extent& patch);
   /// Where problems go.
   virtual issue_list& issues() = 0;
   config_answers answers;  // what shapes do not show
@@ -93,6 +98,12 @@ struct model_fact {
   std::string name;                                        // "patch size", for example
   std::variant<dim, std::string, std::vector<dim>> value;  // as it is printed
 };
+
+/// A height and a width as a fact: one number where they are equal, else both, the height first.
+inline model_fact fact_of(std::string name, const extent& e) {
+  if (e.square()) return {std::move(name), e.height};
+  return {std::move(name), std::vector<dim>{e.height, e.width}};
+}
 
 /// AdamW's defaults for an architecture (paper appendix F).
 struct adam_defaults {
@@ -112,8 +123,10 @@ class architecture {
   virtual ~architecture() = default;
   /// In messages and in `clipx inspect`.
   virtual std::string_view name() const = 0;
-  /// Side in pixels of the images that the tower takes.
-  virtual dim image_size(const clip_config& c) const = 0;
+  /// Height and width in pixels of the images that the tower takes.
+  virtual extent image_size(const clip_config& c) const = 0;
+  /// Rows and columns of the grid that the tower's position table is for; 0: it is square, or there is none.
+  virtual extent grid(const clip_config& c) const = 0;
   /// What trainers use unless told otherwise.
   virtual adam_defaults optimizer() const = 0;
   /// Whether the image tower is made of tokens, so that patch dropout can be used.
@@ -170,7 +183,11 @@ class architecture_of final : public architecture {
 
  public:
   std::string_view name() const override { return config::name; }
-  dim image_size(const clip_config& c) const override { return part(c).image_size; }
+  extent image_size(const clip_config& c) const override { return part(c).image_size; }
+  extent grid(const clip_config& c) const override {
+    if constexpr (requires { part(c).grid(); }) return part(c).grid();
+    else return {};
+  }
   adam_defaults optimizer() const override { return Arch::optimizer; }
   bool has_patches() const override { return has_tokens<typename Arch::template tower<no_device>>; }
   bool has_text() const override { return text::is_tower; }
@@ -221,8 +238,8 @@ const architecture& architecture::of() {
   return object;
 }
 
-/// Side in pixels of the images that a model takes. Errors: the configuration names no architecture.
-inline dim image_size(const clip_config& c) { return c.vision.policy().image_size(c); }
+/// Height and width in pixels of the images that a model takes. Errors: the configuration names no architecture.
+inline extent image_size(const clip_config& c) { return c.vision.policy().image_size(c); }
 
 }  // namespace clipx
 

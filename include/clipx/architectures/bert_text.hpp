@@ -1,5 +1,5 @@
-// bert_text: a text side that is a RoBERTa of Hugging Face, as in open_clip's xlm-roberta-base-ViT-B-32. Joined to an image tower
-// by with_text.
+// bert_text: a text side that is a RoBERTa of Hugging Face, as in open_clip's xlm-roberta-base-ViT-B-32, joined to an image tower
+// by with_text; and M-CLIP's text towers alone (multilingual_clip 1.0).
 #pragma once
 #include "../model/bert_text.hpp"
 #include "hf_text.hpp"
@@ -7,7 +7,8 @@
 namespace clipx {
 
 /// XLM-RoBERTa and RoBERTa, base and large, and others of these kinds with their config.json. Its tensors have the names of
-/// transformers' XLMRobertaModel behind "text.transformer.".
+/// transformers' XLMRobertaModel behind "text.transformer.". M-CLIP's files have them behind "transformer.", and a linear layer
+/// with a bias, LinearTransformation; what precedes it is the mean of the rows.
 struct bert_text {
   ///@{
   /// As in causal_text; the label is the second half of the architecture's name.
@@ -19,8 +20,11 @@ struct bert_text {
 
   /// Whether a configuration file names a text model of Hugging Face, whichever it is: what is not supported is refused by name.
   static bool claims(layout keys, const fields& model) { return names_hf_text(keys, model); }
+  /// Whether config.json is that of M-CLIP's text tower.
+  static bool claims_alone(layout keys, const fields& model);
   /// Such a model is a CustomTextCLIP in open_clip, which has no -quickgelu of it.
-  static void adapt(model_family& f) { f.custom_text = true, f.quick_gelu = false; }
+  static void adapt(model_family& f) { f.custom_text = true, f.quick_gelu = false, f.hf_text_type = m_clip; }
+  static constexpr std::string_view m_clip = "M-CLIP";  // its model_type
   ///@{
   /// As in causal_text. A bare file does not say how many heads there are: infer() adds an issue.
   static void read(tower_reader& r, text_config& c);
@@ -28,7 +32,9 @@ struct bert_text {
   static void infer(shape_reader& r, clip_config& c);
   static void check(const clip_config& c, issue_list& issues) { check_hf_text(c.text, c.embed_dim, issues); }
   static key_source source_of(std::string_view name, layout keys);
-  static initial_values initial(std::string_view name, const shape& s, const clip_config&) { return initial_of_hf_text(name, s); }
+  static initial_values initial(std::string_view name, const shape& s, const clip_config& c) {
+    return name == "proj.bias" ? fan_in(c.text.width) : initial_of_hf_text(name, s);
+  }
   static double flops(const clip_config& c, dim tokens);
   ///@}
 

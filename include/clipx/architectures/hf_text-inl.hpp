@@ -94,6 +94,7 @@ CLIPX_INLINE void take_hf_text(const hf_text_model& m, text_config& t) {
   t.hf.positions = m.positions;
   t.hf.token_types = 1;
   t.hf.pad_id = 1;
+  t.hf.positions_after_pad = true;
 }
 
 CLIPX_INLINE key_source hf_text_source(std::string_view name, layout keys, std::span<const key_row> rows, std::string_view blocks,
@@ -138,7 +139,7 @@ CLIPX_INLINE void check_hf_text(const text_config& t, dim embed_dim, issue_list&
   if (t.mlp_width < 1) issues.add("text tower: the MLP has no columns");
   if (t.hf.pad_id < 0 || t.hf.pad_id >= t.vocab_size)
     issues.add(cat("text tower: pad_token_id: expected an id below ", t.vocab_size, ", got ", t.hf.pad_id));
-  const dim longest = t.hf.positions - t.hf.pad_id - 1;  // positions start behind the id of padding
+  const dim longest = t.hf.positions - t.hf.first_position();
   if (t.hf.positions && t.context_length > longest)
     issues.add(cat("text tower: its positions are enough for ", longest, " tokens, the context length is ", t.context_length));
   if (t.hf.head == text_head::none && t.width != embed_dim)

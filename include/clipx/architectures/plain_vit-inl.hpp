@@ -14,11 +14,11 @@ inline transformer_sizes plain_blocks(const plain_vit_config& v) { return {v.wid
 inline plain_vit_config read_open_clip_vit(tower_reader& r) {
   auto& f = r.tower;
   plain_vit_config v;
-  v.image_size = f.square("image_size", 224);
+  v.image_size = f.sides("image_size", 224);
   v.width = f.size("width", 768);
   const dim head_width = f.size("head_width", 64);
   v.layers = f.size("layers", 12, 10000);
-  v.patch_size = f.size("patch_size", 16, 4096);
+  v.patch_size = f.sides("patch_size", 16, 4096);
   v.heads = heads_of(v.width, head_width, r.answers.head_width, f.issues());
   v.mlp_width = f.times(v.width, "mlp_ratio", 4.0);
   read_open_clip_kwargs(r, "vision_cfg");
@@ -90,10 +90,10 @@ CLIPX_INLINE plain_vit_config plain_vit::infer(shape_reader& r, clip_config& c) 
   const auto conv = r.sizes(trunk + "patch_embed.proj.weight", 4), table = r.sizes(trunk + "pos_embed", 3);
   v.timm = true;
   v.width = conv[0];
-  v.patch_size = conv[2];
+  v.patch_size = {conv[2], conv[3]};
   const dim side = shape_reader::side(table[1] + 1);
   v.class_position = side * side != table[1];
-  v.image_size = v.patch_size * (v.class_position ? shape_reader::side(table[1]) : side);
+  v.image_size = r.image_of(trunk + "pos_embed", table[1] + (v.class_position ? 0 : 1), v.patch_size);
   v.norm_pre = r.has(trunk + "norm_pre.weight");
   v.patch_bias = r.has(trunk + "patch_embed.proj.bias");
   v.layers = r.count(trunk + "blocks.", ".attn.qkv.weight");
@@ -115,9 +115,7 @@ CLIPX_INLINE void plain_vit::check(const config& v, issue_list& issues) {
   };
   need(v.heads >= 1 && v.width % v.heads == 0,
        cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set checkpoint_options::head_width"));
-  need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
-  need(v.image_size <= 16384 && v.grid() <= 256,
-       cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
+  check_grid(v.image_size, v.grid(), issues);
   need(v.mlp_width >= 1, "image tower: the MLP has no columns");
   need(v.pool != vit_pool::attention || (!v.class_token && !v.norm_after_pool),
        "image tower: attention pooling (timm_pool: map) with a class token, or with the norm after it, is not supported");
@@ -144,7 +142,7 @@ CLIPX_INLINE initial_values plain_vit::initial(std::string_view name, const shap
   if (name.starts_with("ln_") || name.find(".ln") != std::string_view::npos || name.starts_with("fc_norm"))
     return initial_values::constant(ends(".weight") ? 1 : 0);
   if (v.timm) {
-    if (name.starts_with("conv1.")) return fan_in(3 * v.patch_size * v.patch_size);
+    if (name.starts_with("conv1.")) return fan_in(3 * v.patch_size.area());
     if (name.starts_with("head.proj.")) return fan_in(v.width);
     if (name == "class_embedding") return initial_values::normal(1e-6);
     if (name == "attn_pool.probe") return normal_of(v.width);
@@ -160,7 +158,7 @@ CLIPX_INLINE initial_values plain_vit::initial(std::string_view name, const shap
 
 CLIPX_INLINE std::vector<model_fact> plain_vit::facts(const config& v) {
   const char* pools[] = {"class token", "mean of the patches", "attention"};
-  return {{"patch_size", v.patch_size},
+  return {fact_of("patch_size", v.patch_size),
           {"vision_layers", v.layers},
           {"vision_width", v.width},
           {"vision_heads", v.heads},
@@ -169,7 +167,7 @@ CLIPX_INLINE std::vector<model_fact> plain_vit::facts(const config& v) {
 
 CLIPX_INLINE double plain_vit::flops(const config& v, const clip_config& c) {
   const auto L = static_cast<double>(v.tokens()), W = static_cast<double>(v.width), M = static_cast<double>(v.mlp_width);
-  const double patches = 2 * static_cast<double>(v.patches() * v.width * v.map_channels * v.map_patch() * v.map_patch());
+  const double patches = 2 * static_cast<double>(v.patches() * v.width * v.map_channels * v.map_patch().area());
   const double block = 2 * L * (4 * W * W + 2 * W * M) + 4 * L * L * W;
   const double blocks = v.pool == vit_pool::token ? transformer_flops(detail::plain_blocks(v), v.tokens(), false)
                                                   : static_cast<double>(v.layers) * block;

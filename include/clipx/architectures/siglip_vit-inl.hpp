@@ -49,8 +49,8 @@ inline activation act_of(const timm_tower& t) { return t.tanh ? activation::gelu
 
 /// Arguments of timm.create_model that open_clip passes on: they replace what the tower's name says.
 inline void read_timm_kwargs(fields& f, siglip_vit_config& v, activation& act) {
-  v.image_size = f.square("img_size", v.image_size);
-  v.patch_size = f.square("patch_size", v.patch_size);
+  v.image_size = f.sides("img_size", v.image_size);
+  v.patch_size = f.sides("patch_size", v.patch_size, 4096);
   const double ratio = static_cast<double>(v.mlp_width) / static_cast<double>(v.width);
   const bool wide = f.has("embed_dim") || f.has("mlp_ratio");
   v.width = f.size("embed_dim", v.width);
@@ -77,8 +77,8 @@ inline siglip_vit_config read_timm_tower(tower_reader& r) {
   r.shared.norm_eps = 1e-6;
   auto kwargs = f.object("timm_model_kwargs", "vision_cfg.timm_model_kwargs");
   read_timm_kwargs(kwargs, v, r.shared.act);
-  if (const dim size = f.square("image_size", v.image_size); size != v.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", size, " is not that of ", name, ", ", v.image_size));
+  if (const auto size = f.sides("image_size", v.image_size); size != v.image_size)
+    f.issue(error_kind::mismatch, cat("image_size: ", text_of(size), " is not that of ", name, ", ", text_of(v.image_size)));
   f.only("timm_pool", "map");
   if (!f.has("timm_pool")) f.issue("timm_pool: avg is not supported, only map");
   const auto projection = f.text("timm_proj", "linear");
@@ -128,6 +128,7 @@ CLIPX_INLINE void siglip_vit::write(const config& v, const clip_config& c, layou
   auto shared = image_choices(c);
   to.put("image_size", v.image_size);
   if (keys == layout::hf) {
+    expect_hf_sizes(v.image_size, v.patch_size);
     shared.embed_dim = 0;
     to.put("patch_size", v.patch_size);
     write_hf_transformer("siglip_vision_model", detail::siglip_blocks(v), shared, to);
@@ -164,8 +165,8 @@ CLIPX_INLINE siglip_vit_config siglip_vit::infer(shape_reader& r) {
   siglip_vit_config v;
   const auto conv = r.sizes("visual.trunk.patch_embed.proj.weight", 4), grid = r.sizes("visual.trunk.pos_embed", 3);
   v.width = conv[0];
-  v.patch_size = conv[2];
-  v.image_size = conv[2] * shape_reader::side(grid[1] + 1);
+  v.patch_size = {conv[2], conv[3]};
+  v.image_size = r.image_of("visual.trunk.pos_embed", grid[1] + 1, v.patch_size);
   v.layers = r.count("visual.trunk.blocks.", ".attn.qkv.weight");
   v.mlp_width = r.sizes("visual.trunk.attn_pool.mlp.fc1.weight", 2)[0];
   v.heads = r.answers.head_width ? heads_of(v.width, 0, r.answers.head_width, r.issues()) : siglip_heads(v.width);
@@ -204,7 +205,7 @@ CLIPX_INLINE key_source siglip_vit::source_of(std::string_view name, layout keys
 
 /// timm's init_weights_vit_timm and AttentionPoolLatent.init_weights, without the truncation at two deviations of the latent.
 CLIPX_INLINE initial_values siglip_vit::initial(std::string_view name, const shape& s, const config& v) {
-  if (name.starts_with("conv1.")) return fan_in(3 * v.patch_size * v.patch_size);
+  if (name.starts_with("conv1.")) return fan_in(3 * v.patch_size.area());
   if (name == "attn_pool.probe") return normal_of(v.width);
   if (name.find("ln_") != std::string_view::npos || name.find(".ln.") != std::string_view::npos)
     return initial_values::constant(name.ends_with(".weight") ? 1 : 0);
@@ -212,7 +213,7 @@ CLIPX_INLINE initial_values siglip_vit::initial(std::string_view name, const sha
 }
 
 CLIPX_INLINE std::vector<model_fact> siglip_vit::facts(const config& v) {
-  return {{"patch_size", v.patch_size}, {"vision_layers", v.layers}, {"vision_width", v.width}, {"vision_heads", v.heads}};
+  return {fact_of("patch_size", v.patch_size), {"vision_layers", v.layers}, {"vision_width", v.width}, {"vision_heads", v.heads}};
 }
 
 CLIPX_INLINE double siglip_vit::flops(const config& v, const clip_config& c) { return plain_vit::flops(v.plain(), c); }

@@ -28,7 +28,8 @@ CLIPX_INLINE std::optional<key_source> timm_vit_source(std::string_view name) {
                                                  {"attn_pool.ln.", "attn_pool.norm."},
                                                  {"attn_pool.mlp.c_fc.", "attn_pool.mlp.fc1."},
                                                  {"attn_pool.mlp.c_proj.", "attn_pool.mlp.fc2."}}};
-  if (name == "positional_embedding") return key_source{.parts = {cat(trunk, "pos_embed")}, .ones = 1};
+  if (name == "positional_embedding")
+    return key_source{.parts = {cat(trunk, "pos_embed")}, .positions = key_source::resizing::image_grid, .ones = 1};
   if (name == "class_embedding") return key_source{.parts = {cat(trunk, "cls_token")}, .ones = 2};
   if (name.starts_with(in_proj)) {  // the query's rows, then those of keys and values
     const auto kind = name.substr(in_proj.size());
@@ -89,7 +90,7 @@ inline std::optional<timm_vit> parse_timm_vit(std::string_view name) {
   for (auto& known : timm_vit_sizes)
     if (!size && take_word(name, cat(known.name, "_patch"))) size = &known;
   v.patch_size = take_number(name);
-  if (!size || v.patch_size == 0) return {};
+  if (!size || v.patch_size == extent()) return {};
   v.width = size->width;
   v.layers = size->layers;
   v.heads = size->heads;
@@ -112,7 +113,7 @@ inline std::optional<timm_vit> parse_timm_vit(std::string_view name) {
   if (v.norm_pre) m.norm_eps = 1e-5;
   const bool sized = take_word(name, "_");
   v.image_size = take_number(name);
-  if (!sized || v.image_size == 0 || !name.empty()) return {};
+  if (!sized || v.image_size == extent() || !name.empty()) return {};
   return m;
 }
 
@@ -161,8 +162,8 @@ namespace detail {
 /// Arguments of timm.create_model that open_clip passes on: they replace what the tower's name says.
 inline void read_timm_vit_kwargs(fields& f, timm_vit& m) {
   auto& v = m.sizes;
-  v.image_size = f.square("img_size", v.image_size);
-  v.patch_size = f.square("patch_size", v.patch_size);
+  v.image_size = f.sides("img_size", v.image_size);
+  v.patch_size = f.sides("patch_size", v.patch_size, 4096);
   const double ratio = static_cast<double>(v.mlp_width) / static_cast<double>(v.width);
   const bool wide = f.has("embed_dim") || f.has("mlp_ratio");
   v.width = f.size("embed_dim", v.width);
@@ -225,8 +226,8 @@ CLIPX_INLINE plain_vit_config read_timm_vit(tower_reader& r) {
   auto kwargs = f.object("timm_model_kwargs", "vision_cfg.timm_model_kwargs");
   detail::read_timm_head(f, kwargs, m);
   detail::read_timm_vit_kwargs(kwargs, m);
-  if (const dim size = f.square("image_size", m.sizes.image_size); size != m.sizes.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", size, " is not that of ", name, ", ", m.sizes.image_size));
+  if (const auto size = f.sides("image_size", m.sizes.image_size); size != m.sizes.image_size)
+    f.issue(error_kind::mismatch, cat("image_size: ", text_of(size), " is not that of ", name, ", ", text_of(m.sizes.image_size)));
   r.shared.act = m.act;  // timm's towers do not follow quick_gelu
   r.shared.norm_eps = m.norm_eps;
   refuse_timm_variants(f);

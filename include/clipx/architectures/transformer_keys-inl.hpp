@@ -103,6 +103,20 @@ CLIPX_INLINE void refuse_vision_variants(fields& f) {
           "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
 }
 
+CLIPX_INLINE void check_grid(const extent& image_size, const extent& grid, issue_list& issues) {
+  const auto image = text_of(image_size);
+  if (grid.shorter() < 1) issues.add(cat("image tower: an image of ", image, " pixels holds no patch"));
+  if (image_size.longer() > 16384 || grid.longer() > 256)
+    issues.add(cat("image tower: an image of ", image, " pixels, ", text_of(grid), " patches a side; at most 16384 and 256"));
+}
+
+CLIPX_INLINE void expect_hf_sizes(const extent& image_size, const extent& patch_size) {
+  expect(image_size.square() && patch_size.square(), error_kind::unsupported, [&] {
+    return cat("Hugging Face's layout has no place for images of ", sides_of(image_size), " pixels with patches of ",
+               sides_of(patch_size), ", only for squares: write layout::open_clip");
+  });
+}
+
 CLIPX_INLINE dim heads_of(dim width, dim stored, dim given, issue_list& issues) {
   if (given == 0) return width / stored;
   if (given > 0 && width % given == 0) return width / given;

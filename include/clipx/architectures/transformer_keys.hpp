@@ -44,6 +44,11 @@ const char* hf_name_of(activation f);
 /// skips those that change nothing.
 void refuse_vision_variants(fields& f);
 
+/// Reports an image without a patch, one above 16,384 pixels, or a grid above 256 patches a side.
+void check_grid(const extent& image_size, const extent& grid, issue_list& issues);
+/// Errors: images or patches that are not square, for which Hugging Face's layout has no place.
+void expect_hf_sizes(const extent& image_size, const extent& patch_size);
+
 /// Number of heads of an image tower: from the caller's head width, which must divide the width, else from the stored one, rounded
 /// down.
 dim heads_of(dim width, dim stored, dim given, issue_list& issues);

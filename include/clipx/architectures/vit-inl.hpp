@@ -57,11 +57,11 @@ CLIPX_INLINE vit_config vit::read(tower_reader& r) {
     if (r.answers.head_width) v.heads = heads_of(v.width, 0, r.answers.head_width, f.issues());
     return v;
   }
-  v.image_size = f.square("image_size", 224);
+  v.image_size = f.sides("image_size", 224);
   v.width = f.size("width", 768);
   const dim head_width = f.size("head_width", 64);
   v.layers = f.size("layers", 12, 10000);
-  v.patch_size = f.size("patch_size", 16, 4096);
+  v.patch_size = f.sides("patch_size", 16, 4096);
   v.heads = heads_of(v.width, head_width, r.answers.head_width, f.issues());
   v.mlp_width = f.times(v.width, "mlp_ratio", 4.0);
   refuse_vision_variants(f);
@@ -72,6 +72,7 @@ CLIPX_INLINE void vit::write(const config& v, const clip_config& c, layout keys,
   to.put("image_size", v.image_size);
   to.put("patch_size", v.patch_size);
   if (keys == layout::hf) {
+    expect_hf_sizes(v.image_size, v.patch_size);
     write_hf_transformer(is_meta_clip_2(c) ? "metaclip_2_vision_model" : "clip_vision_model", detail::blocks_of(v),
                          image_choices(c), to);
     to.put("num_channels", dim{3});
@@ -88,8 +89,8 @@ CLIPX_INLINE vit_config vit::infer(shape_reader& r) {
   vit_config v;
   const auto conv = r.sizes("visual.conv1.weight", 4), grid = r.sizes("visual.positional_embedding", 2);
   v.width = conv[0];
-  v.patch_size = conv[2];
-  v.image_size = conv[2] * shape_reader::side(grid[0]);
+  v.patch_size = {conv[2], conv[3]};
+  v.image_size = r.image_of("visual.positional_embedding", grid[0], v.patch_size);
   v.layers = r.count("visual.transformer.resblocks.", ".attn.in_proj_weight");
   v.mlp_width = r.has("visual.transformer.resblocks.0.mlp.c_fc.weight")
                     ? r.sizes("visual.transformer.resblocks.0.mlp.c_fc.weight", 2)[0]
@@ -114,9 +115,7 @@ CLIPX_INLINE void vit::check(const config& v, issue_list& issues) {
   };
   need(v.heads >= 1 && v.width % v.heads == 0,
        cat("image tower: width ", v.width, " does not divide into ", v.heads, " heads; set checkpoint_options::head_width"));
-  need(v.grid() >= 1, cat("image tower: an image of ", v.image_size, " pixels holds no patch"));
-  need(v.image_size <= 16384 && v.grid() <= 256,
-       cat("image tower: an image of ", v.image_size, " pixels, ", v.grid(), " patches a side; at most 16384 and 256"));
+  check_grid(v.image_size, v.grid(), issues);
   need(v.mlp_width >= 1, "image tower: the MLP has no columns");
 }
 
@@ -152,11 +151,11 @@ CLIPX_INLINE initial_values vit::initial(std::string_view name, const shape& s, 
 }
 
 CLIPX_INLINE std::vector<model_fact> vit::facts(const config& v) {
-  return {{"patch_size", v.patch_size}, {"vision_layers", v.layers}, {"vision_width", v.width}, {"vision_heads", v.heads}};
+  return {fact_of("patch_size", v.patch_size), {"vision_layers", v.layers}, {"vision_width", v.width}, {"vision_heads", v.heads}};
 }
 
 CLIPX_INLINE double vit::flops(const config& v, const clip_config& c) {
-  const double patches = 2 * static_cast<double>(v.tokens() - 1) * static_cast<double>(v.width * 3 * v.patch_size * v.patch_size);
+  const double patches = 2 * static_cast<double>(v.tokens() - 1) * static_cast<double>(v.width * 3 * v.patch_size.area());
   return patches + transformer_flops(detail::blocks_of(v), v.tokens(), false) + 2 * static_cast<double>(v.width * c.embed_dim);
 }
 

@@ -28,7 +28,8 @@ struct no_presets {
 };
 
 /// The members of Image (architectures/vit.hpp shows them), with Text where they concern texts, and the published models of
-/// Presets. Text::adapt(), if there is one, changes what the image tower's files imply.
+/// Presets. Text::adapt(), if there is one, changes what the image tower's files imply; Text::claims_alone(), if there is one, says
+/// whether a file holds such a text tower without an image tower.
 template <class Image, class Text, class Presets = no_presets>
 struct with_text : Image {
   /// The sizes are those of the image tower.
@@ -50,6 +51,8 @@ struct with_text : Image {
   ///@{
   /// As in vit.
   static bool claims(layout keys, const fields& model, const fields& vision) {
+    if constexpr (requires { Text::claims_alone(keys, model); })
+      if (Text::claims_alone(keys, model)) return true;
     return Text::claims(keys, model) && Image::claims(keys, model, vision);
   }
   static config read(tower_reader& r) { return {Image::read(r)}; }

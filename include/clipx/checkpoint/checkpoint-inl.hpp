@@ -28,11 +28,12 @@ inline std::string text_of(const std::vector<dim>& sizes) {
 }
 
 /// A position table of another length can be resampled if the width agrees.
-inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want) {
-  if (how == key_source::resizing::none) return false;
-  if (have.size() != 2 || want.size() != 2 || have[1] != want[1] || have[0] < 2) return false;
-  const dim g = shape_reader::side(have[0]);
-  return how == key_source::resizing::sequence || g * g == have[0] - 1;
+inline bool can_resize(key_source::resizing how, const std::vector<dim>& have, const std::vector<dim>& want, const extent& grid) {
+  if (how == key_source::resizing::none || have.size() != want.size() || have.size() < 2) return false;
+  const std::size_t rows = have.size() - 2;  // behind sizes of 1
+  if (have[rows + 1] != want[rows + 1] || have[rows] < 2 || !std::equal(have.begin(), have.end() - 2, want.begin())) return false;
+  const dim first = want[rows] - grid.area(), g = shape_reader::side(have[rows] - first + 1);
+  return how == key_source::resizing::sequence || (g > 0 && g * g == have[rows] - first);
 }
 }  // namespace detail
 
@@ -45,6 +46,22 @@ CLIPX_INLINE void* weight_source::in_place(dtype type) const {
       }())
     return nullptr;
   return reinterpret_cast<std::uintptr_t>(parts_[0]->data) % static_cast<std::uintptr_t>(size_of(type)) ? nullptr : parts_[0]->data;
+}
+
+namespace detail {
+template <dtype type>
+void convert_row(const void* row, std::span<float> out) {
+  to_float(type, static_cast<const std::byte*>(row), out);
+}
+}  // namespace detail
+
+CLIPX_INLINE row_source weight_source::rows() const {
+  const auto in = [&](dtype type, auto* convert) -> row_source {
+    const auto* table = sizes_.size() == 2 ? in_place(type) : nullptr;
+    return table ? row_source{table, sizes_[1] * size_of(type), convert} : row_source{};
+  };
+  const auto half = in(dtype::f16, detail::convert_row<dtype::f16>);
+  return half ? half : in(dtype::bf16, detail::convert_row<dtype::bf16>);
 }
 
 namespace detail {
@@ -91,11 +108,13 @@ CLIPX_INLINE void weight_source::expect_finite() const {
     const auto n = static_cast<std::size_t>(part->count());
     if (part->type == dtype::f32) {
       detail::expect_finite(*file_, part->name, {reinterpret_cast<const float*>(part->data), n});
-    } else if (part->type == dtype::bf16) {
+    } else if (part->type == dtype::bf16 || part->type == dtype::f16) {
       const std::span bits(reinterpret_cast<const std::uint16_t*>(part->data), n);
-      if (const auto* bad = detail::first_not_finite<std::uint16_t>(bits, 0x7f80))
-        detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()),
-                                std::bit_cast<float>(static_cast<std::uint32_t>(*bad) << 16));
+      if (const auto* bad = detail::first_not_finite<std::uint16_t>(bits, part->type == dtype::bf16 ? 0x7f80 : 0x7c00)) {
+        float value = 0;
+        to_float(part->type, reinterpret_cast<const std::byte*>(bad), {&value, 1});
+        detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()), value);
+      }
     }
     file_->release(part->data, part->bytes);
   }
@@ -103,13 +122,12 @@ CLIPX_INLINE void weight_source::expect_finite() const {
 
 CLIPX_INLINE void weight_source::read(std::span<float> out) const {
   if (parts_.size() == 1 && parts_[0]->count() != static_cast<dim>(out.size())) {  // a position table of another size
-    const dim width = sizes_[1], have = parts_[0]->shape[0], want = sizes_[0];
+    const dim width = sizes_[1], have = parts_[0]->count() / width, want = sizes_[0], first = want - grid_.area();
     std::vector<float> table(static_cast<std::size_t>(parts_[0]->count()));
     to_float(parts_[0]->type, parts_[0]->data, table);
     detail::expect_finite(*file_, parts_[0]->name, table);
-    const auto side = [](dim rows) { return shape_reader::side(rows); };
     const auto resized = positions_ == key_source::resizing::image_grid
-                             ? resize_image_positions(table, side(have), side(want), width)
+                             ? resize_image_positions(table, shape_reader::side(have - first + 1), grid_, width, first)
                              : resize_text_positions(table, have, want, width);
     std::copy(resized.begin(), resized.end(), out.begin());
     return;
@@ -144,6 +162,10 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.transposed_ = source.transposed;
     w.positions_ = source.positions;
     w.sizes_ = want.sizes;
+    if (source.positions == key_source::resizing::image_grid) {
+      w.grid_ = config().vision.policy().grid(config());
+      if (w.grid_ == extent()) w.grid_ = shape_reader::side(want.sizes[0]);
+    }
     for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
       if (const auto other = source.other_prefix; !t && !other.empty())
@@ -154,7 +176,7 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
       }
       used.push_back(t);
       const bool scalar = want.sizes.empty() && t->count() == 1;
-      const bool resized = detail::can_resize(source.positions, t->shape, expected);
+      const bool resized = detail::can_resize(source.positions, t->shape, expected, w.grid_);
       if (t->shape != expected && !scalar && !resized)
         issues.add(cat("shape: ", part, ": expected ", detail::text_of(expected), ", got ", detail::text_of(t->shape)));
       if (t->type != dtype::f32 && t->type != dtype::f16 && t->type != dtype::bf16 && t->type != dtype::f64)
@@ -383,8 +405,9 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   put("name", c.name);
   if (c.towers != tower_set::both) put("towers", c.towers == tower_set::image ? "image" : "text");
   if (c.towers != tower_set::text) {
-    put("image_size", image_size(c));
-    for (auto& fact : c.vision.policy().facts(c)) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
+    auto facts = c.vision.policy().facts(c);
+    facts.insert(facts.begin(), fact_of("image_size", image_size(c)));
+    for (auto& fact : facts) std::visit([&](const auto& value) { put(fact.name.c_str(), value); }, fact.value);
   }
   const bool over_ngrams = c.text.pool == text_pool::none, has_tower = !over_ngrams && c.towers != tower_set::image;
   if (has_tower) {

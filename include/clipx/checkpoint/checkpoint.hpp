@@ -10,6 +10,7 @@
 #include "../core/freeze.hpp"
 #include "../core/observer.hpp"
 #include "../core/params.hpp"
+#include "../core/row_source.hpp"
 #include "../image/preprocess.hpp"
 #include "../io/tensor_file.hpp"
 #include "../text/bpe.hpp"
@@ -37,7 +38,11 @@ class weight_source {
  public:
   /// The mapped values if the file has them in this type and order, and aligned; else null. Writes do not reach the file.
   void* in_place(dtype type) const;
-  /// Error: one of the values that in_place() gives is infinite or NaN. It reads all of them, and gives the file's pages back.
+  /// The rows of a matrix that the file has in F16 or BF16, and else as in_place(); empty for others. Valid for the lifetime of the
+  /// checkpoint.
+  row_source rows() const;
+  /// Error: one of the values that in_place() or rows() give is infinite or NaN. It reads all of them, and gives the file's pages
+  /// back.
   void expect_finite() const;
   /// All values, converted, in our order. Returns the file's pages to the system afterwards. Error: one that is infinite or NaN.
   void read(std::span<float> out) const;
@@ -54,6 +59,7 @@ class weight_source {
   std::vector<const tensor_info*> parts_;
   bool transposed_ = false;
   key_source::resizing positions_ = key_source::resizing::none;
+  extent grid_;             // of an image tower's position table
   std::vector<dim> sizes_;  // in our layout
 };
 

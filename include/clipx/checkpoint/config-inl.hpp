@@ -168,8 +168,10 @@ CLIPX_INLINE checkpoint_config default_config(const clip_config& model) {
 CLIPX_INLINE void check_config(const checkpoint_config& c) {
   issue_list issues(error_kind::mismatch);
   if (c.model.towers != tower_set::both) issues.add("expected a model with both towers, got one alone");
-  const dim n = image_size(c.model), length = c.model.text.context_length;
-  if (c.pixels.size != n) issues.add(cat("images are preprocessed to ", c.pixels.size, " pixels, the image tower takes ", n));
+  const extent n = image_size(c.model);
+  const dim length = c.model.text.context_length;
+  if (c.pixels.size != n)
+    issues.add(cat("images are preprocessed to ", text_of(c.pixels.size), " pixels, the image tower takes ", text_of(n)));
   if (c.text.context_length != length)
     issues.add(cat("texts are cut to ", c.text.context_length, " tokens, the text tower takes ", length));
   if (c.model.text.filled() && !c.text.frame.fill)
@@ -257,7 +259,7 @@ inline void skip_hf_pixels(fields& f) {
 }
 
 /// transformers' CLIPImageProcessor, or that of another family, whose defaults are those of the classes that the file may name.
-inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size, const model_family& family) {
+inline void read_hf_pixels(fields& f, preprocess_config& p, const extent& image_size, const model_family& family) {
   const std::string processor(family.hf_processor), extractor = processor.substr(0, processor.rfind("Image")) + "FeatureExtractor";
   for (auto* key : {"image_processor_type", "feature_extractor_type"}) {
     const auto type = f.text(key, processor);
@@ -274,9 +276,11 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size, cons
     f.issue("do_center_crop: false is not supported where size is the shortest edge: images keep their shape");
   const auto said = [&](const char* key) { return f.has(key) ? std::string() : cat(" (", processor, "'s default)"); };
   if (cropped && crop != image_size)
-    f.issue(error_kind::mismatch, cat("crop_size: ", crop, said("crop_size"), " is not the model's image size, ", image_size));
-  if (square ? p.resize_to != image_size : p.resize_to < image_size)
-    f.issue(error_kind::mismatch, cat("size: ", p.resize_to, said("size"), " does not suit the model's image size, ", image_size));
+    f.issue(error_kind::mismatch,
+            cat("crop_size: ", crop, said("crop_size"), " is not the model's image size, ", text_of(image_size)));
+  if (square ? p.resize_to != image_size : p.resize_to < image_size.longer())
+    f.issue(error_kind::mismatch,
+            cat("size: ", p.resize_to, said("size"), " does not suit the model's image size, ", text_of(image_size)));
   p.mean = f.three("image_mean", p.mean, false);
   p.std = f.three("image_std", p.std, true);
   const auto resample = f.number("resample", 3);
@@ -293,16 +297,20 @@ inline void read_hf_pixels(fields& f, preprocess_config& p, dim image_size, cons
 /// The values of model_type that clipx reads, for messages.
 inline std::string hf_types() {
   std::vector<std::string> types;
-  for (auto* a : known_architectures())
-    if (auto type = cat("\"", a->family({}).hf_type, "\""); std::find(types.begin(), types.end(), type) == types.end())
-      types.push_back(std::move(type));
+  for (auto* a : known_architectures()) {
+    const auto family = a->family({});
+    for (auto name : {family.hf_type, family.hf_text_type})
+      if (auto type = cat("\"", name, "\""); !name.empty() && std::find(types.begin(), types.end(), type) == types.end())
+        types.push_back(std::move(type));
+  }
   std::string out;
   for (auto& type : types) out += cat(out.empty() ? "" : " and ", type);
   return out;
 }
 
 /// The configuration of a tower alone, whose fields are on the top level, becomes that of a model of which the other tower says
-/// nothing: CLIPVisionModelWithProjection (model_type clip_vision_model), CLIPTextModelWithProjection (clip_text_model).
+/// nothing: CLIPVisionModelWithProjection (model_type clip_vision_model), CLIPTextModelWithProjection (clip_text_model), and text
+/// towers in a form of their own (model_family::hf_text_type).
 inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list& issues) {
   const auto type = file.is_object() && file.contains("model_type") && file["model_type"].is_string()
                         ? file["model_type"].get<std::string>()
@@ -328,7 +336,10 @@ inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list&
     file = std::move(both);
     return is;
   }
-  return tower_set::both;
+  const auto own_form = [&](const architecture& a) { return !type.empty() && a.family({}).hf_text_type == type; };
+  if (!find_policy<architecture>(extra.architectures, known_architectures(), own_form)) return tower_set::both;
+  file = json{{"model_type", type}, {"text_config", file}};
+  return tower_set::text;
 }
 
 /// The loss of a model in Hugging Face's layout: that of its family, of CLIP's also one of the caller's that claims the file.
@@ -454,7 +465,11 @@ CLIPX_INLINE std::string hf_preprocessor_text(const checkpoint_config& c) {
   using detail::json;
   expect(c.pixels.resize != resize_mode::longest, error_kind::unsupported,
          "Hugging Face's layout has no resize_mode longest: write layout::open_clip");
-  const dim n = c.pixels.size;
+  expect(c.pixels.size.square(), error_kind::unsupported, [&] {
+    return cat("Hugging Face's layout has no place for images of ", sides_of(c.pixels.size),
+               " pixels, only for squares: write layout::open_clip");
+  });
+  const dim n = c.pixels.size.height;
   const bool squash = c.pixels.resize == resize_mode::squash;
   const auto family = c.model.vision.policy().family(c.model);
   expect(squash || !family.squash, error_kind::unsupported, [&] {

@@ -80,21 +80,22 @@ embeddings<accum_t<B>> embed_packed(const clip<Architecture, B>& model, const pa
 }
 
 namespace detail {
-/// The number of images of n x n RGB values. Errors: an incomplete image.
-inline dim image_count(std::size_t values, dim n, const char* who) {
-  const std::size_t one = static_cast<std::size_t>(3 * n * n);
-  expect(values % one == 0,
-         [&] { return cat(who, ": expected a multiple of 3 x ", n, " x ", n, " values (N, ", n, " ", n, " 3), got ", values); });
+/// The number of images of this size in RGB values. Errors: an incomplete image.
+inline dim image_count(std::size_t values, const extent& n, const char* who) {
+  const std::size_t one = static_cast<std::size_t>(3 * n.area());
+  expect(values % one == 0, [&] {
+    return cat(who, ": expected a multiple of 3 x ", sides_of(n), " values (N, ", n.height, " ", n.width, " 3), got ", values);
+  });
   return static_cast<dim>(values / one);
 }
 
-/// `fill(step, pixels)` writes (N n n, 3) normalized pixels to the device; the result is their L2-normalized embeddings.
+/// `fill(step, pixels)` writes (N H W, 3) normalized pixels to the device; the result is their L2-normalized embeddings.
 template <class Architecture, backend B, class Fill>
 embeddings<accum_t<B>> embed_images(const clip<Architecture, B>& model, dim rows, Fill&& fill) {
   embeddings<accum_t<B>> out;
   step<B> s(model.device());
   typename clip<Architecture, B>::saved k;
-  auto pixels = s.make(rows, 3);  // (N n n, 3)
+  auto pixels = s.make(rows, 3);  // (N H W, 3)
   fill(s, pixels);
   const auto features = model.encode_image(s, pixels, k);  // (N, D)
   if constexpr (has_table<typename clip<Architecture, B>::text_type>) {
@@ -107,23 +108,25 @@ embeddings<accum_t<B>> embed_images(const clip<Architecture, B>& model, dim rows
 }
 }  // namespace detail
 
-/// Images (N, n n 3) of 8-bit RGB, already n x n, to L2-normalized embeddings (N, D). mean and std are the checkpoint's.
-/// Errors: an incomplete image.
+/// Images (N, H W 3) of 8-bit RGB, which already have the model's size, to L2-normalized embeddings (N, D). mean and std are the
+/// checkpoint's. Errors: an incomplete image.
 template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_pixels(const clip<Architecture, B>& model, std::span<const std::uint8_t> rgb,
                                     const std::array<float, 3>& mean, const std::array<float, 3>& std) {
-  const dim n = model.visual.config.image_size, rows = detail::image_count(rgb.size(), n, "embed_pixels") * n * n;
+  const extent n = model.visual.config.image_size;
+  const dim rows = detail::image_count(rgb.size(), n, "embed_pixels") * n.area();
   return detail::embed_images(model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) {
-    auto bytes = s.device.memory().template take<std::uint8_t>(rows, 3);  // (N n n, 3)
+    auto bytes = s.device.memory().template take<std::uint8_t>(rows, 3);  // (N H W, 3)
     s.device.upload(mat<const std::uint8_t>(rgb.data(), rows, 3), bytes);
     s.device.pixels(mat<const std::uint8_t>(bytes), mean, std, pixels);
   });
 }
 
-/// Pixels (N, n n 3) that are already normalized, to L2-normalized embeddings (N, D). Errors: an incomplete image.
+/// Pixels (N, H W 3) that are already normalized, to L2-normalized embeddings (N, D). Errors: an incomplete image.
 template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_normalized(const clip<Architecture, B>& model, std::span<const float> values) {
-  const dim n = model.visual.config.image_size, rows = detail::image_count(values.size(), n, "embed_normalized") * n * n;
+  const extent n = model.visual.config.image_size;
+  const dim rows = detail::image_count(values.size(), n, "embed_normalized") * n.area();
   return detail::embed_images(
       model, rows, [&](step<B>& s, mat<scalar_t<B>> pixels) { s.device.upload(mat<const float>(values.data(), rows, 3), pixels); });
 }
@@ -137,7 +140,7 @@ class replayed_pixels {
   /// Records the forward pass of this many images; mean and std are the checkpoint's.
   replayed_pixels(const clip<Architecture, B>& model, dim images, const std::array<float, 3>& mean, const std::array<float, 3>& std)
       : device_(&model.device()),
-        rows_(images * model.visual.config.image_size * model.visual.config.image_size),
+        rows_(images * extent(model.visual.config.image_size).area()),
         rgb_(device_->template alloc<std::uint8_t>(3 * rows_)),
         unit_(device_->template alloc<A>(images * model.config().embed_dim)),
         norms_(device_->template alloc<A>(images)),
@@ -145,14 +148,14 @@ class replayed_pixels {
         forward_(device_->record([&] {
           step<B> s(*device_);
           typename clip<Architecture, B>::saved k;
-          auto pixels = s.make(rows_, 3);  // (N n n, 3)
+          auto pixels = s.make(rows_, 3);  // (N H W, 3)
           device_->pixels(mat<const std::uint8_t>(rgb_.as_mat(rows_, 3)), mean, std, pixels);
           auto features = model.encode_image(s, pixels, k);  // (N, D)
           device_->normalize(mat<const scalar_t<B>>(features), unit_.as_mat(images, features.cols), norms_.as_mat(images, 1));
         })) {}
 
   dim images() const { return images_; }  // the recorded number
-  /// rgb (N, n n 3) -> L2-normalized embeddings (N, D). Errors: a number of images other than the recorded one.
+  /// rgb (N, H W 3) -> L2-normalized embeddings (N, D). Errors: a number of images other than the recorded one.
   embeddings<A> operator()(std::span<const std::uint8_t> rgb) const {
     expect(static_cast<dim>(rgb.size()) == 3 * rows_,
            [&] { return cat("replayed_pixels: expected ", 3 * rows_, " bytes, got ", rgb.size()); });
@@ -167,7 +170,7 @@ class replayed_pixels {
  private:
   B* device_;
   dim rows_;
-  buffer<std::uint8_t> rgb_;  // (N n n, 3)
+  buffer<std::uint8_t> rgb_;  // (N H W, 3)
   buffer<A> unit_, norms_;    // (N, D), (N, 1)
   dim images_;
   typename B::recording forward_;

@@ -69,7 +69,7 @@ inline checkpoint_config read_hf_folder(const file_set& files, const checkpoint_
     auto c = read("", pixels_name);
     if (c.model.towers == tower_set::text) return c;
     warnings.push_back(cat(files.path(""), ": neither ", pixels_name, " nor ", processor_name, ": images are preprocessed as by ",
-                           c.model.vision.policy().family(c.model).hf_processor, " (", c.pixels.size,
+                           c.model.vision.policy().family(c.model).hf_processor, " (", text_of(c.pixels.size),
                            " pixels, bicubic, its own mean and std)"));
     return c;
   }

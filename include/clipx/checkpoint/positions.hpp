@@ -3,13 +3,14 @@
 #include <span>
 #include <vector>
 
-#include "../core/mat.hpp"
+#include "../core/extent.hpp"
 
 namespace clipx {
 
-/// Resamples an image tower's table (1 + from^2, width) to (1 + to^2, width): row 0 is kept, the grid is resampled bicubically
-/// (a = -0.5) with antialiasing, in double.
-std::vector<float> resize_image_positions(std::span<const float> table, dim from, dim to, dim width);
+/// Resamples an image tower's table for a grid, (first + h w, width), to that of another: the first rows are kept, the grid is
+/// resampled bicubically (a = -0.5) with antialiasing, in double. timm's resample_abs_pos_embed is the same.
+std::vector<float> resize_image_positions(std::span<const float> table, const extent& from, const extent& to, dim width,
+                                          dim first = 1);
 
 /// Resamples a text tower's table (from, width) to (to, width): linear, half-pixel centers, no antialiasing.
 std::vector<float> resize_text_positions(std::span<const float> table, dim from, dim to, dim width);

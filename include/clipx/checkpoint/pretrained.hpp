@@ -58,8 +58,7 @@ requires(B::fast::replay) class replays<Architecture, B> {
   std::unique_ptr<std::mutex> guard = std::make_unique<std::mutex>();  // one thread at a time uses the recordings
 
   const replayed_pixels<Architecture, B>* find(const clip<Architecture, B>& model, std::size_t bytes, const preprocess_config& p) {
-    const auto n = static_cast<std::size_t>(model.visual.config.image_size);
-    const dim images = static_cast<dim>(bytes / (3 * n * n));
+    const dim images = static_cast<dim>(bytes) / (3 * extent(model.visual.config.image_size).area());
     for (auto& r : recorded_)
       if (r->images() == images) return r.get();
     if (std::exchange(last_, images) != images || recorded_.size() == 4) return nullptr;
@@ -72,8 +71,25 @@ requires(B::fast::replay) class replays<Architecture, B> {
   dim last_ = 0;
 };
 
-/// The model's parameters from a checkpoint: used in place in the mapped file where type and order agree with the device's,
-/// else converted into one buffer. One error lists everything missing, unexpected or of a wrong shape.
+/// Where the rows of a token table are converted as they are read: a float device in host memory, and a text tower with such a
+/// table, which `m` is; else null.
+template <class Architecture, backend B, class E>
+row_source* rows_of(clip<Architecture, B>& model, const mat<E>& m) {
+  if constexpr (B::host_memory && std::is_same_v<E, float> && std::is_same_v<scalar_t<B>, float>)
+    if constexpr (requires { model.text.token_embedding.rows; })
+      if (&m == &model.text.token_embedding.weight) return &model.text.token_embedding.rows;
+  return nullptr;
+}
+
+template <class Architecture, backend B, class E>
+bool has_rows(clip<Architecture, B>& model, const mat<E>& m) {
+  const auto* rows = rows_of(model, m);
+  return rows && *rows;
+}
+
+/// The model's parameters from a checkpoint: used in place in the mapped file where type and order agree with the device's, or, of
+/// a token table, where its rows can be converted one by one; else converted into one buffer. One error lists everything missing,
+/// unexpected or of a wrong shape.
 template <class Architecture, backend B>
 flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, frozen_memory<B>& frozen) {
   using T = scalar_t<B>;
@@ -91,7 +107,11 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
     if (m) {
       w.expect_finite();
       frozen.add(mat<const E>(m), frozen_role_of(name, s), w.on_release());
-    } else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
+      return;
+    }
+    if (auto* rows = rows_of(model, m)) *rows = w.rows();
+    if (has_rows(model, m)) w.expect_finite();
+    else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
   });
   flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
   low = high = 0;
@@ -99,7 +119,7 @@ flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, 
   std::vector<float> values;
   walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
     const auto& w = weights[i++];
-    if (m) return;
+    if (m || has_rows(model, m)) return;
     dim& at = std::is_same_v<E, T> ? low : high;
     if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
     else m.data = memory.high.data() + at;
@@ -162,8 +182,10 @@ class pretrained {
         frozen_(device),
         memory_(detail::bind_checkpoint(model_, source_, frozen_)),
         score_(detail::scoring_of(source_)) {
-    walk(model_,
-         [&]<class E>(const std::string&, mat<E>&, const shape& s, role) { bytes_ += s.count() * static_cast<dim>(sizeof(E)); });
+    walk(model_, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
+      const auto* rows = detail::rows_of(model_, m);
+      bytes_ += rows && *rows ? s.rows() * rows->row_bytes : s.count() * static_cast<dim>(sizeof(E));
+    });
   }
 
   const clip<Architecture, B>& model() const { return model_; }  // the towers
@@ -194,7 +216,7 @@ class pretrained {
   }
   /// The same for a frame.
   embeddings<A> encode_image(const frame& f) const { return encode_pixels(to_pixels(f, source_.pixels(), resampler_of<B>()).data); }
-  /// Images that already have the model's size, (N, n n 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
+  /// Images that already have the model's size, (N, H W 3) 8-bit RGB, to L2-normalized embeddings (N, D). Errors: an incomplete
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     expect_towers(source_.config(), tower_set::image);

@@ -7,6 +7,7 @@
 #include "activation.hpp"
 #include "chosen.hpp"
 #include "error.hpp"
+#include "extent.hpp"
 #include "mat.hpp"
 
 namespace clipx {
@@ -29,6 +30,9 @@ struct hf_text_config {
   dim token_types = 1;              // rows of its table of token types, of which the first is used
   std::int32_t pad_id = 1;          // of padding, which no token sees
   text_head head = text_head::mlp;  // to D columns
+  bool positions_after_pad = true;  // whether the first token has the row behind pad_id of that table, as in fairseq; else row 0
+  /// The first token's row of the table of positions.
+  dim first_position() const { return positions_after_pad ? dim{pad_id} + 1 : 0; }
   friend bool operator==(const hf_text_config&, const hf_text_config&) = default;
 };
 

@@ -28,14 +28,18 @@ struct row_ranges {
 /// rows: image, y, x, with `lead` rows left free before each image (for the class token).
 struct window {
   dim height, width, channels;  // of an image: pixels, pixels, values per pixel
-  dim kernel, stride, pad = 0;  // pixels: side of the square window, its step, zeros added on each side
+  dim kernel, stride, pad = 0;  // pixels: side of the window, its step, zeros added on each side
   dim lead = 0;                 // rows left free before each image
+  dim across = 0;               // of im2col and col2im alone: width and horizontal step of a window that is no square; 0: it is one
+  constexpr dim kernel_width() const { return across ? across : kernel; }  // pixels from left to right
+  constexpr dim stride_width() const { return across ? across : stride; }  // the step to the right
   /// Positions of the window from top to bottom.
   constexpr dim out_height() const { return (height + 2 * pad - kernel) / stride + 1; }
   /// Positions of the window from left to right.
-  constexpr dim out_width() const { return (width + 2 * pad - kernel) / stride + 1; }
+  constexpr dim out_width() const { return (width + 2 * pad - kernel_width()) / stride_width() + 1; }
   constexpr dim out_rows() const { return out_height() * out_width() + lead; }  // per image
-  constexpr dim patch() const { return channels * kernel * kernel; }            // columns (channel, ky, kx), a conv weight's order
+  /// Columns (channel, ky, kx), a conv weight's order.
+  constexpr dim patch() const { return channels * kernel * kernel_width(); }
 };
 
 /// What may follow a matrix product: y = f(x W^T + b) + residual.

@@ -27,9 +27,7 @@ CLIPX_INLINE shared_model::~shared_model() = default;
 CLIPX_INLINE const std::string& shared_model::facts() const { return state_->facts; }
 CLIPX_INLINE std::size_t shared_model::batch_size() const { return state_->batch_size; }
 CLIPX_INLINE dim shared_model::cols() const { return state_->model.source().config().embed_dim; }
-CLIPX_INLINE std::size_t shared_model::pixel_bytes() const {
-  return static_cast<std::size_t>(3 * state_->pixels.size * state_->pixels.size);
-}
+CLIPX_INLINE std::size_t shared_model::pixel_bytes() const { return static_cast<std::size_t>(3 * state_->pixels.size.area()); }
 
 CLIPX_INLINE void shared_model::append_pixels(std::span<const std::byte> file, const std::string& name,
                                               std::vector<std::uint8_t>& rgb) const {

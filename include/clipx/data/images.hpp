@@ -22,8 +22,8 @@ struct image_source {
   std::variant<std::monostate, std::vector<std::byte>, std::span<const std::byte>, const image*, frame> content{};  // none: a file
 };
 
-/// The pixels (n n, 3), n = config.size, of one image. A file is mapped while it is decoded. Errors: those of reading, decoding and
-/// to_pixels, after the source's name. Thread-safe.
+/// The pixels (H W, 3), H and W those of config.size, of one image. A file is mapped while it is decoded. Errors: those of reading,
+/// decoding and to_pixels, after the source's name. Thread-safe.
 std::vector<std::uint8_t> read_pixels(const image_source& source, const preprocess_config& config,
                                       const resampler& loops = plain_resampler());
 

@@ -91,11 +91,10 @@ inline void prepare_pair(const loader_config& c, pair_slot& s, pair_worker& w) {
   w.img = decode_image(img, name, std::move(w.img), c.preprocess.decode);
   image_file.expect_whole();
   lap(w.decode);
-  const dim n = c.preprocess.size;
   if (c.augment) {
     if (w.img.mode != pixel_mode::rgb) w.img = to_rgb(w.img);
     const auto plan = plan_augment(*c.augment, w.img.width, w.img.height, draw);
-    augment(w.img, plan, n, c.preprocess.interpolation, s.pixels.data(), w.scratch, c.loops);
+    augment(w.img, plan, c.preprocess.size, c.preprocess.interpolation, s.pixels.data(), w.scratch, c.loops);
   } else {
     try {
       const image out = to_pixels(w.img, c.preprocess, c.loops);
@@ -167,7 +166,7 @@ class pair_pipeline {
     std::uint64_t samples = 0;                       // of an epoch that has ended
   };
 
-  std::size_t image_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size * config_.preprocess.size); }
+  std::size_t image_bytes() const { return static_cast<std::size_t>(3 * config_.preprocess.size.area()); }
   pair_slot& slot(std::uint64_t number) { return slots_[number % slots_.size()]; }
 
   void stop() {
@@ -363,22 +362,22 @@ struct loader::state {
 };
 
 CLIPX_INLINE loader::loader(loader_config c) {
-  expect(c.batch > 0 && c.prefetch > 0 && c.preprocess.size > 0 && c.threads >= 0, [&] {
+  expect(c.batch > 0 && c.prefetch > 0 && c.preprocess.size.shorter() > 0 && c.threads >= 0, [&] {
     return cat("loader: expected batch, prefetch and size above 0, and threads of 0 or more; got ", c.batch, ", ", c.prefetch, ", ",
-               c.preprocess.size, ", ", c.threads);
+               text_of(c.preprocess.size), ", ", c.threads);
   });
   expect(c.shuffle <= detail::max_shuffle,
          [&] { return cat("loader: shuffle: expected at most ", detail::max_shuffle, ", got ", c.shuffle); });
   constexpr dim most_bytes = dim{1} << 40;  // of the batches that are prepared
   constexpr dim most_threads = 4096, most_prefetch = 1024;
-  expect(c.threads <= most_threads && c.prefetch <= most_prefetch && c.preprocess.size <= longest_side, [&] {
+  expect(c.threads <= most_threads && c.prefetch <= most_prefetch && c.preprocess.size.longer() <= longest_side, [&] {
     return cat("loader: expected at most ", most_threads, " threads, a prefetch of ", most_prefetch, " and a size of ",
-               longest_side, ", got ", c.threads, ", ", c.prefetch, " and ", c.preprocess.size);
+               longest_side, ", got ", c.threads, ", ", c.prefetch, " and ", text_of(c.preprocess.size));
   });
-  const dim most = most_bytes / (3 * c.preprocess.size * c.preprocess.size * (c.prefetch + 1));
+  const dim most = most_bytes / (3 * c.preprocess.size.area() * (c.prefetch + 1));
   expect(c.batch <= most, [&] {
-    return cat("loader: batch: expected at most ", most, " images of ", c.preprocess.size, " pixels, of which ", c.prefetch + 1,
-               " batches are 1 TiB, got ", c.batch);
+    return cat("loader: batch: expected at most ", most, " images of ", text_of(c.preprocess.size), " pixels, of which ",
+               c.prefetch + 1, " batches are 1 TiB, got ", c.batch);
   });
   expect(!c.held_out || c.hold_out > 1, "loader: held_out: expected hold_out of 2 or more, of which one sample is held out");
   if (c.augment) check_augmentation(*c.augment);

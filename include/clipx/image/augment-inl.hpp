@@ -215,31 +215,34 @@ CLIPX_INLINE augment_plan plan_augment(const augmentation& o, dim width, dim hei
   return plan;
 }
 
-CLIPX_INLINE void augment(const image& rgb, const augment_plan& plan, dim n, filter f, std::uint8_t* out, resize_scratch& scratch,
-                          const resampler& loops) {
+CLIPX_INLINE void augment(const image& rgb, const augment_plan& plan, const extent& size, filter f, std::uint8_t* out,
+                          resize_scratch& scratch, const resampler& loops) {
   const auto& box = plan.crop;
   check_image(rgb, "augment");
   expect(rgb.mode == pixel_mode::rgb, "augment: expected an RGB image");
-  expect(n > 0 && n <= longest_side, [&] { return cat("augment: expected a size of 1 to ", longest_side, ", got ", n); });
+  expect(size.within(1, longest_side),
+         [&] { return cat("augment: expected a size of 1 to ", longest_side, ", got ", text_of(size)); });
   expect(box.x >= 0 && box.y >= 0 && box.w > 0 && box.h > 0 && box.x <= rgb.width - box.w && box.y <= rgb.height - box.h, [&] {
     return cat("augment: a crop of ", box.w, " x ", box.h, " at ", box.x, ", ", box.y, " does not lie in an image of ", rgb.width,
                " x ", rgb.height);
   });
   pixel_view cropped{rgb.row(box.y) + 3 * box.x, box.w, box.h, 3, 3 * rgb.width};
-  std::vector<std::uint8_t> small;  // (m m, 3)
-  if (const dim m = std::max<dim>(1, detail::rounded(plan.side * static_cast<double>(n))); m < n) {
-    small.resize(static_cast<std::size_t>(m * m * 3));
-    resize(cropped, m, m, f, {0, 0, m, m}, small.data(), scratch, loops);
-    cropped = {small.data(), m, m, 3, 3 * m};
+  const auto [H, W] = size;
+  std::vector<std::uint8_t> small;  // (h w, 3)
+  const auto coarse = [&](dim n) { return std::max<dim>(1, detail::rounded(plan.side * static_cast<double>(n))); };
+  if (const dim h = coarse(H), w = coarse(W); h < H || w < W) {
+    small.resize(static_cast<std::size_t>(h * w * 3));
+    resize(cropped, w, h, f, {0, 0, w, h}, small.data(), scratch, loops);
+    cropped = {small.data(), w, h, 3, 3 * w};
   }
-  resize(cropped, n, n, f, {0, 0, n, n}, out, scratch, loops);
+  resize(cropped, W, H, f, {0, 0, W, H}, out, scratch, loops);
   if (plan.flip)
-    for (dim y = 0; y < n; ++y) {
-      std::uint8_t* row = out + y * 3 * n;
-      for (dim x = 0; x < n / 2; ++x) std::swap_ranges(row + 3 * x, row + 3 * x + 3, row + 3 * (n - 1 - x));
+    for (dim y = 0; y < H; ++y) {
+      std::uint8_t* row = out + y * 3 * W;
+      for (dim x = 0; x < W / 2; ++x) std::swap_ranges(row + 3 * x, row + 3 * x + 3, row + 3 * (W - 1 - x));
     }
-  for (int i = 0; i < plan.steps; ++i) detail::change_color(out, n * n, plan.colors[static_cast<std::size_t>(i)]);
-  if (plan.gray) detail::make_gray(out, n * n);
+  for (int i = 0; i < plan.steps; ++i) detail::change_color(out, H * W, plan.colors[static_cast<std::size_t>(i)]);
+  if (plan.gray) detail::make_gray(out, H * W);
 }
 
 }  // namespace clipx

@@ -1,10 +1,11 @@
-// Random augmentation for training, with torchvision's recipes and Pillow's pixels: a crop resized to n x n, a flip, colors.
-// All random choices are in the plan; carrying it out is deterministic.
+// Random augmentation for training, with torchvision's recipes and Pillow's pixels: a crop resized to the size of the result, a
+// flip, colors. All random choices are in the plan; carrying it out is deterministic.
 #pragma once
 #include <array>
 #include <cstdint>
 #include <vector>
 
+#include "../core/extent.hpp"
 #include "../core/random.hpp"
 #include "image.hpp"
 #include "resize.hpp"
@@ -20,8 +21,8 @@ struct augmentation {
   double brightness = 0, contrast = 0, saturation = 0;  // x: by a factor from [max(0, 1 - x), 1 + x]
   double hue = 0;                                       // x: rotated by [-x, x], where 1 is a full turn
   double gray = 0;                                      // probability of conversion to gray
-  double coarse = 0;                                    // probability of losing detail: the crop is first resized to a smaller side
-  double coarse_min = 0.25;                             // smallest such side, as a fraction of the final one
+  double coarse = 0;                                    // probability of losing detail: the crop is first resized to a smaller size
+  double coarse_min = 0.25;                             // smallest such size, as a fraction of the final one
 };
 
 /// Errors: a scale or coarse_min outside (0, 1], a ratio outside [1/64, 64], a minimum above its maximum, a probability outside
@@ -37,7 +38,7 @@ struct color_step {
 /// What is done to one image.
 struct augment_plan {
   window_of crop{0, 0, 0, 0};          // the part of the image that is kept, in pixels
-  double side = 1;                     // fraction of n to which the crop is resized before n; 1: directly
+  double side = 1;                     // fraction of the size to which the crop is resized before; 1: directly
   bool flip = false, gray = false;     // whether the result is mirrored, and then made gray
   int steps = 0;                       // number of color changes
   std::array<color_step, 4> colors{};  // the first `steps` of them count
@@ -48,9 +49,9 @@ struct augment_plan {
 /// Errors: a side below 1.
 augment_plan plan_augment(const augmentation& options, dim width, dim height, const draws& draw);
 
-/// Carries out a plan on an RGB image: crop, resize to n x n (a coarse image twice), flip, colors, gray. out: (n n, 3) bytes.
-/// Errors: those of check_image, an image that is not RGB, a crop outside the image, an n outside 1 .. longest_side.
-void augment(const image& rgb, const augment_plan& plan, dim n, filter f, std::uint8_t* out, resize_scratch& scratch,
+/// Carries out a plan on an RGB image: crop, resize to the size, H x W (a coarse image twice), flip, colors, gray. out: (H W, 3)
+/// bytes. Errors: those of check_image, an image that is not RGB, a crop outside the image, a side outside 1 .. longest_side.
+void augment(const image& rgb, const augment_plan& plan, const extent& size, filter f, std::uint8_t* out, resize_scratch& scratch,
              const resampler& loops = plain_resampler());
 
 }  // namespace clipx

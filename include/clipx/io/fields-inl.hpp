@@ -91,6 +91,11 @@ CLIPX_INLINE std::vector<dim> fields::sizes(const char* key, std::size_t count, 
         cat(key, ": expected ", count, " whole numbers from 1 to ", most, ", got ", v ? v->dump().substr(0, 40) : "nothing"));
   return std::vector<dim>(count, 1);
 }
+CLIPX_INLINE extent fields::sides(const char* key, const extent& otherwise, dim most) {
+  if (!is_list(key)) return otherwise.square() || has(key) ? extent(size(key, otherwise.height, most)) : otherwise;
+  const auto two = sizes(key, 2, most);
+  return {two[0], two[1]};
+}
 CLIPX_INLINE dim fields::square(const char* key, dim otherwise) {
   constexpr dim most = 16384;
   if (!is_list(key)) return size(key, otherwise, most);
@@ -180,6 +185,10 @@ CLIPX_INLINE void field_writer::put(const char* key, bool value) { state_->objec
 CLIPX_INLINE void field_writer::put(const char* key, const char* value) { state_->object[key] = value; }
 CLIPX_INLINE void field_writer::put(const char* key, const std::string& value) { state_->object[key] = value; }
 CLIPX_INLINE void field_writer::put(const char* key, const std::vector<dim>& values) { state_->object[key] = values; }
+CLIPX_INLINE void field_writer::put(const char* key, const extent& sides) {
+  if (sides.square()) put(key, sides.height);
+  else put(key, std::vector<dim>{sides.height, sides.width});
+}
 CLIPX_INLINE void field_writer::put_null(const char* key) { state_->object[key] = nullptr; }
 CLIPX_INLINE void field_writer::put(const char* key, const field_writer& object) { state_->object[key] = object.get().object; }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../core/extent.hpp"
 #include "../core/issues.hpp"
 #include "../core/mat.hpp"
 
@@ -42,7 +43,9 @@ class fields {
   dim size(const char* key, dim otherwise, dim most = dim{1} << 24);
   /// A list of `count` integers from 1 to `most`.
   std::vector<dim> sizes(const char* key, std::size_t count, dim most);
-  /// A side in pixels, 1 to 16,384: a number or [n, n].
+  /// Height and width in pixels, each 1 to `most`: a number, which is both, or [height, width].
+  extent sides(const char* key, const extent& otherwise, dim most = 16384);
+  /// The same where only squares are supported: a number or [n, n].
   dim square(const char* key, dim otherwise);
   /// A finite number.
   double number(const char* key, double otherwise);
@@ -94,6 +97,7 @@ class field_writer {
   void put(const char* key, const char* value);
   void put(const char* key, const std::string& value);
   void put(const char* key, const std::vector<dim>& values);
+  void put(const char* key, const extent& sides);  // a number if both are equal, else [height, width]
   void put(const char* key, const field_writer& object);
   void put_null(const char* key);
   ///@}

@@ -1,8 +1,10 @@
-// A RoBERTa as a text tower, as open_clip has it: XLM-RoBERTa (Conneau et al. 2020) and RoBERTa (Liu et al. 2019).
+// A BERT as a text tower, as open_clip has it: XLM-RoBERTa (Conneau et al. 2020) and RoBERTa (Liu et al. 2019); and as M-CLIP has
+// it (Carlsson et al. 2022): XLM-RoBERTa, and BERT itself (Devlin et al. 2019).
 #pragma once
 #include "../core/packed_texts.hpp"
 #include "hf_text.hpp"
 #include "postnorm_block.hpp"
+#include "token_table.hpp"
 
 namespace clipx {
 
@@ -12,8 +14,8 @@ template <backend_types B>
 struct bert_text_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> token_embedding;                    // (vocabulary, W)
-  mat<T> positional_embedding;               // (positions, W); the first token has row pad_id + 1
+  token_table<B> token_embedding;            // (vocabulary, W)
+  mat<T> positional_embedding;               // (positions, W); the first token has row first_position()
   mat<T> token_type_embedding;               // (types, W); every token is of type 0
   layernorm<B> ln_embed;                     // of their sum
   transformer<B, postnorm_block<B>> blocks;  // not causal
@@ -27,20 +29,21 @@ struct bert_text_tower {
   /// Parameters of these sizes, without memory until bind(). Errors: fewer positions than a text may have tokens; those of
   /// projection_head.
   explicit bert_text_tower(const clip_config& c)
-      : ln_embed(c.text.width, c.text_norm_eps()),
+      : token_embedding(c.text.vocab_size, c.text.width),
+        ln_embed(c.text.width, c.text_norm_eps()),
         blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
         mean{attention<B>{c.text.heads}},
-        proj(c.text.hf.head, c.text.width, c.embed_dim),
+        proj(c.text.hf.head, c.text.width, c.embed_dim, c.text.projection_bias),
         config(c.text),
         embed_dim(c.embed_dim) {
-    expect(config.hf.positions >= config.context_length + first_position(), [&] {
-      return cat("text tower: expected ", config.context_length + first_position(), " positions or more for texts of ",
+    expect(config.hf.positions >= config.context_length + config.hf.first_position(), [&] {
+      return cat("text tower: expected ", config.context_length + config.hf.first_position(), " positions or more for texts of ",
                  config.context_length, " tokens, got ", config.hf.positions);
     });
   }
   void visit(auto& v) {
     const dim W = config.width;
-    v("token_embedding.weight", token_embedding, {config.vocab_size, W});
+    v("token_embedding", token_embedding);
     v("positional_embedding", positional_embedding, {config.hf.positions, W});
     v("token_type_embedding", token_type_embedding, {config.hf.token_types, W});
     v("ln_embed", ln_embed);
@@ -83,15 +86,17 @@ struct bert_text_tower {
       blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
     }
     ln_embed.backward(s, ctx.e, ctx.ln_embed, dx, grad.ln_embed, de);
-    s.device.scatter_add_rows(mat<const T>(de), ctx.ids, grad.token_embedding);
+    token_embedding.backward(s, ctx.ids, de, grad.token_embedding);
     s.device.scatter_add_rows(mat<const T>(de), ctx.positions, grad.positions_used());
     s.device.sum_rows(mat<const T>(de), grad.token_type_embedding.row_range(0, 1));
   }
 
  private:
-  /// fairseq's numbering: positions start behind the id of padding.
-  dim first_position() const { return config.hf.pad_id + 1; }
-  mat<T> positions_used() const { return positional_embedding.row_range(first_position(), config.hf.positions - first_position()); }
+  /// The rows of the table from the first token's.
+  mat<T> positions_used() const {
+    const dim first = config.hf.first_position();
+    return positional_embedding.row_range(first, config.hf.positions - first);
+  }
 
   /// ln_embed(token_embedding[ids] + positional_embedding[positions] + token_type_embedding[0]), (R, W).
   mat<T> embed(step<B>& s, const packed_texts& texts, saved& ctx) const {
@@ -104,7 +109,7 @@ struct bert_text_tower {
     ctx.e = s.make(R, W);
     scratch<B> inner(s);
     auto p = s.make(R, W);  // (R, W)
-    s.device.gather_rows(token_embedding, ctx.ids, ctx.e);
+    token_embedding.forward(s, ctx.ids, texts.ids, ctx.e);
     s.device.gather_rows(positions_used(), ctx.positions, p);
     s.device.add(A(1), mat<const T>(p), A(1), ctx.e);
     s.device.add_rows(mat<const T>(token_type_embedding.row_range(0, 1)), ctx.e);

@@ -41,16 +41,18 @@ struct mean_rows {
   }
 };
 
-/// Nothing, y = x W^T, or y = gelu(x U^T) W^T with U of (W + D) / 2 rows (rounded down); without biases.
+/// Nothing, y = x W^T + b?, or y = gelu(x U^T) W^T with U of (W + D) / 2 rows (rounded down).
 template <backend_types B>
 struct projection_head {
   using T = scalar_t<B>;
   text_head kind = text_head::none;  // which of the three
   linear<B> first, last;             // of the MLP; `last` alone of the matrix
+  bool bias = false;                 // whether the matrix has one; the MLP has none
 
   projection_head() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: no projection, and widths that differ.
-  projection_head(text_head k, dim width, dim embed_dim) : kind(k) {
+  projection_head(text_head k, dim width, dim embed_dim, bool with_bias = false)
+      : kind(k), bias(with_bias && k == text_head::linear) {
     const dim hidden = kind == text_head::mlp ? (width + embed_dim) / 2 : width;
     if (kind == text_head::mlp) first = linear<B>(width, hidden);
     if (kind != text_head::none) last = linear<B>(hidden, embed_dim);
@@ -61,6 +63,7 @@ struct projection_head {
   void visit(auto& v) {
     if (kind == text_head::mlp) v("0.weight", first.weight, {first.out, first.in});
     if (kind != text_head::none) v(kind == text_head::mlp ? "2.weight" : "weight", last.weight, {last.out, last.in});
+    if (bias) v("bias", last.bias, {last.out});
   }
 
   struct saved {

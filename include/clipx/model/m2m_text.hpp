@@ -7,6 +7,7 @@
 #include "../core/packed_texts.hpp"
 #include "block.hpp"
 #include "hf_text.hpp"
+#include "token_table.hpp"
 
 namespace clipx {
 
@@ -16,11 +17,11 @@ template <backend_types B>
 struct m2m_text_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> token_embedding;   // (vocabulary, W)
-  transformer<B> blocks;    // not causal
-  layernorm<B> ln_final;    // of the rows that leave
-  mean_rows<B> mean;        // text_pool::mean
-  projection_head<B> proj;  // W to D columns
+  token_table<B> token_embedding;  // (vocabulary, W)
+  transformer<B> blocks;           // not causal
+  layernorm<B> ln_final;           // of the rows that leave
+  mean_rows<B> mean;               // text_pool::mean
+  projection_head<B> proj;         // W to D columns
 
   text_config config;  // sizes
   dim embed_dim = 0;   // D
@@ -28,14 +29,15 @@ struct m2m_text_tower {
   m2m_text_tower() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: those of projection_head.
   explicit m2m_text_tower(const clip_config& c)
-      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
+      : token_embedding(c.text.vocab_size, c.text.width),
+        blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
         ln_final(c.text.width, c.text_norm_eps()),
         mean{attention<B>{c.text.heads}},
         proj(c.text.hf.head, c.text.width, c.embed_dim),
         config(c.text),
         embed_dim(c.embed_dim) {}
   void visit(auto& v) {
-    v("token_embedding.weight", token_embedding, {config.vocab_size, config.width});
+    v("token_embedding", token_embedding);
     v("transformer", blocks);
     v("ln_final", ln_final);
     v("proj", proj);
@@ -80,7 +82,7 @@ struct m2m_text_tower {
     ln_final.backward(s, ctx.x, ctx.ln_final, dh, grad.ln_final, dy);
     blocks.backward(s, ctx.blocks, dy, grad.blocks, dx);
     s.device.add(scale(), mat<const T>(dx), A(0), dx);
-    s.device.scatter_add_rows(mat<const T>(dx), ctx.ids, grad.token_embedding);
+    token_embedding.backward(s, ctx.ids, dx, grad.token_embedding);
   }
 
  private:
@@ -98,7 +100,7 @@ struct m2m_text_tower {
     auto t = s.make(longest, W), p = s.make(R, W);  // (L, W), (R, W)
     s.device.upload(mat<const float>(table.data(), longest, W), t);
     s.device.gather_rows(mat<const T>(t), s.ids(texts.positions), p);
-    s.device.gather_rows(token_embedding, ctx.ids, x);
+    token_embedding.forward(s, ctx.ids, texts.ids, x);
     s.device.add(A(1), mat<const T>(p), scale(), x);
     return x;
   }

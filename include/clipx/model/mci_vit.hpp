@@ -11,11 +11,12 @@ struct mci_vit;  // architectures/mci_vit.hpp
 struct mci_vit_config {
   using policy = mci_vit;
   static constexpr std::string_view name = "MobileCLIP-ViT";
-  dim image_size = 224;  // side in pixels
-  dim width = 768;       // W, of a token
-  dim heads = 12;        // attention heads of a block
-  dim mlp_width = 3072;  // columns inside the MLP of a block
-  dim layers = 12;       // blocks
+  dim image_size = 224;                            // side in pixels
+  dim width = 768;                                 // W, of a token
+  dim heads = 12;                                  // attention heads of a block
+  dim mlp_width = 3072;                            // columns inside the MLP of a block
+  dim layers = 12;                                 // blocks
+  extent grid() const { return image_size / 16; }  // patches of a column and of a row
   /// All but the stem's first two convolutions: the third cuts their map into patches.
   plain_vit_config plain() const {
     return {.image_size = image_size,
@@ -65,10 +66,11 @@ struct mci_vision_tower : plain_vision_tower<B> {
   /// Normalized pixels (N n n, 3) -> features (N, D). training: BatchNorm uses the batch's statistics. Errors: chosen patches.
   mat<T> forward(step<B>& s, mat<const T> pixels, saved& ctx, bool training = false,
                  std::span<const std::int32_t> chosen = {}) const {
-    const dim N = this->count(pixels, chosen), n = this->config.image_size;
+    const dim N = this->count(pixels, chosen);
+    const auto [height, width] = this->config.image_size;
     auto features = s.make(N, this->embed_dim);  // (N, D)
     scratch<B> here(s, s.kept == keep::nothing);
-    feature_map<T> x{pixels, n, n};
+    feature_map<T> x{pixels, height, width};
     x = convolve(s, stem_0, x, ctx.stem_0, ctx.u0, training);  // (N n/4 n/4, W/4)
     x = convolve(s, stem_1, x, ctx.stem_1, ctx.u1, training);  // (N n/8 n/8, W/4)
     this->run(s, x.rows, features, ctx.trunk);

@@ -21,8 +21,8 @@ enum class vit_head { none, matrix, trunk, after_trunk };
 struct plain_vit_config {
   using policy = plain_vit;
   static constexpr std::string_view name = "PlainViT";
-  dim image_size = 224;                    // side in pixels
-  dim patch_size = 16;                     // side in pixels
+  extent image_size = 224;                 // in pixels; a number is a square's side
+  extent patch_size = 16;                  // in pixels, likewise
   dim width = 768;                         // W, of a token
   dim heads = 12;                          // attention heads of a block, and of pooling by attention
   dim mlp_width = 3072;                    // columns inside the MLP of a block, and of pooling by attention
@@ -40,9 +40,9 @@ struct plain_vit_config {
   bool timm = false;                       // whether tensors have timm's names
   dim map_channels = 3;                    // of what is cut into patches, the pixels or what a stem makes of them
   dim map_stride = 1;                      // pixels of the image to one of that, in each direction
-  dim map_patch() const { return patch_size / map_stride; }                // side of a patch there
-  dim grid() const { return image_size / patch_size; }                     // patches of a row and of a column
-  dim patches() const { return grid() * grid(); }                          // of an image
+  extent map_patch() const { return patch_size / map_stride; }             // a patch there
+  extent grid() const { return image_size / patch_size; }                  // patches of a column and of a row
+  dim patches() const { return grid().area(); }                            // of an image
   dim tokens() const { return patches() + (class_token ? 1 : 0); }         // L
   dim positions() const { return class_position ? tokens() : patches(); }  // rows of the position table
   friend bool operator==(const plain_vit_config&, const plain_vit_config&) = default;
@@ -53,9 +53,9 @@ template <backend_types B>
 struct plain_vision_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  linear<B> conv1;               // of the patches, (W, 3 P P)
+  linear<B> conv1;               // of the patches, (W, 3 P Q)
   mat<T> class_embedding;        // (1, W)
-  mat<T> positional_embedding;   // (L, W), or (g g, W) if the class token has no position
+  mat<T> positional_embedding;   // (L, W), or (L - 1, W) if the class token has no position
   layernorm<B> ln_pre, ln_post;  // before the blocks; after them, before or after pooling
   transformer<B> blocks;         // not causal
   latent_pool<B> attn_pool;      // of L tokens to one row
@@ -70,12 +70,13 @@ struct plain_vision_tower {
   explicit plain_vision_tower(const clip_config& c) : plain_vision_tower(c.vision.as<plain_vit_config>(), c) {}
   /// The same for sizes that another architecture's configuration holds.
   plain_vision_tower(const plain_vit_config& v, const clip_config& c) : config(v), embed_dim(c.embed_dim) {
-    const dim P = v.map_patch(), W = v.width;
-    expect(P > 0, "image tower: expected a patch size above 0");
+    const extent P = v.map_patch();
+    const dim W = v.width;
+    expect(P.shorter() > 0, "image tower: expected a patch size above 0");
     expect(v.head != vit_head::none || W == c.embed_dim, [&] {
       return cat("an image tower without a head: expected a width of ", c.embed_dim, ", as the embedding has, got ", W);
     });
-    conv1 = linear<B>(v.map_channels * P * P, W);
+    conv1 = linear<B>(v.map_channels * P.area(), W);
     ln_pre = layernorm<B>(W, c.norm_eps);
     blocks = transformer<B>(v.layers, W, v.heads, v.mlp_width, c.act, c.norm_eps, false,
                             {.qkv_bias = v.qkv_bias, .layer_scale = v.layer_scale.has_value()});
@@ -84,9 +85,10 @@ struct plain_vision_tower {
     if (v.head != vit_head::none) head = linear<B>(W, c.embed_dim);
   }
   void visit(auto& v) {
-    const dim P = config.map_patch(), W = config.width;
+    const auto [P, Q] = config.map_patch();
+    const dim W = config.width;
     const auto name = [&](std::string_view ours) { return cat(config.timm ? "trunk." : "", ours); };
-    v(name("conv1.weight"), conv1.weight, {W, config.map_channels, P, P});
+    v(name("conv1.weight"), conv1.weight, {W, config.map_channels, P, Q});
     if (config.patch_bias) v(name("conv1.bias"), conv1.bias, {W});
     if (config.class_token) v(name("class_embedding"), class_embedding, {W});
     v(name("positional_embedding"), positional_embedding, {config.positions(), W});
@@ -102,7 +104,7 @@ struct plain_vision_tower {
   }
 
   struct saved {
-    mat<T> patches;  // (N L, 3 P P), the class token's rows are zero
+    mat<T> patches;  // (N L, 3 P Q), the class token's rows are zero
     mat<T> x0;       // (N L, W), before ln_pre
     mat<const T> x;  // (R, W), the rows that leave the blocks
     mat<const T> u;  // (R, W) or (N, W), the input of ln_post
@@ -132,11 +134,11 @@ struct plain_vision_tower {
   dim count(mat<const T> pixels, std::span<const std::int32_t> chosen) const {
     expect(chosen.empty(), error_kind::unsupported,
            "image tower: expected all patches: patch dropout is not supported by this architecture");
-    const dim n = config.image_size;
-    expect(pixels.cols == 3 && pixels.rows > 0 && pixels.rows % (n * n) == 0, [&] {
-      return cat("image tower: expected pixels (N x ", n, " x ", n, ", 3), got (", pixels.rows, ", ", pixels.cols, ")");
+    const extent n = config.image_size;
+    expect(pixels.cols == 3 && pixels.rows > 0 && pixels.rows % n.area() == 0, [&] {
+      return cat("image tower: expected pixels (N x ", sides_of(n), ", 3), got (", pixels.rows, ", ", pixels.cols, ")");
     });
-    return pixels.rows / (n * n);
+    return pixels.rows / n.area();
   }
   /// map: what is cut into patches, the pixels or what a stem makes of them.
   void run(step<B>& s, mat<const T> map, mat<T> features, saved& ctx) const {
@@ -170,8 +172,15 @@ struct plain_vision_tower {
 
  private:
   window patch_window() const {
-    const dim P = config.map_patch(), n = config.image_size / config.map_stride;
-    return {.height = n, .width = n, .channels = config.map_channels, .kernel = P, .stride = P, .lead = config.class_token ? 1 : 0};
+    const auto [height, width] = config.image_size / config.map_stride;
+    const auto [P, Q] = config.map_patch();
+    return {.height = height,
+            .width = width,
+            .channels = config.map_channels,
+            .kernel = P,
+            .stride = P,
+            .lead = config.class_token ? 1 : 0,
+            .across = Q};
   }
   /// All patches of an image as one window of average pooling.
   window all_patches() const {
@@ -242,7 +251,7 @@ struct plain_vision_tower {
       s.device.sum_rows(mat<const T>(dx.every(L)), grad.class_embedding);
       s.device.fill(dx.every(L), T(0));  // not of conv1
     }
-    auto dpatches = dmap ? s.make(dx.rows, ctx.patches.cols) : mat<T>{};  // (N L, 3 P P)
+    auto dpatches = dmap ? s.make(dx.rows, ctx.patches.cols) : mat<T>{};  // (N L, 3 P Q)
     conv1.backward(s, ctx.patches, dx, grad.conv1, dpatches);
     if (dmap) s.device.col2im(mat<const T>(dpatches), patch_window(), dmap);
   }

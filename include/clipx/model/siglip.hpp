@@ -12,12 +12,13 @@ struct siglip_vit;  // architectures/siglip_vit.hpp
 struct siglip_vit_config {
   using policy = siglip_vit;
   static constexpr std::string_view name = "SigLIP";
-  dim image_size = 224;  // side in pixels
-  dim patch_size = 16;   // side in pixels
-  dim width = 768;       // of a token, and of the features
-  dim heads = 12;        // attention heads of a block and of the pooling
-  dim mlp_width = 3072;  // columns inside the MLP of a block and of the pooling
-  dim layers = 12;       // blocks
+  extent image_size = 224;                                 // in pixels; a number is a square's side
+  extent patch_size = 16;                                  // in pixels, likewise
+  dim width = 768;                                         // of a token, and of the features
+  dim heads = 12;                                          // attention heads of a block and of the pooling
+  dim mlp_width = 3072;                                    // columns inside the MLP of a block and of the pooling
+  dim layers = 12;                                         // blocks
+  extent grid() const { return image_size / patch_size; }  // patches of a column and of a row
   /// The same tower as a plain vision transformer.
   plain_vit_config plain() const {
     return {.image_size = image_size,

@@ -3,6 +3,7 @@
 #pragma once
 #include "../core/packed_texts.hpp"
 #include "block.hpp"
+#include "token_table.hpp"
 
 namespace clipx {
 
@@ -11,10 +12,10 @@ template <backend_types B>
 struct text_trunk {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  mat<T> token_embedding;       // (vocabulary, W)
-  mat<T> positional_embedding;  // (context, W)
-  transformer<B> blocks;        // causal or not
-  layernorm<B> ln_final;        // of the pooled rows
+  token_table<B> token_embedding;  // (vocabulary, W)
+  mat<T> positional_embedding;     // (context, W)
+  transformer<B> blocks;           // causal or not
+  layernorm<B> ln_final;           // of the pooled rows
 
   text_config config;  // sizes
   dim embed_dim = 0;   // D
@@ -22,7 +23,8 @@ struct text_trunk {
   text_trunk() = default;
   /// Parameters of these sizes, without memory until bind().
   text_trunk(const clip_config& c, bool causal)
-      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal,
+      : token_embedding(c.text.vocab_size, c.text.width),
+        blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal,
                {.layer_scale = c.text.layer_scale.has_value()}),
         ln_final(c.text.width, c.text_norm_eps()),
         config(c.text),
@@ -61,7 +63,7 @@ struct text_trunk {
     auto dx = s.make(ctx.ids.cols, config.width);  // (R, W)
     ln_final.backward(s, ctx.pooled, ctx.ln_final, dh, grad.ln_final, dpooled);
     blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
-    s.device.scatter_add_rows(dx, ctx.ids, grad.token_embedding);
+    token_embedding.backward(s, ctx.ids, dx, grad.token_embedding);
     s.device.scatter_add_rows(dx, ctx.positions, grad.positional_embedding);
   }
 
@@ -74,7 +76,7 @@ struct text_trunk {
     auto x = s.make(R, W);  // (R, W)
     scratch<B> here(s);
     auto p = s.make(R, W);  // (R, W)
-    s.device.gather_rows(token_embedding, ctx.ids, x);
+    token_embedding.forward(s, ctx.ids, texts.ids, x);
     s.device.gather_rows(positional_embedding, ctx.positions, p);
     s.device.add(A(1), p, A(1), x);
     return x;
@@ -98,7 +100,7 @@ struct text_transformer : text_trunk<B> {
     v("positional_embedding", this->positional_embedding, {c.context_length, c.width});
     v("text_projection", text_projection, {c.width, this->embed_dim});
     v("transformer", this->blocks);
-    v("token_embedding.weight", this->token_embedding, {c.vocab_size, c.width});
+    v("token_embedding", this->token_embedding);
     v("ln_final", this->ln_final);
   }
 

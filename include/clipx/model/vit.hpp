@@ -12,14 +12,14 @@ struct vit;  // architectures/vit.hpp
 struct vit_config {
   using policy = vit;
   static constexpr std::string_view name = "ViT";
-  dim image_size = 224;                                 // side in pixels
-  dim patch_size = 32;                                  // side in pixels
-  dim width = 768;                                      // of a token
-  dim heads = 12;                                       // attention heads of a block
-  dim mlp_width = 3072;                                 // columns inside the MLP of a block
-  dim layers = 12;                                      // blocks
-  dim grid() const { return image_size / patch_size; }  // patches of a row and of a column
-  dim tokens() const { return grid() * grid() + 1; }    // L: the class token and the patches
+  extent image_size = 224;                                 // in pixels; a number is a square's side
+  extent patch_size = 32;                                  // in pixels, likewise
+  dim width = 768;                                         // of a token
+  dim heads = 12;                                          // attention heads of a block
+  dim mlp_width = 3072;                                    // columns inside the MLP of a block
+  dim layers = 12;                                         // blocks
+  extent grid() const { return image_size / patch_size; }  // patches of a column and of a row
+  dim tokens() const { return grid().area() + 1; }         // L: the class token and the patches
   friend bool operator==(const vit_config&, const vit_config&) = default;
 };
 
@@ -31,7 +31,7 @@ struct vision_transformer {
   mat<T> class_embedding;        // (1, W)
   mat<T> positional_embedding;   // (L, W), row 0 is for the class token
   mat<T> proj;                   // (W, D)
-  mat<T> conv1;                  // (W, 3 P P)
+  mat<T> conv1;                  // (W, 3 P Q)
   layernorm<B> ln_pre, ln_post;  // before the blocks, and of the class token after them
   transformer<B> blocks;         // not causal
 
@@ -41,7 +41,7 @@ struct vision_transformer {
   vision_transformer() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: a patch size below 1.
   explicit vision_transformer(const clip_config& c) : config(c.vision.as<vit_config>()), embed_dim(c.embed_dim) {
-    expect(config.patch_size > 0, "vit: expected a patch size above 0");
+    expect(config.patch_size.shorter() > 0, "vit: expected a patch size above 0");
     ln_pre = layernorm<B>(config.width, c.norm_eps);
     blocks = transformer<B>(config.layers, config.width, config.heads, config.mlp_width, c.act, c.norm_eps, false);
     ln_post = layernorm<B>(config.width, c.norm_eps);
@@ -49,18 +49,19 @@ struct vision_transformer {
   /// Tokens per image, the class token first; patch dropout chooses from them.
   dim tokens() const { return config.tokens(); }
   void visit(auto& v) {
-    const dim P = config.patch_size, W = config.width;
+    const auto [P, Q] = config.patch_size;
+    const dim W = config.width;
     v("class_embedding", class_embedding, {W});
     v("positional_embedding", positional_embedding, {config.tokens(), W});
     v("proj", proj, {W, embed_dim});
-    v("conv1.weight", conv1, {W, 3, P, P});
+    v("conv1.weight", conv1, {W, 3, P, Q});
     v("ln_pre", ln_pre);
     v("transformer", blocks);
     v("ln_post", ln_post);
   }
 
   struct saved {
-    mat<T> patches;                  // (N L, 3 P P), the class token's rows are zero
+    mat<T> patches;                  // (N L, 3 P Q), the class token's rows are zero
     mat<const std::int32_t> chosen;  // (1, N L'), rows of the tokens kept; empty: all
     mat<T> x0;                       // (N L', W), before ln_pre
     mat<const T> pooled;             // (N, W), the class tokens after the blocks
@@ -120,10 +121,10 @@ struct vision_transformer {
 
  private:
   dim count(mat<const T> pixels) const {
-    const dim n = config.image_size;
-    expect(pixels.cols == 3 && pixels.rows > 0 && pixels.rows % (n * n) == 0,
-           [&] { return cat("vit: expected pixels (N x ", n, " x ", n, ", 3), got (", pixels.rows, ", ", pixels.cols, ")"); });
-    return pixels.rows / (n * n);
+    const extent n = config.image_size;
+    expect(pixels.cols == 3 && pixels.rows > 0 && pixels.rows % n.area() == 0,
+           [&] { return cat("vit: expected pixels (N x ", sides_of(n), ", 3), got (", pixels.rows, ", ", pixels.cols, ")"); });
+    return pixels.rows / n.area();
   }
   /// N sequences of L tokens.
   sequences images(step<B>& s, dim N, dim L, pooled_row which) const {
@@ -131,8 +132,10 @@ struct vision_transformer {
   }
   /// The input of the blocks, (N L', W). The patches leave the class token's row free: their product writes into the token matrix.
   mat<T> embed(step<B>& s, mat<const T> pixels, saved& ctx) const {
-    const dim N = count(pixels), n = config.image_size, P = config.patch_size, L = config.tokens(), W = config.width;
-    const window patch{.height = n, .width = n, .channels = 3, .kernel = P, .stride = P, .lead = 1};
+    const dim N = count(pixels), L = config.tokens(), W = config.width;
+    const auto [height, width] = config.image_size;
+    const auto [P, Q] = config.patch_size;
+    const window patch{.height = height, .width = width, .channels = 3, .kernel = P, .stride = P, .lead = 1, .across = Q};
     const bool kept = s.kept != keep::nothing;
     const dim R = ctx.chosen ? ctx.chosen.cols : N * L;
     auto y = s.make(R, W);  // (N L', W)

@@ -19,7 +19,7 @@ struct gradient_options {
                                                // running ones
 };
 
-/// A batch on the host: N images (N, n n 3) of 8-bit RGB, N texts, and for patch dropout the rows that are kept (N, L').
+/// A batch on the host: N images (N, H W 3) of 8-bit RGB, N texts, and for patch dropout the rows that are kept (N, L').
 struct pair_view {
   std::span<const std::uint8_t> rgb;     // the images
   const packed_texts& texts;             // the texts
@@ -50,9 +50,10 @@ class pair_gradients {
   /// whose statistics would not be those of the batch.
   void operator()(const pair_view& b, Model& grad) {
     const dim N = b.texts.count(), D = model_->config().embed_dim;
-    const dim n = towers_->visual.config.image_size, chunk = options_.chunk > 0 && options_.chunk < N ? options_.chunk : N;
-    expect(N > 0 && static_cast<dim>(b.rgb.size()) == N * n * n * 3, [&] {
-      return cat("a batch of pairs: expected ", n, " x ", n, " pixels for each of ", N, " texts, got ", b.rgb.size(), " bytes");
+    const dim chunk = options_.chunk > 0 && options_.chunk < N ? options_.chunk : N;
+    const extent n = towers_->visual.config.image_size;
+    expect(N > 0 && static_cast<dim>(b.rgb.size()) == N * n.area() * 3, [&] {
+      return cat("a batch of pairs: expected ", sides_of(n), " pixels for each of ", N, " texts, got ", b.rgb.size(), " bytes");
     });
     const bool statistics = keeps_statistics && options_.batch_statistics && options_.train_image;
     expect(chunk == N || !statistics,
@@ -90,12 +91,13 @@ class pair_gradients {
     }
   }
 
-  /// Sets BatchNorm's running statistics to those of N images (N, n n 3) in a training forward pass. Errors: an incomplete image.
+  /// Sets BatchNorm's running statistics to those of N images (N, H W 3) in a training forward pass. Errors: an incomplete image.
   void fit_statistics(std::span<const std::uint8_t> rgb) {
     if constexpr (keeps_statistics) {
-      const dim n = towers_->visual.config.image_size, each = n * n * 3, bytes = static_cast<dim>(rgb.size());
+      const extent n = towers_->visual.config.image_size;
+      const dim each = n.area() * 3, bytes = static_cast<dim>(rgb.size());
       expect(bytes > 0 && bytes % each == 0, [&] {
-        return cat("fit_statistics: expected whole images of ", n, " x ", n, " pixels, ", each, " bytes each, got ", bytes,
+        return cat("fit_statistics: expected whole images of ", sides_of(n), " pixels, ", each, " bytes each, got ", bytes,
                    " bytes");
       });
       step<B> s(*device_, options_.kept);
@@ -128,7 +130,7 @@ class pair_gradients {
   using saved = typename towers_type::saved;
   static constexpr bool keeps_statistics = has_statistics<typename towers_type::visual_type, B>;
 
-  /// Converts (N, n n 3) bytes on the host to normalized pixels (N n n, 3).
+  /// Converts (N, H W 3) bytes on the host to normalized pixels (N H W, 3).
   mat<const T> pixels_of(step<B>& s, std::span<const std::uint8_t> rgb) {
     const dim rows = static_cast<dim>(rgb.size()) / 3;
     auto bytes = device_->memory().template take<std::uint8_t>(rows, 3);
@@ -138,7 +140,7 @@ class pair_gradients {
     return mat<const T>(pixels);
   }
   void encode(step<B>& s, const pair_view& b, dim first, dim n, saved& k, keep kept, bool statistics, mat<T> image, mat<T> text) {
-    const dim side = towers_->visual.config.image_size, pixels_each = side * side;
+    const dim pixels_each = extent(towers_->visual.config.image_size).area();
     const dim tokens = static_cast<dim>(b.chosen.size()) / b.texts.count();
     k = {};
     std::vector<std::int32_t> chosen;  // rows in this chunk's own tokens

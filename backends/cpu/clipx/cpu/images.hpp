@@ -74,13 +74,14 @@ namespace clipx::detail {
 
 template <class T>
 void cpu_images<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
-  const dim oh = w.out_height(), ow = w.out_width(), images = x.rows / (w.height * w.width), taps = w.kernel * w.kernel;
+  const dim oh = w.out_height(), ow = w.out_width(), images = x.rows / (w.height * w.width);
+  const dim across = w.kernel_width(), taps = w.kernel * across;
   simd::parallel_ranges(this->threads_, images * oh * ow, w.patch(), 1, [&](dim first, dim n) {
     for (dim place = first; place < first + n; ++place) {
-      const dim image = place / (oh * ow), top = place / ow % oh * w.stride - w.pad, left = place % ow * w.stride - w.pad;
+      const dim image = place / (oh * ow), top = place / ow % oh * w.stride - w.pad, left = place % ow * w.stride_width() - w.pad;
       T* to = cols.row(image * w.out_rows() + w.lead + place % (oh * ow));
       for (dim tap = 0; tap < taps; ++tap) {
-        const dim iy = top + tap / w.kernel, ix = left + tap % w.kernel;
+        const dim iy = top + tap / across, ix = left + tap % across;
         const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
         const T* from = inside ? x.row((image * w.height + iy) * w.width + ix) : nullptr;
         for (dim c = 0; c < w.channels; ++c) to[c * taps + tap] = from ? from[c] : T(0.0f);
@@ -90,16 +91,16 @@ void cpu_images<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
 }
 template <class T>
 void cpu_images<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
-  const dim oh = w.out_height(), ow = w.out_width(), taps = w.kernel * w.kernel;
+  const dim oh = w.out_height(), ow = w.out_width(), across = w.kernel_width(), step = w.stride_width(), taps = w.kernel * across;
   simd::parallel_ranges(this->threads_, x.rows, w.patch(), 1, [&](dim first, dim n) {
     float* totals = simd::scratch(w.channels);
     for (dim r = first; r < first + n; ++r) {
       const dim image = r / (w.height * w.width), iy = r / w.width % w.height, ix = r % w.width;
       std::fill_n(totals, w.channels, 0.0f);
       for (dim tap = 0; tap < taps; ++tap) {  // the window, if any, that sees this pixel through this tap
-        const dim ty = iy + w.pad - tap / w.kernel, tx = ix + w.pad - tap % w.kernel;
-        if (ty < 0 || tx < 0 || ty % w.stride || tx % w.stride || ty / w.stride >= oh || tx / w.stride >= ow) continue;
-        const T* from = cols.row(image * w.out_rows() + w.lead + ty / w.stride * ow + tx / w.stride) + tap;
+        const dim ty = iy + w.pad - tap / across, tx = ix + w.pad - tap % across;
+        if (ty < 0 || tx < 0 || ty % w.stride || tx % step || ty / w.stride >= oh || tx / step >= ow) continue;
+        const T* from = cols.row(image * w.out_rows() + w.lead + ty / w.stride * ow + tx / step) + tap;
         for (dim c = 0; c < w.channels; ++c) totals[c] += static_cast<float>(from[c * taps]);
       }
       for (dim c = 0; c < w.channels; ++c) x.row(r)[c] = T(totals[c]);

@@ -24,12 +24,14 @@ namespace clipx::gpu {
 
 /// A window as kernels take it: in 32 bits, for which division is much faster.
 struct frame {
-  int height, width, kernel, stride, pad, lead, out_height, out_width, out_rows;
+  int height, width, kernel, kernel_width, stride, stride_width, pad, lead, out_height, out_width, out_rows;
   explicit frame(const window& w)
       : height(static_cast<int>(w.height)),
         width(static_cast<int>(w.width)),
         kernel(static_cast<int>(w.kernel)),
+        kernel_width(static_cast<int>(w.kernel_width())),
         stride(static_cast<int>(w.stride)),
+        stride_width(static_cast<int>(w.stride_width())),
         pad(static_cast<int>(w.pad)),
         lead(static_cast<int>(w.lead)),
         out_height(static_cast<int>(w.out_height())),
@@ -43,18 +45,18 @@ template <int N, class T>
 __global__ void im2col(mat<const T> x, frame w, mat<T> cols) {
   const auto [r, c] = here<N>();
   if (r >= cols.rows || c >= cols.cols) return;
-  const int row = static_cast<int>(r), col = static_cast<int>(c), taps = w.kernel * w.kernel;
+  const int row = static_cast<int>(r), col = static_cast<int>(c), taps = w.kernel * w.kernel_width;
   const int img = row / w.out_rows, at = row % w.out_rows - w.lead;
   if (at < 0) return;
-  const int top = at / w.out_width * w.stride - w.pad, left = at % w.out_width * w.stride - w.pad;
-  int channel = col / taps, ky = col % taps / w.kernel, kx = col % taps % w.kernel;
+  const int top = at / w.out_width * w.stride - w.pad, left = at % w.out_width * w.stride_width - w.pad;
+  int channel = col / taps, ky = col % taps / w.kernel_width, kx = col % taps % w.kernel_width;
   pack<T, N> out;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     const int iy = top + ky, ix = left + kx;
     const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
     out.at[i] = inside ? x.row((img * w.height + iy) * w.width + ix)[channel] : stored<T>(0.0f);
-    if (++kx == w.kernel) {
+    if (++kx == w.kernel_width) {
       kx = 0;
       if (++ky == w.kernel) {
         ky = 0;
@@ -70,15 +72,15 @@ template <class T>
 __global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
   const auto [r, c] = here<1>();
   if (r >= x.rows || c >= x.cols) return;
-  const int row = static_cast<int>(r), taps = w.kernel * w.kernel;
+  const int row = static_cast<int>(r), taps = w.kernel * w.kernel_width;
   const int img = row / (w.height * w.width), iy = row / w.width % w.height, ix = row % w.width;
   float sum = 0;
   for (int ky = 0; ky < w.kernel; ++ky)
-    for (int kx = 0; kx < w.kernel; ++kx) {
+    for (int kx = 0; kx < w.kernel_width; ++kx) {
       const int y = iy + w.pad - ky, xx = ix + w.pad - kx;  // of the window's corner, times the stride
-      const int oy = y / w.stride, ox = xx / w.stride;
-      if (y < 0 || xx < 0 || oy * w.stride != y || ox * w.stride != xx || oy >= w.out_height || ox >= w.out_width) continue;
-      sum += value(cols.row(img * w.out_rows + w.lead + oy * w.out_width + ox)[c * taps + ky * w.kernel + kx]);
+      const int oy = y / w.stride, ox = xx / w.stride_width;
+      if (y < 0 || xx < 0 || oy * w.stride != y || ox * w.stride_width != xx || oy >= w.out_height || ox >= w.out_width) continue;
+      sum += value(cols.row(img * w.out_rows + w.lead + oy * w.out_width + ox)[c * taps + ky * w.kernel_width + kx]);
     }
   x.row(r)[c] = stored<T>(sum);
 }

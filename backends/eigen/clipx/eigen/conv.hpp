@@ -24,7 +24,7 @@ template <class T>
 void clear(mat<T> y) {
   for (dim r = 0; r < y.rows; ++r) std::fill_n(y.row(r), y.cols, T(0));
 }
-/// Calls f(output row, input row or -1 for padding, patch offset ky * kernel + kx) for every tap of every window.
+/// Calls f(output row, input row or -1 for padding, patch offset ky * width + kx) for every tap of every window.
 template <class F>
 void each_tap(const window& w, dim images, F&& f) {
   const dim oh = w.out_height(), ow = w.out_width();
@@ -32,10 +32,10 @@ void each_tap(const window& w, dim images, F&& f) {
     for (dim y = 0; y < oh; ++y)
       for (dim x = 0; x < ow; ++x)
         for (dim ky = 0; ky < w.kernel; ++ky)
-          for (dim kx = 0; kx < w.kernel; ++kx) {
-            const dim iy = y * w.stride + ky - w.pad, ix = x * w.stride + kx - w.pad;
+          for (dim kx = 0; kx < w.kernel_width(); ++kx) {
+            const dim iy = y * w.stride + ky - w.pad, ix = x * w.stride_width() + kx - w.pad;
             const bool inside = iy >= 0 && iy < w.height && ix >= 0 && ix < w.width;
-            f(n * w.out_rows() + w.lead + y * ow + x, inside ? (n * w.height + iy) * w.width + ix : -1, ky * w.kernel + kx);
+            f(n * w.out_rows() + w.lead + y * ow + x, inside ? (n * w.height + iy) * w.width + ix : -1, ky * w.kernel_width() + kx);
           }
 }
 
@@ -50,7 +50,7 @@ void each_pooled(const window& w, dim images, F&& f) {
 
 template <class T>
 void eigen_conv<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
-  const dim kk = w.kernel * w.kernel;
+  const dim kk = w.kernel * w.kernel_width();
   each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
     for (dim c = 0; c < w.channels; ++c) cols.row(out)[c * kk + tap] = in < 0 ? T(0) : x.row(in)[c];
   });
@@ -59,7 +59,7 @@ void eigen_conv<T>::im2col(mat<const T> x, const window& w, mat<T> cols) {
 template <class T>
 void eigen_conv<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
   clear(x);
-  const dim kk = w.kernel * w.kernel;
+  const dim kk = w.kernel * w.kernel_width();
   each_tap(w, x.rows / (w.height * w.width), [&](dim out, dim in, dim tap) {
     for (dim c = 0; c < w.channels && in >= 0; ++c) x.row(in)[c] += cols.row(out)[c * kk + tap];
   });
