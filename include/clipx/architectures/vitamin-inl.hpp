@@ -179,7 +179,7 @@ CLIPX_INLINE void vitamin::write(const config& v, const clip_config&, layout key
   to.put("timm_model_kwargs", kwargs);
 }
 
-CLIPX_INLINE vitamin_config vitamin::infer(shape_reader& r) {
+CLIPX_INLINE vitamin_config vitamin::infer(shape_reader& r, clip_config& c) {
   const std::string trunk = "visual.trunk.", backbone = trunk + "patch_embed.backbone.";
   vitamin_config v;
   v.stem_width = r.sizes(backbone + "stem.conv1.weight", 4)[0];
@@ -197,14 +197,15 @@ CLIPX_INLINE vitamin_config vitamin::infer(shape_reader& r) {
   if (v.position_table) v.image_size = 16 * shape_reader::side(r.sizes(trunk + "pos_embed", 3)[1] + 1);
   for (auto& p : presets()) {
     auto known = p.vision.as<vitamin_config>();
-    const dim heads = known.heads, size = known.image_size;
-    known.heads = v.heads, known.image_size = v.image_size, known.head_bias = v.head_bias;
-    if (known != v) continue;
-    v.heads = heads;
-    if (!v.position_table) v.image_size = size;
+    known.heads = v.heads;
+    if (!v.position_table) known.image_size = v.image_size;
+    if (known != v || p.embed_dim != c.embed_dim) continue;
+    v = p.vision.as<vitamin_config>();
+    c.text.heads = p.text.heads;
     break;
   }
   if (r.answers.head_width) v.heads = heads_of(v.width, 0, r.answers.head_width, r.issues());
+  plain_text::infer_from(presets(), v, r, c);
   return v;
 }
 

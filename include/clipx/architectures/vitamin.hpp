@@ -1,17 +1,17 @@
 // vitamin: open_clip's models with a ViTamin of timm's as the image tower, ViTamin-S to ViTamin-XL-384.
 #pragma once
 #include "../model/vitamin.hpp"
-#include "causal_text.hpp"
+#include "plain_text.hpp"
 #include "timm_vit.hpp"
 
 namespace clipx {
 
-/// ViTamin with CLIP's text tower. The image tower's activation and epsilon are timm's, whatever the text tower has.
+/// ViTamin with a text tower of open_clip's. The image tower's activation and epsilon are timm's, whatever the text tower has.
 struct vitamin {
   ///@{
   /// As in vit.
   using config = vitamin_config;
-  using text = causal_text;
+  using text = plain_text;
   template <backend_types B>
   using tower = vitamin_tower<B>;
   static constexpr adam_defaults optimizer{.beta2 = 0.98, .eps = 1e-6};
@@ -26,9 +26,9 @@ struct vitamin {
   /// As in vit.
   static constexpr std::string_view telltale = "visual.trunk.patch_embed.backbone.stages.0.0.conv2_kxk.weight";
   ///@}
-  /// Shapes show neither the heads nor, without a position table, the size of the images: they are those of the first preset with
-  /// these sizes, else heads of 64 columns and images of 224 pixels.
-  static config infer(shape_reader& r);
+  /// Shapes show neither the heads of both towers nor, without a position table, the size of the images: they are those of the
+  /// first preset with these sizes. An issue if there is none.
+  static config infer(shape_reader& r, clip_config& c);
   ///@{
   /// As in vit.
   static void check(const config& v, issue_list& issues);
