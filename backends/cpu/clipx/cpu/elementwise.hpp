@@ -148,13 +148,13 @@ void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y) {
 }
 
 template <class T>
-void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv) {
+void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> of_u, mat<T> of_v) {
   with(f, [&](auto fn) CLIPX_LANES {
     for (dim r = 0; r < dy.rows; ++r)
       along(dy.cols, [&](auto at) CLIPX_LANES {
         const auto x = at.get(u.row(r)), g = at.get(dy.row(r));
-        at.put(fn.slope(x) * at.get(v.row(r)) * g, du.row(r));
-        at.put(fn.value(x) * g, dv.row(r));
+        at.put(fn.slope(x) * at.get(v.row(r)) * g, of_u.row(r));
+        at.put(fn.value(x) * g, of_v.row(r));
       });
   });
 }
