@@ -196,6 +196,7 @@ TEST_CASE("golden SigLIP, in both layouts") {
   cases::golden_models<clipx::siglip_vit, clipx::sigmoid>({"siglip", "siglip_2", "siglip_none", "hf_siglip", "oblong_siglip"});
 }
 TEST_CASE("golden ConvNeXt") { cases::golden_models<clipx::convnext>({"convnext", "convnext_mlp"}); }
+TEST_CASE("golden ViTamin") { cases::golden_models<clipx::vitamin>({"vitamin", "vitamin_xl"}); }
 TEST_CASE("golden vision transformers with a RoBERTa as the text tower") {
   cases::golden_models<clipx::bert_vit>({"xlm_roberta", "roberta_cls"});
 }
@@ -222,6 +223,7 @@ TEST_CASE("golden embeddings as users get them") {
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})
       cases::golden_embeddings<clipx::vit>(device(), name);
     for (auto* name : {"convnext", "convnext_mlp"}) cases::golden_embeddings<clipx::convnext>(device(), name);
+    for (auto* name : {"vitamin", "vitamin_xl"}) cases::golden_embeddings<clipx::vitamin>(device(), name);
     cases::golden_embeddings<clipx::modified_resnet>(device(), "resnet");
   });
 }

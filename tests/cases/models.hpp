@@ -269,6 +269,7 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   test_model(device(), model_case<clipx::convnext>{tiny_convnext()});
   test_model(device(), model_case<clipx::convnext>{tiny_convnext(true)});
+  for (bool positions : {true, false}) test_model(device(), model_case<clipx::vitamin>{tiny_vitamin(positions)});
   test_model(device(), model_case<clipx::bert_vit>{tiny_bert()});
   test_model(device(), model_case<clipx::bert_vit>{tiny_bert(false, 72)});
   test_model(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
@@ -284,6 +285,7 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::siglip_vit>{tiny_siglip()});
   keep_modes_agree(device(), model_case<clipx::convnext>{tiny_convnext()});
   keep_modes_agree(device(), model_case<clipx::convnext>{tiny_convnext(true)});
+  for (bool positions : {true, false}) keep_modes_agree(device(), model_case<clipx::vitamin>{tiny_vitamin(positions)});
   keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert()});
   keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert(false)});
   keep_modes_agree(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
@@ -300,6 +302,7 @@ TEST_CASE("a recorded forward equals a direct one") {
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::modified_resnet>(device(), cases::tiny_resnet());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::siglip_vit>(device(), cases::tiny_siglip());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::convnext>(device(), cases::tiny_convnext());
+  cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::vitamin>(device(), cases::tiny_vitamin());
 }
 TEST_CASE("steps allocate once") { cases::arena_settles(device()); }
 TEST_CASE("contrastive loss against eigen<double>") {
@@ -331,6 +334,7 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::siglip_vit>{tiny_siglip(72, false)});
   grad(model_case<clipx::convnext>{tiny_convnext()});
   grad(model_case<clipx::convnext>{tiny_convnext(true)});
+  for (bool positions : {true, false}) grad(model_case<clipx::vitamin>{tiny_vitamin(positions)});
   grad(model_case<clipx::bert_vit>{tiny_bert()});
   grad(model_case<clipx::bert_vit>{tiny_bert(false)});
   grad(model_case<clipx::m2m_vit>{tiny_m2m()});

@@ -128,6 +128,35 @@ struct layer_scale_case {
   }
 };
 
+/// Of the halves of one matrix, as a product leaves them, and of two.
+struct glu_case {
+  dim rows, width;
+  clipx::activation f = clipx::activation::gelu;
+  std::string name() const { return clipx::cat("glu ", rows, "x", width); }
+  double reduction() const { return 1; }
+  double constant() const { return 8; }
+  double moved() const { return 3.0 * static_cast<double>(rows * width); }  // u, v -> y
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    auto uv = h.input("uv", rows, 2 * width), y = h.s.make(rows, width), duv = h.s.make(rows, 2 * width);
+    const auto u = [&](auto m) { return m.col_range(0, width); };
+    const auto v = [&](auto m) { return m.col_range(width, width); };
+    const mat<const T> in(uv);
+    h.part("forward", [&] { h.device.glu(f, u(in), v(in), y); });
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, width);
+      h.part("backward", [&] { h.device.glu_backward(f, u(in), v(in), mat<const T>(dy), u(duv), v(duv)); });
+      h.gradient("uv", duv);
+      if (h.timer) return;
+      h.device.glu(f, mat<const T>(y), mat<const T>(dy), dy);  // in place
+      h.output("f(y) dy", dy);
+    }
+  }
+};
+
 struct attention_case {
   std::vector<std::int32_t> lengths;
   dim heads, head_width;
@@ -232,6 +261,35 @@ struct conv_case {
   }
 };
 
+struct conv_bias_case {
+  dim images, height, width, in, out, kernel, stride;
+  std::string name() const {
+    return clipx::cat("conv with bias ", images, "x", height, "x", width, " ", in, "->", out, " k", kernel, " s", stride);
+  }
+  double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, images * height * width)); }
+  double constant() const { return 16; }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    clipx::convolution<B> op(in, out, kernel, stride), grad(in, out, kernel, stride);
+    const auto w = op.over(height, width);
+    op.weight = h.input("weight", out, w.patch(), 1 / std::sqrt(static_cast<double>(w.patch())));
+    op.bias = h.input("bias", 1, out);
+    auto x = h.input("x", images * height * width, in), y = h.s.make(images * w.out_rows(), out);
+    const clipx::feature_map<T> map{x, height, width};
+    op.forward(h.s, map, y);
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", y.rows, out), dx = h.s.make(x.rows, in);
+      grad.weight = h.s.zeros(out, w.patch());
+      grad.bias = h.s.zeros(1, out);
+      op.backward(h.s, map, dy, grad, dx);
+      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
+    }
+  }
+};
+
 struct depthwise_case {
   dim images, height, width, channels, kernel = 7, stride = 1;
   std::string name() const {
@@ -270,17 +328,17 @@ struct depthwise_case {
 };
 
 struct pool_case {
-  dim images, height, width, channels, kernel;
-  std::string name() const { return clipx::cat("avgpool ", height, "x", width, " k", kernel); }
+  dim images, height, width, channels, kernel, stride = kernel, pad = 0;
+  std::string name() const { return clipx::cat("avgpool ", height, "x", width, " k", kernel, " s", stride); }
   double reduction() const { return static_cast<double>(kernel * kernel); }
   double constant() const { return 4; }
 
   template <class B>
   void run(harness<B>& h) const {
     using T = clipx::scalar_t<B>;
-    const clipx::window w{height, width, channels, kernel, kernel};
+    const clipx::window w{height, width, channels, kernel, stride, pad};
     auto x = h.input("x", images * height * width, channels);
-    const dim rows = images * (height / std::min(kernel, height)) * (width / std::min(kernel, width));
+    const dim rows = images * w.out_rows();
     auto y = h.s.make(rows, channels);
     h.device.avgpool(mat<const T>(x), w, y);
     h.output("y", y);
@@ -408,8 +466,13 @@ void each_op(F&& f) {
   f(depthwise_case{2, 7, 6, 24, 3}), f(depthwise_case{2, 6, 5, 8, 5}), f(depthwise_case{1, 5, 5, 4, 1}),
       f(depthwise_case{1, 6, 7, 8, 9});
   f(depthwise_case{2, 9, 8, 24, 7, 2}), f(depthwise_case{3, 8, 11, 17, 3, 2}), f(depthwise_case{1, 7, 9, 16, 5, 3});
+  for (dim n : {1, 7, 24}) f(glu_case{n, 17}), f(glu_case{5, n, quick_gelu});
+  f(glu_case{3, 64, gelu_tanh}), f(glu_case{3, 33, relu}), f(glu_case{300, 40});
+  f(conv_bias_case{2, 7, 9, 3, 5, 3, 2}), f(conv_bias_case{3, 8, 8, 8, 16, 3, 1}), f(conv_bias_case{1, 3, 2, 9, 4, 3, 1});
   f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
   f(patches_case{{.height = 9, .width = 11, .channels = 3, .kernel = 4, .stride = 4, .lead = 1, .across = 5}});
+  f(pool_case{2, 8, 6, 5, 3, 2, 1}), f(pool_case{3, 7, 9, 16, 3, 2, 1}), f(pool_case{1, 1, 2, 8, 3, 2, 1});
+  f(pool_case{2, 9, 8, 4, 3, 1, 1}), f(pool_case{1, 11, 10, 3, 2, 3}), f(pool_case{1, 12, 7, 4, 5, 2, 2});
   f(embed_case{11, 33, {3, 0, 10, 3, 3, 7}}), f(embed_case{1, 8, {0, 0}});
   std::vector<std::int32_t> words;  // of texts: a few that come in most of them, many that come once
   for (int i = 0; i < 357; ++i) words.push_back(i % 5 == 0 ? 0 : i % 7 == 0 ? 299 : i * i % 300);

@@ -98,6 +98,14 @@ inline clipx::clip_config tiny_mci() {
   c.text.norm_eps = 1e-4;
   return c;
 }
+/// Maps of 16, 8 and 4 pixels, an odd number of channels that changes in both stages; or as the XL, without positions, from 48
+/// pixels.
+inline clipx::clip_config tiny_vitamin(bool positions = true) {
+  auto c = tiny_vit();  // whose activation and epsilon are the text tower's alone
+  c.vision = positions ? clipx::vitamin_config{32, 4, {2, 2}, {5, 6}, 32, 2, 2, 19}
+                       : clipx::vitamin_config{48, 8, {1, 1}, {8, 16}, 16, 1, 1, 32, false, true};
+  return c;
+}
 /// Texts of the tiny models, padded where the model's texts are.
 inline std::vector<std::vector<std::int32_t>> tiny_texts(const clipx::text_config& c = {}) {
   std::vector<std::vector<std::int32_t>> out{{38, 5, 39}, {38, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 39}, {38, 39}, {38, 7, 7, 20, 39}};

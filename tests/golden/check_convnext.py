@@ -1,10 +1,10 @@
-"""Checks clipx against open_clip on ConvNeXt models of their real widths, with random weights; writes nothing that is kept.
+"""Checks clipx against open_clip on ConvNeXt and ViTamin models of their real widths, with random weights; writes nothing that is kept.
 
 Usage: python3 tests/golden/check_convnext.py [--clipx PROGRAM] [--case CASE]... [--keep FOLDER]
        (torch, timm 1.0, open_clip 3.3, safetensors, numpy, pillow)
 
-Each case is one of open_clip's configurations, the largest ones with fewer blocks, which timm_model_kwargs says. The folder is opened by
-open_clip and by clipx, as it is and after `clipx convert`: the embeddings of examples/images and of a few texts, L2-normalized, to 1e-5.
+Each case is one of open_clip's configurations, the larger ones with fewer blocks, which timm_model_kwargs and text_cfg say. The folder is
+opened by open_clip and by clipx, as it is and after `clipx convert`: the embeddings of examples/images and of a few texts, L2-normalized, to 1e-5.
 """
 import argparse
 import json
@@ -28,8 +28,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGES = sorted(str(p) for p in (ROOT / "examples/images").glob("*.png"))
 TEXTS = ["a photo of a cat", "A drawing of two RED apples!", "umbrella", "☂ the sun"]
 BOUND = 1e-5
-FEW = {"depths": [1, 1, 2, 1]}
-CASES = {"convnext_tiny": {}, "convnext_base_w_320": {}, "convnext_large_d": FEW, "convnext_large_d_320": FEW, "convnext_xxlarge": FEW}
+FEW, TWO = {"depths": [1, 1, 2, 1]}, {"depth": 2}
+CASES = {"convnext_tiny": {}, "convnext_base_w_320": {}, "convnext_large_d": FEW, "convnext_large_d_320": FEW, "convnext_xxlarge": FEW,
+         "ViTamin-S": {}, "ViTamin-B-LTT": TWO, "ViTamin-L-336": TWO, "ViTamin-XL-384": TWO}
 failures = 0
 
 
@@ -47,21 +48,26 @@ def clipx(*args):
 
 
 def randomise(model):
-    """timm's LayerScale begins at 1e-6, where no block would show, and norms with 1 and 0."""
+    """timm's LayerScale begins at 1e-6, where no block would show, and norms with 1 and 0; so do positions with 0.02."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.ndim == 1:
                 around = 1 if name.endswith(".weight") else 0.5 if name.endswith("gamma") else 0
                 p.copy_(around + 0.2 * torch.randn(p.shape, generator=generator))
+            elif name.endswith("pos_embed"):
+                p.copy_(0.5 * torch.randn(p.shape, generator=generator))
 
 
 def one_case(name, work):
     path = pathlib.Path(open_clip.__file__).parent
     cfg = json.loads((path / "model_configs" / f"{name}.json").read_text())
     torch.manual_seed(0)
+    if name.startswith("ViTamin"):
+        cfg["text_cfg"]["layers"] = 2
+    kind = open_clip.CustomTextCLIP if cfg.get("custom_text") else open_clip.CLIP
     with timm_kwargs(CASES[name]):
-        model = open_clip.CLIP(cfg["embed_dim"], cfg["vision_cfg"], cfg["text_cfg"]).eval()
+        model = kind(cfg["embed_dim"], cfg["vision_cfg"], cfg["text_cfg"]).eval()
     randomise(model)
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)

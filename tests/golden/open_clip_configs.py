@@ -65,7 +65,7 @@ HF_TEXT = {
     "facebook/nllb-200-distilled-1.3B": lambda: transformers.M2M100Config(encoder_layers=24, decoder_layers=24, encoder_ffn_dim=8192, decoder_ffn_dim=8192, **NLLB),
     "bert-base-uncased": lambda: transformers.BertConfig(),
 }
-TIMM_DEPTHS = {"vit_": {"depth": 2}, "eva": {"depth": 2}, "convnext": {"depths": [1, 1, 2, 1]}, "swin": {"depths": [1, 1, 2, 1]}, "fastvit": {"layers": [1, 1, 1, 1]}}
+TIMM_DEPTHS = {"vit_": {"depth": 2}, "eva": {"depth": 2}, "convnext": {"depths": [1, 1, 2, 1]}, "vitamin": {"depth": 2}, "swin": {"depths": [1, 1, 2, 1]}, "fastvit": {"layers": [1, 1, 1, 1]}}
 
 
 def tokenizer_of(text):

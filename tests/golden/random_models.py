@@ -41,7 +41,8 @@ POSITIONS = ("pos_embed", "positional_embedding", "position_embedding", "class_e
              "cls_emb", "reg_token")
 TABLES = ("token_embedding", "word_embeddings", "embed_tokens", "shared.weight")
 PATCHES = ("patch_embed", "conv1.weight", "stem.0.weight", "stem.conv")
-BRANCHES = ("attn.proj.", "attn_pool.proj.", "out_proj.", "c_proj.", "mlp.fc2.", "fc2.", "output.dense.", "wo.weight", "attention.o.weight")
+BRANCHES = ("attn.proj.", "attn_pool.proj.", "out_proj.", "c_proj.", "mlp.fc2.", "fc2.", "mlp.w2.", "output.dense.", "wo.weight", "attention.o.weight")
+MAPS = ("stem.conv2.", "conv3_1x1.", "pool.proj.")  # of ViTamin's convolutions those whose outputs are added up
 LOW = 0.03  # the size of what is summed on the way: its variance is near the epsilon of a norm, so that a wrong epsilon shows
 
 
@@ -65,7 +66,7 @@ def randomise(model, seed):
             continue
         parent, _, last = key.rpartition(".")
         low = LOW if any(b in key for b in BRANCHES) or any(b in key for b in PATCHES) and not stem_norm and parent + "." not in batch_norms else 1
-        stem = "patch_embed.backbone." in key  # MobileCLIP-B's convolutions: what comes in and what goes out is near 1
+        stem = "patch_embed.backbone." in key and not any(m in key for m in MAPS)  # MobileCLIP-B's: what comes in and what goes out is near 1
         low = 1 if stem else low
         if key.endswith("logit_scale"):
             fill = uniform(2.0, 4.0)

@@ -67,6 +67,21 @@ TEST_CASE("presets: parameters as published") {
       {"convnext_xlarge", 350'245'120, 303'647'744, 653'892'865},
       {"convnext_xxlarge", 846'543'744, 354'032'640, 1'200'576'385},
       {"convnext_xxlarge_320", 846'543'744, 354'032'640, 1'200'576'385},
+      {"ViTamin-S", 22'025'152, 40'444'032, 62'469'185},
+      {"ViTamin-S-LTT", 22'172'608, 123'650'304, 145'822'913},
+      {"ViTamin-B", 87'525'248, 63'428'096, 150'953'345},
+      {"ViTamin-B-LTT", 87'721'856, 123'650'304, 211'372'161},
+      {"ViTamin-L", 333'318'048, 123'650'304, 456'968'353},
+      {"ViTamin-L-256", 333'379'488, 123'650'304, 457'029'793},
+      {"ViTamin-L-336", 333'568'928, 123'650'304, 457'219'233},
+      {"ViTamin-L-384", 333'707'168, 123'650'304, 457'357'473},
+      {"ViTamin-L2", 333'580'192, 354'032'640, 687'612'833},
+      {"ViTamin-L2-256", 333'641'632, 354'032'640, 687'674'273},
+      {"ViTamin-L2-336", 333'831'072, 354'032'640, 687'863'713},
+      {"ViTamin-L2-384", 333'969'312, 354'032'640, 688'001'953},
+      {"ViTamin-XL-256", 436'054'080, 488'722'176, 924'776'257},
+      {"ViTamin-XL-336", 436'054'080, 488'722'176, 924'776'257},
+      {"ViTamin-XL-384", 436'054'080, 488'722'176, 924'776'257},
       {"roberta-ViT-B-32", 87'849'216, 124'874'240, 212'723'457},
       {"xlm-roberta-base-ViT-B-32", 87'849'216, 278'272'256, 366'121'473},
       {"xlm-roberta-large-ViT-H-14", 632'076'800, 560'937'984, 1'193'014'785},
@@ -130,7 +145,7 @@ TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
     const bool other_image = c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() ||
-                             c.vision.is<plain_vit_config>() || c.vision.is<mci_vit_config>();
+                             c.vision.is<plain_vit_config>() || c.vision.is<mci_vit_config>() || c.vision.is<vitamin_config>();
     if (other_image || !c.text.hf.name.empty()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";
     CHECK(c.act == (openai ? activation::quick_gelu : activation::gelu));

@@ -14,13 +14,14 @@
 #include "vit.hpp"
 #include "vit_bert.hpp"
 #include "vit_m2m.hpp"
+#include "vitamin.hpp"
 #include "with_text.hpp"
 
 namespace clipx {
 
 /// The policies; an architecture that is not among them is still loaded by name.
 using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, m2m_siglip_vit, m2m_vit,
-                                bert_vit, siglip_vit, convnext, mci_vit, plain_vit, modified_resnet, vit>;
+                                bert_vit, siglip_vit, convnext, vitamin, mci_vit, plain_vit, modified_resnet, vit>;
 
 /// The same at run time.
 std::span<const architecture* const> known_architectures();

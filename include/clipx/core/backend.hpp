@@ -178,6 +178,7 @@ concept backend = backend_types<B> &&
   b.add_rows(x, y); b.sum_rows(x, y);                 // y[r] += x[r mod x.rows]; its adjoint: y[r mod y.rows] += x[r]
   b.gather_rows(x, ids, y); b.scatter_add_rows(x, ids, y);  // y[i] = x[ids[i]]; its adjoint: y[ids[i]] += x[i]
   b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
+  b.glu(f, x, x, y); b.glu_backward(f, x, x, x, y, y);  // u, v -> y = f(u) v, which may be v; u, v, dy -> du, dv
   b.scale_columns(x, c, y);                           // y[r][c] = x[r][c] gamma[c], gamma (1, cols); y may be x
   b.scale_columns_backward(x, c, x, y, m);            // x, gamma, dy -> dx (may be dy), dgamma
   b.clamp(m, eps, eps);
@@ -194,7 +195,7 @@ concept backend = backend_types<B> &&
   b.im2col(x, w, y); b.col2im(x, w, y);               // patches as rows; the adjoint (written)
   b.depthwise_conv(x, w, x, x, y);                    // x (N H W, C), window, weight (C, k k), bias (1, C) or empty -> y (N H' W', C)
   b.depthwise_conv_backward(x, w, x, x, y, y);        // x, window, weight, dy -> dx (may be empty), dweight
-  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean over windows (stride = kernel, clipped to the image on each side); adjoint
+  b.avgpool(x, w, y); b.avgpool_backward(x, w, y);    // mean of the pixels that each window sees, which is clipped to the image on each side; adjoint
   // The optimizer, on (1, n).
   b.sum_squares(x, m); b.sum_squares(c, m);           // m (1, 1) += the sum of squares
   b.adamw(adam, c, c, m, m, m);                       // squared norm of all gradients (1, 1) or empty, gradient, parameters, m, v

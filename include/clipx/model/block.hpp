@@ -106,6 +106,11 @@ struct mlp_layers {
   struct saved {
     mat<T> u, g;  // (Q, M), c_fc(x); (Q, M), act(u)
   };
+  /// Memory over Q rows, as resblock has it: what keep::selective holds, and what is computed again from x.
+  void make_kept(step<B>& s, dim Q, saved& ctx) const { ctx.u = s.kept == keep::nothing ? mat<T>{} : s.make(Q, c_fc.out); }
+  void make_recomputed(step<B>& s, dim Q, saved& ctx) const { ctx.g = s.make(Q, c_fc.out); }
+  void recompute(step<B>& s, mat<const T> /*x*/, const saved& ctx) const { s.device.unary(act, ctx.u, ctx.g); }
+
   /// Empty y: only computes what the backward pass needs.
   void forward(step<B>& s, mat<const T> x, mat<T> y, const saved& ctx, const epilogue<T>& e = {}) const {  // (Q, W) -> (Q, W)
     c_fc.forward(s, x, ctx.g, {.f = act, .pre = ctx.u});
@@ -122,13 +127,14 @@ struct mlp_layers {
 };
 
 /// x = x + attn(ln_1(x)); x = x + mlp(ln_2(x)); with LayerScale x = x + ls_1(attn(ln_1(x))); x = x + ls_2(mlp(ln_2(x))).
-template <backend_types B>
+/// Mlp: mlp_layers or another with its members.
+template <backend_types B, class Mlp = mlp_layers<B>>
 struct resblock {
   using T = scalar_t<B>;
   using A = accum_t<B>;
   layernorm<B> ln_1, ln_2;      // before attention and before the MLP
   multihead_attention<B> attn;  // the first branch
-  mlp_layers<B> mlp;            // the second branch
+  Mlp mlp;                      // the second branch
   layer_scale<B> ls_1, ls_2;    // of the branches; width 0: none
 
   resblock() = default;
@@ -157,7 +163,7 @@ struct resblock {
     mat<T> b1, b2;   // (Q, W), attn(h1) and mlp(h2), if they are scaled
     typename layernorm<B>::saved ln_1, ln_2;
     typename multihead_attention<B>::saved attn;
-    typename mlp_layers<B>::saved mlp;
+    typename Mlp::saved mlp;
   };
 
   /// (R, W) -> (Q, W); y may be x if nothing is kept.
@@ -213,12 +219,12 @@ struct resblock {
     ctx.attn = attn.make_saved(s, rows);
     ctx.x1 = s.make(rows.out.rows(), ln_1.width);
     if (scaled()) ctx.b1 = s.make(rows.out.rows(), ln_1.width), ctx.b2 = s.make(rows.out.rows(), ln_1.width);
-    ctx.mlp.u = s.kept == keep::nothing ? mat<T>{} : s.make(rows.out.rows(), mlp.c_fc.out);
+    mlp.make_kept(s, rows.out.rows(), ctx.mlp);
   }
   void make_recomputed(step<B>& s, const block_rows& rows, saved& ctx) const {  // outputs of norms and activation
     ctx.h1 = s.make(rows.in.rows(), ln_1.width);
     ctx.h2 = s.make(rows.out.rows(), ln_1.width);
-    ctx.mlp.g = s.make(rows.out.rows(), mlp.c_fc.out);
+    mlp.make_recomputed(s, rows.out.rows(), ctx.mlp);
   }
   void recompute(step<B>& s, const block_rows& rows, saved& ctx) const {
     if (s.kept == keep::everything) return;
@@ -227,7 +233,7 @@ struct resblock {
     if (s.kept == keep::inputs) return run(s, rows, {}, ctx);
     ln_1.forward(s, ctx.x, ctx.h1, ctx.ln_1);
     ln_2.forward(s, ctx.x1, ctx.h2, ctx.ln_2);
-    s.device.unary(mlp.act, ctx.mlp.u, ctx.mlp.g);
+    mlp.recompute(s, ctx.h2, ctx.mlp);
   }
 };
 

@@ -29,6 +29,7 @@ struct plain_vit_config {
   dim layers = 12;                         // blocks
   bool class_token = true;                 // whether a class token stands before the patches
   bool class_position = true;              // whether the class token has a row in the position table
+  bool position_table = true;              // whether there is such a table
   bool patch_bias = false;                 // whether the patches' projection has a bias
   bool norm_pre = true;                    // whether there is a norm before the blocks
   bool qkv_bias = true;                    // whether q, k and v have a bias
@@ -40,24 +41,26 @@ struct plain_vit_config {
   bool timm = false;                       // whether tensors have timm's names
   dim map_channels = 3;                    // of what is cut into patches, the pixels or what a stem makes of them
   dim map_stride = 1;                      // pixels of the image to one of that, in each direction
-  extent map_patch() const { return patch_size / map_stride; }             // a patch there
-  extent grid() const { return image_size / patch_size; }                  // patches of a column and of a row
-  dim patches() const { return grid().area(); }                            // of an image
-  dim tokens() const { return patches() + (class_token ? 1 : 0); }         // L
-  dim positions() const { return class_position ? tokens() : patches(); }  // rows of the position table
+  dim map_kernel = 0;                      // side of the windows there that make a patch, padded by half of it; 0: that of a patch
+  extent map_patch() const { return patch_size / map_stride; }                         // a patch there
+  extent map_window() const { return map_kernel ? extent(map_kernel) : map_patch(); }  // the window that makes a patch
+  extent grid() const { return image_size / patch_size; }                              // patches of a column and of a row
+  dim patches() const { return grid().area(); }                                        // of an image
+  dim tokens() const { return patches() + (class_token ? 1 : 0); }                     // L
+  dim positions() const { return class_position ? tokens() : patches(); }              // rows of the position table
   friend bool operator==(const plain_vit_config&, const plain_vit_config&) = default;
 };
 
-/// timm's and open_clip's VisionTransformer.
-template <backend_types B>
+/// timm's and open_clip's VisionTransformer. Block: resblock or another with its members.
+template <backend_types B, class Block = resblock<B>>
 struct plain_vision_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  linear<B> conv1;               // of the patches, (W, 3 P Q)
+  linear<B> conv1;               // of the patches, (W, 3 P Q); P, Q: height and width of their windows
   mat<T> class_embedding;        // (1, W)
   mat<T> positional_embedding;   // (L, W), or (L - 1, W) if the class token has no position
   layernorm<B> ln_pre, ln_post;  // before the blocks; after them, before or after pooling
-  transformer<B> blocks;         // not causal
+  transformer<B, Block> blocks;  // not causal
   latent_pool<B> attn_pool;      // of L tokens to one row
   linear<B> head;                // W to D columns
 
@@ -70,28 +73,28 @@ struct plain_vision_tower {
   explicit plain_vision_tower(const clip_config& c) : plain_vision_tower(c.vision.as<plain_vit_config>(), c) {}
   /// The same for sizes that another architecture's configuration holds.
   plain_vision_tower(const plain_vit_config& v, const clip_config& c) : config(v), embed_dim(c.embed_dim) {
-    const extent P = v.map_patch();
+    const extent P = v.map_window();
     const dim W = v.width;
-    expect(P.shorter() > 0, "image tower: expected a patch size above 0");
+    expect(v.map_patch().shorter() > 0, "image tower: expected a patch size above 0");
     expect(v.head != vit_head::none || W == c.embed_dim, [&] {
       return cat("an image tower without a head: expected a width of ", c.embed_dim, ", as the embedding has, got ", W);
     });
     conv1 = linear<B>(v.map_channels * P.area(), W);
     ln_pre = layernorm<B>(W, c.norm_eps);
-    blocks = transformer<B>(v.layers, W, v.heads, v.mlp_width, c.act, c.norm_eps, false,
-                            {.qkv_bias = v.qkv_bias, .layer_scale = v.layer_scale.has_value()});
+    blocks = transformer<B, Block>(v.layers, W, v.heads, v.mlp_width, c.act, c.norm_eps, false,
+                                   {.qkv_bias = v.qkv_bias, .layer_scale = v.layer_scale.has_value()});
     ln_post = layernorm<B>(W, c.norm_eps);
     if (v.pool == vit_pool::attention) attn_pool = latent_pool<B>(W, v.heads, v.mlp_width, c.act, c.norm_eps);
     if (v.head != vit_head::none) head = linear<B>(W, c.embed_dim);
   }
   void visit(auto& v) {
-    const auto [P, Q] = config.map_patch();
+    const auto [P, Q] = config.map_window();
     const dim W = config.width;
     const auto name = [&](std::string_view ours) { return cat(config.timm ? "trunk." : "", ours); };
     v(name("conv1.weight"), conv1.weight, {W, config.map_channels, P, Q});
     if (config.patch_bias) v(name("conv1.bias"), conv1.bias, {W});
     if (config.class_token) v(name("class_embedding"), class_embedding, {W});
-    v(name("positional_embedding"), positional_embedding, {config.positions(), W});
+    if (config.position_table) v(name("positional_embedding"), positional_embedding, {config.positions(), W});
     if (config.norm_pre) v(name("ln_pre"), ln_pre);
     v(name("transformer"), blocks);
     v(name(config.timm && config.norm_after_pool ? "fc_norm" : "ln_post"), ln_post);
@@ -111,7 +114,7 @@ struct plain_vision_tower {
     mat<T> h;        // ln_post(u)
     mat<T> pooled;   // (N, W)
     typename layernorm<B>::saved ln_pre, ln_post;
-    typename transformer<B>::saved blocks;
+    typename transformer<B, Block>::saved blocks;
     typename latent_pool<B>::saved attn_pool;
   };
 
@@ -173,14 +176,16 @@ struct plain_vision_tower {
  private:
   window patch_window() const {
     const auto [height, width] = config.image_size / config.map_stride;
-    const auto [P, Q] = config.map_patch();
+    const auto [P, Q] = config.map_window();
+    const auto stride = config.map_patch();
     return {.height = height,
             .width = width,
             .channels = config.map_channels,
             .kernel = P,
-            .stride = P,
+            .stride = stride.height,
+            .pad = config.map_kernel / 2,
             .lead = config.class_token ? 1 : 0,
-            .across = Q};
+            .across = P == Q ? 0 : Q};
   }
   /// All patches of an image as one window of average pooling.
   window all_patches() const {
@@ -258,6 +263,7 @@ struct plain_vision_tower {
 
   /// x (N L, W) += the position table, which may lack the class token's row.
   void add_positions(step<B>& s, mat<T> x) const {
+    if (!config.position_table) return;
     const dim first = config.tokens() - config.positions();
     if (first == 0) return s.device.add_rows(positional_embedding, x);
     scratch<B> here(s);
@@ -266,6 +272,7 @@ struct plain_vision_tower {
     s.device.add_rows(mat<const T>(table), x);
   }
   void add_positions_backward(step<B>& s, mat<const T> dx, plain_vision_tower& grad) const {
+    if (!config.position_table) return;
     const dim first = config.tokens() - config.positions();
     if (first == 0) return s.device.sum_rows(dx, grad.positional_embedding);
     scratch<B> here(s);

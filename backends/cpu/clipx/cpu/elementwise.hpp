@@ -1,4 +1,4 @@
-// Elementwise verbs: copies and conversions, sums, activations, scaled columns; pixels.
+// Elementwise verbs: copies and conversions, sums, activations, gates, scaled columns; pixels.
 #ifndef CLIPX_CPU_ELEMENTWISE_HPP
 #define CLIPX_CPU_ELEMENTWISE_HPP
 #include <array>
@@ -67,6 +67,9 @@ class cpu_elementwise : cpu_family<T> {
   }
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  /// y = f(u) v; y may be v.
+  void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y);
+  void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv);
   /// y[r][c] = x[r][c] gamma[c]; y may be x.
   void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y);
   /// dx, which may be dy, is overwritten; dgamma accumulates.
@@ -133,6 +136,26 @@ void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   with(f, [&](auto fn) CLIPX_LANES {
     for (dim r = 0; r < dx.rows; ++r)
       along(dx.cols, [&](auto at) CLIPX_LANES { at.put(fn.slope(at.get(x.row(r))) * at.get(dy.row(r)), dx.row(r)); });
+  });
+}
+
+template <class T>
+void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y) {
+  with(f, [&](auto fn) CLIPX_LANES {
+    for (dim r = 0; r < y.rows; ++r)
+      along(y.cols, [&](auto at) CLIPX_LANES { at.put(fn.value(at.get(u.row(r))) * at.get(v.row(r)), y.row(r)); });
+  });
+}
+
+template <class T>
+void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> of_u, mat<T> of_v) {
+  with(f, [&](auto fn) CLIPX_LANES {
+    for (dim r = 0; r < dy.rows; ++r)
+      along(dy.cols, [&](auto at) CLIPX_LANES {
+        const auto x = at.get(u.row(r)), g = at.get(dy.row(r));
+        at.put(fn.slope(x) * at.get(v.row(r)) * g, of_u.row(r));
+        at.put(fn.value(x) * g, of_v.row(r));
+      });
   });
 }
 
@@ -232,6 +255,18 @@ template <class T>
 void cpu_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   const auto part = [&](mat<const T> from, mat<const T> grad, mat<T> to) { CLIPX_KERNEL(unary_backward<T>)(f, from, grad, to); };
   simd::parallel_elements(this->threads_, part, x, dy, dx);
+}
+template <class T>
+void cpu_elementwise<T>::glu(activation f, mat<const T> u, mat<const T> v, mat<T> y) {
+  const auto rows = [&](mat<const T> a, mat<const T> b, mat<T> to) { CLIPX_KERNEL(glu<T>)(f, a, b, to); };
+  simd::parallel_rows(this->threads_, y.rows, y.cols, rows, u, v, y);
+}
+template <class T>
+void cpu_elementwise<T>::glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv) {
+  const auto rows = [&](mat<const T> a, mat<const T> b, mat<const T> grad, mat<T> da, mat<T> db) {
+    CLIPX_KERNEL(glu_backward<T>)(f, a, b, grad, da, db);
+  };
+  simd::parallel_rows(this->threads_, dy.rows, dy.cols, rows, u, v, dy, du, dv);
 }
 template <class T>
 void cpu_elementwise<T>::scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {

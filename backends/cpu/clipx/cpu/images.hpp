@@ -13,7 +13,7 @@ class cpu_images : cpu_family<T> {
   /// The columns of a patch are (channel, ky, kx); `lead` rows before each image are not touched.
   void im2col(mat<const T> x, const window& w, mat<T> cols);
   void col2im(mat<const T> cols, const window& w, mat<T> x);
-  /// Mean over windows, stride = kernel, clipped to the image on each side.
+  /// Mean of the pixels that each window sees, which is clipped to the image on each side.
   void avgpool(mat<const T> x, const window& w, mat<T> y);
   void avgpool_backward(mat<const T> dy, const window& w, mat<T> dx);
 };
@@ -26,42 +26,54 @@ CLIPX_CPU_DECLARED(cpu_images);
 HWY_BEFORE_NAMESPACE();
 namespace clipx::simd::HWY_NAMESPACE {
 
-/// The kernel clipped to the image, and the size of the pooled image.
-struct pooling {
-  dim kh, kw, oh, ow;
-  explicit pooling(const window& w)
-      : kh(std::min(w.kernel, w.height)), kw(std::min(w.kernel, w.width)), oh(w.height / kh), ow(w.width / kw) {}
+/// Rows or columns from .. to - 1 of an image.
+struct span {
+  dim from, to;
 };
+/// Those of `size` that the window at position `out` sees.
+inline span seen(const window& w, dim out, dim size) {
+  const dim from = out * w.stride - w.pad;
+  return {std::max<dim>(from, 0), std::min(from + w.kernel, size)};
+}
+/// The positions, of `outs`, of the windows that see row or column `in`.
+inline span seeing(const window& w, dim in, dim outs) {
+  const dim last = in + w.pad, before = last - w.kernel;  // before the first pixel of a window that ends at `in`
+  return {before < 0 ? 0 : before / w.stride + 1, std::min(last / w.stride + 1, outs)};
+}
 
 template <class T>
 void avgpool(mat<const T> x, const window& w, dim first, mat<T> y) {
-  const pooling p(w);
-  const auto scale = set(1.0f / static_cast<float>(p.kh * p.kw));
+  const dim oh = w.out_height(), ow = w.out_width();
   for (dim r = 0; r < y.rows; ++r) {
-    const dim place = first + r, image = place / (p.oh * p.ow), oy = place / p.ow % p.oh, ox = place % p.ow;
-    const dim corner = (image * w.height + oy * p.kh) * w.width + ox * p.kw;
+    const dim place = first + r, corner = place / (oh * ow) * w.height * w.width;
+    const span v = seen(w, place / ow % oh, w.height), h = seen(w, place % ow, w.width);
+    const auto scale = set(1.0f / static_cast<float>((v.to - v.from) * (h.to - h.from)));
     along(w.channels, [&](auto at) CLIPX_LANES {
       auto total = zero();
-      for (dim ky = 0; ky < p.kh; ++ky)
-        for (dim kx = 0; kx < p.kw; ++kx) total = total + at.get(x.row(corner + ky * w.width + kx));
+      for (dim iy = v.from; iy < v.to; ++iy)
+        for (dim ix = h.from; ix < h.to; ++ix) total = total + at.get(x.row(corner + iy * w.width + ix));
       at.put(total * scale, y.row(r));
     });
   }
 }
 
+/// A pixel that no window sees gets 0.
 template <class T>
 void avgpool_backward(mat<const T> dy, const window& w, dim first, mat<T> dx) {
-  const pooling p(w);
-  const auto scale = set(1.0f / static_cast<float>(p.kh * p.kw));
+  const dim oh = w.out_height(), ow = w.out_width();
   for (dim r = 0; r < dx.rows; ++r) {
-    const dim place = first + r, image = place / (w.height * w.width), iy = place / w.width % w.height, ix = place % w.width;
-    const dim oy = iy / p.kh, ox = ix / p.kw;
-    if (oy >= p.oh || ox >= p.ow) {  // a remainder that no window covers
-      along(w.channels, [&](auto at) CLIPX_LANES { at.put(zero(), dx.row(r)); });
-      continue;
-    }
-    const T* from = dy.row((image * p.oh + oy) * p.ow + ox);
-    along(w.channels, [&](auto at) CLIPX_LANES { at.put(at.get(from) * scale, dx.row(r)); });
+    const dim place = first + r, corner = place / (w.height * w.width) * oh * ow;
+    const span v = seeing(w, place / w.width % w.height, oh), h = seeing(w, place % w.width, ow);
+    along(w.channels, [&](auto at) CLIPX_LANES {
+      auto total = zero();
+      for (dim oy = v.from; oy < v.to; ++oy)
+        for (dim ox = h.from; ox < h.to; ++ox) {
+          const span rows = seen(w, oy, w.height), cols = seen(w, ox, w.width);
+          const auto scale = set(1.0f / static_cast<float>((rows.to - rows.from) * (cols.to - cols.from)));
+          total = hn::MulAdd(at.get(dy.row(corner + oy * ow + ox)), scale, total);
+        }
+      at.put(total, dx.row(r));
+    });
   }
 }
 

@@ -85,39 +85,48 @@ __global__ void col2im(mat<const T> cols, frame w, mat<T> x) {
   x.row(r)[c] = stored<T>(sum);
 }
 
-/// The pooling kernel clipped to the image, and the size of the pooled image.
-struct pooling {
-  int height, width, kh, kw, oh, ow;
-  explicit pooling(const window& w)
-      : height(static_cast<int>(w.height)),
-        width(static_cast<int>(w.width)),
-        kh(static_cast<int>(std::min(w.kernel, w.height))),
-        kw(static_cast<int>(std::min(w.kernel, w.width))),
-        oh(height / kh),
-        ow(width / kw) {}
+/// Rows or columns from .. to - 1 of an image.
+struct span {
+  int from, to;
 };
+/// Those of `size` that the window at position `out` sees.
+__device__ inline span seen(const frame& w, int out, int size) {
+  const int from = out * w.stride - w.pad;
+  return {from < 0 ? 0 : from, from + w.kernel < size ? from + w.kernel : size};
+}
+/// The positions, of `outs`, of the windows that see row or column `in`.
+__device__ inline span seeing(const frame& w, int in, int outs) {
+  const int last = in + w.pad, before = last - w.kernel, end = last / w.stride + 1;
+  return {before < 0 ? 0 : before / w.stride + 1, end < outs ? end : outs};
+}
+/// The mean of the pixels that a window sees.
 template <int N, class T>
-__global__ void avgpool(mat<const T> x, pooling p, mat<T> y) {
+__global__ void avgpool(mat<const T> x, frame w, mat<T> y) {
   const auto [r, c] = here<N>();
   if (r >= y.rows || c >= y.cols) return;
-  const int row = static_cast<int>(r), img = row / (p.oh * p.ow), oy = row / p.ow % p.oh, ox = row % p.ow;
+  const int row = static_cast<int>(r), each = w.out_height * w.out_width, corner = row / each * w.height * w.width;
+  const span v = seen(w, row % each / w.out_width, w.height), h = seen(w, row % w.out_width, w.width);
   floats<N> sum{};
-  for (int ky = 0; ky < p.kh; ++ky)
-    for (int kx = 0; kx < p.kw; ++kx) sum = sum + load<N>(x.row((img * p.height + oy * p.kh + ky) * p.width + ox * p.kw + kx) + c);
-  const float size = static_cast<float>(p.kh * p.kw);
-  store(y.row(r) + c, map([=](float v) { return v / size; }, sum));
+  for (int iy = v.from; iy < v.to; ++iy)
+    for (int ix = h.from; ix < h.to; ++ix) sum = sum + load<N>(x.row(corner + iy * w.width + ix) + c);
+  const float size = static_cast<float>((v.to - v.from) * (h.to - h.from));
+  store(y.row(r) + c, map([=](float s) { return s / size; }, sum));
 }
-/// A remainder that no window covers gets 0.
+/// A pixel that no window sees gets 0.
 template <int N, class T>
-__global__ void avgpool_backward(mat<const T> dy, pooling p, mat<T> dx) {
+__global__ void avgpool_backward(mat<const T> dy, frame w, mat<T> dx) {
   const auto [r, c] = here<N>();
   if (r >= dx.rows || c >= dx.cols) return;
-  const int row = static_cast<int>(r), img = row / (p.height * p.width);
-  const int oy = row / p.width % p.height / p.kh, ox = row % p.width / p.kw;
-  floats<N> g{};
-  if (oy < p.oh && ox < p.ow) g = load<N>(dy.row((img * p.oh + oy) * p.ow + ox) + c);
-  const float size = static_cast<float>(p.kh * p.kw);
-  store(dx.row(r) + c, map([=](float v) { return v / size; }, g));
+  const int row = static_cast<int>(r), each = w.height * w.width, corner = row / each * w.out_height * w.out_width;
+  const span v = seeing(w, row % each / w.width, w.out_height), h = seeing(w, row % w.width, w.out_width);
+  floats<N> sum{};
+  for (int oy = v.from; oy < v.to; ++oy)
+    for (int ox = h.from; ox < h.to; ++ox) {
+      const span rows = seen(w, oy, w.height), cols = seen(w, ox, w.width);
+      const float size = static_cast<float>((rows.to - rows.from) * (cols.to - cols.from));
+      sum = map([=](float s, float g) { return s + g / size; }, sum, load<N>(dy.row(corner + oy * w.out_width + ox) + c));
+    }
+  store(dx.row(r) + c, sum);
 }
 
 }  // namespace clipx::gpu
@@ -139,13 +148,13 @@ void cuda_conv<T>::col2im(mat<const T> cols, const window& w, mat<T> x) {
 template <class T>
 void cuda_conv<T>::avgpool(mat<const T> x, const window& w, mat<T> y) {
   each_pack(
-      engine_, y.rows, y.cols, [](auto n) { return gpu::avgpool<n(), T>; }, x, gpu::pooling(w), y);
+      engine_, y.rows, y.cols, [](auto n) { return gpu::avgpool<n(), T>; }, x, gpu::frame(w), y);
 }
 
 template <class T>
 void cuda_conv<T>::avgpool_backward(mat<const T> dy, const window& w, mat<T> dx) {
   each_pack(
-      engine_, dx.rows, dx.cols, [](auto n) { return gpu::avgpool_backward<n(), T>; }, dy, gpu::pooling(w), dx);
+      engine_, dx.rows, dx.cols, [](auto n) { return gpu::avgpool_backward<n(), T>; }, dy, gpu::frame(w), dx);
 }
 
 template class cuda_conv<float>;

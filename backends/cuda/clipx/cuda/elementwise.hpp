@@ -1,4 +1,4 @@
-// Elementwise and row verbs: sums, activations, scaled columns, pixels.
+// Elementwise and row verbs: sums, activations, gates, scaled columns, pixels.
 #pragma once
 #include "engine.hpp"
 
@@ -17,6 +17,8 @@ class cuda_elementwise : cuda_family {
   void sum_rows(mat<const T> x, mat<T> y);
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y);
+  void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv);
   void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y);
   void scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx, mat<float> dgamma);
   void clamp(mat<float> x, double low, double high);
@@ -94,6 +96,21 @@ __global__ void unary_backward(activation f, mat<const T> x, mat<const T> dy, ma
   if (r >= dx.rows || c >= dx.cols) return;
   store(dx.row(r) + c, map([=](float v, float g) { return slope(f, v) * g; }, load<N>(x.row(r) + c), load<N>(dy.row(r) + c)));
 }
+/// y = f(u) v
+template <int N, class T>
+__global__ void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y) {
+  const auto [r, c] = here<N>();
+  if (r >= y.rows || c >= y.cols) return;
+  store(y.row(r) + c, map([=](float a, float b) { return activate(f, a) * b; }, load<N>(u.row(r) + c), load<N>(v.row(r) + c)));
+}
+template <int N, class T>
+__global__ void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv) {
+  const auto [r, c] = here<N>();
+  if (r >= dy.rows || c >= dy.cols) return;
+  const auto a = load<N>(u.row(r) + c), g = load<N>(dy.row(r) + c);
+  store(du.row(r) + c, map([=](float x, float b, float d) { return slope(f, x) * b * d; }, a, load<N>(v.row(r) + c), g));
+  store(dv.row(r) + c, map([=](float x, float d) { return activate(f, x) * d; }, a, g));
+}
 /// y[r][c] = x[r][c] gamma[c]
 template <int N, class T>
 __global__ void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {
@@ -169,6 +186,18 @@ template <class T>
 void cuda_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   each_pack(
       engine_, dx.rows, dx.cols, [](auto n) { return gpu::unary_backward<n(), T>; }, f, x, dy, dx);
+}
+
+template <class T>
+void cuda_elementwise<T>::glu(activation f, mat<const T> u, mat<const T> v, mat<T> y) {
+  each_pack(
+      engine_, y.rows, y.cols, [](auto n) { return gpu::glu<n(), T>; }, f, u, v, y);
+}
+
+template <class T>
+void cuda_elementwise<T>::glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv) {
+  each_pack(
+      engine_, dy.rows, dy.cols, [](auto n) { return gpu::glu_backward<n(), T>; }, f, u, v, dy, du, dv);
 }
 
 template <class T>

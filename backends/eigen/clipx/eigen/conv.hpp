@@ -39,13 +39,23 @@ void each_tap(const window& w, dim images, F&& f) {
           }
 }
 
-/// Average pooling; the kernel is clipped to the image (kernel x 1 over a column of tokens).
+/// Average pooling: calls f(output row, input row, pixels that the window sees) for every pixel that a window sees.
 template <class F>
 void each_pooled(const window& w, dim images, F&& f) {
-  const dim kh = std::min(w.kernel, w.height), kw = std::min(w.kernel, w.width), oh = w.height / kh, ow = w.width / kw;
+  const auto seen = [&](dim out, dim size) {  // from and to, of the image's rows or columns
+    const dim from = out * w.stride - w.pad;
+    return std::pair{std::max<dim>(from, 0), std::min(from + w.kernel, size)};
+  };
+  const dim oh = w.out_height(), ow = w.out_width();
   for (dim n = 0; n < images; ++n)
-    for (dim y = 0; y < oh * kh; ++y)
-      for (dim x = 0; x < ow * kw; ++x) f((n * oh + y / kh) * ow + x / kw, (n * w.height + y) * w.width + x, kh * kw);
+    for (dim y = 0; y < oh; ++y)
+      for (dim x = 0; x < ow; ++x) {
+        const auto [top, bottom] = seen(y, w.height);
+        const auto [left, right] = seen(x, w.width);
+        for (dim iy = top; iy < bottom; ++iy)
+          for (dim ix = left; ix < right; ++ix)
+            f((n * oh + y) * ow + x, (n * w.height + iy) * w.width + ix, (bottom - top) * (right - left));
+      }
 }
 
 template <class T>
@@ -98,7 +108,7 @@ template <class T>
 void eigen_conv<T>::avgpool_backward(mat<const T> dy, const window& w, mat<T> dx) {
   clear(dx);
   each_pooled(w, dx.rows / (w.height * w.width), [&](dim out, dim in, dim taps) {
-    for (dim c = 0; c < w.channels; ++c) dx.row(in)[c] = dy.row(out)[c] / T(static_cast<double>(taps));
+    for (dim c = 0; c < w.channels; ++c) dx.row(in)[c] += dy.row(out)[c] / T(static_cast<double>(taps));
   });
 }
 

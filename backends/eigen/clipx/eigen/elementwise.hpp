@@ -1,4 +1,4 @@
-// Elementwise and row verbs: sums, activations, scaled columns, pixels, rows by id.
+// Elementwise and row verbs: sums, activations, gates, scaled columns, pixels, rows by id.
 #pragma once
 #include "family.hpp"
 
@@ -16,6 +16,8 @@ class eigen_elementwise {
   void scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y);
+  void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv);
   void scale_columns(mat<const T> x, mat<const T> gamma, mat<T> y);
   void scale_columns_backward(mat<const T> x, mat<const T> gamma, mat<const T> dy, mat<T> dx, mat<T> dgamma);
   void clamp(mat<T> x, double low, double high);
@@ -130,6 +132,22 @@ template <class T>
 void eigen_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   for (dim r = 0; r < dx.rows; ++r)
     for (dim c = 0; c < dx.cols; ++c) dx.row(r)[c] = slope(f, x.row(r)[c]) * dy.row(r)[c];
+}
+
+template <class T>
+void eigen_elementwise<T>::glu(activation f, mat<const T> u, mat<const T> v, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    for (dim c = 0; c < y.cols; ++c) y.row(r)[c] = activate(f, u.row(r)[c]) * v.row(r)[c];
+}
+
+template <class T>
+void eigen_elementwise<T>::glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv) {
+  for (dim r = 0; r < dy.rows; ++r)
+    for (dim c = 0; c < dy.cols; ++c) {
+      const T at = u.row(r)[c], g = dy.row(r)[c];
+      du.row(r)[c] = slope(f, at) * v.row(r)[c] * g;
+      dv.row(r)[c] = activate(f, at) * g;
+    }
 }
 
 template <class T>
