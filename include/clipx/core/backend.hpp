@@ -180,6 +180,9 @@ concept backend = backend_types<B> &&
   b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
   b.scale_columns(x, c, y);                           // y[r][c] = x[r][c] gamma[c], gamma (1, cols); y may be x
   b.scale_columns_backward(x, c, x, y, m);            // x, gamma, dy -> dx (may be dy), dgamma
+  b.swiglu(x, x, y); b.swiglu_backward(x, x, x, y, y);  // gate, x -> silu(gate) x; gate, x, dy -> dgate, dx (may be the inputs)
+  b.rotate_pairs(x, c, y);                            // columns 2i and 2i + 1 as a complex number, times those of row r mod c.rows of c, whose columns repeat; y may be x
+  b.rotate_pairs_backward(x, c, y);                   // its adjoint, by the conjugates: dy -> dx (may be dy)
   b.clamp(m, eps, eps);
 
   b.layernorm(x, c, c, eps, y, m);                    // y, statistics (rows, 2): mean and 1 / deviation; may be empty

@@ -1,4 +1,4 @@
-// Elementwise verbs: copies and conversions, sums, activations, scaled columns; pixels.
+// Elementwise verbs: copies and conversions, sums, activations, gates, scaled columns; pixels.
 #ifndef CLIPX_CPU_ELEMENTWISE_HPP
 #define CLIPX_CPU_ELEMENTWISE_HPP
 #include <array>
@@ -67,6 +67,10 @@ class cpu_elementwise : cpu_family<T> {
   }
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
+  /// y = silu(gate) x
+  void swiglu(mat<const T> gate, mat<const T> x, mat<T> y);
+  /// dgate may be gate, and dx may be x.
+  void swiglu_backward(mat<const T> gate, mat<const T> x, mat<const T> dy, mat<T> dgate, mat<T> dx);
   /// y[r][c] = x[r][c] gamma[c]; y may be x.
   void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y);
   /// dx, which may be dy, is overwritten; dgamma accumulates.
@@ -134,6 +138,24 @@ void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
     for (dim r = 0; r < dx.rows; ++r)
       along(dx.cols, [&](auto at) CLIPX_LANES { at.put(fn.slope(at.get(x.row(r))) * at.get(dy.row(r)), dx.row(r)); });
   });
+}
+
+template <class T>
+void swiglu(mat<const T> gate, mat<const T> x, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    along(y.cols, [&](auto at) CLIPX_LANES {
+      const auto g = at.get(gate.row(r));
+      at.put(gated(g, g) * at.get(x.row(r)), y.row(r));
+    });
+}
+template <class T>
+void swiglu_backward(mat<const T> gate, mat<const T> x, mat<const T> dy, mat<T> dgate, mat<T> dx) {
+  for (dim r = 0; r < dx.rows; ++r)
+    along(dx.cols, [&](auto at) CLIPX_LANES {
+      const auto g = at.get(gate.row(r)), v = at.get(x.row(r)), d = at.get(dy.row(r));
+      at.put(d * v * gated_slope(g, g), dgate.row(r));
+      at.put(d * gated(g, g), dx.row(r));
+    });
 }
 
 template <class T>
@@ -232,6 +254,14 @@ template <class T>
 void cpu_elementwise<T>::unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx) {
   const auto part = [&](mat<const T> from, mat<const T> grad, mat<T> to) { CLIPX_KERNEL(unary_backward<T>)(f, from, grad, to); };
   simd::parallel_elements(this->threads_, part, x, dy, dx);
+}
+template <class T>
+void cpu_elementwise<T>::swiglu(mat<const T> gate, mat<const T> x, mat<T> y) {
+  simd::parallel_elements(this->threads_, CLIPX_KERNEL(swiglu<T>), gate, x, y);
+}
+template <class T>
+void cpu_elementwise<T>::swiglu_backward(mat<const T> gate, mat<const T> x, mat<const T> dy, mat<T> dgate, mat<T> dx) {
+  simd::parallel_elements(this->threads_, CLIPX_KERNEL(swiglu_backward<T>), gate, x, dy, dgate, dx);
 }
 template <class T>
 void cpu_elementwise<T>::scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y) {

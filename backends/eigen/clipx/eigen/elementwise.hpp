@@ -1,4 +1,4 @@
-// Elementwise and row verbs: sums, activations, scaled columns, pixels, rows by id.
+// Elementwise and row verbs: sums, activations, gates, scaled columns, rotated pairs, pixels, rows by id.
 #pragma once
 #include "family.hpp"
 
@@ -18,7 +18,14 @@ class eigen_elementwise {
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
   void scale_columns(mat<const T> x, mat<const T> gamma, mat<T> y);
   void scale_columns_backward(mat<const T> x, mat<const T> gamma, mat<const T> dy, mat<T> dx, mat<T> dgamma);
+  void swiglu(mat<const T> gate, mat<const T> x, mat<T> y);
+  void swiglu_backward(mat<const T> gate, mat<const T> x, mat<const T> dy, mat<T> dgate, mat<T> dx);
+  void rotate_pairs(mat<const T> x, mat<const T> table, mat<T> y);
+  void rotate_pairs_backward(mat<const T> dy, mat<const T> table, mat<T> dx);
   void clamp(mat<T> x, double low, double high);
+
+ private:
+  static void rotate(mat<const T> x, mat<const T> table, T direction, mat<T> y);
 };
 
 }  // namespace clipx::detail::reference
@@ -146,6 +153,44 @@ void eigen_elementwise<T>::scale_columns_backward(mat<const T> x, mat<const T> g
       dgamma.data[c] += g * x.row(r)[c];
       dx.row(r)[c] = g * gamma.data[c];
     }
+}
+
+template <class T>
+void eigen_elementwise<T>::swiglu(mat<const T> gate, mat<const T> x, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    for (dim c = 0; c < y.cols; ++c) {
+      const T g = gate.row(r)[c];
+      y.row(r)[c] = g * sigmoid(g) * x.row(r)[c];
+    }
+}
+
+template <class T>
+void eigen_elementwise<T>::swiglu_backward(mat<const T> gate, mat<const T> x, mat<const T> dy, mat<T> dgate, mat<T> dx) {
+  for (dim r = 0; r < dx.rows; ++r)
+    for (dim c = 0; c < dx.cols; ++c) {
+      const T g = gate.row(r)[c], v = x.row(r)[c], d = dy.row(r)[c], s = sigmoid(g);
+      dgate.row(r)[c] = d * v * (s + g * s * sigmoid(-g));
+      dx.row(r)[c] = d * g * s;
+    }
+}
+
+template <class T>
+void eigen_elementwise<T>::rotate(mat<const T> x, mat<const T> table, T direction, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    for (dim c = 0; c < y.cols; c += 2) {
+      const T* turn = table.row(r % table.rows) + c % table.cols;  // cosine and sine
+      const T a = x.row(r)[c], b = x.row(r)[c + 1], cosine = turn[0], sine = direction * turn[1];
+      y.row(r)[c] = a * cosine - b * sine;
+      y.row(r)[c + 1] = b * cosine + a * sine;
+    }
+}
+template <class T>
+void eigen_elementwise<T>::rotate_pairs(mat<const T> x, mat<const T> table, mat<T> y) {
+  rotate(x, table, T(1), y);
+}
+template <class T>
+void eigen_elementwise<T>::rotate_pairs_backward(mat<const T> dy, mat<const T> table, mat<T> dx) {
+  rotate(dy, table, T(-1), dx);
 }
 
 template <class T>
