@@ -6,6 +6,7 @@
 #include <clipx/ops/layer_scale.hpp>
 #include <clipx/ops/linear.hpp>
 #include <clipx/ops/norm.hpp>
+#include <clipx/ops/rotary.hpp>
 
 #include "harness.hpp"
 
@@ -125,6 +126,65 @@ struct layer_scale_case {
       h.output("dy gamma", dy);
       h.output("gradient of gamma, twice", grad.gamma);
     }
+  }
+};
+
+struct swiglu_case {
+  dim rows, width;
+  std::string name() const { return clipx::cat("swiglu ", rows, "x", width); }
+  double reduction() const { return 1; }
+  double constant() const { return 16; }
+  double moved() const { return 3.0 * static_cast<double>(rows * width); }  // gate, x -> y
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    const auto gate_of = [&](auto m) { return m.col_range(0, width); };
+    const auto x_of = [&](auto m) { return m.col_range(width, width); };
+    auto u = h.input("u", rows, 2 * width, 3), y = h.s.make(rows, width);
+    h.part("forward", [&] { h.device.swiglu(mat<const T>(gate_of(u)), mat<const T>(x_of(u)), y); });
+    h.output("y", y);
+    if constexpr (!harness<B>::is_complex) {
+      auto dy = h.cotangent("y", rows, width), du = h.s.make(rows, 2 * width);
+      const auto backward = [&](mat<T> in, mat<T> out) {
+        h.device.swiglu_backward(mat<const T>(gate_of(in)), mat<const T>(x_of(in)), mat<const T>(dy), gate_of(out), x_of(out));
+      };
+      h.part("backward", [&] { backward(u, du); });
+      h.gradient("u", du);
+      if (h.timer) return;
+      backward(u, u);  // in place
+      h.output("du", u);
+    }
+  }
+};
+
+/// Heads of d columns in sequences of `period` rows; in the middle of wider rows.
+struct rotary_case {
+  dim sequences, period, heads, d;
+  std::string name() const { return clipx::cat("rotary ", sequences, " of ", period, ", ", heads, " heads of ", d); }
+  double reduction() const { return 1; }
+  double constant() const { return 4; }
+  double moved() const { return 2.0 * static_cast<double>(sequences * period * heads * d); }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    const dim W = heads * d, R = sequences * period;
+    auto table = h.template input<A>("table", period, d);
+    auto x = h.input("x", R, 3 * W), y = h.s.make(R, 3 * W);
+    const auto middle = [&](auto m) { return m.col_range(W, W); };
+    clipx::rotary<B> op{table};
+    h.device.copy(mat<const T>(x), y);
+    h.part("forward", [&] { op.forward(h.s, middle(y)); });
+    if (!h.timer) h.output("y", y);
+    if (h.timer || harness<B>::is_complex) return;
+    h.device.rotate_pairs(mat<const T>(middle(x)), mat<const A>(table), middle(y));
+    h.output("not in place", y);
+    auto dx = h.s.make(R, 3 * W);
+    if constexpr (!harness<B>::is_complex) h.device.copy(mat<const T>(h.cotangent("y", R, 3 * W)), dx);
+    op.backward(h.s, middle(dx));
+    h.gradient("x", dx);
   }
 };
 
@@ -362,6 +422,9 @@ void each_op(F&& f) {
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
   f(layernorm_case{9, 768}), f(layernorm_case{5, 1030}), f(layernorm_case{5, 4104});  // wider than a block holds
   for (dim n : {1, 7, 31, 64, 700}) f(layer_scale_case{n, 17}), f(layer_scale_case{5, n}), f(layer_scale_case{n, 96});
+  for (dim n : {1, 7, 31, 700}) f(swiglu_case{n, 17}), f(swiglu_case{5, n}), f(swiglu_case{n, 64});
+  f(rotary_case{3, 5, 2, 4}), f(rotary_case{1, 7, 3, 20}), f(rotary_case{2, 3, 1, 12}), f(rotary_case{4, 1, 2, 64});
+  f(rotary_case{2, 197, 3, 64}), f(rotary_case{3, 17, 2, 88}), f(rotary_case{1, 33, 1, 96}), f(rotary_case{2, 9, 5, 2});
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   for (dim d : {32, 33, 64, 80, 88, 104, 112}) f(attention_case{{17, 1, 33}, 2, d, d % 3 == 0});  // every width of a kernel
