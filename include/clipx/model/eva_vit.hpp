@@ -15,9 +15,9 @@ struct eva_vit;  // architectures/eva_vit.hpp
 struct eva_vit_config : plain_vit_config {
   using policy = eva_vit;
   static constexpr std::string_view name = "EVA";
-  eva_block_variant block = {};      // what the blocks have
-  dim rotary_side = 0;               // queries and keys of patches are rotated by their places in a grid of this side; 0: they are not
-  dim rotary_first = 0;              // the place of the first row and column
+  eva_block_variant block = {};  // what the blocks have
+  dim rotary_side = 0;           // queries and keys of patches are rotated by their places in a grid of this side; 0: they are not
+  dim rotary_first = 0;          // the place of the first row and column
   bool rotary_column_first = false;  // whether a head's first pairs turn by the column, else by the row
   friend bool operator==(const eva_vit_config&, const eva_vit_config&) = default;
 };
