@@ -57,19 +57,33 @@ void sum_rows(mat<const T> x, mat<T> y) {
   }
 }
 
-/// The rows of x and y are rows first, first + 1, ... of the whole. A vector holds whole pairs: rows have an even number of
-/// columns.
+/// y = x's pairs of columns as complex numbers times those of `turn`, or their conjugates if the direction is -1; y may be x.
+#if HWY_TARGET == HWY_SCALAR
+template <class T>
+void rotate(const T* x, const float* turn, dim n, float direction, T* y) {
+  for (dim i = 0; i < n; i += 2) {
+    const whole first{i}, second{i + 1};
+    const auto a = first.get(x), b = second.get(x), cosine = first.get(turn), sine = set(direction) * second.get(turn);
+    first.put(a * cosine - b * sine, y);
+    second.put(b * cosine + a * sine, y);
+  }
+}
+#else
+template <class T>
+void rotate(const T* x, const float* turn, dim n, float direction, T* y) {
+  const auto sign = hn::OddEven(set(direction), set(-direction));
+  along(n, [&](auto at) CLIPX_LANES {  // whole pairs: n is even
+    const auto v = at.get(x), t = at.get(turn);
+    at.put(hn::MulAdd(v, hn::DupEven(t), hn::Reverse2(df(), v) * (hn::DupOdd(t) * sign)), y);
+  });
+}
+#endif
+/// The rows of x and y are rows first, first + 1, ... of the whole.
 template <class T>
 void rotate_pairs(mat<const T> x, mat<const float> table, dim first, float direction, mat<T> y) {
-  const auto sign = hn::OddEven(set(direction), set(-direction));
-  for (dim r = 0; r < y.rows; ++r) {
-    const float* turn = table.row((first + r) % table.rows);
+  for (dim r = 0; r < y.rows; ++r)
     for (dim c = 0; c < y.cols; c += table.cols)
-      along(table.cols, [&](auto at) CLIPX_LANES {
-        const auto v = at.get(x.row(r) + c), t = at.get(turn);  // (a, b), (cosine, sine)
-        at.put(hn::MulAdd(v, hn::DupEven(t), hn::Reverse2(df(), v) * (hn::DupOdd(t) * sign)), y.row(r) + c);
-      });
-  }
+      rotate(x.row(r) + c, table.row((first + r) % table.rows), table.cols, direction, y.row(r) + c);
 }
 
 /// y += x[rows[0]] + ... + x[rows[n - 1]]
