@@ -18,19 +18,19 @@ struct eva_block_variant {
 /// How queries and keys are rotated: those of all rows, and the queries of the rows that leave the last block.
 template <backend_types B>
 struct rotations {
-  rotary<B> all, leaving;
+  rotary<B> all, leaving;  // of keys and queries; of queries in the last block
 };
 
 /// Self-attention: out_proj(norm(attention(rotated q, rotated k, v))).
 template <backend_types B>
 struct eva_attention {
   using T = scalar_t<B>;
-  using mha = multihead_attention<B>;
-  mha attn;                // of which in_proj has no bias here
-  mat<T> q_bias, v_bias;   // (1, W)
-  mat<T> in_proj_bias;     // (1, 3W), instead of these where k has a bias
-  layernorm<B> norm;       // of attention's output; width 0: none
-  eva_block_variant kind;  // what there is
+  using mha = multihead_attention<B>;  // what is shared with other towers
+  mha attn;                            // of which in_proj has no bias here
+  mat<T> q_bias, v_bias;               // (1, W)
+  mat<T> in_proj_bias;                 // (1, 3W), instead of these where k has a bias
+  layernorm<B> norm;                   // of attention's output; width 0: none
+  eva_block_variant kind;              // what there is
 
   eva_attention() = default;
   /// Parameters of these sizes, without memory until bind().
@@ -159,7 +159,7 @@ struct eva_mlp {
     mat<T> n;  // (Q, M), norm(g) or g
     typename layernorm<B>::saved norm;
   };
-  void make_kept(step<B>& s, dim Q, saved& ctx) const {
+  void make_kept(step<B>& s, dim Q, saved& ctx) const {  // memory for what is not recomputed
     ctx.u = s.kept == keep::nothing && !swiglu ? mat<T>{} : s.make(Q, fc1.out);
     if (swiglu) ctx.norm = norm.make_saved(s, Q);
   }

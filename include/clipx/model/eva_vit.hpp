@@ -56,8 +56,8 @@ inline std::vector<double> rotary_angles(const eva_vit_config& v) {
 template <backend_types B>
 struct eva_vision_tower : plain_vision_tower<B, eva_block<B>> {
   using T = scalar_t<B>;
-  using plain = plain_vision_tower<B, eva_block<B>>;
-  eva_vit_config choices;  // config and what is not of a plain vision transformer
+  using plain = plain_vision_tower<B, eva_block<B>>;  // all but the rotations
+  eva_vit_config choices;                             // config and what is not of a plain vision transformer
 
   eva_vision_tower() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: those of plain_vision_tower.

@@ -42,13 +42,13 @@ struct plain_vit_config {
   bool timm = false;                       // whether tensors have timm's names
   dim map_channels = 3;                    // of what is cut into patches, the pixels or what a stem makes of them
   dim map_stride = 1;                      // pixels of the image to one of that, in each direction
-  dim map_patch() const { return patch_size / map_stride; }                // side of a patch there
-  dim grid() const { return image_size / patch_size; }                     // patches of a row and of a column
-  dim patches() const { return grid() * grid(); }                          // of an image
-  dim tokens() const { return patches() + (class_token ? 1 : 0); }         // L
-  dim positions() const { return class_position ? tokens() : patches(); }  // rows of the position table
-  dim heads_of_pool() const { return pool_heads ? pool_heads : heads; }
-  dim mlp_width_of_pool() const { return pool_mlp_width ? pool_mlp_width : mlp_width; }
+  dim map_patch() const { return patch_size / map_stride; }                              // side of a patch there
+  dim grid() const { return image_size / patch_size; }                                   // patches of a row and of a column
+  dim patches() const { return grid() * grid(); }                                        // of an image
+  dim tokens() const { return patches() + (class_token ? 1 : 0); }                       // L
+  dim positions() const { return class_position ? tokens() : patches(); }                // rows of the position table
+  dim heads_of_pool() const { return pool_heads ? pool_heads : heads; }                  // of pooling by attention
+  dim mlp_width_of_pool() const { return pool_mlp_width ? pool_mlp_width : mlp_width; }  // likewise
   friend bool operator==(const plain_vit_config&, const plain_vit_config&) = default;
 };
 
