@@ -205,6 +205,9 @@ TEST_CASE("golden vision transformers with other choices") {
   cases::golden_models<clipx::plain_vit>({"plain_clipa", "plain_options", "plain_text", "plain_timm_clip", "plain_timm_avg",
                                           "plain_timm_linear", "plain_timm_none", "plain_scaled", "plain_timm_gap", "oblong_timm"});
 }
+TEST_CASE("golden EVA and PE-Core") {
+  cases::golden_models<clipx::eva_vit>({"eva_01", "eva_02", "eva_02_mean", "eva_02_post", "eva_pe", "eva_pe_big"});
+}
 TEST_CASE("golden MobileCLIP-B") { cases::golden_models<clipx::mci_vit>({"plain_mci"}); }
 TEST_CASE("golden MobileCLIP-B with batch statistics") {
   device();                                                                // skips where there is none
@@ -218,6 +221,7 @@ TEST_CASE("golden embeddings as users get them") {
     for (auto* name : {"plain_clipa", "plain_options", "plain_timm_clip", "plain_timm_linear"})
       cases::golden_embeddings<clipx::plain_vit>(device(), name);
     cases::golden_embeddings<clipx::mci_vit>(device(), "plain_mci");
+    for (auto* name : {"eva_02", "eva_02_post", "eva_pe"}) cases::golden_embeddings<clipx::eva_vit>(device(), name);
     for (auto* name : {"siglip", "siglip_2", "siglip_none", "hf_siglip", "oblong_siglip"})
       cases::golden_embeddings<clipx::siglip_vit>(device(), name);
     for (auto* name : {"vit_quick_gelu", "vit_gelu_hw80", "hf_eos2", "hf_eos"})

@@ -275,6 +275,8 @@ TEST_CASE("models against eigen<double>") {
   test_model(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
   test_model(device(), model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
   for (int kind : {0, 1, 2}) test_model(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
+  for (int kind : {0, 1, 2, 3}) test_model(device(), model_case<clipx::eva_vit>{tiny_eva(kind)});
+  test_model(device(), model_case<clipx::eva_vit>{tiny_eva(0, 84)});
   for (bool training : {false, true}) test_model(device(), model_case<clipx::mci_vit>{tiny_mci(), training});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet()});
   test_model(device(), model_case<clipx::modified_resnet>{tiny_resnet(), true});
@@ -290,6 +292,7 @@ TEST_CASE("keep modes agree to the bit") {
   keep_modes_agree(device(), model_case<clipx::bert_vit>{tiny_bert(false)});
   keep_modes_agree(device(), model_case<clipx::m2m_vit>{tiny_m2m()});
   for (int kind : {0, 1, 2}) keep_modes_agree(device(), model_case<clipx::plain_vit>{tiny_plain(kind)});
+  for (int kind : {0, 1, 2}) keep_modes_agree(device(), model_case<clipx::eva_vit>{tiny_eva(kind)});
   keep_modes_agree(device(), model_case<clipx::mci_vit>{tiny_mci(), true});  // in inference BatchNorm may be folded
 }
 TEST_CASE("padding is a part of a text where the tower is not causal") {
@@ -303,6 +306,7 @@ TEST_CASE("a recorded forward equals a direct one") {
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::siglip_vit>(device(), cases::tiny_siglip());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::convnext>(device(), cases::tiny_convnext());
   cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::vitamin>(device(), cases::tiny_vitamin());
+  cases::replay_equals_direct<std::remove_reference_t<decltype(device())>, clipx::eva_vit>(device(), cases::tiny_eva(0));
 }
 TEST_CASE("steps allocate once") { cases::arena_settles(device()); }
 TEST_CASE("contrastive loss against eigen<double>") {
@@ -340,6 +344,7 @@ TEST_CASE("gradients of the models against the complex step") {
   grad(model_case<clipx::m2m_vit>{tiny_m2m()});
   grad(model_case<clipx::m2m_siglip_vit>{tiny_m2m(false)});
   grad(model_case<clipx::plain_vit>{tiny_plain(2)});  // the other choices: golden files, to 1e-10
+  grad(model_case<clipx::eva_vit>{tiny_eva(3)});
   grad(model_case<clipx::mci_vit>{tiny_mci(), true});
   grad(model_case<clipx::modified_resnet>{tiny_resnet()});
   grad(model_case<clipx::modified_resnet>{tiny_resnet(), true});

@@ -1,13 +1,13 @@
 // Linear, norms, attention, convolution, pooling, embedding: forward and backward on odd sizes.
 #pragma once
 #include <clipx/ops/attention.hpp>
-#include <clipx/ops/conv.hpp>
-#include <clipx/ops/depthwise_conv.hpp>
 #include <clipx/ops/layer_scale.hpp>
 #include <clipx/ops/linear.hpp>
 #include <clipx/ops/norm.hpp>
+#include <clipx/ops/rotary.hpp>
 
 #include "harness.hpp"
+#include "windows.hpp"
 
 namespace cases {
 
@@ -16,7 +16,7 @@ struct linear_case {
   bool with_activation = false, with_residual = false;
   clipx::activation f = clipx::activation::quick_gelu;
   std::string name() const {
-    constexpr const char* names[] = {" relu", " gelu", " quick_gelu", " gelu_tanh"};
+    constexpr const char* names[] = {" relu", " gelu", " quick_gelu", " gelu_tanh", " silu"};
     return clipx::cat("linear ", rows, "x", in, "x", out, with_activation ? names[static_cast<int>(f)] : "",
                       with_residual ? " + residual" : "");
   }
@@ -151,9 +151,41 @@ struct glu_case {
       h.part("backward", [&] { h.device.glu_backward(f, u(in), v(in), mat<const T>(dy), u(duv), v(duv)); });
       h.gradient("uv", duv);
       if (h.timer) return;
-      h.device.glu(f, mat<const T>(y), mat<const T>(dy), dy);  // in place
+      h.device.glu_backward(f, u(in), v(in), mat<const T>(dy), u(uv), v(uv));  // in place
+      h.output("duv", uv);
+      h.device.glu(f, mat<const T>(y), mat<const T>(dy), dy);
       h.output("f(y) dy", dy);
     }
+  }
+};
+
+/// Heads of d columns in sequences of `period` rows; in the middle of wider rows.
+struct rotary_case {
+  dim sequences, period, heads, d;
+  std::string name() const { return clipx::cat("rotary ", sequences, " of ", period, ", ", heads, " heads of ", d); }
+  double reduction() const { return 1; }
+  double constant() const { return 4; }
+  double moved() const { return 2.0 * static_cast<double>(sequences * period * heads * d); }
+
+  template <class B>
+  void run(harness<B>& h) const {
+    using T = clipx::scalar_t<B>;
+    using A = clipx::accum_t<B>;
+    const dim W = heads * d, R = sequences * period;
+    auto table = h.template input<A>("table", period, d);
+    auto x = h.input("x", R, 3 * W), y = h.s.make(R, 3 * W);
+    const auto middle = [&](auto m) { return m.col_range(W, W); };
+    clipx::rotary<B> op{table};
+    h.device.copy(mat<const T>(x), y);
+    h.part("forward", [&] { op.forward(h.s, middle(y)); });
+    if (!h.timer) h.output("y", y);
+    if (h.timer || harness<B>::is_complex) return;
+    h.device.rotate_pairs(mat<const T>(middle(x)), mat<const A>(table), middle(y));
+    h.output("not in place", y);
+    auto dx = h.s.make(R, 3 * W);
+    if constexpr (!harness<B>::is_complex) h.device.copy(mat<const T>(h.cotangent("y", R, 3 * W)), dx);
+    op.backward(h.s, middle(dx));
+    h.gradient("x", dx);
   }
 };
 
@@ -197,178 +229,6 @@ struct attention_case {
       h.part("backward", [&] { op.backward(h.s, in, y, saved, dy, d); });
       h.gradient("qkv", dqkv);
       if (pooled) h.gradient("q", dsingle);
-    }
-  }
-};
-
-struct conv_case {
-  dim images, height, width, in, out, kernel, stride;
-  bool relu, training, with_residual;
-  std::string name() const {
-    return clipx::cat("conv ", images, "x", height, "x", width, " ", in, "->", out, " k", kernel, " s", stride,
-                      training ? " train" : "");
-  }
-  double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, images * height * width)); }
-  double constant() const { return 16; }
-  double flops() const {
-    const clipx::window w{height, width, in, kernel, stride, kernel / 2};
-    return 2.0 * static_cast<double>(images * w.out_rows() * w.patch() * out);
-  }
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    using A = clipx::accum_t<B>;
-    clipx::conv_batchnorm<B> op(in, out, kernel, stride), grad(in, out, kernel, stride);
-    const auto w = op.over(height, width);
-    const dim rows = images * w.out_rows();
-    op.weight = h.input("weight", out, w.patch(), 1 / std::sqrt(static_cast<double>(w.patch())));
-    op.bn.weight = h.template input<A>("gain", 1, out, 0.2, 1);
-    op.bn.bias = h.template input<A>("offset", 1, out);
-    op.bn.running_mean = h.template input<A>("mean", 1, out, 0.3);
-    op.bn.running_var = h.template input<A>("var", 1, out, 0.1, 1);
-    auto x = h.input("x", images * height * width, in), residual = h.input("residual", rows, out);
-    auto y = h.s.make(rows, out);
-    clipx::batchnorm_options<T> o{.relu = relu, .training = training};
-    if (with_residual) o.residual = residual;
-    const clipx::feature_map<T> map{x, height, width};
-    typename clipx::conv_batchnorm<B>::saved k, nothing;
-    h.part("forward", [&] { op.forward(h.s, map, y, k, o); });
-    h.output("y", y);
-    if (!training) {
-      auto inference = h.s.make(rows, out);
-      h.s.kept = clipx::keep::nothing;
-      h.part("inference", [&] { op.forward(h.s, map, inference, nothing, o); });
-      h.s.kept = clipx::keep::everything;
-      if constexpr (!harness<B>::is_complex) h.output("inference", inference);
-    }
-    if constexpr (!harness<B>::is_complex) {
-      auto dy = h.cotangent("y", rows, out), dz = h.s.make(rows, out), dx = h.s.make(x.rows, in);
-      grad.weight = h.s.zeros(out, w.patch());
-      grad.bn.weight = h.s.make_accum(1, out);
-      grad.bn.bias = h.s.make_accum(1, out);
-      h.device.fill(grad.bn.weight, A(0));
-      h.device.fill(grad.bn.bias, A(0));
-      h.part("backward", [&] { op.backward(h.s, k, dy, grad, {.x = dx, .residual = dz}); });
-      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("gain", grad.bn.weight),
-          h.gradient("offset", grad.bn.bias);
-      if (with_residual) h.gradient("residual", dz);
-      if (h.timer) return;
-      // Once more without dx, as the first convolution of a model: what was in the gradients stays.
-      op.backward(h.s, k, dy, grad, {});
-      h.output("gradient of the weights, twice", grad.weight);
-    }
-  }
-};
-
-struct conv_bias_case {
-  dim images, height, width, in, out, kernel, stride;
-  std::string name() const {
-    return clipx::cat("conv with bias ", images, "x", height, "x", width, " ", in, "->", out, " k", kernel, " s", stride);
-  }
-  double reduction() const { return static_cast<double>(std::max(in * kernel * kernel, images * height * width)); }
-  double constant() const { return 16; }
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    clipx::convolution<B> op(in, out, kernel, stride), grad(in, out, kernel, stride);
-    const auto w = op.over(height, width);
-    op.weight = h.input("weight", out, w.patch(), 1 / std::sqrt(static_cast<double>(w.patch())));
-    op.bias = h.input("bias", 1, out);
-    auto x = h.input("x", images * height * width, in), y = h.s.make(images * w.out_rows(), out);
-    const clipx::feature_map<T> map{x, height, width};
-    op.forward(h.s, map, y);
-    h.output("y", y);
-    if constexpr (!harness<B>::is_complex) {
-      auto dy = h.cotangent("y", y.rows, out), dx = h.s.make(x.rows, in);
-      grad.weight = h.s.zeros(out, w.patch());
-      grad.bias = h.s.zeros(1, out);
-      op.backward(h.s, map, dy, grad, dx);
-      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
-    }
-  }
-};
-
-struct depthwise_case {
-  dim images, height, width, channels, kernel = 7, stride = 1;
-  std::string name() const {
-    return clipx::cat("depthwise_conv ", images, "x", height, "x", width, " ", channels, " k", kernel, " s", stride);
-  }
-  double reduction() const { return static_cast<double>(std::max(kernel * kernel, images * height * width)); }
-  double constant() const { return 8; }
-  double flops() const {
-    const clipx::window w{height, width, channels, kernel, stride, kernel / 2};
-    return 2.0 * static_cast<double>(images * w.out_rows() * w.patch());
-  }
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    clipx::depthwise_conv<B> op(channels, kernel, stride), grad(channels, kernel, stride);
-    op.weight = h.input("weight", channels, kernel * kernel, 1 / static_cast<double>(kernel));
-    op.bias = h.input("bias", 1, channels);
-    auto x = h.input("x", images * height * width, channels);
-    const dim rows = images * op.over(height, width).out_rows();
-    auto y = h.s.make(rows, channels);
-    const clipx::feature_map<T> map{x, height, width};
-    h.part("forward", [&] { op.forward(h.s, map, y); });
-    h.output("y", y);
-    if constexpr (!harness<B>::is_complex) {
-      auto dy = h.cotangent("y", rows, channels), dx = h.s.make(x.rows, channels);
-      grad.weight = h.s.zeros(channels, kernel * kernel);
-      grad.bias = h.s.zeros(1, channels);
-      h.part("backward", [&] { op.backward(h.s, map, dy, grad, dx); });
-      h.gradient("x", dx), h.gradient("weight", grad.weight), h.gradient("bias", grad.bias);
-      if (h.timer) return;
-      op.backward(h.s, map, dy, grad);  // once more without dx: what was in the gradients stays
-      h.output("gradient of the weights, twice", grad.weight);
-    }
-  }
-};
-
-struct pool_case {
-  dim images, height, width, channels, kernel, stride = kernel, pad = 0;
-  std::string name() const { return clipx::cat("avgpool ", height, "x", width, " k", kernel, " s", stride); }
-  double reduction() const { return static_cast<double>(kernel * kernel); }
-  double constant() const { return 4; }
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    const clipx::window w{height, width, channels, kernel, stride, pad};
-    auto x = h.input("x", images * height * width, channels);
-    const dim rows = images * w.out_rows();
-    auto y = h.s.make(rows, channels);
-    h.device.avgpool(mat<const T>(x), w, y);
-    h.output("y", y);
-    if constexpr (!harness<B>::is_complex) {
-      auto dy = h.cotangent("y", rows, channels), dx = h.s.make(x.rows, channels);
-      h.device.avgpool_backward(mat<const T>(dy), w, dx);
-      h.gradient("x", dx);
-    }
-  }
-};
-
-/// Patches that are not square, and their adjoint.
-struct patches_case {
-  clipx::window w;
-  dim images = 2;
-  std::string name() const { return clipx::cat("patches ", w.kernel, "x", w.kernel_width()); }
-  double reduction() const { return 1; }
-  double constant() const { return 4; }
-
-  template <class B>
-  void run(harness<B>& h) const {
-    using T = clipx::scalar_t<B>;
-    auto x = h.input("x", images * w.height * w.width, w.channels);
-    auto cols = h.s.zeros(images * w.out_rows(), w.patch());
-    h.device.im2col(mat<const T>(x), w, cols);
-    h.output("y", cols);
-    if constexpr (!harness<B>::is_complex) {
-      auto dy = h.cotangent("y", cols.rows, cols.cols), dx = h.s.make(x.rows, w.channels);
-      h.device.col2im(mat<const T>(dy), w, dx);
-      h.gradient("x", dx);
     }
   }
 };
@@ -443,6 +303,8 @@ void each_op(F&& f) {
   for (dim n : {1, 7, 31, 32, 33, 257}) f(layernorm_case{n, 32}), f(layernorm_case{3, n + 2});
   f(layernorm_case{9, 768}), f(layernorm_case{5, 1030}), f(layernorm_case{5, 4104});  // wider than a block holds
   for (dim n : {1, 7, 31, 64, 700}) f(layer_scale_case{n, 17}), f(layer_scale_case{5, n}), f(layer_scale_case{n, 96});
+  f(rotary_case{3, 5, 2, 4}), f(rotary_case{1, 7, 3, 20}), f(rotary_case{2, 3, 1, 12}), f(rotary_case{4, 1, 2, 64});
+  f(rotary_case{2, 197, 3, 64}), f(rotary_case{3, 17, 2, 88}), f(rotary_case{1, 33, 1, 96}), f(rotary_case{2, 9, 5, 2});
   f(attention_case{{1, 7, 31, 2}, 2, 16, true}), f(attention_case{{33, 33}, 3, 32}), f(attention_case{{5, 65}, 1, 80});
   f(attention_case{{7, 50, 3}, 2, 64, false, true}), f(attention_case{{257}, 2, 88}), f(attention_case{{31, 12}, 1, 104, true});
   for (dim d : {32, 33, 64, 80, 88, 104, 112}) f(attention_case{{17, 1, 33}, 2, d, d % 3 == 0});  // every width of a kernel
@@ -468,6 +330,7 @@ void each_op(F&& f) {
   f(depthwise_case{2, 9, 8, 24, 7, 2}), f(depthwise_case{3, 8, 11, 17, 3, 2}), f(depthwise_case{1, 7, 9, 16, 5, 3});
   for (dim n : {1, 7, 24}) f(glu_case{n, 17}), f(glu_case{5, n, quick_gelu});
   f(glu_case{3, 64, gelu_tanh}), f(glu_case{3, 33, relu}), f(glu_case{300, 40});
+  for (dim n : {1, 31, 700}) f(glu_case{n, 17, silu}), f(glu_case{n, 64, silu});
   f(conv_bias_case{2, 7, 9, 3, 5, 3, 2}), f(conv_bias_case{3, 8, 8, 8, 16, 3, 1}), f(conv_bias_case{1, 3, 2, 9, 4, 3, 1});
   f(pool_case{2, 8, 6, 5, 2}), f(pool_case{3, 9, 1, 4, 9}), f(pool_case{1, 7, 7, 3, 7});
   f(patches_case{{.height = 9, .width = 11, .channels = 3, .kernel = 4, .stride = 4, .lead = 1, .across = 5}});

@@ -91,6 +91,37 @@ inline clipx::clip_config tiny_plain(int kind) {
   c.vision = v;
   return c;
 }
+/// As EVA02-B, with the class token pooled; EVA02-E with the mean and open_clip's head; PE-Core with attention, the class token
+/// included; EVA02-L with the mean, whose last block leaves out the class token.
+inline clipx::clip_config tiny_eva(int kind, dim head_width = 16) {
+  auto c = tiny_vit(clipx::activation::gelu);
+  clipx::eva_vit_config v;
+  v.image_size = 29, v.patch_size = 7, v.width = 2 * head_width, v.heads = 2, v.mlp_width = 5 * head_width + 3, v.layers = 2;
+  v.timm = v.patch_bias = true;
+  v.norm_pre = false;
+  v.head = clipx::vit_head::trunk;
+  v.head_bias = true;
+  if (kind == 0 || kind == 3) {
+    v.block = {.separate_qkv = true, .norm_attn = true, .swiglu = true};
+    v.rotary_side = 3;
+  } else if (kind == 1) {
+    v.block = {.post_norm = true};
+    v.head = clipx::vit_head::after_trunk;
+    v.head_bias = false;
+  } else {
+    v.block = {.key_bias = true};
+    v.norm_pre = v.rotary_column_first = true;
+    v.patch_bias = false;
+    v.rotary_side = 4, v.rotary_first = 1;
+    v.pool = clipx::vit_pool::attention;
+    v.pool_heads = 4, v.pool_mlp_width = 3 * head_width;
+  }
+  if (kind % 2 == 1) v.pool = clipx::vit_pool::mean;
+  if (kind == 3) v.norm_after_pool = true;
+  if (kind != 2) c.norm_eps = 1e-6, c.text.norm_eps = 1e-5;
+  c.vision = v;
+  return c;
+}
 /// As MobileCLIP-B.
 inline clipx::clip_config tiny_mci() {
   auto c = tiny_vit(clipx::activation::gelu);

@@ -71,14 +71,14 @@ grep -rnE '# *include' include --include='*.hpp' | grep -E '<(fcntl|unistd|diren
   say "system headers of POSIX only in -inl files"
 
 # A policy is named in its own files and in one list.
-grep -rnwE '(vit|modified_resnet|siglip_vit|convnext|vitamin|plain_vit|mci_vit)(_config)?|siglip_text|plain_text|bert_text|m2m_text' include backends tools --include='*.[ch]*' |
-  grep -vE '^include/clipx/(architectures/(vit|vitamin|modified_resnet|siglip|convnext|plain|timm|mci|bert|m2m|list)|model/(vit|vitamin|modified_resnet|siglip|convnext|plain|mci|bert|m2m))[a-z0-9_-]*\.hpp:' |
+grep -rnwE '(vit|modified_resnet|siglip_vit|convnext|vitamin|plain_vit|mci_vit|eva_vit)(_config)?|siglip_text|plain_text|bert_text|m2m_text' include backends tools --include='*.[ch]*' |
+  grep -vE '^include/clipx/(architectures/(vit|vitamin|modified_resnet|siglip|convnext|plain|timm|mci|eva|bert|m2m|list)|model/(vit|vitamin|modified_resnet|siglip|convnext|plain|mci|eva|bert|m2m))[a-z0-9_-]*\.hpp:' |
   grep -vE ':[0-9]+: *//|// .*\b(vit|modified_resnet|siglip_vit|convnext)(_config)?\b' | say "an architecture is named outside its own files"
 grep -rn 'is_[r]esnet' include backends tools tests bench examples | say "an architecture is named outside its own files"
 
 # The model reads like the paper's: towers and ops together stay short.
 lines=$(cat include/clipx/model/*.hpp include/clipx/ops/*.hpp | grep -vcE '^ *(//.*)?$')
-[ "$lines" -lt 2820 ] || echo "include/clipx/model and ops have $lines lines of code, expected fewer than 2820" >> "$bad"
+[ "$lines" -lt 3350 ] || echo "include/clipx/model and ops have $lines lines of code, expected fewer than 3350" >> "$bad"
 
 # The library neither prints nor dies.
 grep -rnE '\b(std::(cout|cerr|abort|exit|terminate)|printf|fprintf|puts|abort|exit)\b *[(<;]' include backends | grep -vE ':[0-9]+: *//' |

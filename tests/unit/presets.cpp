@@ -55,6 +55,19 @@ TEST_CASE("presets: parameters as published") {
       {"ViT-SO400M-16-SigLIP2-512", 428'772'800, 707'782'896, 1'136'555'698},
       {"ViT-gopt-16-SigLIP2-256", 1'163'168'256, 708'225'648, 1'871'393'906},
       {"ViT-gopt-16-SigLIP2-384", 1'163'659'776, 708'225'648, 1'871'885'426},
+      // open_clip's EVA and PE-Core
+      {"EVA01-g-14", 1'012'588'928, 123'846'912, 1'136'435'841},
+      {"EVA01-g-14-plus", 1'012'588'928, 354'032'640, 1'366'621'569},
+      {"EVA02-B-16", 86'263'040, 63'428'096, 149'691'137},
+      {"EVA02-L-14", 304'105'152, 123'650'304, 427'755'457},
+      {"EVA02-L-14-336", 304'432'832, 123'650'304, 428'083'137},
+      {"EVA02-E-14", 4'350'556'928, 354'032'640, 4'704'589'569},
+      {"EVA02-E-14-plus", 4'350'556'928, 694'332'160, 5'044'889'089},
+      {"PE-Core-T-16-384", 6'141'056, 63'405'056, 69'546'113},
+      {"PE-Core-S-16-384", 23'783'168, 63'405'056, 87'188'225},
+      {"PE-Core-B-16", 93'673'984, 353'986'560, 447'660'545},
+      {"PE-Core-L-14-336", 317'152'256, 353'986'560, 671'138'817},
+      {"PE-Core-bigG-14-448", 1'882'033'920, 537'233'920, 2'419'267'841},
       // open_clip's ConvNeXt
       {"convnext_tiny", 28'606'560, 63'690'240, 92'296'801},
       {"convnext_small", 49'847'904, 63'428'096, 113'276'001},
@@ -144,7 +157,7 @@ TEST_CASE("presets: names of openai and of open_clip") {
 TEST_CASE("presets: sizes that shapes do not show") {
   for (auto& c : presets::all()) {
     INFO(c.name);
-    const bool other_image = c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() ||
+    const bool other_image = c.vision.is<siglip_vit_config>() || c.vision.is<convnext_config>() || c.vision.is<eva_vit_config>() ||
                              c.vision.is<plain_vit_config>() || c.vision.is<mci_vit_config>() || c.vision.is<vitamin_config>();
     if (other_image || !c.text.hf.name.empty()) continue;
     const bool openai = c.name != "ViT-H-14" && c.name != "ViT-g-14" && c.name != "ViT-bigG-14";

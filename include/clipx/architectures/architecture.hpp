@@ -149,6 +149,8 @@ class architecture {
   virtual void write_text(const clip_config& c, layout keys, field_writer& to) const = 0;
   /// The name of a tensor that only this architecture's bare files have; sizes from the shapes of such a file.
   virtual std::string_view telltale() const = 0;
+  /// Whether a bare file is of this architecture: by default, whether it has that tensor.
+  virtual bool tells(const shape_reader& r) const = 0;
   /// Fills in the sizes of both towers. Problems become issues.
   virtual void infer(shape_reader& r, clip_config& c) const = 0;
   /// Reports sizes that no model can have.
@@ -203,6 +205,10 @@ class architecture_of final : public architecture {
   void write_vision(const clip_config& c, layout keys, field_writer& to) const override { Arch::write(part(c), c, keys, to); }
   void write_text(const clip_config& c, layout keys, field_writer& to) const override { text::write(c, keys, to); }
   std::string_view telltale() const override { return Arch::telltale; }
+  bool tells(const shape_reader& r) const override {
+    if constexpr (requires { Arch::tells(r); }) return Arch::tells(r);
+    else return r.has(std::string(Arch::telltale));
+  }
   void infer(shape_reader& r, clip_config& c) const override {
     text::infer(r, c);
     if constexpr (requires { Arch::infer(r, c); }) c.vision = Arch::infer(r, c);

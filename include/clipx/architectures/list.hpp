@@ -6,6 +6,7 @@
 #include "../core/type_list.hpp"
 #include "../loss/list.hpp"
 #include "convnext.hpp"
+#include "eva_vit.hpp"
 #include "mci_vit.hpp"
 #include "modified_resnet.hpp"
 #include "ngram_table.hpp"
@@ -21,7 +22,7 @@ namespace clipx {
 
 /// The policies; an architecture that is not among them is still loaded by name.
 using architectures = type_list<with_text<modified_resnet, ngram_table>, with_text<vit, ngram_table>, m2m_siglip_vit, m2m_vit,
-                                bert_vit, siglip_vit, convnext, vitamin, mci_vit, plain_vit, modified_resnet, vit>;
+                                bert_vit, eva_vit, siglip_vit, convnext, vitamin, mci_vit, plain_vit, modified_resnet, vit>;
 
 /// The same at run time.
 std::span<const architecture* const> known_architectures();

@@ -171,7 +171,8 @@ CLIPX_INLINE double plain_vit::flops(const config& v, const clip_config& c) {
   const double block = 2 * L * (4 * W * W + 2 * W * M) + 4 * L * L * W;
   const double blocks = v.pool == vit_pool::token ? transformer_flops(detail::plain_blocks(v), v.tokens(), false)
                                                   : static_cast<double>(v.layers) * block;
-  const double pool = v.pool == vit_pool::attention ? 2 * (2 * L * W * W + 2 * W * W + 2 * W * M) + 4 * L * W : 0;
+  const auto pool_mlp = static_cast<double>(v.mlp_width_of_pool());
+  const double pool = v.pool == vit_pool::attention ? 2 * (2 * L * W * W + 2 * W * W + 2 * W * pool_mlp) + 4 * L * W : 0;
   const double head = v.head == vit_head::none ? 0 : 2 * static_cast<double>(v.width * c.embed_dim);
   return patches + blocks + pool + head;
 }

@@ -183,9 +183,9 @@ inline void read_timm_vit_kwargs(fields& f, timm_vit& m) {
   f.refuse_others();
 }
 
-/// timm_pool and timm_proj, and the norm's place, which is that of the pooling with which timm made the tower.
-inline void read_timm_head(fields& f, fields& kwargs, timm_vit& m) {
-  auto& v = m.sizes;
+}  // namespace detail
+
+CLIPX_INLINE vit_pool read_timm_head(fields& f, plain_vit_config& v) {
   if (f.is_null("timm_pool")) f.issue("timm_pool: null is not supported; name the pooling of the tower: token, avg or map");
   const auto pool = f.text("timm_pool", "avg");
   const auto projection = f.text("timm_proj", f.is_null("timm_proj") ? "" : "linear");
@@ -201,11 +201,16 @@ inline void read_timm_head(fields& f, fields& kwargs, timm_vit& m) {
   else if (pool == "map") v.pool = vit_pool::attention;
   else if (!pool.empty() || !after) f.issue(cat("timm_pool: \"", pool, "\" is not supported, only token, avg and map"));
   const auto made = after ? named : v.pool;
-  v.norm_after_pool = kwargs.flag("fc_norm", made == vit_pool::mean && !m.norm_first);
   if (v.pool == vit_pool::attention && made != vit_pool::attention)
     f.issue("timm_pool: map: with timm_proj linear timm adds no attention pooling to this tower");
+  return made;
 }
-}  // namespace detail
+CLIPX_INLINE void write_timm_head(const plain_vit_config& v, field_writer& to) {
+  const bool after = v.head == vit_head::after_trunk;
+  to.put("timm_pool", v.pool == vit_pool::token ? "token" : v.pool == vit_pool::mean ? "avg" : "map");
+  to.put("timm_proj", after ? "linear" : v.head == vit_head::none ? "none" : "");
+  if (after && v.head_bias) to.put("timm_proj_bias", true);
+}
 
 CLIPX_INLINE void refuse_timm_variants(fields& f) {
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
@@ -224,7 +229,8 @@ CLIPX_INLINE plain_vit_config read_timm_vit(tower_reader& r) {
                 "vit_SIZE_patchP_clip_N"));
   auto m = found.value_or(timm_vit{});
   auto kwargs = f.object("timm_model_kwargs", "vision_cfg.timm_model_kwargs");
-  detail::read_timm_head(f, kwargs, m);
+  const auto made = read_timm_head(f, m.sizes);
+  m.sizes.norm_after_pool = kwargs.flag("fc_norm", made == vit_pool::mean && !m.norm_first);
   detail::read_timm_vit_kwargs(kwargs, m);
   if (const auto size = f.sides("image_size", m.sizes.image_size); size != m.sizes.image_size)
     f.issue(error_kind::mismatch, cat("image_size: ", text_of(size), " is not that of ", name, ", ", text_of(m.sizes.image_size)));
@@ -250,9 +256,7 @@ CLIPX_INLINE void write_timm_vit(const plain_vit_config& v, const clip_config& c
   to.put("timm_model_name", name);
   to.put("timm_model_pretrained", false);
   const bool after = v.head == vit_head::after_trunk;
-  to.put("timm_pool", v.pool == vit_pool::token ? "token" : v.pool == vit_pool::mean ? "avg" : "map");
-  to.put("timm_proj", after ? "linear" : v.head == vit_head::none ? "none" : "");
-  if (after && v.head_bias) to.put("timm_proj_bias", true);
+  write_timm_head(v, to);
   field_writer kwargs;
   bool any = false;
   const auto put = [&](const char* key, bool same, const auto& value) {

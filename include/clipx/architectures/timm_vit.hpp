@@ -26,6 +26,11 @@ std::optional<timm_vit> timm_vit_named(std::string_view name);
 /// The name of a model with these sizes and activation, or of one with the same norms; see timm_vit_named.
 std::string timm_vit_name(const timm_vit& model);
 
+/// Reads timm_pool, timm_proj and timm_proj_bias into a tower whose pooling is that of its name. Returns the pooling with which
+/// timm makes the tower, on which the place of its last norm depends. Problems become issues.
+vit_pool read_timm_head(fields& f, plain_vit_config& v);
+/// Writes timm_pool, timm_proj and timm_proj_bias.
+void write_timm_head(const plain_vit_config& v, field_writer& to);
 /// Refuses fields of open_clip's vision_cfg that open_clip does not give to towers of timm's in this form; skips those that have no
 /// effect on such a tower's answer.
 void refuse_timm_variants(fields& f);

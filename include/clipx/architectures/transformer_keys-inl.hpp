@@ -85,7 +85,7 @@ CLIPX_INLINE activation answered_activation(const config_answers& answers, issue
   return activation::gelu;
 }
 CLIPX_INLINE const char* name_of(activation f) {
-  constexpr const char* names[] = {"relu", "gelu", "quick_gelu", "gelu_tanh"};
+  constexpr const char* names[] = {"relu", "gelu", "quick_gelu", "gelu_tanh", "silu"};
   return names[static_cast<int>(f)];
 }
 CLIPX_INLINE const char* hf_name_of(activation f) { return f == activation::gelu_tanh ? "gelu_pytorch_tanh" : name_of(f); }

@@ -282,10 +282,11 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
     if (o.activation.empty()) shapes.answers.activation = "quick_gelu";
     if (o.head_width == 0) shapes.answers.head_width = 64;
   }
-  const auto there = [&](const auto& policy) { return shapes.has(std::string(policy.telltale())); };
-  if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), there)) c.loss = loss->defaults();
+  const auto of_loss = [&](const loss_policy& p) { return shapes.has(std::string(p.telltale())); };
+  const auto of_towers = [&](const architecture& a) { return a.tells(shapes); };
+  if (const auto* loss = detail::find_policy<loss_policy>(o.policies.losses, known_losses(), of_loss)) c.loss = loss->defaults();
   else c.loss = contrastive::config{};  // its logit_scale will be reported as missing
-  if (const auto* a = detail::find_policy<architecture>(o.policies.architectures, known_architectures(), there)) {
+  if (const auto* a = detail::find_policy<architecture>(o.policies.architectures, known_architectures(), of_towers)) {
     a->infer(shapes, c);
     if (issues.empty()) detail::set_family_pixels(config_.pixels, a->family(c));
   } else {

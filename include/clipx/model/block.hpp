@@ -132,10 +132,11 @@ template <backend_types B, class Mlp = mlp_layers<B>>
 struct resblock {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  layernorm<B> ln_1, ln_2;      // before attention and before the MLP
-  multihead_attention<B> attn;  // the first branch
-  Mlp mlp;                      // the second branch
-  layer_scale<B> ls_1, ls_2;    // of the branches; width 0: none
+  using variant = block_variant;  // what the constructor takes
+  layernorm<B> ln_1, ln_2;        // before attention and before the MLP
+  multihead_attention<B> attn;    // the first branch
+  Mlp mlp;                        // the second branch
+  layer_scale<B> ls_1, ls_2;      // of the branches; width 0: none
 
   resblock() = default;
   /// Parameters of these sizes, without memory until bind().
@@ -250,6 +251,10 @@ struct transformer {
   /// Blocks with other choices.
   transformer(dim layers, dim width, dim heads, dim mlp_width, activation f, double eps, bool causal, const block_variant& v)
       : resblocks(static_cast<std::size_t>(layers), Block(width, heads, mlp_width, f, eps, causal, v)) {}
+  /// Blocks of another kind with its choices.
+  template <class Variant>
+  transformer(dim layers, dim width, dim heads, dim mlp_width, activation f, double eps, bool causal, const Variant& v)
+      : resblocks(static_cast<std::size_t>(layers), Block(width, heads, mlp_width, f, eps, causal, v)) {}
   void visit(auto& v) { v("resblocks", resblocks); }
 
   struct saved {
@@ -257,28 +262,29 @@ struct transformer {
     sequences rows;  // the rows that entered and left
   };
 
-  /// x (R, W), overwritten if nothing is kept -> the pooled rows (N, W), or (R, W) if all rows leave.
-  mat<T> forward(step<B>& s, mat<T> x, sequences rows, saved& ctx) const {
+  /// x (R, W), overwritten if nothing is kept -> the pooled rows (N, W), or (R, W) if all rows leave. more: what else a block
+  /// reads.
+  mat<T> forward(step<B>& s, mat<T> x, sequences rows, saved& ctx, const auto&... more) const {
     ctx.rows = std::move(rows);
     ctx.blocks.resize(resblocks.size());
     for (std::size_t i = 0; i < resblocks.size(); ++i) {
       const auto& here = i + 1 < resblocks.size() ? ctx.rows.inner : ctx.rows.last;
       auto y = s.kept == keep::nothing && !here.pooled ? x : s.make(here.out.rows(), x.cols);  // (Q, W)
-      resblocks[i].forward(s, x, here, y, ctx.blocks[i]);
+      resblocks[i].forward(s, x, here, y, ctx.blocks[i], more...);
       x = y;
     }
     return x;
   }
 
-  /// dy has the shape of forward's result and may be overwritten; dx (R, W) is overwritten.
-  void backward(step<B>& s, const saved& ctx, mat<const T> dy, transformer& grad, mat<T> dx) const {
+  /// dy has the shape of forward's result and may be overwritten; dx (R, W) is overwritten. more: as in forward.
+  void backward(step<B>& s, const saved& ctx, mat<const T> dy, transformer& grad, mat<T> dx, const auto&... more) const {
     expect(s.kept != keep::nothing, "backward: the forward pass kept nothing; make the step with another keep");
     scratch<B> here(s);
     auto other = s.make(dx.rows, dx.cols);  // (R, W); the two alternate so that the last block's result ends up in dx
     for (std::size_t i = resblocks.size(); i-- > 0;) {
       const auto& rows = i + 1 < resblocks.size() ? ctx.rows.inner : ctx.rows.last;
       auto to = i % 2 == 0 ? dx : other;
-      resblocks[i].backward(s, ctx.blocks[i], rows, dy, grad.resblocks[i], to);
+      resblocks[i].backward(s, ctx.blocks[i], rows, dy, grad.resblocks[i], to, more...);
       dy = to;
     }
   }

@@ -36,18 +36,22 @@ struct plain_vit_config {
   std::optional<double> layer_scale = {};  // the factors of the blocks' LayerScale before training; none: no LayerScale
   bool norm_after_pool = false;            // whether the last norm is of the pooled row, else of all tokens
   vit_pool pool = vit_pool::token;         // how tokens become one row
+  dim pool_heads = 0;                      // attention heads of pooling by attention; 0: as in a block
+  dim pool_mlp_width = 0;                  // columns inside its MLP; 0: as in a block
   vit_head head = vit_head::matrix;        // what follows
   bool head_bias = false;                  // whether a linear head has a bias
   bool timm = false;                       // whether tensors have timm's names
   dim map_channels = 3;                    // of what is cut into patches, the pixels or what a stem makes of them
   dim map_stride = 1;                      // pixels of the image to one of that, in each direction
   dim map_kernel = 0;                      // side of the windows there that make a patch, padded by half of it; 0: that of a patch
-  extent map_patch() const { return patch_size / map_stride; }                         // a patch there
-  extent map_window() const { return map_kernel ? extent(map_kernel) : map_patch(); }  // the window that makes a patch
-  extent grid() const { return image_size / patch_size; }                              // patches of a column and of a row
-  dim patches() const { return grid().area(); }                                        // of an image
-  dim tokens() const { return patches() + (class_token ? 1 : 0); }                     // L
-  dim positions() const { return class_position ? tokens() : patches(); }              // rows of the position table
+  extent map_patch() const { return patch_size / map_stride; }                           // a patch there
+  extent map_window() const { return map_kernel ? extent(map_kernel) : map_patch(); }    // the window that makes a patch
+  extent grid() const { return image_size / patch_size; }                                // patches of a column and of a row
+  dim patches() const { return grid().area(); }                                          // of an image
+  dim tokens() const { return patches() + (class_token ? 1 : 0); }                       // L
+  dim positions() const { return class_position ? tokens() : patches(); }                // rows of the position table
+  dim heads_of_pool() const { return pool_heads ? pool_heads : heads; }                  // of pooling by attention
+  dim mlp_width_of_pool() const { return pool_mlp_width ? pool_mlp_width : mlp_width; }  // likewise
   friend bool operator==(const plain_vit_config&, const plain_vit_config&) = default;
 };
 
@@ -72,7 +76,11 @@ struct plain_vision_tower {
   /// of the embedding.
   explicit plain_vision_tower(const clip_config& c) : plain_vision_tower(c.vision.as<plain_vit_config>(), c) {}
   /// The same for sizes that another architecture's configuration holds.
-  plain_vision_tower(const plain_vit_config& v, const clip_config& c) : config(v), embed_dim(c.embed_dim) {
+  plain_vision_tower(const plain_vit_config& v, const clip_config& c)
+      : plain_vision_tower(v, c, block_variant{.qkv_bias = v.qkv_bias, .layer_scale = v.layer_scale.has_value()}) {}
+  /// The same with the choices that the kind of block has.
+  plain_vision_tower(const plain_vit_config& v, const clip_config& c, const typename Block::variant& choices)
+      : config(v), embed_dim(c.embed_dim) {
     const extent P = v.map_window();
     const dim W = v.width;
     expect(v.map_patch().shorter() > 0, "image tower: expected a patch size above 0");
@@ -81,10 +89,9 @@ struct plain_vision_tower {
     });
     conv1 = linear<B>(v.map_channels * P.area(), W);
     ln_pre = layernorm<B>(W, c.norm_eps);
-    blocks = transformer<B, Block>(v.layers, W, v.heads, v.mlp_width, c.act, c.norm_eps, false,
-                                   {.qkv_bias = v.qkv_bias, .layer_scale = v.layer_scale.has_value()});
+    blocks = transformer<B, Block>(v.layers, W, v.heads, v.mlp_width, c.act, c.norm_eps, false, choices);
     ln_post = layernorm<B>(W, c.norm_eps);
-    if (v.pool == vit_pool::attention) attn_pool = latent_pool<B>(W, v.heads, v.mlp_width, c.act, c.norm_eps);
+    if (v.pool == vit_pool::attention) attn_pool = latent_pool<B>(W, v.heads_of_pool(), v.mlp_width_of_pool(), c.act, c.norm_eps);
     if (v.head != vit_head::none) head = linear<B>(W, c.embed_dim);
   }
   void visit(auto& v) {
@@ -143,21 +150,24 @@ struct plain_vision_tower {
     });
     return pixels.rows / n.area();
   }
-  /// map: what is cut into patches, the pixels or what a stem makes of them.
-  void run(step<B>& s, mat<const T> map, mat<T> features, saved& ctx) const {
+  /// Which rows of an image leave the last block.
+  pooled_row leaving() const {
+    if (config.pool == vit_pool::token) return pooled_row::first;
+    return config.pool == vit_pool::mean && config.class_token ? pooled_row::but_first : pooled_row::none;
+  }
+  /// map: what is cut into patches, the pixels or what a stem makes of them; more: what else the blocks read.
+  void run(step<B>& s, mat<const T> map, mat<T> features, saved& ctx, const auto&... more) const {
     const dim N = features.rows;
     const std::vector<std::int32_t> lengths(static_cast<std::size_t>(N), static_cast<std::int32_t>(config.tokens()));
-    const auto leaving = config.pool == vit_pool::token                        ? pooled_row::first
-                         : config.pool == vit_pool::mean && config.class_token ? pooled_row::but_first
-                                                                               : pooled_row::none;
-    auto x = embed(s, map, N, ctx);                                            // (N L, W)
-    ctx.x = blocks.forward(s, x, sequences(s, lengths, leaving), ctx.blocks);  // (R, W)
+    auto x = embed(s, map, N, ctx);                                                       // (N L, W)
+    ctx.x = blocks.forward(s, x, sequences(s, lengths, leaving()), ctx.blocks, more...);  // (R, W)
     ctx.pooled = config.head == vit_head::none ? features : s.make(N, config.width);
     pool(s, ctx);
     if (config.head != vit_head::none) head.forward(s, ctx.pooled, features);
   }
   /// dmap, what is cut into patches: overwritten; empty: not needed.
-  void run_backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, plain_vision_tower& grad, mat<T> dmap) const {
+  void run_backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, plain_vision_tower& grad, mat<T> dmap,
+                    const auto&... more) const {
     scratch<B> here(s);
     const dim N = dfeatures.rows, W = config.width, L = config.tokens();
     auto dpooled = dfeatures;         // (N, W)
@@ -169,7 +179,7 @@ struct plain_vision_tower {
       dpooled = dh;
     }
     pool_backward(s, ctx, dpooled, grad, dx);
-    blocks.backward(s, ctx.blocks, dx, grad.blocks, dtokens);
+    blocks.backward(s, ctx.blocks, dx, grad.blocks, dtokens, more...);
     embed_backward(s, ctx, dtokens, grad, dmap);
   }
 

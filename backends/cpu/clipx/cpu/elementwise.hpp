@@ -67,7 +67,7 @@ class cpu_elementwise : cpu_family<T> {
   }
   void unary(activation f, mat<const T> x, mat<T> y);
   void unary_backward(activation f, mat<const T> x, mat<const T> dy, mat<T> dx);
-  /// y = f(u) v; y may be v.
+  /// y = f(u) v; y may be v. In the backward pass du may be u, and dv may be v.
   void glu(activation f, mat<const T> u, mat<const T> v, mat<T> y);
   void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv);
   /// y[r][c] = x[r][c] gamma[c]; y may be x.

@@ -1,4 +1,4 @@
-// Verbs on rows: added to others, summed, gathered and scattered.
+// Verbs on rows: added to others, summed, gathered and scattered; pairs of columns rotated by row.
 #ifndef CLIPX_CPU_ROWS_HPP
 #define CLIPX_CPU_ROWS_HPP
 #include "family.hpp"
@@ -18,6 +18,11 @@ class cpu_rows : cpu_family<T> {
   void gather_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
   /// y[ids[i]] += x[i]; rows with the same id are added in float, in order, and rounded once.
   void scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, mat<T> y);
+  /// Columns 2i and 2i + 1 of row r, as a complex number, times that of row r mod table.rows; the table's columns repeat. y may be
+  /// x.
+  void rotate_pairs(mat<const T> x, mat<const float> table, mat<T> y);
+  /// The same by the conjugates.
+  void rotate_pairs_backward(mat<const T> dy, mat<const float> table, mat<T> dx);
 };
 CLIPX_CPU_DECLARED(cpu_rows);
 
@@ -50,6 +55,35 @@ void sum_rows(mat<const T> x, mat<T> y) {
     column_sums(p, y.rows, x.rows, y.cols, totals, [&](auto at, dim r) CLIPX_LANES { return at.get(x.row(r)); });
     add_totals(totals, y.cols, y.row(p));
   }
+}
+
+/// y = x's pairs of columns as complex numbers times those of `turn`, or their conjugates if the direction is -1; y may be x.
+#if HWY_TARGET == HWY_SCALAR
+template <class T>
+void rotate(const T* x, const float* turn, dim n, float direction, T* y) {
+  for (dim i = 0; i < n; i += 2) {
+    const whole first{i}, second{i + 1};
+    const auto a = first.get(x), b = second.get(x), cosine = first.get(turn), sine = set(direction) * second.get(turn);
+    first.put(a * cosine - b * sine, y);
+    second.put(b * cosine + a * sine, y);
+  }
+}
+#else
+template <class T>
+void rotate(const T* x, const float* turn, dim n, float direction, T* y) {
+  const auto sign = hn::OddEven(set(direction), set(-direction));
+  along(n, [&](auto at) CLIPX_LANES {  // whole pairs: n is even
+    const auto v = at.get(x), t = at.get(turn);
+    at.put(hn::MulAdd(v, hn::DupEven(t), hn::Reverse2(df(), v) * (hn::DupOdd(t) * sign)), y);
+  });
+}
+#endif
+/// The rows of x and y are rows first, first + 1, ... of the whole.
+template <class T>
+void rotate_pairs(mat<const T> x, mat<const float> table, dim first, float direction, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    for (dim c = 0; c < y.cols; c += table.cols)
+      rotate(x.row(r) + c, table.row((first + r) % table.rows), table.cols, direction, y.row(r) + c);
 }
 
 /// y += x[rows[0]] + ... + x[rows[n - 1]]
@@ -103,6 +137,19 @@ void cpu_rows<T>::scatter_add_rows(mat<const T> x, mat<const std::int32_t> ids, 
       CLIPX_KERNEL(sum_listed<T>)(x, order.data() + i, end - i, y.row(id(i)));
       i = end;
     }
+  });
+}
+
+template <class T>
+void cpu_rows<T>::rotate_pairs(mat<const T> x, mat<const float> table, mat<T> y) {
+  simd::parallel_ranges(this->threads_, y.rows, y.cols, 1, [&](dim first, dim n) {
+    CLIPX_KERNEL(rotate_pairs<T>)(x.row_range(first, n), table, first, 1.0f, y.row_range(first, n));
+  });
+}
+template <class T>
+void cpu_rows<T>::rotate_pairs_backward(mat<const T> dy, mat<const float> table, mat<T> dx) {
+  simd::parallel_ranges(this->threads_, dx.rows, dx.cols, 1, [&](dim first, dim n) {
+    CLIPX_KERNEL(rotate_pairs<T>)(dy.row_range(first, n), table, first, -1.0f, dx.row_range(first, n));
   });
 }
 

@@ -213,6 +213,10 @@ struct quick_gelu {
     return gated_slope(z, z);
   }
 };
+struct silu {
+  static HWY_INLINE vf value(vf x) { return gated(x, x); }
+  static HWY_INLINE vf slope(vf x) { return gated_slope(x, x); }
+};
 struct gelu_tanh {
   static HWY_INLINE vf z(vf x) { return x * hn::MulAdd(x * x, set(0.0713548163f), set(1.5957691216f)); }  // 2 u
   static HWY_INLINE vf value(vf x) { return gated(x, z(x)); }
@@ -231,6 +235,8 @@ HWY_INLINE void with(activation f, F&& use) {
       return use(gelu());
     case activation::quick_gelu:
       return use(quick_gelu());
+    case activation::silu:
+      return use(silu());
     case activation::gelu_tanh:
       return use(gelu_tanh());
   }

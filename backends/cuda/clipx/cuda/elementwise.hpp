@@ -1,4 +1,4 @@
-// Elementwise and row verbs: sums, activations, gates, scaled columns, pixels.
+// Elementwise and row verbs: sums, activations, gates, scaled columns, rotated pairs, pixels.
 #pragma once
 #include "engine.hpp"
 
@@ -21,7 +21,12 @@ class cuda_elementwise : cuda_family {
   void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv);
   void scale_columns(mat<const T> x, mat<const float> gamma, mat<T> y);
   void scale_columns_backward(mat<const T> x, mat<const float> gamma, mat<const T> dy, mat<T> dx, mat<float> dgamma);
+  void rotate_pairs(mat<const T> x, mat<const float> table, mat<T> y) { rotate(x, table, 1, y); }
+  void rotate_pairs_backward(mat<const T> dy, mat<const float> table, mat<T> dx) { rotate(dy, table, -1, dx); }
   void clamp(mat<float> x, double low, double high);
+
+ private:
+  void rotate(mat<const T> x, mat<const float> table, float direction, mat<T> y);
 };
 
 }  // namespace clipx::detail
@@ -110,6 +115,34 @@ __global__ void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<c
   const auto a = load<N>(u.row(r) + c), g = load<N>(dy.row(r) + c);
   store(du.row(r) + c, map([=](float x, float b, float d) { return slope(f, x) * b * d; }, a, load<N>(v.row(r) + c), g));
   store(dv.row(r) + c, map([=](float x, float d) { return activate(f, x) * d; }, a, g));
+}
+/// Pairs (a, b) become (a cos - b sin, b cos + a sin), with `direction` times the sine; N is even, or 1, where a thread takes a
+/// pair.
+template <int N, class T>
+__global__ void rotate_pairs(mat<const T> x, mat<const float> table, float direction, mat<T> y) {
+  constexpr int values = N == 1 ? 2 : N;
+  const auto [r, c] = here<values>();
+  if (r >= y.rows || c >= y.cols) return;
+  const T* from = x.row(r) + c;
+  const float* turn = table.row(r % table.rows) + c % table.cols;
+  T* to = y.row(r) + c;
+  const auto rotated = [=](const floats<values>& v, const floats<values>& t) {
+    floats<values> out;
+#pragma unroll
+    for (int i = 0; i < values; i += 2) {
+      const float cosine = t.at[i], sine = direction * t.at[i + 1];
+      out.at[i] = fmaf(v.at[i], cosine, -v.at[i + 1] * sine);
+      out.at[i + 1] = fmaf(v.at[i + 1], cosine, v.at[i] * sine);
+    }
+    return out;
+  };
+  if constexpr (N == 1) {
+    const auto out = rotated({value(from[0]), value(from[1])}, {turn[0], turn[1]});
+    to[0] = stored<T>(out.at[0]);
+    to[1] = stored<T>(out.at[1]);
+  } else {
+    store(to, rotated(load<N>(from), load<N>(turn)));
+  }
 }
 /// y[r][c] = x[r][c] gamma[c]
 template <int N, class T>
@@ -218,6 +251,18 @@ void cuda_elementwise<T>::scale_columns_backward(mat<const T> x, mat<const float
     each_column(engine_, 1, x.cols, gpu::sum_rows_total<float>, mat<const float>(partial), cut.chunks, dgamma);
   };
   by_width(x.cols, go, x, gamma, dy, dx);
+}
+
+template <class T>
+void cuda_elementwise<T>::rotate(mat<const T> x, mat<const float> table, float direction, mat<T> y) {
+  const auto go = [&](auto n) {
+    const dim packs = y.cols / std::max(n(), 2);
+    const dim3 block = gpu::pack_block(y.rows, packs);
+    run(engine_, gpu::rotate_pairs<n(), T>, gpu::pack_grid(y.rows, packs, block), block, x, table, direction, y);
+  };
+  constexpr int n = gpu::vector_width<mat<T>>;
+  if (gpu::vectorizable<n>(table.cols, table)) by_width(y.cols, go, x, y);  // then no pack reaches into the table's next repetition
+  else go(std::integral_constant<int, 1>());
 }
 
 template <class T>

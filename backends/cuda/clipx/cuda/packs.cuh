@@ -112,19 +112,20 @@ __device__ place here() {
           (static_cast<dim>(blockIdx.x) * blockDim.x + threadIdx.x) * N};
 }
 
-// Activations. quick_gelu(x) = x sigmoid(1.702 x); gelu is the erf form; gelu_tanh(x) = x sigmoid(2 u).
+// Activations. quick_gelu(x) = x sigmoid(1.702 x); silu(x) = x sigmoid(x); gelu is the erf form; gelu_tanh(x) = x sigmoid(2 u).
 __device__ inline float sigmoid(float v) { return 1.0f / (1.0f + expf(-v)); }
 __device__ inline float twice_u(float x) { return x * fmaf(x * x, 0.0713548163f, 1.5957691216f); }
+__device__ inline float factor(activation f) { return f == activation::silu ? 1.0f : 1.702f; }
 __device__ inline float activate(activation f, float x) {
   if (f == activation::relu) return x > 0 ? x : x != x ? x : 0.0f;
   if (f == activation::gelu) return x * 0.5f * erfcf(-x * 0.70710678f);
-  return x * sigmoid(f == activation::gelu_tanh ? twice_u(x) : 1.702f * x);
+  return x * sigmoid(f == activation::gelu_tanh ? twice_u(x) : factor(f) * x);
 }
 __device__ inline float slope(activation f, float x) {
   if (f == activation::relu) return x > 0 ? 1.0f : 0.0f;
   if (f == activation::gelu) return 0.5f * erfcf(-x * 0.70710678f) + x * expf(-0.5f * x * x) * 0.39894228f;
-  const float z = f == activation::gelu_tanh ? twice_u(x) : 1.702f * x, s = sigmoid(z), rest = sigmoid(-z);
-  return s + (f == activation::gelu_tanh ? fmaf(x * x, 0.2140644488f, 1.5957691216f) : 1.702f) * x * s * rest;
+  const float z = f == activation::gelu_tanh ? twice_u(x) : factor(f) * x, s = sigmoid(z), rest = sigmoid(-z);
+  return s + (f == activation::gelu_tanh ? fmaf(x * x, 0.2140644488f, 1.5957691216f) : factor(f)) * x * s * rest;
 }
 
 }  // namespace clipx::gpu

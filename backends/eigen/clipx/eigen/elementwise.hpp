@@ -1,4 +1,4 @@
-// Elementwise and row verbs: sums, activations, gates, scaled columns, pixels, rows by id.
+// Elementwise and row verbs: sums, activations, gates, scaled columns, rotated pairs, pixels, rows by id.
 #pragma once
 #include "family.hpp"
 
@@ -20,7 +20,12 @@ class eigen_elementwise {
   void glu_backward(activation f, mat<const T> u, mat<const T> v, mat<const T> dy, mat<T> du, mat<T> dv);
   void scale_columns(mat<const T> x, mat<const T> gamma, mat<T> y);
   void scale_columns_backward(mat<const T> x, mat<const T> gamma, mat<const T> dy, mat<T> dx, mat<T> dgamma);
+  void rotate_pairs(mat<const T> x, mat<const T> table, mat<T> y);
+  void rotate_pairs_backward(mat<const T> dy, mat<const T> table, mat<T> dx);
   void clamp(mat<T> x, double low, double high);
+
+ private:
+  static void rotate(mat<const T> x, mat<const T> table, T direction, mat<T> y);
 };
 
 }  // namespace clipx::detail::reference
@@ -58,6 +63,8 @@ T activate(activation f, T x) {
       return x * T(0.5) * (T(1) + erf(x * T(M_SQRT1_2)));
     case activation::quick_gelu:
       return x * sigmoid(T(1.702) * x);
+    case activation::silu:
+      return x * sigmoid(x);
     case activation::gelu_tanh:
       return x * sigmoid(tanh_argument(x));
   }
@@ -73,6 +80,10 @@ T slope(activation f, T x) {
     case activation::quick_gelu: {
       const T s = sigmoid(T(1.702) * x);
       return s + T(1.702) * x * s * (T(1) - s);
+    }
+    case activation::silu: {
+      const T s = sigmoid(x);
+      return s + x * s * sigmoid(-x);
     }
     case activation::gelu_tanh: {
       const T z = tanh_argument(x), s = sigmoid(z);
@@ -164,6 +175,25 @@ void eigen_elementwise<T>::scale_columns_backward(mat<const T> x, mat<const T> g
       dgamma.data[c] += g * x.row(r)[c];
       dx.row(r)[c] = g * gamma.data[c];
     }
+}
+
+template <class T>
+void eigen_elementwise<T>::rotate(mat<const T> x, mat<const T> table, T direction, mat<T> y) {
+  for (dim r = 0; r < y.rows; ++r)
+    for (dim c = 0; c < y.cols; c += 2) {
+      const T* turn = table.row(r % table.rows) + c % table.cols;  // cosine and sine
+      const T a = x.row(r)[c], b = x.row(r)[c + 1], cosine = turn[0], sine = direction * turn[1];
+      y.row(r)[c] = a * cosine - b * sine;
+      y.row(r)[c + 1] = b * cosine + a * sine;
+    }
+}
+template <class T>
+void eigen_elementwise<T>::rotate_pairs(mat<const T> x, mat<const T> table, mat<T> y) {
+  rotate(x, table, T(1), y);
+}
+template <class T>
+void eigen_elementwise<T>::rotate_pairs_backward(mat<const T> dy, mat<const T> table, mat<T> dx) {
+  rotate(dy, table, T(-1), dx);
 }
 
 template <class T>
