@@ -24,7 +24,7 @@ inline constexpr const char* no_caption = "expected a caption, got an empty text
 struct raw_pair {
   std::string key;
   std::shared_ptr<const shard_file> shard;     // what the next two are in
-  extent img, text;                            // text: the caption, or JSON that contains it
+  byte_range img, text;                        // text: the caption, or JSON that contains it
   std::string image_path, text_path, caption;  // for a folder (the first two) or a table instead
   bool json = false;                           // whether `text` is JSON
   const std::string* origin = nullptr;         // the shard, table or folder, for messages

@@ -136,7 +136,7 @@ const auto* find_image(const Members& members) {
 /// A sample as it lies in its shard.
 struct stored_sample {
   std::string key;
-  std::vector<std::pair<std::string, extent>> members;  // suffix in lower case, place
+  std::vector<std::pair<std::string, byte_range>> members;  // suffix in lower case, place
 };
 
 /// The samples of an archive, one after another.
@@ -153,7 +153,7 @@ class sample_reader {
   bool next(stored_sample& out) {
     std::swap(out, ahead_);
     ahead_.members.clear();
-    extent data;
+    byte_range data;
     while (reader_.next(path_, data)) {
       std::string_view key, rest;
       if (!split_key(path_, key, rest)) {

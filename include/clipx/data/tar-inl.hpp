@@ -26,7 +26,7 @@ inline constexpr std::size_t max_tar_name = 65'536;
 inline constexpr std::size_t most_unpacked = std::size_t(4) << 30;
 
 /// Where something lies in a shard.
-struct extent {
+struct byte_range {
   std::size_t at = 0, size = 0;
 };
 
@@ -57,7 +57,7 @@ class shard_file {
 
   std::size_t size() const { return size_; }
   /// The bytes there: in memory, or read into `buffer`. Errors: the file has become shorter, or another has taken its place.
-  std::span<const std::byte> read(const extent& e, std::vector<std::byte>& buffer) const {
+  std::span<const std::byte> read(const byte_range& e, std::vector<std::byte>& buffer) const {
     if (in_memory_) return memory_.subspan(e.at, e.size);
     buffer.resize(e.size);
     read_exactly(opened()->fd, e.at, buffer, path_);
@@ -118,7 +118,7 @@ class tar_reader {
       : file_(file), name_(name), skipped_(skipped) {}
 
   /// Finds the next regular file; false at the end.
-  bool next(std::string& path, extent& data) {
+  bool next(std::string& path, byte_range& data) {
     std::optional<std::string> long_path;  // from GNU 'L' or pax; applies to the next header
     std::optional<std::uint64_t> long_size;
     for (bool promised = false;;) {  // whether a header came before that describes the next one
@@ -137,7 +137,7 @@ class tar_reader {
       const std::size_t room = rest - tar_block;
       need(size <= room, [&] { return cat("expected ", size, " bytes of member, got ", room); });
       need(type != 'S', error_kind::unsupported, [] { return "a sparse file, which is not read"; });
-      const extent body{at_ + tar_block, static_cast<std::size_t>(size)};
+      const byte_range body{at_ + tar_block, static_cast<std::size_t>(size)};
       if (type == 'L') {
         need(size <= max_tar_name, error_kind::unsupported,
              [&] { return cat("expected a name of at most ", max_tar_name, " bytes, got ", size); });
@@ -178,7 +178,7 @@ class tar_reader {
     header_ = seen_.subspan(at_ - window_.at, tar_block);
     return !std::all_of(header_.begin(), header_.end(), [](std::byte b) { return b == std::byte{0}; });
   }
-  std::string_view body_text(const extent& body) {
+  std::string_view body_text(const byte_range& body) {
     const auto bytes = file_.read(body, body_);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
@@ -263,7 +263,7 @@ class tar_reader {
   const std::string& name_;
   left_out* skipped_;
   std::size_t at_ = 0;
-  extent window_;                             // of the file, in seen_
+  byte_range window_;                         // of the file, in seen_
   std::span<const std::byte> seen_, header_;  // header_: a part of it
   std::vector<std::byte> buffer_, body_;      // of files that are not in memory
 };

@@ -2,9 +2,9 @@
 // it (Carlsson et al. 2022): XLM-RoBERTa, and BERT itself (Devlin et al. 2019).
 #pragma once
 #include "../core/packed_texts.hpp"
+#include "embedding_table.hpp"
 #include "hf_text.hpp"
 #include "postnorm_block.hpp"
-#include "token_table.hpp"
 
 namespace clipx {
 
@@ -14,7 +14,7 @@ template <backend_types B>
 struct bert_text_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  token_table<B> token_embedding;            // (vocabulary, W)
+  embedding_table<B> token_embedding;        // (vocabulary, W)
   mat<T> positional_embedding;               // (positions, W); the first token has row first_position()
   mat<T> token_type_embedding;               // (types, W); every token is of type 0
   layernorm<B> ln_embed;                     // of their sum

@@ -6,8 +6,8 @@
 
 #include "../core/packed_texts.hpp"
 #include "block.hpp"
+#include "embedding_table.hpp"
 #include "hf_text.hpp"
-#include "token_table.hpp"
 
 namespace clipx {
 
@@ -17,11 +17,11 @@ template <backend_types B>
 struct m2m_text_tower {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  token_table<B> token_embedding;  // (vocabulary, W)
-  transformer<B> blocks;           // not causal
-  layernorm<B> ln_final;           // of the rows that leave
-  mean_rows<B> mean;               // text_pool::mean
-  projection_head<B> proj;         // W to D columns
+  embedding_table<B> token_embedding;  // (vocabulary, W)
+  transformer<B> blocks;               // not causal
+  layernorm<B> ln_final;               // of the rows that leave
+  mean_rows<B> mean;                   // text_pool::mean
+  projection_head<B> proj;             // W to D columns
 
   text_config config;  // sizes
   dim embed_dim = 0;   // D

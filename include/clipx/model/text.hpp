@@ -3,7 +3,7 @@
 #pragma once
 #include "../core/packed_texts.hpp"
 #include "block.hpp"
-#include "token_table.hpp"
+#include "embedding_table.hpp"
 
 namespace clipx {
 
@@ -12,10 +12,10 @@ template <backend_types B>
 struct text_trunk {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  token_table<B> token_embedding;  // (vocabulary, W)
-  mat<T> positional_embedding;     // (context, W)
-  transformer<B> blocks;           // causal or not
-  layernorm<B> ln_final;           // of the pooled rows
+  embedding_table<B> token_embedding;  // (vocabulary, W)
+  mat<T> positional_embedding;         // (context, W)
+  transformer<B> blocks;               // causal or not
+  layernorm<B> ln_final;               // of the pooled rows
 
   text_config config;  // sizes
   dim embed_dim = 0;   // D

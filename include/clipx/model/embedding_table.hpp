@@ -11,15 +11,15 @@ namespace clipx {
 
 /// The embeddings of all tokens.
 template <backend_types B>
-struct token_table {
+struct embedding_table {
   using T = scalar_t<B>;
   mat<T> weight;    // (vocabulary, W)
   row_source rows;  // instead of the weight, which then has no memory and is not trained
 
   dim vocabulary = 0, width = 0;  // rows and columns
-  token_table() = default;
+  embedding_table() = default;
   /// A table of these sizes, without memory until bind().
-  token_table(dim tokens, dim columns) : vocabulary(tokens), width(columns) {}
+  embedding_table(dim tokens, dim columns) : vocabulary(tokens), width(columns) {}
   void visit(auto& v) { v("weight", weight, {vocabulary, width}); }
 
   /// y (R, W) = weight[ids]. `host`: the same ids.
@@ -32,7 +32,7 @@ struct token_table {
     s.device.sync();
   }
   /// Adds the gradient dy (R, W) of the rows to grad.
-  void backward(step<B>& s, mat<const std::int32_t> ids, mat<const T> dy, token_table& grad) const {
+  void backward(step<B>& s, mat<const std::int32_t> ids, mat<const T> dy, embedding_table& grad) const {
     s.device.scatter_add_rows(dy, ids, grad.weight);
   }
 };
