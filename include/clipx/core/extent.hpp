@@ -24,7 +24,7 @@ struct extent {
   constexpr bool within(dim low, dim high) const { return shorter() >= low && longer() <= high; }  // whether both are in a range
   /// How many of these fit, in each direction. The caller ensures that the other is not 0.
   friend constexpr extent operator/(const extent& a, const extent& b) { return {a.height / b.height, a.width / b.width}; }
-  friend constexpr bool operator==(const extent&, const extent&) = default;
+  friend bool operator==(const extent&, const extent&) = default;
 };
 
 /// For messages: "224" for a square, else "224 x 448", the height first.

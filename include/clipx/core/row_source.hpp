@@ -1,6 +1,8 @@
 // row_source: a table on the host whose rows are converted when they are read.
 #pragma once
+#include <cstdint>
 #include <span>
+#include <vector>
 
 #include "mat.hpp"
 
@@ -13,8 +15,13 @@ struct row_source {
   dim row_bytes = 0;                                                 // of a row
   void (*convert)(const void* row, std::span<float> out) = nullptr;  // nullptr: there is no table
   explicit operator bool() const { return convert != nullptr; }      // whether there is one
-  /// Writes row r.
-  void read(dim r, std::span<float> out) const { convert(static_cast<const char*>(table) + r * row_bytes, out); }
+  /// The rows of these indices, (ids, width).
+  std::vector<float> read(std::span<const std::int32_t> ids, dim width) const {
+    std::vector<float> out(ids.size() * static_cast<std::size_t>(width));
+    for (std::size_t i = 0, n = static_cast<std::size_t>(width); i < ids.size(); ++i)
+      convert(static_cast<const char*>(table) + ids[i] * row_bytes, std::span(out).subspan(i * n, n));
+    return out;
+  }
 };
 
 }  // namespace clipx

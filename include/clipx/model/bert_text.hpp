@@ -29,8 +29,7 @@ struct bert_text_tower {
   /// Parameters of these sizes, without memory until bind(). Errors: fewer positions than a text may have tokens; those of
   /// projection_head.
   explicit bert_text_tower(const clip_config& c)
-      : token_embedding(c.text.vocab_size, c.text.width),
-        ln_embed(c.text.width, c.text_norm_eps()),
+      : ln_embed(c.text.width, c.text_norm_eps()),
         blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
         mean{attention<B>{c.text.heads}},
         proj(c.text.hf.head, c.text.width, c.embed_dim, c.text.projection_bias),
@@ -43,7 +42,7 @@ struct bert_text_tower {
   }
   void visit(auto& v) {
     const dim W = config.width;
-    v("token_embedding", token_embedding);
+    v("token_embedding.weight", token_embedding.weight, {config.vocab_size, W});
     v("positional_embedding", positional_embedding, {config.hf.positions, W});
     v("token_type_embedding", token_type_embedding, {config.hf.token_types, W});
     v("ln_embed", ln_embed);
@@ -86,7 +85,7 @@ struct bert_text_tower {
       blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
     }
     ln_embed.backward(s, ctx.e, ctx.ln_embed, dx, grad.ln_embed, de);
-    token_embedding.backward(s, ctx.ids, de, grad.token_embedding);
+    s.device.scatter_add_rows(mat<const T>(de), ctx.ids, grad.token_embedding.weight);
     s.device.scatter_add_rows(mat<const T>(de), ctx.positions, grad.positions_used());
     s.device.sum_rows(mat<const T>(de), grad.token_type_embedding.row_range(0, 1));
   }

@@ -29,15 +29,14 @@ struct m2m_text_tower {
   m2m_text_tower() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: those of projection_head.
   explicit m2m_text_tower(const clip_config& c)
-      : token_embedding(c.text.vocab_size, c.text.width),
-        blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
+      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), false),
         ln_final(c.text.width, c.text_norm_eps()),
         mean{attention<B>{c.text.heads}},
         proj(c.text.hf.head, c.text.width, c.embed_dim),
         config(c.text),
         embed_dim(c.embed_dim) {}
   void visit(auto& v) {
-    v("token_embedding", token_embedding);
+    v("token_embedding.weight", token_embedding.weight, {config.vocab_size, config.width});
     v("transformer", blocks);
     v("ln_final", ln_final);
     v("proj", proj);
@@ -82,7 +81,7 @@ struct m2m_text_tower {
     ln_final.backward(s, ctx.x, ctx.ln_final, dh, grad.ln_final, dy);
     blocks.backward(s, ctx.blocks, dy, grad.blocks, dx);
     s.device.add(scale(), mat<const T>(dx), A(0), dx);
-    token_embedding.backward(s, ctx.ids, dx, grad.token_embedding);
+    s.device.scatter_add_rows(mat<const T>(dx), ctx.ids, grad.token_embedding.weight);
   }
 
  private:

@@ -27,7 +27,7 @@ struct plain_text_tower : text_trunk<B> {
     const auto& c = this->config;
     v("positional_embedding", this->positional_embedding, {c.context_length, c.width});
     v("transformer", this->blocks);
-    v("token_embedding", this->token_embedding);
+    v("token_embedding.weight", this->token_embedding.weight, {c.vocab_size, c.width});
     v("ln_final", this->ln_final);
     if (c.projection && c.projection_bias) v("text_projection", text_projection);
     else if (c.projection) v("text_projection", text_projection.weight, {this->embed_dim, c.width});  // files hold its transpose

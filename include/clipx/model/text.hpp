@@ -23,8 +23,7 @@ struct text_trunk {
   text_trunk() = default;
   /// Parameters of these sizes, without memory until bind().
   text_trunk(const clip_config& c, bool causal)
-      : token_embedding(c.text.vocab_size, c.text.width),
-        blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal,
+      : blocks(c.text.layers, c.text.width, c.text.heads, c.text.mlp_width, c.text_act(), c.text_norm_eps(), causal,
                {.layer_scale = c.text.layer_scale.has_value()}),
         ln_final(c.text.width, c.text_norm_eps()),
         config(c.text),
@@ -63,7 +62,7 @@ struct text_trunk {
     auto dx = s.make(ctx.ids.cols, config.width);  // (R, W)
     ln_final.backward(s, ctx.pooled, ctx.ln_final, dh, grad.ln_final, dpooled);
     blocks.backward(s, ctx.blocks, dpooled, grad.blocks, dx);
-    token_embedding.backward(s, ctx.ids, dx, grad.token_embedding);
+    s.device.scatter_add_rows(mat<const T>(dx), ctx.ids, grad.token_embedding.weight);
     s.device.scatter_add_rows(dx, ctx.positions, grad.positional_embedding);
   }
 
@@ -100,7 +99,7 @@ struct text_transformer : text_trunk<B> {
     v("positional_embedding", this->positional_embedding, {c.context_length, c.width});
     v("text_projection", text_projection, {c.width, this->embed_dim});
     v("transformer", this->blocks);
-    v("token_embedding", this->token_embedding);
+    v("token_embedding.weight", this->token_embedding.weight, {c.vocab_size, c.width});
     v("ln_final", this->ln_final);
   }
 
