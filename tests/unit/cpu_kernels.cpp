@@ -429,3 +429,17 @@ TEMPLATE_TEST_CASE("cpu kernels: images", "[cpu]", float, bf16) {
     });
   }
 }
+
+TEMPLATE_TEST_CASE("cpu linear layers whose residual is their output", "[cpu]", float, bf16) {
+  using T = TestType;
+  for (dim rows : {5, 784}) {  // of the larger ones oneDNN adds up the product in parts
+    const grid<T> x(rows, 640), w(160, 640, 0.05), b(1, 160), old(rows, 160);
+    grid<T> apart(rows, 160), y = old;
+    on<T>(2).linear(x.in(), w.in(), b.in(), {.residual = old.in()}, apart.view());
+    on<T>(2).linear(x.in(), w.in(), b.in(), {.residual = y.in()}, y.view());
+    check(y, [&](dim r, dim c) {  // without the residual it may have been stored
+      const double sum = apart(r, c);
+      return expected{sum, 4 * (std::abs(sum) + std::abs(old(r, c))) * unit<T> / u32};
+    });
+  }
+}

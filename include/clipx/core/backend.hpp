@@ -178,7 +178,7 @@ concept backend = backend_types<B> &&
   b.add_rows(x, y); b.sum_rows(x, y);                 // y[r] += x[r mod x.rows]; its adjoint: y[r mod y.rows] += x[r]
   b.gather_rows(x, ids, y); b.scatter_add_rows(x, ids, y);  // y[i] = x[ids[i]]; its adjoint: y[ids[i]] += x[i]
   b.unary(f, x, y); b.unary_backward(f, x, x, y);     // y = f(x); dx = f'(x) dy
-  b.glu(f, x, x, y); b.glu_backward(f, x, x, x, y, y);  // u, v -> y = f(u) v, which may be v; u, v, dy -> du, dv (may be u, v)
+  b.glu(f, x, x, y); b.glu_backward(f, x, x, x, y, y);  // u, v -> y = f(u) v (may be v); u, v, dy -> du, dv (may be u, v)
   b.scale_columns(x, c, y);                           // y[r][c] = x[r][c] gamma[c], gamma (1, cols); y may be x
   b.scale_columns_backward(x, c, x, y, m);            // x, gamma, dy -> dx (may be dy), dgamma
   b.rotate_pairs(x, c, y);                            // columns 2i and 2i + 1 as a complex number, times those of row r mod c.rows of c, whose columns repeat; y may be x

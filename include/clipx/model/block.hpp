@@ -106,10 +106,12 @@ struct mlp_layers {
   struct saved {
     mat<T> u, g;  // (Q, M), c_fc(x); (Q, M), act(u)
   };
-  /// Memory over Q rows, as resblock has it: what keep::selective holds, and what is computed again from x.
+  ///@{
+  /// What resblock needs of Q rows: memory that keep::selective holds, memory that it does not, and what that held, again from x.
   void make_kept(step<B>& s, dim Q, saved& ctx) const { ctx.u = s.kept == keep::nothing ? mat<T>{} : s.make(Q, c_fc.out); }
   void make_recomputed(step<B>& s, dim Q, saved& ctx) const { ctx.g = s.make(Q, c_fc.out); }
   void recompute(step<B>& s, mat<const T> /*x*/, const saved& ctx) const { s.device.unary(act, ctx.u, ctx.g); }
+  ///@}
 
   /// Empty y: only computes what the backward pass needs.
   void forward(step<B>& s, mat<const T> x, mat<T> y, const saved& ctx, const epilogue<T>& e = {}) const {  // (Q, W) -> (Q, W)

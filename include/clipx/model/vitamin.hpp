@@ -76,6 +76,7 @@ struct gated_layers {
     mat<T> n, uv, g;  // (Q, W), norm(x); (Q, 2 M), c_fc(n); (Q, M), act(u) v
     typename layernorm<B>::saved norm;
   };
+  ///@{
   /// As in mlp_layers.
   void make_kept(step<B>& s, dim Q, saved& ctx) const {
     ctx.uv = s.make(Q, c_fc.out);
@@ -89,6 +90,7 @@ struct gated_layers {
     norm.forward(s, x, ctx.n, ctx.norm);
     s.device.glu(act, u(ctx.uv), v(ctx.uv), ctx.g);
   }
+  ///@}
 
   /// Empty y: only computes what the backward pass needs.
   void forward(step<B>& s, mat<const T> x, mat<T> y, const saved& ctx, const epilogue<T>& e = {}) const {  // (Q, W) -> (Q, W)
@@ -211,7 +213,7 @@ struct mbconv_block {
   /// Side of the maps that leave, from that of those that enter.
   dim side_after(dim side) const { return conv2.over(side, side).out_height(); }
 
-  /// x (N H W, in) -> y (N H' W', C); with stride 1 y may be x if nothing is kept.
+  /// x (N H W, in) -> y (N H' W', C).
   void forward(step<B>& s, const feature_map<T>& x, mat<T> y, saved& ctx) const {
     ctx.x = x;
     scratch<B> all(s, s.kept == keep::nothing || s.kept == keep::inputs);
@@ -220,9 +222,11 @@ struct mbconv_block {
     make_recomputed(s, ctx);
     run(s, ctx);
     if (conv2.stride == 1) return conv3.forward(s, ctx.g2, y, {.residual = x.rows});
-    s.device.avgpool(x.rows, pools(ctx), has_expand ? ctx.pooled : y);
-    if (has_expand) expand.forward(s, ctx.pooled, y);
-    conv3.forward(s, ctx.g2, y, {.residual = y});
+    const scratch<B> here(s);
+    auto shortcut = s.make(y.rows, y.cols);  // (N H' W', C)
+    s.device.avgpool(x.rows, pools(ctx), has_expand ? ctx.pooled : shortcut);
+    if (has_expand) expand.forward(s, ctx.pooled, shortcut);
+    conv3.forward(s, ctx.g2, y, {.residual = shortcut});
   }
 
   /// dy (N H' W', C); dx (N H W, in) is overwritten.
@@ -321,8 +325,8 @@ struct vitamin_tower : plain_vision_tower<B, resblock<B, gated_layers<B>>> {
 
   struct saved {
     typename vitamin_stem<B>::saved stem;
-    std::array<std::vector<typename mbconv_block<B>::saved>, 2> stages;
-    mat<const T> map;  // (N n/8 n/8, C), what leaves the stages
+    std::array<std::vector<typename mbconv_block<B>::saved>, 2> stages;  // of each block
+    mat<const T> map;                                                    // (N n/8 n/8, C), what leaves the stages
     typename layernorm<B>::saved map_norm;
     typename plain::saved tokens;
   };
@@ -387,7 +391,7 @@ struct vitamin_tower : plain_vision_tower<B, resblock<B, gated_layers<B>>> {
       for (std::size_t d = 0; d < stages[i].size(); ++d) {
         const auto& block = stages[i][d];
         const dim after = block.side_after(side);
-        auto y = s.kept == keep::nothing && d > 0 ? x : s.make(N * after * after, block.conv3.out);  // (N side side, C)
+        auto y = s.make(N * after * after, block.conv3.out);  // (N side side, C)
         block.forward(s, {x, side, side}, y, ctx.stages[i][d]);
         x = y;
         side = after;

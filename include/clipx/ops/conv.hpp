@@ -13,6 +13,7 @@ struct feature_map {
   dim images() const { return rows.rows / (height * width); }  // N
   /// The windows of average pooling, which do not overlap.
   window pools(dim kernel) const { return pools(kernel, kernel, 0); }
+  /// The same with other steps, beyond the image's edges by `pad` pixels that do not count.
   window pools(dim kernel, dim stride, dim pad) const {
     return {.height = height, .width = width, .channels = rows.cols, .kernel = kernel, .stride = stride, .pad = pad};
   }
@@ -98,8 +99,8 @@ template <backend_types B>
 struct conv_batchnorm : convolution<B> {
   using T = scalar_t<B>;
   using A = accum_t<B>;
-  using conv = convolution<B>;
-  batchnorm<B> bn;  // (1, out)
+  using conv = convolution<B>;  // without a bias
+  batchnorm<B> bn;              // (1, out)
 
   conv_batchnorm() = default;
   /// Parameters of these sizes, without memory until bind().

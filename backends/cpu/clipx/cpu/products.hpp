@@ -8,7 +8,7 @@ namespace clipx::detail {
 
 /// c = alpha op(a) op(b) + beta c
 void gemm(cpu_state& s, op ta, op tb, float alpha, cpu_view a, cpu_view b, float beta, cpu_view c);
-/// y = x w^T + bias + residual; bias and residual may be empty, residual may be y.
+/// y = x w^T + bias + residual; bias and residual may be empty.
 void linear(cpu_state& s, cpu_view x, cpu_view w, cpu_view bias, cpu_view residual, cpu_view y);
 
 template <class T>
@@ -276,9 +276,9 @@ CLIPX_INLINE void linear(cpu_state& s, cpu_view x, cpu_view w, cpu_view bias, cp
 template <class T>
 void cpu_products<T>::linear(mat<const T> x, mat<const T> w, mat<const T> b, const epilogue<T>& after, mat<T> y) {
   const auto& [f, residual, pre] = after;
-  if (!f && !pre) return detail::linear(device_.state(), x, w, b, residual, y);
-  auto& memory = device_.memory();
   const bool overlaps = !pre && residual && residual.data == y.data;
+  if (!f && !pre && !overlaps) return detail::linear(device_.state(), x, w, b, residual, y);
+  auto& memory = device_.memory();
   const auto mark = memory.here();
   auto u = pre ? pre : overlaps ? memory.template take<T>(y.rows, y.cols) : y;  // (R, out)
   detail::linear(device_.state(), x, w, b, {}, u);
