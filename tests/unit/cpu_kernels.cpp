@@ -412,19 +412,19 @@ TEMPLATE_TEST_CASE("cpu kernels: images", "[cpu]", float, bf16) {
       const dim iy = p / w.width % w.height, ix = p % w.width;
       return r / (oh * ow) == p / (w.height * w.width) && iy >= top && iy < top + w.kernel && ix >= left && ix < left + w.kernel;
     };
-    std::vector<double> sizes(static_cast<std::size_t>(y.rows));
+    std::vector<double> pixels(static_cast<std::size_t>(y.rows));
     check(y, [&](dim r, dim c) {
       double total = 0, size = 0;
       for (dim p = 0; p < x.rows; ++p)
         if (seen(r, p)) total += x(p, c), ++size;
-      sizes[static_cast<std::size_t>(r)] = size;
+      pixels[static_cast<std::size_t>(r)] = size;
       return expected{total / size, 60};
     });
     on<T>(2).avgpool_backward(y.in(), w, dx.view());
     check(dx, [&](dim p, dim c) {
       double total = 0;
       for (dim r = 0; r < y.rows; ++r)
-        if (seen(r, p)) total += y(r, c) / sizes[static_cast<std::size_t>(r)];
+        if (seen(r, p)) total += y(r, c) / pixels[static_cast<std::size_t>(r)];
       return expected{total, total == 0 ? 0.0 : 8.0};
     });
   }
