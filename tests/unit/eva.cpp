@@ -131,6 +131,17 @@ TEST_CASE("eva: written and read again") {
   }
   CHECK_THAT(checkpoint::open(golden + "eva_pe").summary(),
              Contains("\"architecture\":\"EVA\"") && Contains("\"vision_pool\":\"attention\""));
+  for (auto* name :
+       {"eva_pe", "eva_01"})  // sizes of the pooling as timm takes them from the others, as a larger tower has them, others
+    for (const auto& [heads, mlp_width] : {std::pair<dim, dim>{8, 3072}, {2, 44}, {4, 48}, {1, 5}}) {
+      auto c = tiny_eva(name).model;
+      auto v = c.vision.as<eva_vit_config>();
+      v.pool = vit_pool::attention;
+      v.pool_heads = name[4] == 'p' ? heads : heads % 4 + 1;
+      v.pool_mlp_width = mlp_width;
+      c.vision = v;
+      CHECK(same_model(read_open_clip_config(open_clip_config_text(default_config(c)), "x").model, c));
+    }
   auto c = tiny_eva("eva_02").model;
   c.norm_eps = 1e-5;
   CHECK_THAT(message([&] { open_clip_config_text(default_config(c)); }), Contains("layer_norm_eps 1e-05"));

@@ -182,9 +182,10 @@ CLIPX_INLINE void eva_vit::write(const config& v, const clip_config& c, layout k
   to.put("timm_model_pretrained", false);
   write_timm_head(v, to);
   field_writer kwargs;
-  auto named = detail::config_of(*nearest, v);
-  if (&nearest->kind != &detail::pe_core && named.pool == vit_pool::attention)
-    named.pool_heads = v.heads, named.pool_mlp_width = v.mlp_width;  // as timm takes them from the blocks
+  auto named = detail::config_of(*nearest, v), unsaid = v;
+  detail::set_pool_sizes(unsaid, *nearest);  // as timm takes them from the other sizes
+  named.pool_heads = unsaid.pool_heads;
+  named.pool_mlp_width = unsaid.pool_mlp_width;
   if (detail::write_eva_kwargs(v, named, kwargs)) to.put("timm_model_kwargs", kwargs);
 }
 
