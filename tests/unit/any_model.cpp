@@ -17,8 +17,8 @@ using list = std::vector<std::string>;
 namespace {
 
 std::vector<std::uint8_t> pixels(const checkpoint& source, dim images) {
-  const dim n = source.pixels().size;
-  std::vector<std::uint8_t> rgb(static_cast<std::size_t>(images * n * n * 3));
+  const dim n = source.pixels().size.area();
+  std::vector<std::uint8_t> rgb(static_cast<std::size_t>(images * n * 3));
   std::mt19937 bits(3);
   for (auto& b : rgb) b = static_cast<std::uint8_t>(bits());
   return rgb;

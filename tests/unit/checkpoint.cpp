@@ -225,7 +225,7 @@ TEST_CASE("checkpoint: shards and their index") {
 TEST_CASE("checkpoint: from memory, owned and borrowed, what the folder gives") {
   const auto answers = [](const checkpoint& c) {
     const auto model = load_any<eigen<float>>(c);
-    const std::vector<std::uint8_t> rgb(static_cast<std::size_t>(3 * c.pixels().size * c.pixels().size), 77);
+    const std::vector<std::uint8_t> rgb(static_cast<std::size_t>(3 * c.pixels().size.area()), 77);
     auto rows = model.encode_pixels(rgb);
     if (c.files() && (c.files()->has("tokenizer.json") || c.files()->has("vocab.json")))
       rows.append(model.encode_text(std::vector<std::string>{"a photo of a cat", "two dogs"}));

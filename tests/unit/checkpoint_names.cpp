@@ -184,34 +184,6 @@ TEST_CASE("checkpoint: weights that are no numbers are named") {
   CHECK_THAT(message([&] { huge.encode_pixels(pixels); }), Contains("the embedding of image 0 of the call is not finite"));
 }
 
-TEST_CASE("checkpoint: the rows of a token table in half precision are converted as texts use them") {
-  const temporary_folder dir;
-  eigen<float> device;
-  eigen<double> wide;
-  tiny::write_folder(dir / "m", tiny::vit());
-  const auto plain = load<vit>(device, checkpoint::open(dir / "m"));
-  CHECK((plain.model().text.token_embedding.weight && !plain.model().text.token_embedding.rows));  // in place
-  for (auto* type : {"f16", "bf16"}) {
-    INFO(type);
-    checkpoint::open(dir / "m").write(dir / type, layout::open_clip, type);
-    checkpoint::open(dir / type).write(dir / "again", layout::open_clip, "f32");  // the same values
-    const auto half = load<vit>(device, checkpoint::open(dir / type)), same = load<vit>(device, checkpoint::open(dir / "again"));
-    CHECK((!half.model().text.token_embedding.weight && half.model().text.token_embedding.rows));
-    CHECK(same.bytes() - half.bytes() == 2 * tiny::vocabulary * 64);
-    CHECK(half.encode_text({"cat", "the red cat", ""}).values == same.encode_text({"cat", "the red cat", ""}).values);
-    CHECK(load<vit>(wide, checkpoint::open(dir / type)).model().text.token_embedding.weight);
-    fs::remove_all(dir / "again");
-    for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
-      tiny::write_folder(dir / "bad", tiny::vit(), [&](std::vector<tiny::tensor>& list) {
-        spoiled("token_embedding.weight", 70, bad)(list);
-        for (auto& t : list) t.type = type == std::string("f16") ? dtype::f16 : dtype::bf16;
-      });
-      CHECK_THAT(message([&] { load<vit>(device, checkpoint::open(dir / "bad")); }),
-                 Contains("tensor \"token_embedding.weight\": value 70 is") && Contains("expected finite numbers"));
-    }
-  }
-}
-
 TEST_CASE("checkpoint: a value that half precision cannot hold is refused, not made infinite") {
   const temporary_folder dir;
   tiny::write_folder(dir / "m", tiny::vit(), spoiled("visual.proj", 5, 65519));  // rounds to 65504, the largest

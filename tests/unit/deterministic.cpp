@@ -1,13 +1,16 @@
-// cpu with deterministic set: an embedding has the same bits alone, in any batch, and with any number of threads.
+// cpu with deterministic set: an embedding has the same bits alone, in any batch, and with any number of threads. A token table in
+// half precision.
 #ifdef CLIPX_HAS_CPU
 #include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/cpu.hpp>
 #include <clipx/train/trainer.hpp>
+#include <limits>
 #include <map>
 #include <random>
 #include <thread>
 
 #include "catch.hpp"
+#include "temporary.hpp"
 #include "tiny_model.hpp"
 
 using namespace clipx;
@@ -192,4 +195,37 @@ TEST_CASE("cpu: what one thread prepared runs on another") {
   CHECK(got_low == want_low);
   CHECK(got_high == want_high);
 }
+TEST_CASE("cpu: the rows of a token table in half precision are converted as texts use them") {
+  const temporary_folder dir;
+  cpu<float> d({.threads = 1});
+  const std::vector<std::string> words{"cat", "the red cat", ""};
+  tiny::write_folder(dir / "m", tiny::vit());
+  const auto plain = load<vit>(d, checkpoint::open(dir / "m"));
+  CHECK((plain.model().text.token_embedding.weight && !plain.model().text.token_embedding.rows));  // in place
+  for (const auto& [name, type] : {std::pair{"f16", dtype::f16}, {"bf16", dtype::bf16}}) {
+    INFO(name);
+    const std::string again = cat(name, "_as_f32");
+    checkpoint::open(dir / "m").write(dir / name, layout::open_clip, name);
+    checkpoint::open(dir / name).write(dir / again, layout::open_clip, "f32");  // the same values
+    const auto half = load<vit>(d, checkpoint::open(dir / name)), same = load<vit>(d, checkpoint::open(dir / again));
+    CHECK((!half.model().text.token_embedding.weight && half.model().text.token_embedding.rows));
+    CHECK(same.bytes() - half.bytes() == 2 * tiny::vocabulary * 64);
+    CHECK(half.encode_text(words).values == same.encode_text(words).values);
+    for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+      tiny::write_folder(dir / "bad", tiny::vit(), [&, element = type](std::vector<tiny::tensor>& list) {
+        for (auto& t : list) {
+          t.type = element;
+          if (t.name == "token_embedding.weight")
+            t.values = [own = t.values, bad](std::span<double> out) {
+              own(out);
+              out[70] = bad;
+            };
+        }
+      });
+      CHECK_THAT(message([&] { load<vit>(d, checkpoint::open(dir / "bad")); }),
+                 Contains("tensor \"token_embedding.weight\": value 70 is") && Contains("expected finite numbers"));
+    }
+  }
+}
+
 #endif

@@ -94,29 +94,36 @@ const Bits* first_not_finite(std::span<const Bits> values, Bits infinity) {
                                 ": expected finite numbers; the file is damaged, or its training diverged"));
 }
 
-inline void expect_finite(const tensor_file& file, const std::string& name, std::span<const float> values) {
+/// `first`: the place of the first of these values in the tensor.
+inline void expect_finite(const tensor_file& file, const std::string& name, std::span<const float> values, std::size_t first = 0) {
   const std::span bits(reinterpret_cast<const std::uint32_t*>(values.data()), values.size());
   if (const auto* bad = first_not_finite<std::uint32_t>(bits, 0x7f800000)) {
     const auto at = static_cast<std::size_t>(bad - bits.data());
-    fail_not_finite(file, name, at, values[at]);
+    fail_not_finite(file, name, first + at, values[at]);
+  }
+}
+/// The same of F16 or BF16.
+inline void expect_finite(const tensor_file& file, const tensor_info& t, std::span<const std::uint16_t> bits, std::size_t first) {
+  if (const auto* bad = first_not_finite<std::uint16_t>(bits, t.type == dtype::bf16 ? 0x7f80 : 0x7c00)) {
+    float value = 0;
+    to_float(t.type, reinterpret_cast<const std::byte*>(bad), {&value, 1});
+    fail_not_finite(file, t.name, first + static_cast<std::size_t>(bad - bits.data()), value);
   }
 }
 }  // namespace detail
 
 CLIPX_INLINE void weight_source::expect_finite() const {
+  constexpr std::size_t most = std::size_t{1} << 22;  // values whose pages are held at a time
   for (auto* part : parts_) {
-    const auto n = static_cast<std::size_t>(part->count());
-    if (part->type == dtype::f32) {
-      detail::expect_finite(*file_, part->name, {reinterpret_cast<const float*>(part->data), n});
-    } else if (part->type == dtype::bf16 || part->type == dtype::f16) {
-      const std::span bits(reinterpret_cast<const std::uint16_t*>(part->data), n);
-      if (const auto* bad = detail::first_not_finite<std::uint16_t>(bits, part->type == dtype::bf16 ? 0x7f80 : 0x7c00)) {
-        float value = 0;
-        to_float(part->type, reinterpret_cast<const std::byte*>(bad), {&value, 1});
-        detail::fail_not_finite(*file_, part->name, static_cast<std::size_t>(bad - bits.data()), value);
-      }
+    const auto n = static_cast<std::size_t>(part->count()), size = static_cast<std::size_t>(size_of(part->type));
+    for (std::size_t from = 0; from < n; from += most) {
+      const std::size_t count = std::min(most, n - from);
+      const auto* data = part->data + from * size;
+      if (part->type == dtype::f32) detail::expect_finite(*file_, part->name, {reinterpret_cast<const float*>(data), count}, from);
+      else if (part->type == dtype::bf16 || part->type == dtype::f16)
+        detail::expect_finite(*file_, *part, {reinterpret_cast<const std::uint16_t*>(data), count}, from);
+      file_->release(data, count * size);
     }
-    file_->release(part->data, part->bytes);
   }
 }
 
