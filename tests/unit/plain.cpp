@@ -141,8 +141,8 @@ TEST_CASE("plain: a tower of timm's") {
   CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_model_kwargs", {{"reg_tokens", 4}}}}), Contains("reg_tokens: 4"));
   CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_model_kwargs", {{"class_token", false}}}}),
              Contains("expected a class token, which is pooled"));
-  CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_model_name", "vitamin_base_224"}}),
-             Contains("timm_model_name: \"vitamin_base_224\" is none of the image towers"));
+  CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_model_name", "fastvit_mci0"}}),
+             Contains("timm_model_name: \"fastvit_mci0\" is none of the image towers"));
   CHECK_THAT(refused(mobile, "vision_cfg", {{"timm_model_name", "vit_base_patch16_reg4_gap_256"}}),
              Contains("vit_base_patch16_reg4_gap_256"));
 }
