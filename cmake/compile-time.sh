@@ -40,7 +40,7 @@ clipx/core/mat.hpp 8 8
 clipx/core/backend.hpp 70 70
 clipx/model/clip.hpp 150 145
 clipx/text/bpe.hpp 720 105
-clipx/clipx.hpp 1160 230
+clipx/clipx.hpp 1160 245
 clipx/eigen.hpp 235 145
 clipx/cpu.hpp 450 130
 END
