@@ -61,8 +61,9 @@ struct loss_case {
 namespace cases {
 
 /// Bars of whole models: f64 and f32 relative to the largest value. For bf16 the bar is the model's own condition: how far the
-/// results move when every input and weight moves by half a bf16 step. A tower rounds its activations about as often as it has
-/// weight matrices, forward and backward, each time by less than that step, so the errors are of that size; 4 is four deviations.
+/// results move when every input and weight moves by half a bf16 step, the largest of three draws of directions. A
+/// tower rounds its activations about as often as it has weight matrices, forward and backward, each time by less than that step,
+/// so the errors are of that size; 4 is four deviations.
 template <class Backend, class Case>
 void test_model(Backend& d, const Case& c) {
   INFO(c.name());
@@ -74,17 +75,24 @@ void test_model(Backend& d, const Case& c) {
   REQUIRE(want.outputs.size() == 2);
   REQUIRE(want.gradients.size() > 20);
   if constexpr (std::is_same_v<T, clipx::bf16>) {
-    unsigned n = 2;  // of the sequence of signs, whose first two were a temperature's while models had one
+    unsigned n = 2;  // of the sequence of signs
     const auto nudged = [&](double v) { return rounding_of<T>()(v) * (1 + (++n * 2654435761u >> 31 ? 1 : -1) * epsilon<T>()); };
-    harness<clipx::eigen<double>> moved(wide, nudged);
-    c.run(moved);
-    for (auto part : {&harness<clipx::eigen<double>>::outputs, &harness<clipx::eigen<double>>::gradients})
+    using parts = harness<clipx::eigen<double>>;
+    std::map<std::string, double> conditions;  // a draw may miss what moves a small tensor, or a ReLU's sign
+    for (int draw = 0; draw < 3; ++draw) {
+      parts moved(wide, nudged);
+      c.run(moved);
+      for (auto part : {&parts::outputs, &parts::gradients})
+        for (auto& [name, values] : want.*part)
+          conditions[name] = std::max(conditions[name], distance((moved.*part)[name], values));
+    }
+    for (auto part : {&parts::outputs, &parts::gradients})
       for (auto& [name, values] : want.*part) {
-        const auto& mine = part == &harness<clipx::eigen<double>>::outputs ? got.outputs[name] : got.gradients[name];
+        const auto& mine = part == &parts::outputs ? got.outputs[name] : got.gradients[name];
         double size = norm(values);
         if (name.ends_with("k_proj.bias"))
           size = norm(want.gradients.at(name.substr(0, name.size() - 4) + "weight"));  // it sums to 0
-        const double error = distance(mine, values), condition = distance((moved.*part)[name], values);
+        const double error = distance(mine, values), condition = conditions.at(name);
         INFO(name << ": error " << error << ", condition " << condition << ", size " << size);
         CHECK(error <= 4 * (condition + epsilon<T>() * size));
       }
