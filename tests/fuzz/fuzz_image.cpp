@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const dim pixels = img.width * img.height;
     if (pixels < 1 || img.data.size() != static_cast<std::size_t>(pixels * img.bands())) std::abort();
     const image small = to_pixels(img, config);
-    if (small.mode != pixel_mode::rgb || small.data.size() != static_cast<std::size_t>(3 * config.size * config.size)) std::abort();
+    if (small.mode != pixel_mode::rgb || small.data.size() != static_cast<std::size_t>(3 * config.size.area())) std::abort();
   } catch (const error&) {}
   return 0;
 }
