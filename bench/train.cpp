@@ -148,7 +148,7 @@ void train(B& device, const options& o, const clipx::checkpoint* from) {
       [&] {
         time(both, [&] { gradients({batch.rgb, packed, {}}, grad); });
         losses.push_back(gradients.loss());
-        time(updates, [&] { optimizer.update(grad, 1e-4); });
+        time(updates, [&] { optimizer.update(grad.memory(), 1e-4); });
         if (forward_first == 0) forward_first = now() - first;
       },
       [&](json& line) {

@@ -71,6 +71,15 @@ macro(clipx_wants name)
   endif()
 endmacro()
 
+# clipx_check_no_pointers(unit options...): for a unit of kernels, under clang's undefined-behaviour sanitizer: a check at every pointer
+# that they follow takes minutes to compile, and the address sanitizer sees those anyway.
+function(clipx_check_no_pointers unit)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=.*undefined")
+    set_source_files_properties(${unit} PROPERTIES COMPILE_OPTIONS
+                                "-fno-sanitize=null,alignment,object-size,pointer-overflow,vptr,return;${ARGN}")
+  endif()
+endfunction()
+
 # clipx_backend(x libraries...): targets of backend x, whose packages clipx_wants has noted.
 macro(clipx_backend name)
   set(here ${CMAKE_CURRENT_SOURCE_DIR}/backends/${name})
@@ -82,12 +91,8 @@ macro(clipx_backend name)
   target_link_libraries(clipx-${name}-compiled PUBLIC clipx-compiled PRIVATE ${ARGN})
   # any_model for every architecture: calls of what the other units hold.
   set_source_files_properties(${here}/units/models.cpp PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>;$<$<CONFIG:Debug>:-O0>")
-  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=.*undefined")
-    # A check at every pointer that vector code follows takes clang ten minutes to compile; the address sanitizer sees those anyway.
-    # And of the instruction sets only this processor's best one, which is the one that runs.
-    set_source_files_properties(${here}/units/kernels.cpp PROPERTIES COMPILE_OPTIONS
-                                "-fno-sanitize=null,alignment,object-size,pointer-overflow,vptr,return;-march=native;-DHWY_COMPILE_ONLY_STATIC")
-  endif()
+  # Of the instruction sets only this processor's best one, which is the one that runs.
+  clipx_check_no_pointers(${here}/units/kernels.cpp -march=native -DHWY_COMPILE_ONLY_STATIC)
   list(APPEND clipx_backends ${name})
   list(APPEND clipx_parts ${name})
 endmacro()

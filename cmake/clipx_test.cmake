@@ -38,6 +38,7 @@ elseif(TARGET Boost::context)
                              ${CMAKE_CURRENT_SOURCE_DIR}/backends/cuda)
   target_compile_definitions(clipx-emulation-compiled PUBLIC CLIPX_CUDA_EMULATION)
   target_compile_options(clipx-emulation-compiled PRIVATE -Wno-unknown-pragmas)  # unroll
+  clipx_check_no_pointers(${unit})
   target_link_libraries(clipx-emulation-compiled PUBLIC clipx-compiled Boost::context PRIVATE clipx-warnings)
   set_target_properties(clipx-emulation-compiled PROPERTIES CXX_EXTENSIONS OFF)
 else()
@@ -59,13 +60,17 @@ function(clipx_test name)
                        SKIP_REGULAR_EXPRESSION "skipped:")
 endfunction()
 
-# clipx_case_units(var backend-header): a two-line unit for each case, or for those that the header lists in a line "// Cases: a b";
+# clipx_case_units(var backend-header): a two-line unit for each case, or for those that CLIPX_CASES_<category> or else the header, in a
+# line "// Cases: a b", lists;
 # `needs` gets the backends that the header includes, `without` the case of its line "// Without: name".
 function(clipx_case_units var header)
   cmake_path(GET header STEM category)
   set(units)
   file(STRINGS ${header} lines REGEX "^// (Cases|Without): ")
   string(REGEX MATCH "// Cases: [^;]*" few "${lines}")
+  if(CLIPX_CASES_${category})
+    set(few " ${CLIPX_CASES_${category}}")
+  endif()
   string(REGEX MATCH "// Without: ([^;]*)" ignored "${lines}")
   set(without "${CMAKE_MATCH_1}" PARENT_SCOPE)
   file(GLOB cases CONFIGURE_DEPENDS tests/cases/*.hpp)

@@ -173,7 +173,8 @@ void add_optimization(const option_group& g, train_options& o) {
   g.show("--ema", o.trainer.optimizer.average, "X",
          "decay of the exponential moving average of the weights, which becomes the model; 0: none")
       ->check(range(0.0, 0.999999));
-  g.show("--force-patch-dropout", o.trainer.patch_dropout, "X", "fraction of a ViT's patches dropped from each image")
+  g.add("--force-patch-dropout", o.patch_dropout, "X",
+        "fraction of a ViT's patches dropped from each image (default: patch_dropout of --model's configuration, usually 0)")
       ->check(range(0.0, 0.99));
   g.show("--whole-epochs", o.whole_epochs, "N", "number of final epochs without patch dropout, at most --epochs")
       ->check(at_least(0));

@@ -160,6 +160,7 @@ clipx::trainer_options trainer_for(const train_options& o, const untrained& mode
   const auto defaults = model.config.model.vision.policy().optimizer();
   t.optimizer.beta2 = o.beta2 >= 0 ? o.beta2 : defaults.beta2;
   t.optimizer.eps = o.eps >= 0 ? o.eps : defaults.eps;
+  if (o.patch_dropout >= 0) t.patch_dropout = o.patch_dropout;
   t.schedule = {o.lr, o.warmup, run.steps()};
   t.whole_from = o.whole_epochs > 0 ? run.steps() - o.whole_epochs * run.steps_an_epoch() : -1;
   t.gradients.chunk = o.accum_freq > 1 ? static_cast<dim>(o.model.batch_size) : 0;
@@ -167,7 +168,7 @@ clipx::trainer_options trainer_for(const train_options& o, const untrained& mode
   t.gradients.train_image = !o.lock_image;
   t.gradients.train_text = !o.lock_text;
   t.gradients.batch_statistics = !o.freeze_statistics;
-  return t;
+  return clipx::options_for(t, model.config.model);
 }
 
 /// What decides the weights, and nothing else.
@@ -187,7 +188,7 @@ clipx::run_settings settings(const train_options& o, const untrained& model, con
          {"eps", t.optimizer.eps},
          {"grad_clip_norm", t.optimizer.max_norm},
          {"ema", t.optimizer.average},
-         {"patch_dropout", t.patch_dropout},
+         {"patch_dropout", *t.patch_dropout},
          {"whole_epochs", o.whole_epochs},
          {"seed", t.seed},
          {"caption_field", d.caption_field},

@@ -16,7 +16,7 @@ struct train_options {
   clipx::run_options run;           // its data, checkpoints, metrics
   clipx::trainer_options trainer;
   clipx::dim accum_freq = 1, warmup = 10000, whole_epochs = 0;
-  double lr = 5e-4, beta2 = -1, eps = -1;
+  double lr = 5e-4, beta2 = -1, eps = -1, patch_dropout = -1;  // -1: the model's
   bool lock_image = false, lock_text = false, freeze_statistics = false, checkpointing = false, siglip = false, batch_only = false;
   std::string loss, ngrams;  // --loss: "": what --model says; --ngrams: the dictionary
   double lambda = -1;        // -1: ngrams::config's

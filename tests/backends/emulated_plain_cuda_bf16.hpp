@@ -1,4 +1,4 @@
-// Fast paths are declined here, which what is left out does not choose among; plain_cpu_f32 and emulated_cuda_* have all cases.
+// Fast paths are declined here, which what is left out does not choose among; emulated_cuda_bf16 has all cases.
 // Cases: models ops
 // Without: keep modes agree to the bit
 #pragma once

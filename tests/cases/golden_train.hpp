@@ -56,7 +56,7 @@ trained train(Backend& d, const clipx::checkpoint& source, const clipx::gradient
     const drawn_pairs batch(i, source.config());
     gradients({batch.rgb, clipx::packed_texts::pack(batch.texts, source.config().text), {}}, grad);
     out.losses.push_back(gradients.loss());
-    adam.update(grad, rate(i));
+    adam.update(grad.memory(), rate(i));
   }
   clipx::walk(model, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role) {
     host values(static_cast<std::size_t>(m.size()));

@@ -90,18 +90,7 @@ class harness {
   template <class Model>
   clipx::flat<B> parameters(Model& model, double scale) {
     auto memory = clipx::bind(device, model);
-    clipx::walk(model, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape& shape, clipx::role r) {
-      const bool gain = name.ends_with(".weight") && shape.sizes.size() == 1;
-      const bool variance = name.ends_with("running_var");
-      auto v = input<E>(name, m.rows, m.cols,
-                        gain || variance         ? 0.1
-                        : shape.sizes.size() < 2 ? 0.1
-                                                 : scale,
-                        gain || variance ? 1 : 0);
-      if (name == "logit_scale") v = input<E>(name, 1, 1, 0.1, 2.0);
-      if (r == clipx::role::weight) differentiable.push_back(name);
-      device.copy(mat<const E>(v), m);
-    });
+    draw_parameters(clipx::parameters_of<B>(model), scale);
     return memory;
   }
   std::vector<std::string> differentiable;  // parameters, by name
@@ -124,13 +113,27 @@ class harness {
     gradients[name] = values(m);
   }
   template <class Model>
-  void gradient_of(Model& model, const std::string& prefix = "") {
-    clipx::walk(model, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role r) {
-      if (r == clipx::role::weight) gradient(prefix + name, m);
-    });
+  void gradient_of(Model& model) {
+    record_gradients(clipx::parameters_of<B>(model));
   }
 
  private:
+  void draw_parameters(const clipx::parameter_list<B>& parameters, double scale) {
+    for (auto& p : parameters)
+      p.visit([&]<class E>(mat<E>& m) {
+        const bool one = (p.name.ends_with(".weight") && p.shape.sizes.size() == 1) || p.name.ends_with("running_var");
+        auto v = input<E>(p.name, m.rows, m.cols, one || p.shape.sizes.size() < 2 ? 0.1 : scale, one ? 1 : 0);
+        if (p.name == "logit_scale") v = input<E>(p.name, 1, 1, 0.1, 2.0);
+        if (p.role == clipx::role::weight) differentiable.push_back(p.name);
+        device.copy(mat<const E>(v), m);
+      });
+  }
+  void record_gradients(const clipx::parameter_list<B>& parameters) {
+    for (auto& p : parameters)
+      p.visit([&](auto& m) {
+        if (p.role == clipx::role::weight && m) gradient(p.name, m);
+      });
+  }
   template <class E>
   void upload(const host& values, mat<E> m) {
     std::vector<float> narrow(values.begin(), values.end());

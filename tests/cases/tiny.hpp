@@ -185,9 +185,7 @@ struct model_case {
         auto di = h.cotangent("image", N, config.embed_dim), dt = h.cotangent("text", N, config.embed_dim);
         model.backward(h.s, k, mat<const T>(di), mat<const T>(dt), grad);
         h.device.sync();
-        clipx::walk(grad, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role r) {
-          if (r == clipx::role::weight && m) h.gradient(name, m);
-        });
+        h.gradient_of(grad);
       }
   }
 };

@@ -75,6 +75,32 @@ void test_adamw(Backend& d, const adamw_case& c) {
             16 * epsilon<A>() + (c.max_norm > 0 || name == "squares" ? of_sum : 0) + (name == "copy" ? 2 * epsilon<T>() : 0));
 }
 
+/// Draws every parameter of a model.
+template <class Backend>
+void draw_weights(Backend& d, const clipx::parameter_list<Backend>& parameters, const rounding& round) {
+  for (auto& [name, shape, role, low, high] : parameters) {
+    const bool gain = (name.ends_with(".weight") && shape.sizes.size() == 1) || name.ends_with("running_var");
+    auto values = draw(name, shape.count(), shape.sizes.size() < 2 ? 0.1 : 0.15, gain ? 1 : name == "logit_scale" ? 2 : 0);
+    for (auto& v : values) v = round(v);
+    const std::vector<float> narrow(values.begin(), values.end());
+    const mat<const float> source(narrow.data(), shape.rows(), shape.cols());
+    if (low) d.upload(source, *low);
+    else d.upload(source, *high);
+  }
+}
+/// Every parameter of a model, by name.
+template <class Backend>
+std::map<std::string, host> values_of(Backend& d, const clipx::parameter_list<Backend>& parameters) {
+  std::map<std::string, host> out;
+  for (auto& p : parameters) {
+    auto& v = out[p.name];
+    v.resize(static_cast<std::size_t>(p.shape.count()));
+    p.visit([&]<class E>(const mat<E>& m) { d.download(mat<const E>(m), mat<double>(v.data(), m.rows, m.cols)); });
+  }
+  d.sync();
+  return out;
+}
+
 /// A model of drawn weights, and a batch for it.
 template <class Encoder, class Backend>
 struct trainee {
@@ -83,32 +109,15 @@ struct trainee {
   std::vector<std::vector<std::int32_t>> texts = tiny_texts();
   std::vector<std::uint8_t> rgb;
   explicit trainee(Backend& d, const clipx::clip_config& c, const rounding& round = to_float) : config(c), model(d, c), grad(d, c) {
-    walk([&]<class E>(const std::string& name, mat<E>& m, const clipx::shape& s, clipx::role) {
-      const bool gain = (name.ends_with(".weight") && s.sizes.size() == 1) || name.ends_with("running_var");
-      auto values = draw(name, m.size(), s.sizes.size() < 2 ? 0.1 : 0.15, gain ? 1 : name == "logit_scale" ? 2 : 0);
-      for (auto& v : values) v = round(v);
-      const std::vector<float> narrow(values.begin(), values.end());
-      d.upload(mat<const float>(narrow.data(), m.rows, m.cols), m);
-    });
+    draw_weights(d, clipx::parameters_of(model), round);
     const dim n = clipx::image_size(config).area();
     for (dim i = 0; i < static_cast<dim>(texts.size()) * n * 3; ++i) rgb.push_back(static_cast<std::uint8_t>(i * 2654435761 >> 20));
-  }
-  template <class F>
-  void walk(F&& f) {
-    clipx::walk(model, f);
   }
   clipx::packed_texts packed = clipx::packed_texts::pack(texts, config.text);
   clipx::pair_view batch(std::span<const std::int32_t> chosen = {}) const { return {rgb, packed, chosen}; }
   /// Every parameter of a model, by name.
   std::map<std::string, host> values(clipx::trainable<Encoder, Backend>& of) {
-    std::map<std::string, host> out;
-    clipx::walk(of, [&]<class E>(const std::string& name, mat<E>& m, const clipx::shape&, clipx::role) {
-      auto& v = out[name];
-      v.resize(static_cast<std::size_t>(m.size()));
-      of.device().download(mat<const E>(m), mat<double>(v.data(), m.rows, m.cols));
-    });
-    of.device().sync();
-    return out;
+    return values_of(of.device(), clipx::parameters_of(of));
   }
 };
 
@@ -116,7 +125,7 @@ struct trainee {
 template <class Trainee>
 std::pair<double, std::map<std::string, host>> loss_and_gradients(Trainee& t, std::span<const std::int32_t> rows,
                                                                   const clipx::gradient_options& o) {
-  clipx::optimizer(t.model).clear(t.grad);
+  clipx::optimizer(t.model).clear(t.grad.memory());
   clipx::pair_gradients step(t.model, {}, o);
   step(t.batch(rows), t.grad);
   return {step.loss(), t.values(t.grad)};
@@ -175,15 +184,15 @@ void steps_learn(Backend& d, const clipx::clip_config& c, bool lock) {
     if (!c.vision.policy().has_patches()) return;  // half a minute on fibres
   trainee<Encoder, Backend> t(d, c);
   const auto before = t.values(t.model);
-  clipx::optimizer<model> adam(t.model, {.weight_decay = 0.1, .max_norm = 1, .average = 0.97},
-                               [&](const std::string& name) { return !lock || !name.starts_with("visual."); });
+  clipx::optimizer adam(t.model, {.weight_decay = 0.1, .max_norm = 1, .average = 0.97},
+                        [&](const std::string& name) { return !lock || !name.starts_with("visual."); });
   clipx::pair_gradients<model> step(t.model, {}, {.train_image = !lock, .batch_statistics = !lock});
   double first = 0, last = 0;
   for (int i = 0; i < 12; ++i) {
     step(t.batch(), t.grad);
     last = step.loss();
     if (i == 0) first = last;
-    adam.update(t.grad, 5e-3);
+    adam.update(t.grad.memory(), 5e-3);
   }
   INFO("loss " << first << " to " << last);
   CHECK(last < (lock ? 1 : 0.5) * first);
@@ -199,7 +208,7 @@ void steps_learn(Backend& d, const clipx::clip_config& c, bool lock) {
   adam.each_state([&](const std::string&, const clipx::shape&, auto) { ++tensors; });
   CHECK(tensors == 4 * static_cast<int>(before.size()));
   model mean(d, c);
-  adam.average(mean);
+  adam.average(mean.memory());
   const auto averaged = t.values(mean);
   CHECK(averaged.at("token_embedding.weight") != after.at("token_embedding.weight"));
   for (auto& [name, values] : before)  // what does not change is its own average, to the bit

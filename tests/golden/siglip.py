@@ -56,8 +56,10 @@ HF_VISION = {"hidden_size": 12, "intermediate_size": 45, "num_hidden_layers": 1,
 def timm_kwargs(kwargs):
     plain = timm.create_model
     open_clip.timm_model.timm.create_model = lambda name, **others: plain(name, **others, **kwargs)
-    yield
-    open_clip.timm_model.timm.create_model = plain
+    try:
+        yield
+    finally:
+        open_clip.timm_model.timm.create_model = plain
 
 
 def randomise_all(model, rng):

@@ -52,7 +52,6 @@ TEST_CASE("convnext: open_clip's configuration") {
   CHECK((c.act == activation::gelu && c.norm_eps == 1e-5 && c.text_norm_eps() == 1e-5 && c.text_act() == activation::gelu));
   const auto tower = [&](const json& change) { return read("vision_cfg", change).model.vision.as<convnext_config>(); };
   CHECK(tower({{"timm_proj", "mlp"}, {"timm_pool", "avg"}}).mlp_head);
-  CHECK(tower({{"timm_drop_path", 0.1}}).drop_path == 0.1);
   CHECK(tower({{"timm_model_name", "convnext_xxlarge"}, {"timm_model_kwargs", nullptr}}) ==
         convnext_config{.image_size = 44, .depths = {3, 4, 30, 3}, .widths = {384, 768, 1536, 3072}, .norm_eps = 1e-5});
   CHECK(tower({{"timm_model_kwargs", {{"act_layer", "gelu_tanh"}, {"norm_eps", 1e-5}}}}).act == activation::gelu_tanh);
@@ -66,8 +65,7 @@ TEST_CASE("convnext: open_clip's configuration") {
   CHECK_THAT(refused({{"timm_proj", "none"}}), Contains("timm_proj: none"));
   CHECK_THAT(refused({{"timm_proj_bias", true}}), Contains("timm_proj_bias: true"));
   CHECK_THAT(refused({{"timm_drop_path", 1.5}}), Contains("timm_drop_path") && Contains("1.5"));
-  CHECK_THAT(refused({{"patch_dropout", 0.5}}), Contains("patch_dropout"));
-  CHECK_THAT(refused({{"timm_drop", 0.5}}), Contains("timm_drop: dropout in training is not supported"));
+  CHECK(read("vision_cfg", {{"timm_drop", 0.5}, {"timm_drop_path", 0.1}}).model.dropout == image_dropout{0, 0.5, 0.1});
   CHECK_THAT(refused({{"image_size", 31}}), Contains("32 to 16384 pixels, got 31"));
   CHECK_THAT(refused({{"timm_model_kwargs", {{"kernel_sizes", 5}}}}), Contains("timm_model_kwargs: kernel_sizes: 5"));
   CHECK_THAT(refused({{"timm_model_kwargs", {{"act_layer", "relu"}}}}), Contains("act_layer: relu"));
@@ -170,11 +168,9 @@ TEST_CASE("convnext: trained, written and loaded") {
     CHECK(same_model(loaded.source().config(), source.config()));
   }
   auto dropping = source.settings();
-  auto tower = dropping.model.vision.as<convnext_config>();
-  tower.drop_path = 0.1;
-  dropping.model.vision = tower;
-  trainer<convnext, eigen<float>> t(d, dropping, slow);
-  CHECK_THAT(message([&] { t.step(rgb, texts); }), Contains("timm_drop_path 0.1 (stochastic depth)") && Contains("set it to 0"));
+  dropping.model.dropout.paths = 0.1;
+  CHECK_THAT(message([&] { trainer<convnext, eigen<float>>(d, dropping, slow); }),
+             Contains("timm_drop_path 0.1 (stochastic depth)") && Contains("set it to 0"));
   CHECK(open_clip_config_text(dropping).find("\"timm_drop_path\": 0.1") != std::string::npos);
 }
 

@@ -195,35 +195,55 @@ TEST_CASE("cpu: what one thread prepared runs on another") {
   CHECK(got_low == want_low);
   CHECK(got_high == want_high);
 }
-TEST_CASE("cpu: the rows of a token table in half precision are converted as texts use them") {
+/// Texts with the model in a folder, and whether its token table is used in place, by rows, or neither.
+template <class B>
+std::pair<std::vector<accum_t<B>>, std::string> with_table(B& d, const std::string& folder) {
+  const auto model = load<vit>(d, checkpoint::open(folder));
+  const auto& table = model.model().text.token_embedding;
+  CHECK(!(table.weight && table.rows));
+  return {model.encode_text({"cat", "the red cat", ""}).values, table.weight ? "whole" : table.rows ? "rows" : "nothing"};
+}
+TEST_CASE("the rows of a token table of another type are converted as texts use them") {
   const temporary_folder dir;
   cpu<float> d({.threads = 1});
-  const std::vector<std::string> words{"cat", "the red cat", ""};
-  tiny::write_folder(dir / "m", tiny::vit());
-  const auto plain = load<vit>(d, checkpoint::open(dir / "m"));
-  CHECK((plain.model().text.token_embedding.weight && !plain.model().text.token_embedding.rows));  // in place
-  for (const auto& [name, type] : {std::pair{"f16", dtype::f16}, {"bf16", dtype::bf16}}) {
+  cpu<bf16> low({.threads = 1});
+  eigen<double> high;
+  tiny::write_folder(dir / "f32", tiny::vit());
+  for (const auto& [name, type] : {std::pair{"f16", dtype::f16}, {"bf16", dtype::bf16}, {"f32", dtype::f32}}) {
     INFO(name);
-    const std::string again = cat(name, "_as_f32");
-    checkpoint::open(dir / "m").write(dir / name, layout::open_clip, name);
-    checkpoint::open(dir / name).write(dir / again, layout::open_clip, "f32");  // the same values
-    const auto half = load<vit>(d, checkpoint::open(dir / name)), same = load<vit>(d, checkpoint::open(dir / again));
-    CHECK((!half.model().text.token_embedding.weight && half.model().text.token_embedding.rows));
-    CHECK(same.bytes() - half.bytes() == 2 * tiny::vocabulary * 64);
-    CHECK(half.encode_text(words).values == same.encode_text(words).values);
+    const std::string own = dir / name, same = own + "_as_f64";
+    if (type != dtype::f32) checkpoint::open(dir / "f32").write(own, layout::open_clip, name);
+    tiny::write_folder(same, tiny::vit(), [&](std::vector<tiny::tensor>& list) {  // the same values, which are converted as a whole
+      const auto read = tiny::read(checkpoint::open(own));
+      for (auto& t : list) {
+        t.type = dtype::f64;
+        t.values = [values = read.at(t.name)](std::span<double> out) { std::copy(values.begin(), values.end(), out.begin()); };
+      }
+    });
+    const auto check = [&](auto& device, const char* how) {
+      const auto got = with_table(device, own), want = with_table(device, same);
+      CHECK((got.second == how && want.second == "whole"));
+      CHECK(got.first == want.first);
+    };
+    check(d, type == dtype::f32 ? "whole" : "rows");
+    check(low, type == dtype::bf16 ? "whole" : "rows");
+    check(high, "rows");
+    const auto open = [&](const std::string& folder) { return load<vit>(d, checkpoint::open(folder)).bytes(); };
+    CHECK(open(same) - open(own) == (type == dtype::f32 ? 0 : 2 * tiny::vocabulary * 64));
     for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
       tiny::write_folder(dir / "bad", tiny::vit(), [&, element = type](std::vector<tiny::tensor>& list) {
         for (auto& t : list) {
           t.type = element;
           if (t.name == "token_embedding.weight")
-            t.values = [own = t.values, bad](std::span<double> out) {
-              own(out);
+            t.values = [before = t.values, bad](std::span<double> out) {
+              before(out);
               out[70] = bad;
             };
         }
       });
-      CHECK_THAT(message([&] { load<vit>(d, checkpoint::open(dir / "bad")); }),
-                 Contains("tensor \"token_embedding.weight\": value 70 is") && Contains("expected finite numbers"));
+      const auto contains = Contains("tensor \"token_embedding.weight\": value 70 is") && Contains("expected finite numbers");
+      CHECK_THAT(message([&] { load<vit>(d, checkpoint::open(dir / "bad")); }), contains);
+      CHECK_THAT(message([&] { load<vit>(high, checkpoint::open(dir / "bad")); }), contains);
     }
   }
 }

@@ -87,7 +87,7 @@ TEST_CASE("eva: open_clip's configuration") {
   CHECK_THAT(refused("eva_01", {{"timm_pool", "max"}}), Contains("timm_pool: \"max\" is not supported"));
   CHECK_THAT(refused("eva_01", {{"timm_pool", "map"}, {"timm_proj", "linear"}}), Contains("adds no attention pooling"));
   CHECK_THAT(refused("eva_01", {{"timm_proj", "none"}}), Contains("expected a width of 10"));
-  CHECK_THAT(refused("eva_01", {{"image_size", 14}}), Contains("image_size: 14 is not that of eva_giant_patch14_224, 13"));
+  CHECK_THAT(refused("eva_01", {{"image_size", 14}}), Contains("image_size: 14 is not that of timm_model_kwargs (img_size), 13"));
   CHECK_THAT(refused("eva_pe_big", {{"timm_pool", "token"}}), Contains("expected a class token, which is pooled"));
   CHECK_THAT(refused("eva_02", {{"timm_model_kwargs", {{"num_heads", 8}, {"embed_dim", 48}, {"img_size", 13}, {"patch_size", 4}}}}),
              Contains("expected a head width that 4 divides, got width 48 and 8 heads"));
@@ -95,6 +95,14 @@ TEST_CASE("eva: open_clip's configuration") {
              Contains("timm_model_kwargs: rope_temperature: 100"));
   CHECK_THAT(refused("eva_01", {{"timm_model_kwargs", {{"img_size", 13}, {"ref_feat_shape", 16}}}}),
              Contains("ref_feat_shape: 16"));
+  CHECK_THAT(refused("eva_01", {{"timm_model_kwargs", {{"img_size", 13}, {"attn_pool_num_heads", 2}}}}),
+             Contains("attn_pool_num_heads: only for a tower with timm_pool map"));
+  CHECK_THAT(refused("eva_pe", {{"timm_model_kwargs", {{"img_size", 13}, {"attn_pool_mlp_ratio", 1e-9}}}}),
+             Contains("attn_pool_mlp_ratio: expected a number of 1 / "));
+  // What could not be read is all that is said: no consequences of the defaults that stand for it.
+  const auto one_line = refused("eva_01", {{"image_size", 13}, {"timm_model_kwargs", {{"img_size", -1}}}});
+  CHECK_THAT(one_line, Contains("img_size: expected a whole number"));
+  CHECK(std::count(one_line.begin(), one_line.end(), '\n') == 1);
 }
 
 TEST_CASE("eva: presets, written as open_clip has them, and read") {

@@ -114,6 +114,10 @@ TEST_CASE("plain: a tower of timm's") {
   const auto c = read(mobile);
   CHECK(same_model(c.model, presets::find("MobileCLIP2-L-14")));
   CHECK(c.text.frame.fill);
+  CHECK(c.model.dropout == image_dropout{0, 0, 0.1});
+  CHECK_THAT(open_clip_config_text(c), Contains("\"timm_drop_path\": 0.1"));
+  CHECK_THAT(refused(mobile, "vision_cfg", {{"patch_dropout", 1}}),
+             Contains("patch_dropout: expected a fraction of 0 to below 1, got 1"));
   CHECK((c.pixels.interpolation == filter::bicubic && c.pixels.resize == resize_mode::shortest));
   const auto head = [&](const json& change) { return image_of(read(mobile, "vision_cfg", change)); };
   CHECK((c.model.norm_eps == 1e-5 && image_of(c).norm_pre && !image_of(c).patch_bias && image_of(c).head == vit_head::trunk));
@@ -287,6 +291,27 @@ TEST_CASE("plain: trained, written and loaded") {
   dropping.patch_dropout = 0.5;
   CHECK_THAT(message([&] { trainer<plain_vit, eigen<float>, contrastive>(d, source.settings(), dropping); }),
              Contains("patch dropout"));
+  auto configured = source.settings();
+  configured.model.dropout.values = 0.1;
+  CHECK_THAT(message([&] { trainer<plain_vit, eigen<float>, contrastive>(d, configured, {}); }),
+             Contains("timm_drop 0.1 (dropout)"));
+}
+
+TEST_CASE("plain: a trainer drops the patches that the configuration says") {
+  eigen<float> d;
+  const auto first_loss = [&](double configured, std::optional<double> asked) {
+    auto c = default_config(tiny::vit().model);
+    c.model.dropout.patches = configured;
+    trainer<vit, eigen<float>> t(d, c, {.patch_dropout = asked, .seed = 3});
+    std::vector<std::uint8_t> rgb(3 * 32 * 32 * 3);
+    for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 2654435761u >> 20);
+    t.step(rgb, std::vector<std::vector<std::int32_t>>{{520, 1, 521}, {520, 2, 521}, {520, 3, 4, 521}});
+    return t.loss();
+  };
+  const double whole = first_loss(0, {}), half = first_loss(0, 0.5);
+  CHECK(half != whole);
+  CHECK(first_loss(0.5, {}) == half);
+  CHECK(first_loss(0.5, 0.0) == whole);
 }
 
 }  // namespace test_plain

@@ -81,7 +81,7 @@ TEST_CASE("siglip: open_clip's configuration") {
   CHECK_THAT(refused("vision_cfg", {{"timm_pool", "avg"}}), Contains("timm_pool: \"avg\" is not supported, only \"map\""));
   CHECK_THAT(refused("vision_cfg", {{"timm_proj", "linear"}}), Contains("timm_proj: linear"));
   CHECK_THAT(refused("vision_cfg", {{"image_size", 14}}),
-             Contains("image_size: 14 is not that of vit_base_patch16_siglip_224, 13"));
+             Contains("image_size: 14 is not that of timm_model_kwargs (img_size), 13"));
   CHECK_THAT(refused("vision_cfg", {{"timm_model_kwargs", {{"embed_dim", 12}, {"init_values", 0.1}}}}),
              Contains("init_values: 0.1"));
   CHECK_THAT(refused("vision_cfg", {{"timm_model_name", "vit_base_patch16_siglip_gap_224"}}),

@@ -54,7 +54,7 @@ TEST_CASE("vitamin: open_clip's configuration") {
   const auto other = read("text_cfg", {{"no_causal_mask", true}, {"act_kwargs", {{"approximate", "tanh"}}}});
   CHECK((!other.text.causal && other.text_act() == activation::gelu_tanh && other.vision == c.vision));
   CHECK(read("", {{"quick_gelu", true}}).text_act() == activation::quick_gelu);  // the text tower's alone
-  CHECK(read("vision_cfg", {{"timm_drop_path", 0.1}}).vision.as<vitamin_config>().drop_path == 0.1);
+  CHECK(read("vision_cfg", {{"timm_drop_path", 0.1}}).dropout.paths == 0.1);
   CHECK(image_of(read("vision_cfg", {{"timm_proj_bias", true}, {"timm_pool", "avg"}})).head_bias);
   const json large{{"timm_model_name", "vitamin_large2_384"}, {"timm_model_kwargs", nullptr}, {"image_size", 384}};
   CHECK(read("vision_cfg", large).vision == vitamin_config{384, 160, {2, 4}, {160, 320}, 1024, 31, 16, 2048});
@@ -65,14 +65,12 @@ TEST_CASE("vitamin: open_clip's configuration") {
 
   CHECK_THAT(refused({{"timm_model_name", "vitamin_tiny_224"}}),
              Contains("timm_model_name: vitamin_tiny_224 is not supported, only vitamin_small_224"));
-  CHECK_THAT(refused({{"image_size", 48}}), Contains("image_size: 48 is not that of vitamin_small_224, 32"));
+  CHECK_THAT(refused({{"image_size", 48}}), Contains("image_size: 48 is not that of timm_model_kwargs (img_size), 32"));
   CHECK_THAT(refused({{"timm_pool", "token"}}), Contains("timm_pool: token is not supported"));
   CHECK_THAT(refused({{"timm_proj", "mlp"}}), Contains("timm_proj: mlp is not supported, only linear"));
   CHECK_THAT(refused({{"timm_proj", ""}}), Contains("timm_proj: the empty one"));
   CHECK_THAT(refused({{"timm_proj", nullptr}}), Contains("timm_proj: null"));
   CHECK_THAT(refused({{"timm_drop_path", 1.5}}), Contains("timm_drop_path") && Contains("1.5"));
-  CHECK_THAT(refused({{"patch_dropout", 0.5}}), Contains("patch_dropout"));
-  CHECK_THAT(refused({{"timm_drop", 0.5}}), Contains("timm_drop: dropout in training is not supported"));
   CHECK_THAT(refused({{"rope", true}}), Contains("rope: true is not known"));
   CHECK_THAT(refused(kwargs({{"img_size", 40}})), Contains("40"));
   CHECK_THAT(refused(kwargs({{"num_heads", 3}})), Contains("width 10 does not divide into 3 heads"));
@@ -216,11 +214,9 @@ TEST_CASE("vitamin: trained, written and loaded") {
     CHECK(same_model(loaded.source().config(), source.config()));
   }
   auto dropping = source.settings();
-  auto tower = image_of(dropping.model);
-  tower.drop_path = 0.1;
-  dropping.model.vision = tower;
-  trainer<vitamin, eigen<float>> t(d, dropping, slow);
-  CHECK_THAT(message([&] { t.step(rgb, texts); }), Contains("timm_drop_path 0.1 (stochastic depth)") && Contains("set it to 0"));
+  dropping.model.dropout.paths = 0.1;
+  CHECK_THAT(message([&] { trainer<vitamin, eigen<float>>(d, dropping, slow); }),
+             Contains("timm_drop_path 0.1 (stochastic depth)") && Contains("set it to 0"));
   CHECK(open_clip_config_text(dropping).find("\"timm_drop_path\": 0.1") != std::string::npos);
   slow.patch_dropout = 0.5;
   CHECK_THAT(message([&] { trainer<vitamin, eigen<float>>(d, source.settings(), slow); }), Contains("patch dropout"));

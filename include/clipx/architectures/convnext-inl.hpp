@@ -92,11 +92,8 @@ CLIPX_INLINE convnext_config convnext::read(tower_reader& r) {
   if (projection != "linear" && projection != "mlp")
     f.issue(cat("timm_proj: ", projection.empty() ? "the empty one" : projection, " is not supported, only linear and mlp"));
   v.mlp_head = projection == "mlp";
-  v.drop_path = f.number("timm_drop_path", 0);
   auto kwargs = f.object("timm_model_kwargs", "vision_cfg.timm_model_kwargs");
   detail::read_convnext_kwargs(kwargs, v);
-  if (f.number("patch_dropout", 0) != 0) f.issue("patch_dropout: a ConvNeXt has no patches to leave out; expected 0");
-  if (f.number("timm_drop", 0) != 0) f.issue("timm_drop: dropout in training is not supported; expected 0");
   f.only("timm_proj_bias", false);
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
   f.refuse_true({"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"});
@@ -113,7 +110,6 @@ CLIPX_INLINE void convnext::write(const config& v, const clip_config&, layout ke
   to.put("timm_model_pretrained", false);
   to.put("timm_pool", "");
   to.put("timm_proj", v.mlp_head ? "mlp" : "linear");
-  if (v.drop_path != 0) to.put("timm_drop_path", v.drop_path);
   field_writer kwargs;
   if (t.depths != v.depths) kwargs.put("depths", detail::list_of(v.depths));
   if (t.widths != v.widths) kwargs.put("dims", detail::list_of(v.widths));
@@ -147,8 +143,6 @@ CLIPX_INLINE void convnext::check(const config& v, issue_list& issues) {
   if (v.image_size < 32 || v.image_size > 16384)
     issues.add(cat("image tower: a ConvNeXt needs images of 32 to 16384 pixels, got ", v.image_size));
   if (!(v.norm_eps > 0)) issues.add(cat("image tower: expected an epsilon above 0, got ", v.norm_eps));
-  if (!(v.drop_path >= 0 && v.drop_path < 1))
-    issues.add(cat("image tower: expected a timm_drop_path of 0 to 1, got ", v.drop_path));
 }
 
 CLIPX_INLINE key_source convnext::source_of(std::string_view name, layout keys) {

@@ -111,6 +111,10 @@ inline void read_eva_kwargs(fields& f, const timm_eva& t, eva_vit_config& v) {
   if (v.pool == vit_pool::attention) {
     v.pool_heads = f.size("attn_pool_num_heads", v.pool_heads);
     if (f.has("attn_pool_mlp_ratio")) v.pool_mlp_width = f.times(v.width, "attn_pool_mlp_ratio", pe_pool_mlp_ratio);
+  } else {
+    for (auto* key : {"attn_pool_num_heads", "attn_pool_mlp_ratio"})
+      if (f.has(key)) f.issue(cat(key, ": only for a tower with timm_pool map"));
+    f.skip({"attn_pool_num_heads", "attn_pool_mlp_ratio"});
   }
   f.refuse_others();
 }
@@ -157,8 +161,7 @@ CLIPX_INLINE eva_vit_config eva_vit::read(tower_reader& r) {
   v.norm_after_pool = read_timm_head(f, v) == vit_pool::mean;
   detail::read_eva_kwargs(kwargs, t, v);
   if (r.answers.head_width) v.heads = heads_of(v.width, 0, r.answers.head_width, f.issues());
-  if (const dim size = f.square("image_size", v.image_size.height); size != v.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", size, " is not that of ", name, ", ", text_of(v.image_size)));
+  expect_size_of_tower(f, f.square("image_size", v.image_size.height), kwargs, name, v.image_size);
   r.shared.act = activation::gelu;  // timm's towers do not follow quick_gelu
   r.shared.norm_eps = t.kind.norm_eps;
   refuse_timm_variants(f);

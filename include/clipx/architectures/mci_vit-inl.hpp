@@ -25,8 +25,7 @@ CLIPX_INLINE mci_vit_config mci_vit::read(tower_reader& r) {
   v.mlp_width = kwargs.times(v.width, "mlp_ratio", 4.0);
   kwargs.refuse_others();
   if (r.answers.head_width) v.heads = heads_of(v.width, 0, r.answers.head_width, f.issues());
-  if (const dim size = f.square("image_size", v.image_size); size != v.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", size, " is not that of ", detail::mci_name, ", ", v.image_size));
+  expect_size_of_tower(f, f.square("image_size", v.image_size), kwargs, detail::mci_name, v.image_size);
   f.only("timm_model_name", std::string(detail::mci_name).c_str());
   f.only("timm_pool", "token");
   if (!f.has("timm_pool")) f.issue("timm_pool: avg is not supported, only token");

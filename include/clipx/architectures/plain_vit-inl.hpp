@@ -31,8 +31,8 @@ inline plain_vit_config read_open_clip_vit(tower_reader& r) {
   f.refuse({"block_type", "timm_model_name"});
   f.refuse_true({"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"});
   f.only("pos_embed_type", "learnable");
-  f.skip({"patch_dropout", "output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained", "timm_pool",
-          "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
+  f.skip({"output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained", "timm_pool", "timm_proj",
+          "timm_proj_bias"});
   return v;
 }
 inline void write_open_clip_vit(const plain_vit_config& v, const clip_config& c, field_writer& to) {

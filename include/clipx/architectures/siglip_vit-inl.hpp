@@ -77,16 +77,15 @@ inline siglip_vit_config read_timm_tower(tower_reader& r) {
   r.shared.norm_eps = 1e-6;
   auto kwargs = f.object("timm_model_kwargs", "vision_cfg.timm_model_kwargs");
   read_timm_kwargs(kwargs, v, r.shared.act);
-  if (const auto size = f.sides("image_size", v.image_size); size != v.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", text_of(size), " is not that of ", name, ", ", text_of(v.image_size)));
+  expect_size_of_tower(f, f.sides("image_size", v.image_size), kwargs, name, v.image_size);
   f.only("timm_pool", "map");
   if (!f.has("timm_pool")) f.issue("timm_pool: avg is not supported, only map");
   const auto projection = f.text("timm_proj", "linear");
   if (projection != "none" && !projection.empty()) f.issue(cat("timm_proj: ", projection, " is not supported, only none"));
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
   f.refuse_true({"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"});
-  f.skip({"layers", "width", "head_width", "mlp_ratio", "patch_size", "patch_dropout", "output_tokens", "timm_model_pretrained",
-          "timm_proj_bias", "timm_drop", "timm_drop_path"});  // of no effect on a timm tower's answer
+  f.skip({"layers", "width", "head_width", "mlp_ratio", "patch_size", "output_tokens", "timm_model_pretrained",
+          "timm_proj_bias"});  // of no effect on a timm tower's answer
   return v;
 }
 }  // namespace detail

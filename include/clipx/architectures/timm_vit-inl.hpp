@@ -215,9 +215,9 @@ CLIPX_INLINE void write_timm_head(const plain_vit_config& v, field_writer& to) {
 CLIPX_INLINE void refuse_timm_variants(fields& f) {
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
   f.refuse_true({"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"});
-  f.skip({"layers", "width", "head_width", "mlp_ratio", "patch_size", "patch_dropout", "output_tokens", "no_ln_pre",
-          "pos_embed_type", "final_ln_after_pool", "pool_type", "attn_pooler_queries", "attn_pooler_heads", "timm_model_pretrained",
-          "timm_drop", "timm_drop_path"});  // of no effect on a timm tower's answer
+  f.skip({"layers", "width", "head_width", "mlp_ratio", "patch_size", "output_tokens", "no_ln_pre", "pos_embed_type",
+          "final_ln_after_pool", "pool_type", "attn_pooler_queries", "attn_pooler_heads",
+          "timm_model_pretrained"});  // of no effect on a timm tower's answer
 }
 
 CLIPX_INLINE plain_vit_config read_timm_vit(tower_reader& r) {
@@ -232,8 +232,7 @@ CLIPX_INLINE plain_vit_config read_timm_vit(tower_reader& r) {
   const auto made = read_timm_head(f, m.sizes);
   m.sizes.norm_after_pool = kwargs.flag("fc_norm", made == vit_pool::mean && !m.norm_first);
   detail::read_timm_vit_kwargs(kwargs, m);
-  if (const auto size = f.sides("image_size", m.sizes.image_size); size != m.sizes.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", text_of(size), " is not that of ", name, ", ", text_of(m.sizes.image_size)));
+  expect_size_of_tower(f, f.sides("image_size", m.sizes.image_size), kwargs, name, m.sizes.image_size);
   r.shared.act = m.act;  // timm's towers do not follow quick_gelu
   r.shared.norm_eps = m.norm_eps;
   refuse_timm_variants(f);

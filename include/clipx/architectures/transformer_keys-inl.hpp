@@ -99,8 +99,15 @@ CLIPX_INLINE void refuse_vision_variants(fields& f) {
                  "scale_attn_inner", "scale_attn", "scale_fc"});
   f.only("pos_embed_type", "learnable");
   f.only("pool_type", "tok");
-  f.skip({"patch_dropout", "output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_name", "timm_model_pretrained",
-          "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"});
+  f.skip({"output_tokens", "attn_pooler_queries", "attn_pooler_heads", "timm_model_name", "timm_model_pretrained", "timm_pool",
+          "timm_proj", "timm_proj_bias"});
+}
+
+CLIPX_INLINE void expect_size_of_tower(fields& f, const extent& size, const fields& kwargs, std::string_view tower,
+                                       const extent& own) {
+  if (size == own || !f.issues().empty()) return;  // what could not be read may be the cause
+  const auto source = kwargs.has("img_size") ? "timm_model_kwargs (img_size)" : tower;
+  f.issue(error_kind::mismatch, cat("image_size: ", text_of(size), " is not that of ", source, ", ", text_of(own)));
 }
 
 CLIPX_INLINE void check_grid(const extent& image_size, const extent& grid, issue_list& issues) {

@@ -44,6 +44,8 @@ const char* hf_name_of(activation f);
 /// skips those that change nothing.
 void refuse_vision_variants(fields& f);
 
+/// Reports an image_size that is not the tower's own, which is that of its name in timm or of timm_model_kwargs.
+void expect_size_of_tower(fields& f, const extent& size, const fields& kwargs, std::string_view tower, const extent& own);
 /// Reports an image without a patch, one above 16,384 pixels, or a grid above 256 patches a side.
 void check_grid(const extent& image_size, const extent& grid, issue_list& issues);
 /// Errors: images or patches that are not square, for which Hugging Face's layout has no place.

@@ -45,7 +45,6 @@ inline constexpr std::array<timm_vitamin, 13> timm_vitamins{{{"vitamin_small_224
 inline vitamin_config named_vitamin(const timm_vitamin& t, const vitamin_config& v) {
   vitamin_config named = t;
   named.head_bias = v.head_bias;
-  named.drop_path = v.drop_path;
   if (!named.position_table) named.image_size = v.image_size;
   return named;
 }
@@ -130,17 +129,13 @@ CLIPX_INLINE vitamin_config vitamin::read(tower_reader& r) {
   if (r.answers.head_width) v.heads = heads_of(v.width, 0, r.answers.head_width, f.issues());
   const dim size = f.square("image_size", 224);
   if (!v.position_table) v.image_size = size;
-  else if (size != v.image_size)
-    f.issue(error_kind::mismatch, cat("image_size: ", size, " is not that of ", name, ", ", v.image_size));
+  else expect_size_of_tower(f, size, kwargs, name, v.image_size);
   if (f.is_null("timm_proj")) f.issue("timm_proj: null is not supported, only linear");
   const auto pool = f.text("timm_pool", "avg"), projection = f.text("timm_proj", "linear");
   if (!pool.empty() && pool != "avg") f.issue(cat("timm_pool: ", pool, " is not supported, only avg, which the empty one is here"));
   if (projection != "linear")
     f.issue(cat("timm_proj: ", projection.empty() ? "the empty one" : projection, " is not supported, only linear"));
   v.head_bias = f.flag("timm_proj_bias", false);
-  v.drop_path = f.number("timm_drop_path", 0);
-  if (f.number("patch_dropout", 0) != 0) f.issue("patch_dropout: patch dropout is not supported by a ViTamin; expected 0");
-  if (f.number("timm_drop", 0) != 0) f.issue("timm_drop: dropout in training is not supported; expected 0");
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
   f.refuse_true({"attentional_pool", "qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"});
   f.skip({"layers", "width", "head_width", "mlp_ratio", "patch_size", "output_tokens", "no_ln_pre", "pos_embed_type",
@@ -159,7 +154,6 @@ CLIPX_INLINE void vitamin::write(const config& v, const clip_config&, layout key
   to.put("timm_pool", "");
   to.put("timm_proj", "linear");
   if (v.head_bias) to.put("timm_proj_bias", true);
-  if (v.drop_path != 0) to.put("timm_drop_path", v.drop_path);
   if (v == named) return;
   field_writer kwargs;
   if (named.position_table && v.position_table && named.image_size != v.image_size) kwargs.put("img_size", v.image_size);
@@ -219,7 +213,6 @@ CLIPX_INLINE void vitamin::check(const config& v, issue_list& issues) {
        cat("image tower: expected an image size that 16 divides, at most 4096, got ", v.image_size));
   need(v.mlp_width >= 1, "image tower: the MLP has no columns");
   need(v.depths[0] >= 1 && v.depths[1] >= 1, "image tower: expected a block or more in each stage");
-  need(v.drop_path >= 0 && v.drop_path < 1, cat("image tower: expected a timm_drop_path of 0 to 1, got ", v.drop_path));
 }
 
 CLIPX_INLINE key_source vitamin::source_of(std::string_view name, layout keys) {

@@ -56,12 +56,12 @@ void convert_row(const void* row, std::span<float> out) {
 }  // namespace detail
 
 CLIPX_INLINE row_source weight_source::rows() const {
-  const auto in = [&](dtype type, auto* convert) -> row_source {
-    const auto* table = sizes_.size() == 2 ? in_place(type) : nullptr;
-    return table ? row_source{table, sizes_[1] * size_of(type), convert} : row_source{};
-  };
-  const auto half = in(dtype::f16, detail::convert_row<dtype::f16>);
-  return half ? half : in(dtype::bf16, detail::convert_row<dtype::bf16>);
+  if (sizes_.size() != 2) return {};
+  for (auto& [type, convert] : {std::pair{dtype::f16, detail::convert_row<dtype::f16>},
+                                {dtype::bf16, detail::convert_row<dtype::bf16>},
+                                {dtype::f32, detail::convert_row<dtype::f32>}})
+    if (const auto* table = in_place(type)) return {table, sizes_[1] * size_of(type), convert};
+  return {};
 }
 
 namespace detail {

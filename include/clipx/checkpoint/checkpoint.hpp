@@ -38,8 +38,8 @@ class weight_source {
  public:
   /// The mapped values if the file has them in this type and order, and aligned; else null. Writes do not reach the file.
   void* in_place(dtype type) const;
-  /// The rows of a matrix that the file has in F16 or BF16, and else as in_place(); empty for others. Valid for the lifetime of the
-  /// checkpoint.
+  /// The rows of a matrix that the file has in F32, F16 or BF16 and in this order, aligned; empty for others. Valid for the
+  /// lifetime of the checkpoint.
   row_source rows() const;
   /// Error: one of the values that in_place() or rows() give is infinite or NaN. It reads all of them, and gives the file's pages
   /// back.

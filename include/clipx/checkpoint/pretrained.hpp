@@ -48,6 +48,18 @@ inline frozen_role frozen_role_of(std::string_view name, const shape& s) {
   return frozen_role::linear;
 }
 
+/// Freezes all of them. Returns their bytes.
+template <class B>
+dim freeze(frozen_memory<B>& frozen, const parameter_list<B>& parameters) {
+  dim bytes = 0;
+  for (auto& p : parameters)
+    p.visit([&]<class E>(const mat<E>& m) {
+      frozen.add(mat<const E>(m), frozen_role_of(p.name, p.shape));
+      bytes += m.size() * static_cast<dim>(sizeof(E));
+    });
+  return bytes;
+}
+
 /// Recordings of encode_pixels, if the device supports them: a batch size is recorded when it occurs for the second time; at
 /// most four, because each recording has its own working memory.
 template <class Architecture, backend B>
@@ -71,66 +83,77 @@ requires(B::fast::replay) class replays<Architecture, B> {
   dim last_ = 0;
 };
 
-/// Where the rows of a token table are converted as they are read: a float device in host memory, and a text tower with such a
-/// table, which `m` is; else null.
-template <class Architecture, backend B, class E>
-row_source* rows_of(clip<Architecture, B>& model, const mat<E>& m) {
-  if constexpr (B::host_memory && std::is_same_v<E, float> && std::is_same_v<scalar_t<B>, float>)
-    if constexpr (requires { model.text.token_embedding.rows; })
-      if (&m == &model.text.token_embedding.weight) return &model.text.token_embedding.rows;
-  return nullptr;
-}
-
-template <class Architecture, backend B, class E>
-bool has_rows(clip<Architecture, B>& model, const mat<E>& m) {
-  const auto* rows = rows_of(model, m);
-  return rows && *rows;
-}
-
-/// The model's parameters from a checkpoint: used in place in the mapped file where type and order agree with the device's, or, of
-/// a token table, where its rows can be converted one by one; else converted into one buffer. One error lists everything missing,
-/// unexpected or of a wrong shape.
+/// A token table whose rows are converted as they are read, without a copy of it.
+struct gathered_table {
+  const void* weight = nullptr;  // the text tower's mat, which then has no memory
+  row_source* rows = nullptr;    // what it reads instead
+};
+/// That of a model: where device memory is host memory, and the text tower has one.
 template <class Architecture, backend B>
-flat<B> bind_checkpoint(clip<Architecture, B>& model, const checkpoint& source, frozen_memory<B>& frozen) {
-  using T = scalar_t<B>;
-  B& device = model.device();
+gathered_table table_of(clip<Architecture, B>& model) {
+  if constexpr (B::host_memory && requires { model.text.token_embedding.rows; })
+    return {&model.text.token_embedding.weight, &model.text.token_embedding.rows};
+  else return {};
+}
+
+/// What bind_checkpoint has bound: the memory of what had to be converted, and the bytes of all.
+template <backend B>
+struct bound_memory {
+  flat<B> converted;
+  dim bytes = 0;
+};
+
+/// Points parameters at a checkpoint's weights: used in place in the mapped file where type and order agree with the device's, or,
+/// of a token table, where its rows can be converted one by one; else converted into one buffer. One error lists everything
+/// missing, unexpected or of a wrong shape.
+template <backend B>
+bound_memory<B> bind_checkpoint(B& device, const parameter_list<B>& parameters, const gathered_table& table,
+                                const checkpoint& source, frozen_memory<B>& frozen) {
   constexpr dim align = 64;
   const auto wanted = parameter_shapes(source.config());
   auto weights = source.match(wanted);  // in the order of `wanted`: the loss's, then the towers' in the order of walk()
   weights.erase(weights.begin(), weights.end() - static_cast<dim>(source.config().vision.policy().shapes(source.config()).size()));
+  bound_memory<B> out;
   dim low = 0, high = 0;
-  std::size_t i = 0;
-  walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
-    const auto& w = weights[i++];
-    if constexpr (B::host_memory && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
-      m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
-    if (m) {
-      w.expect_finite();
-      frozen.add(mat<const E>(m), frozen_role_of(name, s), w.on_release());
-      return;
-    }
-    if (auto* rows = rows_of(model, m)) *rows = w.rows();
-    if (has_rows(model, m)) w.expect_finite();
-    else (std::is_same_v<E, T> ? low : high) += (s.count() + align - 1) / align * align;
-  });
-  flat<B> memory{device.template alloc<T>(low), device.template alloc<accum_t<B>>(high)};
+  std::vector<std::size_t> converted;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto& p = parameters[i];
+    const auto& w = weights[i];
+    p.visit([&]<class E>(mat<E>& m) {
+      if constexpr (B::host_memory && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
+        m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
+      if (!m && &m == table.weight && (*table.rows = w.rows())) {
+        w.expect_finite();
+        out.bytes += m.rows * table.rows->row_bytes;
+        return;
+      }
+      out.bytes += m.size() * static_cast<dim>(sizeof(E));
+      if (m) {
+        w.expect_finite();
+        frozen.add(mat<const E>(m), frozen_role_of(p.name, p.shape), w.on_release());
+      } else {
+        (p.low ? low : high) += (m.size() + align - 1) / align * align;
+        converted.push_back(i);
+      }
+    });
+  }
+  out.converted = {device.template alloc<scalar_t<B>>(low), device.template alloc<accum_t<B>>(high)};
   low = high = 0;
-  i = 0;
   std::vector<float> values;
-  walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
-    const auto& w = weights[i++];
-    if (m || has_rows(model, m)) return;
-    dim& at = std::is_same_v<E, T> ? low : high;
-    if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
-    else m.data = memory.high.data() + at;
-    at += (s.count() + align - 1) / align * align;
-    values.resize(static_cast<std::size_t>(s.count()));
-    w.read(values);
-    device.upload(mat<const float>(values.data(), m.rows, m.cols), m);
-    frozen.add(mat<const E>(m), frozen_role_of(name, s));
-  });
+  for (std::size_t i : converted) {
+    const auto& p = parameters[i];
+    if (p.low) p.low->data = out.converted.low.data() + low;
+    else p.high->data = out.converted.high.data() + high;
+    (p.low ? low : high) += (p.shape.count() + align - 1) / align * align;
+    values.resize(static_cast<std::size_t>(p.shape.count()));
+    weights[i].read(values);
+    p.visit([&]<class E>(const mat<E>& m) {
+      device.upload(mat<const float>(values.data(), m.rows, m.cols), m);
+      frozen.add(mat<const E>(m), frozen_role_of(p.name, p.shape));
+    });
+  }
   device.sync();
-  return memory;
+  return out;
 }
 /// The loss's parameters, from the file.
 inline scoring scoring_of(const checkpoint& source) {
@@ -180,13 +203,8 @@ class pretrained {
       : source_(std::move(source)),
         model_(device, source_.config(), {}),
         frozen_(device),
-        memory_(detail::bind_checkpoint(model_, source_, frozen_)),
-        score_(detail::scoring_of(source_)) {
-    walk(model_, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role) {
-      const auto* rows = detail::rows_of(model_, m);
-      bytes_ += rows && *rows ? s.rows() * rows->row_bytes : s.count() * static_cast<dim>(sizeof(E));
-    });
-  }
+        memory_(detail::bind_checkpoint(device, parameters_of(model_), detail::table_of(model_), source_, frozen_)),
+        score_(detail::scoring_of(source_)) {}
 
   const clip<Architecture, B>& model() const { return model_; }  // the towers
   const checkpoint& source() const { return source_; }           // where the weights come from
@@ -197,7 +215,7 @@ class pretrained {
     return score_;
   }
   /// Bytes of the weights, in device memory or in the mapped file.
-  dim bytes() const { return bytes_; }
+  dim bytes() const { return memory_.bytes; }
 
   /// Texts to L2-normalized embeddings (N, D). Errors, as of images: one that is not finite, a model without this tower.
   embeddings<A> encode_text(std::span<const std::string> texts) const {
@@ -234,9 +252,8 @@ class pretrained {
   checkpoint source_;
   clip<Architecture, B> model_;
   detail::frozen_memory<B> frozen_;
-  flat<B> memory_;
+  detail::bound_memory<B> memory_;
   scoring score_;
-  dim bytes_ = 0;
   mutable detail::replays<Architecture, B> replays_;
 };
 

@@ -63,6 +63,14 @@ struct text_config {
 /// Which towers a model has. One that has one alone (Hugging Face's single towers) gives embeddings and no scores.
 enum class tower_set { both, image, text };
 
+/// What a configuration has left out of the image tower at random in training: fractions, 0 to below 1.
+struct image_dropout {
+  double patches = 0;  // patch_dropout: of the patches
+  double values = 0;   // timm_drop: of the values before timm's head; not supported by a trainer
+  double paths = 0;    // timm_drop_path: of the residual branches (stochastic depth); not supported by a trainer
+  friend bool operator==(const image_dropout&, const image_dropout&) = default;
+};
+
 /// A model: its towers, what they share, and its loss.
 struct clip_config {
   std::string name;                         // of the preset or the file, for display
@@ -73,6 +81,7 @@ struct clip_config {
   text_config text = {};               // the text tower
   chosen<loss_policy> loss = {};       // how the model is trained and how it scores; none: the contrastive loss
   tower_set towers = tower_set::both;  // those that the model has; the sizes of another say nothing
+  image_dropout dropout = {};          // of training alone
 
   activation text_act() const { return text.act.value_or(act); }             // of the text tower's MLPs
   double text_norm_eps() const { return text.norm_eps.value_or(norm_eps); }  // of the text tower's LayerNorms

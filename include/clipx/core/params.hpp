@@ -56,36 +56,64 @@ struct walker {
   }
 };
 
-/// A callable on the tensors of a model behind one type, so that a model's structure is compiled once and not for each callable.
-template <class T, class A>
-class tensor_visitor {
- public:
-  template <class F>
-  explicit tensor_visitor(F& f) : object_(&f), low_(call<F, T>), high_(call<F, A>) {}
-  void operator()(const std::string& name, mat<T>& m, const shape& s, role r) const { low_(object_, name, m, s, r); }
-  void operator()(const std::string& name, mat<A>& m, const shape& s, role r) const requires(!std::is_same_v<T, A>) {
-    high_(object_, name, m, s, r);
-  }
-
- private:
-  template <class F, class E>
-  static void call(const void* f, const std::string& name, mat<E>& m, const shape& s, role r) {
-    (*const_cast<F*>(static_cast<const F*>(f)))(name, m, s, r);
-  }
-  const void* object_;
-  void (*low_)(const void*, const std::string&, mat<T>&, const shape&, role);
-  void (*high_)(const void*, const std::string&, mat<A>&, const shape&, role);
-};
+/// Collects parameters; see parameters_of().
+template <class B>
+struct parameter_collector;
 }  // namespace detail
+
+/// A tensor of a model, whatever the model's type.
+template <class B>
+struct parameter {
+  std::string name;                 // in the checkpoint's keys
+  clipx::shape shape;               // in a checkpoint
+  clipx::role role;                 // whether it is trained
+  mat<scalar_t<B>>* low = nullptr;  // the tensor, where the backend stores it in its scalar type
+  mat<accum_t<B>>* high = nullptr;  // the tensor, where it stores it in a wider type
+
+  /// Calls f with the mat.
+  template <class F>
+  void visit(F&& f) const {
+    if (low) f(*low);
+    else f(*high);
+  }
+};
+
+/// The tensors of a model, in a fixed order. It refers to the model's own views.
+template <class B>
+using parameter_list = std::vector<parameter<B>>;
+
+template <class B>
+struct detail::parameter_collector {
+  parameter_list<B>& out;
+  void operator()(const std::string& name, mat<scalar_t<B>>& m, const shape& s, role r) const {
+    out.push_back({name, s, r, &m, nullptr});
+  }
+  void operator()(const std::string& name, mat<accum_t<B>>& m, const shape& s, role r) const
+      requires(!std::is_same_v<scalar_t<B>, accum_t<B>>) {
+    out.push_back({name, s, r, nullptr, &m});
+  }
+};
+
+/// The tensors of a model on a device of type B. What works on this list is compiled once, not for each model.
+template <class B, class Model>
+parameter_list<B> parameters_of(Model& model) {
+  parameter_list<B> out;
+  const detail::parameter_collector<B> collect{out};
+  detail::walker<decltype(collect)> w{collect, {}};
+  model.visit(w);
+  return out;
+}
+/// The same for a model that names its device's type.
+template <class Model>
+parameter_list<typename Model::backend_type> parameters_of(Model& model) {
+  return parameters_of<typename Model::backend_type, Model>(model);
+}
 
 /// Calls f(name, mat&, shape, role) for every tensor of a model, in a fixed order.
 template <class Model, class F>
 void walk(Model& model, F&& f) {
   if constexpr (requires { typename Model::backend_type; }) {
-    using B = typename Model::backend_type;
-    const detail::tensor_visitor<scalar_t<B>, accum_t<B>> any(f);
-    detail::walker<decltype(any)> w{any, {}};
-    model.visit(w);
+    for (auto& p : parameters_of(model)) p.visit([&](auto& m) { f(p.name, m, p.shape, p.role); });
   } else {
     detail::walker<F> w{f, {}};
     model.visit(w);
@@ -96,7 +124,7 @@ void walk(Model& model, F&& f) {
 template <class Model>
 dim parameter_count(Model& model) {
   dim n = 0;
-  walk(model, [&](const std::string&, auto&, const shape& s, role r) { n += r == role::weight ? s.count() : 0; });
+  for (auto& p : parameters_of(model)) n += p.role == role::weight ? p.shape.count() : 0;
   return n;
 }
 
@@ -108,31 +136,35 @@ struct flat {
   buffer<accum_t<B>> high;  // what it stores in its wider type
 };
 
+namespace detail {
+template <backend B>
+flat<B> bind_parameters(B& device, const parameter_list<B>& parameters) {
+  constexpr dim align = 64;  // elements, so that every tensor starts on a cache line
+  dim low = 0, high = 0;
+  std::vector<dim> places(parameters.size());
+  for (int kind = 0; kind < 3; ++kind)
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      auto& p = parameters[i];
+      if (kind != (p.role == role::buffer ? 2 : p.shape.sizes.size() < 2 ? 1 : 0)) continue;
+      dim& at = p.low ? low : high;
+      places[i] = at;
+      at += (p.shape.count() + align - 1) / align * align;
+    }
+  flat<B> memory{device.template alloc<scalar_t<B>>(low), device.template alloc<accum_t<B>>(high)};
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    auto& p = parameters[i];
+    if (p.low) p.low->data = memory.low.data() + places[i];
+    else p.high->data = memory.high.data() + places[i];
+  }
+  return memory;
+}
+}  // namespace detail
+
 /// Takes zeroed memory from the device for every tensor of the model and points the model's views there: matrices first, then
 /// vectors, then running statistics, so that tensors that the optimizer treats alike are adjacent.
 template <backend B, class Model>
 flat<B> bind(B& device, Model& model) {
-  using T = scalar_t<B>;
-  using A = accum_t<B>;
-  constexpr dim align = 64;  // elements, so that every tensor starts on a cache line
-  dim low = 0, high = 0;
-  auto place = [&](auto&& put) {
-    low = high = 0;
-    for (int kind = 0; kind < 3; ++kind)
-      walk(model, [&]<class E>(const std::string&, mat<E>& m, const shape& s, role r) {
-        if (kind != (r == role::buffer ? 2 : s.sizes.size() < 2 ? 1 : 0)) return;
-        dim& at = std::is_same_v<E, T> ? low : high;
-        put(m, at);
-        at += (s.count() + align - 1) / align * align;
-      });
-  };
-  place([](auto&, dim) {});
-  flat<B> memory{device.template alloc<T>(low), device.template alloc<A>(high)};
-  place([&]<class E>(mat<E>& m, dim at) {
-    if constexpr (std::is_same_v<E, T>) m.data = memory.low.data() + at;
-    else m.data = memory.high.data() + at;
-  });
-  return memory;
+  return detail::bind_parameters(device, parameters_of<B>(model));
 }
 
 }  // namespace clipx

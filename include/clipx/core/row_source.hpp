@@ -8,8 +8,8 @@
 
 namespace clipx {
 
-/// A table in host memory in another type than float, in a mapped file for example: of a vocabulary of 256,000 tokens a batch of
-/// texts uses few. Thread-safe.
+/// A table in host memory in another type than the device's, in a mapped file for example: of a vocabulary of 256,000 tokens a
+/// batch of texts uses few. Thread-safe.
 struct row_source {
   const void* table = nullptr;                                       // must outlive this
   dim row_bytes = 0;                                                 // of a row

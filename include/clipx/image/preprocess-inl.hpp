@@ -44,7 +44,8 @@ inline image fit_longest(const image& p, const preprocess_config& c, const resam
   const ratios r(p.width, p.height, c.size);
   const auto [w, h] = divided(p.width, p.height, std::max(r.height, r.width));
   expect(w > 0 && h > 0, error_kind::unsupported, [&] {
-    return cat("an image of ", p.width, " x ", p.height, " has no pixels left in ", c.size.width, " x ", c.size.height);
+    return cat("an image of ", p.width, " x ", p.height, " pixels (width x height) has none left in one of ", c.size.width, " x ",
+               c.size.height);
   });
   const image small = resize(p, w, h, c.interpolation, {0, 0, w, h}, loops);
   image out = make_image(small.mode, c.size.width, c.size.height);

@@ -101,7 +101,7 @@ CLIPX_INLINE dim fields::square(const char* key, dim otherwise) {
   if (!is_list(key)) return size(key, otherwise, most);
   const auto& v = *state_->find(key);
   if (v.size() == 2 && v[0] == v[1] && detail::is_whole(v[0], most)) return v[0].get<dim>();
-  issue(cat(key, ": ", v.dump().substr(0, 60), " is not supported, only squares of 1 to ", most, " pixels a side"));
+  issue(cat(key, ": ", v.dump().substr(0, 60), " is not supported, only one number or two equal ones, 1 to ", most));
   return otherwise;
 }
 CLIPX_INLINE double fields::number(const char* key, double otherwise) {
@@ -142,8 +142,8 @@ CLIPX_INLINE std::array<float, 3> fields::three(const char* key, std::array<floa
 }
 CLIPX_INLINE dim fields::times(dim width, const char* key, double otherwise) {
   const double ratio = number(key, otherwise);
-  if (ratio > 0 && ratio <= 1024) return static_cast<dim>(static_cast<double>(width) * ratio);
-  issue(error_kind::damaged, cat(key, ": expected a number above 0, at most 1024, got ", ratio));
+  if (const double columns = static_cast<double>(width) * ratio; columns >= 1 && ratio <= 1024) return static_cast<dim>(columns);
+  issue(error_kind::damaged, cat(key, ": expected a number of 1 / ", width, " to 1024, as ", width, " is the width, got ", ratio));
   return width;
 }
 CLIPX_INLINE std::int32_t fields::token(const char* key, double otherwise) {

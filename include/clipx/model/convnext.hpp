@@ -24,7 +24,6 @@ struct convnext_config {
   bool mlp_head = false;                         // whether the projection is an MLP with 2 D columns inside, else linear
   activation act = activation::gelu;             // of the blocks; the head's is gelu
   double norm_eps = 1e-6;                        // of every LayerNorm
-  double drop_path = 0;                          // timm's drop_path_rate, of training alone; clipx trains with 0 only
   friend bool operator==(const convnext_config&, const convnext_config&) = default;
 };
 
@@ -304,13 +303,9 @@ struct convnext_tower {
     return features;
   }
 
-  /// dfeatures (N, D). Adds the gradients of the parameters to grad. Errors: a configuration with stochastic depth.
+  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
   void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, convnext_tower& grad) const {
     expect(s.kept != keep::nothing, "backward: the forward pass kept nothing; make the step with another keep");
-    expect(config.drop_path == 0, error_kind::unsupported, [&] {
-      return cat("convnext: training with timm_drop_path ", config.drop_path,
-                 " (stochastic depth) is not supported; set it to 0 in the model's configuration");
-    });
     scratch<B> here(s);
     const dim N = dfeatures.rows, C = head_norm.width;
     auto dh = s.make(N, C), dpooled = s.make(N, C);  // (N, C)

@@ -26,7 +26,6 @@ struct vitamin_config {
   dim mlp_width = 768;                      // M, columns of the gate, and of what it gates
   bool position_table = true;               // whether positions are added to the tokens
   bool head_bias = false;                   // whether the projection has a bias
-  double drop_path = 0;                     // timm's drop_path_rate, of training alone; clipx trains with 0 only
   static constexpr double norm_eps = 1e-6;  // of every LayerNorm
   /// Channels inside an MBConv block: four times its own, in multiples of 8.
   static dim inner(dim channels) { return (4 * channels + 4) / 8 * 8; }
@@ -297,7 +296,6 @@ struct vitamin_tower : plain_vision_tower<B, resblock<B, gated_layers<B>>> {
   vitamin_stem<B> stem;                                               // half the height and width
   std::array<std::vector<mbconv_block<B>>, 2> stages;                 // each halves them again, in its first block
   layernorm<B> map_norm;                                              // over the channels of the last map
-  double drop_path = 0;                                               // of the configuration
 
   vitamin_tower() = default;
   /// Parameters of these sizes, without memory until bind(). Errors: those of plain_vision_tower; a stage
@@ -305,7 +303,6 @@ struct vitamin_tower : plain_vision_tower<B, resblock<B, gated_layers<B>>> {
   explicit vitamin_tower(const clip_config& c) : plain(c.vision.as<vitamin_config>().plain(), of_tokens(c)) {
     const auto& v = c.vision.as<vitamin_config>();
     expect(v.depths[0] > 0 && v.depths[1] > 0, "vitamin: expected a block or more in each stage");
-    drop_path = v.drop_path;
     stem = vitamin_stem<B>(v.stem_width);
     dim in = v.stem_width;
     for (std::size_t i = 0; i < 2; ++i)
@@ -346,13 +343,9 @@ struct vitamin_tower : plain_vision_tower<B, resblock<B, gated_layers<B>>> {
     this->run(s, map, features, ctx.tokens);
     return features;
   }
-  /// dfeatures (N, D). Adds the gradients of the parameters to grad. Errors: a configuration with stochastic depth.
+  /// dfeatures (N, D). Adds the gradients of the parameters to grad.
   void backward(step<B>& s, const saved& ctx, mat<const T> dfeatures, vitamin_tower& grad) const {
     expect(s.kept != keep::nothing, "backward: the forward pass kept nothing; make the step with another keep");
-    expect(drop_path == 0, error_kind::unsupported, [&] {
-      return cat("vitamin: training with timm_drop_path ", drop_path,
-                 " (stochastic depth) is not supported; set it to 0 in the model's configuration");
-    });
     scratch<B> here(s);
     auto dmap = s.make(ctx.map.rows, ctx.map.cols), dx = s.make(ctx.map.rows, ctx.map.cols);  // (N n/8 n/8, C)
     this->run_backward(s, ctx.tokens, dfeatures, grad, dmap);

@@ -31,57 +31,47 @@ const auto& towers_of(const Model& model) {
   else return model.model();
 }
 
-/// The model, which has the functions of pretrained, and its device are not owned.
-template <class Model, backend B>
-class any_model_over : public any_model::implementation {
+/// What any_model does on a device whatever the architecture: compiled once for each device type. The device is not owned.
+template <backend B>
+class any_model_on : public any_model::implementation {
  public:
   using A = accum_t<B>;
-  any_model_over(B& device, const Model& model, const checkpoint& source) : device_(device), model_(model), source_(source) {}
+  any_model_on(B& device, const checkpoint& source) : device_(device), source_(source) {}
 
   const checkpoint& source() const override { return source_; }
-  any_rows encode_pixels(std::span<const std::uint8_t> rgb) const override { return any(model_.encode_pixels(rgb)); }
-  any_rows encode_text(std::span<const std::string> texts) const override { return any(model_.encode_text(texts)); }
-
   device_rows keep(const any_rows& rows) const override { return upload(own(rows), rows.cols); }
   device_rows keep_classes(const prompt_set& prompts, observer& watch) const override {
-    if constexpr (over_table) {
-      return keep_phrases(prompts);
-    } else {
-      return keep_prompts(prompts, watch);
-    }
+    return table() ? keep_phrases(prompts) : keep_prompts(prompts, watch);
   }
 
   any_rows scores(const any_rows& rows, const device_rows& kept) const override {
     expect(kept.get().owner == this, error_kind::mismatch, "scores: expected rows that this model keeps, got those of another");
     const auto& y = static_cast<const rows_on<B>&>(kept.get());
     step<B> s(device_);
-    if constexpr (over_table)
-      if (!y.class_of.empty()) return class_scores(s, rows, y);
+    if (!y.class_of.empty()) return class_scores(s, rows, y);
     return {
         detail::cosines(s, mat<const A>(own(rows).data(), rows.rows(), rows.cols), mat<const A>(y.memory.as_mat(y.rows, y.cols))),
         y.rows};
   }
   any_rows text_scores(std::span<const std::string> texts, const device_rows& kept) const override {
-    if constexpr (over_table) return caption_scores(texts, kept, true);
-    else return scores(encode_text(texts), kept);
+    return table() ? caption_scores(texts, kept, true) : scores(encode_text(texts), kept);
   }
   any_rows caption_log_probabilities(std::span<const std::string> captions, const device_rows& kept) const override {
-    if constexpr (over_table) return caption_scores(captions, kept, false);
-    else fail(error_kind::unsupported, "caption_log_probabilities: expected a Visual N-Grams model, got one with a text tower");
+    expect(bool(table()), error_kind::unsupported,
+           "caption_log_probabilities: expected a Visual N-Grams model, got one with a text tower");
+    return caption_scores(captions, kept, false);
   }
   std::vector<ngram_tags> tags(const any_rows& images, dim k, bool calibrated) const override {
-    if constexpr (over_table) {
-      step<B> s(device_);
-      const auto& d = dictionary();
-      std::vector<double> subtract;
-      for (std::int32_t w = 0; w < d.unknown(); ++w) {
-        const bool is_frame = d.words(w).find('[') != std::string_view::npos;  // [BEGIN] and [END] are not tags
-        subtract.push_back(is_frame ? std::numeric_limits<double>::infinity() : calibrated ? d.log_frequency(w) : 0);
-      }
-      return image_tags<B>(s, table(), on_device(s, images), subtract, k);
-    } else {
-      fail(error_kind::unsupported, "tags: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
+    expect(bool(table()), error_kind::unsupported,
+           "tags: expected a Visual N-Grams model, which has a dictionary, got one with a text tower");
+    step<B> s(device_);
+    const auto& d = dictionary();
+    std::vector<double> subtract;
+    for (std::int32_t w = 0; w < d.unknown(); ++w) {
+      const bool is_frame = d.words(w).find('[') != std::string_view::npos;  // [BEGIN] and [END] are not tags
+      subtract.push_back(is_frame ? std::numeric_limits<double>::infinity() : calibrated ? d.log_frequency(w) : 0);
     }
+    return image_tags<B>(s, table(), on_device(s, images), subtract, k);
   }
   std::vector<std::pair<dim, double>> rank(const any_rows& scores, dim row) const override {
     const auto& values = own(scores);
@@ -89,21 +79,23 @@ class any_model_over : public any_model::implementation {
            [&] { return cat("rank: expected a row from 0 to ", scores.rows() - 1, ", got ", row); });
     return clipx::rank(
         std::span(values).subspan(static_cast<std::size_t>(row * scores.cols), static_cast<std::size_t>(scores.cols)),
-        model_.score());
+        this->score());
   }
 
-  const scoring& score() const override { return model_.score(); }
-  model_memory memory() const override { return {model_.bytes(), device_.memory().peak(), device_.memory().capacity()}; }
+  model_memory memory() const override { return {bytes(), device_.memory().peak(), device_.memory().capacity()}; }
   resampler image_resampler() const override { return resampler_of<B>(); }
   std::vector<std::string> warnings() const override {
     if constexpr (requires { device_.warnings(); }) return device_.warnings();
     else return {};
   }
 
- private:
+ protected:
   using T = scalar_t<B>;
-  static constexpr bool over_table = has_table<std::remove_cvref_t<decltype(towers_of(std::declval<const Model&>()).text)>>;
+  virtual mat<const T> table() const = 0;  // of a Visual N-Grams model, which has no text tower; null for others
+  virtual dim bytes() const = 0;           // of the weights
+  static any_rows any(embeddings<A> rows) { return {std::move(rows.values), rows.cols}; }
 
+ private:
   device_rows keep_prompts(const prompt_set& prompts, observer& watch) const {
     std::size_t total = 0, done = 0;
     for (text_windows window(prompts); window.next(); total += window.texts.size())
@@ -112,9 +104,9 @@ class any_model_over : public any_model::implementation {
     const auto encode = [&](std::span<const std::string> texts) {
       embeddings<double> all;
       for (std::size_t from = 0; from < texts.size();) {
-        const auto part = model_.encode_text(texts.subspan(from, std::min<std::size_t>(256, texts.size() - from)));
+        const auto part = this->encode_text(texts.subspan(from, std::min<std::size_t>(256, texts.size() - from)));
         all.cols = part.cols;
-        all.values.insert(all.values.end(), part.values.begin(), part.values.end());
+        all.values.insert(all.values.end(), own(part).begin(), own(part).end());
         from += static_cast<std::size_t>(part.rows());
         report(watch, "texts", done += static_cast<std::size_t>(part.rows()), total);
       }
@@ -145,7 +137,6 @@ class any_model_over : public any_model::implementation {
   }
 
   // For a Visual N-Grams model.
-  mat<const T> table() const { return towers_of(model_).text.table(); }
   const ngram_loss_config& loss() const { return source_.config().loss.template as<ngrams::config>(); }
   const ngram_dictionary& dictionary() const {
     const auto* d = source_.text().ngrams();
@@ -177,7 +168,7 @@ class any_model_over : public any_model::implementation {
     });
     out->owner = this;
     out->rows = static_cast<dim>(prompts.classes.size());
-    out->cols = towers_of(model_).config().embed_dim + 1;
+    out->cols = source_.config().embed_dim + 1;
     return device_rows(std::move(out));
   }
   any_rows caption_scores(std::span<const std::string> texts, const device_rows& kept, bool calibrated) const {
@@ -200,7 +191,6 @@ class any_model_over : public any_model::implementation {
     return {std::move(best), C};
   }
 
-  static any_rows any(embeddings<A> rows) { return {std::move(rows.values), rows.cols}; }
   static const std::vector<A>& own(const any_rows& rows) {
     const auto* values = std::get_if<std::vector<A>>(&rows.values);
     expect(values != nullptr, error_kind::mismatch,
@@ -220,8 +210,26 @@ class any_model_over : public any_model::implementation {
   }
 
   B& device_;
-  const Model& model_;
   const checkpoint& source_;
+};
+
+/// The model has the functions of pretrained and is not owned.
+template <class Model, backend B>
+class any_model_over : public any_model_on<B> {
+ public:
+  any_model_over(B& device, const Model& model, const checkpoint& source) : any_model_on<B>(device, source), model_(model) {}
+  any_rows encode_pixels(std::span<const std::uint8_t> rgb) const override { return this->any(model_.encode_pixels(rgb)); }
+  any_rows encode_text(std::span<const std::string> texts) const override { return this->any(model_.encode_text(texts)); }
+  const scoring& score() const override { return model_.score(); }
+
+ private:
+  mat<const scalar_t<B>> table() const override {
+    if constexpr (has_table<std::remove_cvref_t<decltype(towers_of(model_).text)>>) return towers_of(model_).text.table();
+    else return {};
+  }
+  dim bytes() const override { return model_.bytes(); }
+
+  const Model& model_;
 };
 
 template <class Architecture, backend B>

@@ -18,15 +18,22 @@ initial_values initial_of(const std::string& name, const shape& s, const clip_co
 /// Draws the values of one tensor.
 void draw_initial(const initial_values& rule, const std::string& name, std::uint64_t seed, std::span<float> values);
 
+namespace detail {
+template <backend B>
+void initialize(B& device, const parameter_list<B>& parameters, const clip_config& config, std::uint64_t seed) {
+  std::vector<float> values;
+  for (auto& p : parameters) {
+    values.resize(static_cast<std::size_t>(p.shape.count()));
+    draw_initial(initial_of(p.name, p.shape, config), p.name, seed, values);
+    p.visit([&](const auto& m) { device.upload(mat<const float>(values.data(), m.rows, m.cols), m); });
+  }
+}
+}  // namespace detail
+
 /// Draws every parameter of a model from a seed.
 template <class Model>
 void initialize(Model& model, const clip_config& config, std::uint64_t seed) {
-  std::vector<float> values;
-  walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
-    values.resize(static_cast<std::size_t>(s.count()));
-    draw_initial(initial_of(name, s, config), name, seed, values);
-    model.device().upload(mat<const float>(values.data(), m.rows, m.cols), m);
-  });
+  detail::initialize(model.device(), parameters_of(model), config, seed);
 }
 
 }  // namespace clipx

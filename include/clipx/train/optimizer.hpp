@@ -1,6 +1,8 @@
 // AdamW over a model's flat memory, with master weights in A if weights are stored in a narrower type,
 // and an average of the weights.
 #pragma once
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "../core/function_ref.hpp"
@@ -17,38 +19,26 @@ struct optimizer_options {
   double average = 0;         // decay per step of the weights' exponential moving average; 0: no average
 };
 
-/// The part of the training state that belongs to the weights. The model must own its memory and outlive this object. Parameters
-/// for which `trained` returns false (a locked tower) and running statistics are not changed.
-template <class Model>
+/// The part of the training state that belongs to the weights. The model must own its memory, and outlive this object where it is.
+/// Parameters for which `trained` returns false (a locked tower) and running statistics are not changed.
+template <backend B>
 class optimizer {
  public:
-  using B = typename Model::backend_type;  // the device's type
   using T = scalar_t<B>;
   using A = accum_t<B>;
   static constexpr bool wide = std::is_same_v<T, A>;  // weights are their own master weights
 
   /// Moments of zero; the master weights and the average begin with the model's weights.
+  template <class Model>
   explicit optimizer(
       Model& model, const optimizer_options& o = {},
       function_ref<bool(const std::string&)> trained = [](const std::string&) { return true; })
-      : model_(&model), device_(&model.device()), options_(o) {
-    const dim low = model.memory().low.size(), high = model.memory().high.size();
-    expect(low > 0, "optimizer: the model does not own its parameters");
-    low_ = make(low, !wide);
-    high_ = make(high, false);
-    if constexpr (!wide) device_->copy(mat<const T>(model.memory().low.data(), 1, low), low_.master.as_mat(1, low));
-    if (o.average > 0) {
-      device_->copy(master(false), low_.mean.as_mat(1, low));
-      device_->copy(master(true), high_.mean.as_mat(1, high));
-    }
-    for (bool decayed : {true, false})
-      walk(model, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role r) {
-        if (r == role::weight && (s.sizes.size() > 1) == decayed && trained(name)) extend(m, s.count(), decayed);
-      });
+      : optimizer(model.device(), parameters_of(model), model.memory(), o, trained) {
+    if constexpr (requires { model.clamp(); }) clamp_ = [&model] { model.clamp(); };
   }
 
-  /// One step with the gradient `grad`, a model of the same shape, which is then cleared.
-  void update(Model& grad, double lr) {
+  /// One step with the gradient `grad`, the memory of a model of the same shape, which is then cleared.
+  void update(flat<B>& grad, double lr) {
     auto& memory = device_->memory();
     const auto start = memory.here();
     const auto squares = memory.template take<A>(1, 1);
@@ -67,16 +57,16 @@ class optimizer {
                          .count = count_};
       const auto of = [&](const buffer<A>& b) { return mat<A>(b.data() + p.from, 1, p.n); };
       if (p.high) {
-        const mat<A> weights(model_->memory().high.data() + p.from, 1, p.n);
+        const mat<A> weights(memory_->high.data() + p.from, 1, p.n);
         device_->adamw(s, mat<const A>(squares), high_of(grad, p), weights, of(high_.m), of(high_.v));
       } else {
-        const mat<T> weights(model_->memory().low.data() + p.from, 1, p.n);
+        const mat<T> weights(memory_->low.data() + p.from, 1, p.n);
         if constexpr (wide) device_->adamw(s, mat<const A>(squares), low_of(grad, p), weights, of(low_.m), of(low_.v));
         else device_->adamw(s, mat<const A>(squares), low_of(grad, p), of(low_.master), of(low_.m), of(low_.v), weights);
       }
     }
     memory.release(start);
-    if constexpr (requires { model_->clamp(); }) model_->clamp();
+    if (clamp_) clamp_();
     if (options_.average > 0)
       for (bool high : {false, true}) {
         auto& s = high ? high_ : low_;
@@ -84,52 +74,68 @@ class optimizer {
       }
     clear(grad);
   }
-  void clear(Model& grad) {  // sets a gradient to zero
-    device_->fill(grad.memory().low.as_mat(1, grad.memory().low.size()), T(0));
-    if (grad.memory().high.size() > 0) device_->fill(grad.memory().high.as_mat(1, grad.memory().high.size()), A(0));
+  void clear(flat<B>& grad) {  // sets a gradient to zero
+    device_->fill(grad.low.as_mat(1, grad.low.size()), T(0));
+    if (grad.high.size() > 0) device_->fill(grad.high.as_mat(1, grad.high.size()), A(0));
   }
 
   dim count() const { return count_; }  // steps done
   /// For checkpoints: f(name, shape, view in A) for every tensor of "weights" (masters), "m", "v" and, if there is one, "average".
-  template <class F>
-  void each_state(F&& f) {
-    walk(*model_, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
-      const bool high = !std::is_same_v<E, T>;
-      auto& kept = high ? high_ : low_;
-      const dim at = offset(*model_, m);
-      const auto part = [&](const buffer<A>& b) { return mat<A>(b.data() + at, m.rows, m.cols); };
-      if constexpr (std::is_same_v<E, A>) f("weights." + name, s, m);
-      else f("weights." + name, s, part(kept.master));
-      f("m." + name, s, part(kept.m));
-      f("v." + name, s, part(kept.v));
-      if (options_.average > 0) f("average." + name, s, part(kept.mean));
-    });
+  void each_state(function_ref<void(const std::string&, const shape&, mat<A>)> f) {
+    for (auto& p : parameters_) {
+      auto& kept = p.low ? low_ : high_;
+      const auto part = [&](const buffer<A>& b) { return mat<A>(b.data() + offset(p), p.shape.rows(), p.shape.cols()); };
+      if (p.high) f("weights." + p.name, p.shape, *p.high);
+      else if constexpr (wide) f("weights." + p.name, p.shape, *p.low);
+      else f("weights." + p.name, p.shape, part(kept.master));
+      f("m." + p.name, p.shape, part(kept.m));
+      f("v." + p.name, p.shape, part(kept.v));
+      if (options_.average > 0) f("average." + p.name, p.shape, part(kept.mean));
+    }
   }
   /// Call after each_state has written a checkpoint's values: copies the masters to the weights and sets the number of steps done.
   void restored(dim count) {
     count_ = count;
     const dim low = low_.master.size();
-    if constexpr (!wide) device_->copy(mat<const A>(low_.master.as_mat(1, low)), model_->memory().low.as_mat(1, low));
+    if constexpr (!wide) device_->copy(mat<const A>(low_.master.as_mat(1, low)), memory_->low.as_mat(1, low));
   }
-  /// Sets the running statistics of the average to those of another model of the same shape.
-  void average_statistics(Model& from) {
-    walk(from, [&]<class E>(const std::string&, mat<E>& m, const shape&, role r) {
-      if constexpr (std::is_same_v<E, A>)
-        if (r == role::buffer) {
-          auto& mean = (wide ? low_ : high_).mean;
-          device_->copy(mat<const A>(m), mat<A>(mean.data() + offset(from, m), m.rows, m.cols));
-        }
-    });
+  /// Sets the running statistics of the average to those of another model of the same shape, whose memory this is.
+  void average_statistics(const flat<B>& from) {
+    for (auto& p : parameters_) {
+      if (p.role != role::buffer || (p.low && !wide)) continue;
+      const dim rows = p.shape.rows(), cols = p.shape.cols();
+      const auto put = [&](const auto& memory, state& to) {
+        device_->copy(mat<const A>(memory.data() + offset(p), rows, cols), mat<A>(to.mean.data() + offset(p), rows, cols));
+      };
+      if (p.high) put(from.high, high_);
+      else if constexpr (wide) put(from.low, low_);
+    }
   }
-  /// Copies the averaged weights to another model of the same shape.
-  void average(Model& to) {
+  /// Copies the averaged weights to another model of the same shape, whose memory this is.
+  void average(flat<B>& to) {
     expect(options_.average > 0, "optimizer: no average is kept");
-    device_->copy(mat<const A>(low_.mean.as_mat(1, low_.mean.size())), to.memory().low.as_mat(1, low_.mean.size()));
+    device_->copy(mat<const A>(low_.mean.as_mat(1, low_.mean.size())), to.low.as_mat(1, low_.mean.size()));
     if (high_.mean.size() > 0)
-      device_->copy(mat<const A>(high_.mean.as_mat(1, high_.mean.size())), to.memory().high.as_mat(1, high_.mean.size()));
+      device_->copy(mat<const A>(high_.mean.as_mat(1, high_.mean.size())), to.high.as_mat(1, high_.mean.size()));
   }
 
  private:
+  optimizer(B& device, parameter_list<B> parameters, flat<B>& memory, const optimizer_options& o,
+            function_ref<bool(const std::string&)> trained)
+      : device_(&device), parameters_(std::move(parameters)), memory_(&memory), options_(o) {
+    const dim low = memory.low.size(), high = memory.high.size();
+    expect(low > 0, "optimizer: the model does not own its parameters");
+    low_ = make(low, !wide);
+    high_ = make(high, false);
+    if constexpr (!wide) device_->copy(mat<const T>(memory.low.data(), 1, low), low_.master.as_mat(1, low));
+    if (o.average > 0) {
+      device_->copy(master(false), low_.mean.as_mat(1, low));
+      device_->copy(master(true), high_.mean.as_mat(1, high));
+    }
+    for (bool decayed : {true, false})
+      for (auto& p : parameters_)
+        if (p.role == role::weight && (p.shape.sizes.size() > 1) == decayed && trained(p.name)) extend(p, decayed);
+  }
   struct span {
     dim from, n;
     bool high, decayed;
@@ -141,16 +147,14 @@ class optimizer {
     const auto some = [&](bool wanted) { return wanted && n > 0 ? device_->template alloc<A>(n) : buffer<A>(); };
     return {some(with_master), some(true), some(true), some(options_.average > 0)};
   }
-  template <class E>
-  static dim offset(Model& of, const mat<E>& m) {
-    if constexpr (std::is_same_v<E, T>) return m.data - of.memory().low.data();
-    else return m.data - of.memory().high.data();
+  /// The first element of a parameter in its memory.
+  dim offset(const parameter<B>& p) const {
+    return p.low ? p.low->data - memory_->low.data() : p.high->data - memory_->high.data();
   }
   /// Merges adjacent tensors that are treated alike into one span, including the zeros between them.
-  template <class E>
-  void extend(const mat<E>& m, dim n, bool decayed) {
-    const bool high = !std::is_same_v<E, T>;
-    const dim at = offset(*model_, m);
+  void extend(const parameter<B>& p, bool decayed) {
+    const bool high = p.high != nullptr;
+    const dim at = offset(p), n = p.shape.count();
     constexpr dim gap = 64;
     for (auto last = spans_.rbegin(); last != spans_.rend(); ++last) {
       if (last->high != high || last->decayed != decayed) continue;
@@ -159,20 +163,27 @@ class optimizer {
     }
     spans_.push_back({at, n, high, decayed});
   }
-  static mat<const T> low_of(Model& grad, const span& p) { return {grad.memory().low.data() + p.from, 1, p.n}; }
-  static mat<const A> high_of(Model& grad, const span& p) { return {grad.memory().high.data() + p.from, 1, p.n}; }
+  static mat<const T> low_of(flat<B>& grad, const span& p) { return {grad.low.data() + p.from, 1, p.n}; }
+  static mat<const A> high_of(flat<B>& grad, const span& p) { return {grad.high.data() + p.from, 1, p.n}; }
   mat<const A> master(bool high) {
-    if (high) return {model_->memory().high.data(), 1, high_.m.size()};
-    if constexpr (wide) return {model_->memory().low.data(), 1, low_.m.size()};
+    if (high) return {memory_->high.data(), 1, high_.m.size()};
+    if constexpr (wide) return {memory_->low.data(), 1, low_.m.size()};
     else return {low_.master.data(), 1, low_.m.size()};
   }
 
-  Model* model_;
   B* device_;
+  parameter_list<B> parameters_;
+  flat<B>* memory_;
   optimizer_options options_;
+  std::function<void()> clamp_;
   state low_, high_;
   std::vector<span> spans_;
   dim count_ = 0;
 };
+/// The optimizer of a model.
+template <class Model>
+optimizer(
+    Model&, const optimizer_options& = {}, function_ref<bool(const std::string&)> = [](const std::string&) { return true; })
+    -> optimizer<typename Model::backend_type>;
 
 }  // namespace clipx

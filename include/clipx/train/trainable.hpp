@@ -47,18 +47,26 @@ class trainable {
   flat<B> memory_;
 };
 
+namespace detail {
+/// The values of all parameters, one after the other; waits for the device.
+template <backend B>
+std::vector<double> downloaded(B& device, const parameter_list<B>& parameters) {
+  std::vector<double> values;
+  for (auto& p : parameters)
+    p.visit([&]<class E>(const mat<E>& m) {
+      const std::size_t at = values.size();
+      values.resize(at + static_cast<std::size_t>(m.size()));
+      device.download(mat<const E>(m), mat<double>(values.data() + at, m.rows, m.cols));
+    });
+  device.sync();
+  return values;
+}
+}  // namespace detail
+
 /// How a model scores, with the loss's parameters as they are on the device; waits for the device.
 template <class Architecture, backend B, class Loss>
 scoring scoring_now(trainable<Architecture, B, Loss>& model) {
-  using A = accum_t<B>;
-  std::vector<double> values;
-  walk(model.loss, [&](const std::string&, mat<A>& m, const shape& s, role) {
-    const std::size_t at = values.size();
-    values.resize(at + static_cast<std::size_t>(s.count()));
-    model.device().download(mat<const A>(m), mat<double>(values.data() + at, m.rows, m.cols));
-    model.device().sync();
-  });
-  return {loss_policy::of<Loss>(), std::move(values)};
+  return {loss_policy::of<Loss>(), detail::downloaded(model.device(), parameters_of<B>(model.loss))};
 }
 
 }  // namespace clipx

@@ -25,14 +25,11 @@ class trained_model {
     model_ = &t.model();
     if (t.options().optimizer.average > 0) {
       t.fit_average();
-      t.optimizer().average(averaged_.emplace(t.model().zeros_like()));
+      t.optimizer().average(averaged_.emplace(t.model().zeros_like()).memory());
       model_ = &*averaged_;
       score_ = scoring_now(*model_);
     }
-    walk(model_->towers, [&]<class E>(const std::string& name, mat<E>& m, const shape& s, role) {
-      frozen_.add(mat<const E>(m), detail::frozen_role_of(name, s));
-      bytes_ += s.count() * static_cast<dim>(sizeof(E));
-    });
+    bytes_ = detail::freeze(frozen_, parameters_of(model_->towers));
   }
   trained_model(const trained_model&) = delete;
 
@@ -95,31 +92,50 @@ pair_metrics evaluate_table_pairs(const trained_model<Architecture, B, Loss>& mo
 }
 }  // namespace detail
 
+namespace detail {
+/// The first pairs of a loader, encoded.
+template <backend B>
+struct held_out_pairs {
+  embeddings<accum_t<B>> images, texts;  // (N, D); no texts for a model whose text side is a table
+  std::vector<std::string> captions;
+};
+template <backend B>
+held_out_pairs<B> encode_held_out(const loader_config& config, dim most, observer& watch,
+                                  function_ref<embeddings<accum_t<B>>(std::span<const std::uint8_t>)> images,
+                                  function_ref<embeddings<accum_t<B>>(const packed_texts&)> texts) {
+  expect(config.text.has_value(), "evaluate_held_out: expected a loader's configuration with a tokenizer, got none");
+  loader data(config);
+  pair_batch batch;
+  held_out_pairs<B> out;
+  const auto append = [](auto& to, const auto& part) {
+    to.cols = part.cols;
+    to.values.insert(to.values.end(), part.values.begin(), part.values.end());
+  };
+  while (static_cast<dim>(out.captions.size()) < most && data.next(batch, watch)) {
+    report(watch, "held-out pairs", out.captions.size(), static_cast<std::size_t>(most));
+    append(out.images, images(batch.pixels));
+    append(out.texts, texts(batch.texts));
+    out.captions.insert(out.captions.end(), batch.captions.begin(), batch.captions.end());
+  }
+  return out;
+}
+}  // namespace detail
+
 /// The loss and recall on held-out pairs: on the first batches that make `most` pairs or more. The loss is over blocks of `block`
 /// pairs. The observer's stage is "held-out pairs". Errors: a loader without a tokenizer (loader_config::text), no pairs;
 /// cancelled.
 template <class Architecture, backend B, class Loss>
 pair_metrics evaluate_held_out(const trained_model<Architecture, B, Loss>& model, const loader_config& config, dim most, dim block,
                                observer& watch = no_observer()) {
-  expect(config.text.has_value(), "evaluate_held_out: expected a loader's configuration with a tokenizer, got none");
   constexpr bool over_table = has_table<typename Architecture::text::template tower<B>>;
-  loader data(config);
-  pair_batch batch;
-  embeddings<accum_t<B>> images, texts;
-  std::vector<std::string> captions;
-  const auto append = [](auto& to, const auto& part) {
-    to.cols = part.cols;
-    to.values.insert(to.values.end(), part.values.begin(), part.values.end());
+  const auto images = [&](std::span<const std::uint8_t> rgb) { return model.encode_pixels(rgb); };
+  const auto texts = [&](const packed_texts& packed) {
+    return over_table ? embeddings<accum_t<B>>() : model.encode_packed(packed);
   };
-  while (static_cast<dim>(captions.size()) < most && data.next(batch, watch)) {
-    report(watch, "held-out pairs", captions.size(), static_cast<std::size_t>(most));
-    append(images, model.encode_pixels(batch.pixels));
-    if constexpr (!over_table) append(texts, model.encode_packed(batch.texts));
-    captions.insert(captions.end(), batch.captions.begin(), batch.captions.end());
-  }
-  if constexpr (over_table) return detail::evaluate_table_pairs(model, images, captions, block);
-  const auto scores = cosines(model.model().device(), images, texts);
-  return evaluate_pairs(std::span<const accum_t<B>>(scores), captions, model.score(), block);
+  const auto pairs = detail::encode_held_out<B>(config, most, watch, images, texts);
+  if constexpr (over_table) return detail::evaluate_table_pairs(model, pairs.images, pairs.captions, block);
+  const auto scores = cosines(model.model().device(), pairs.images, pairs.texts);
+  return evaluate_pairs(std::span<const accum_t<B>>(scores), pairs.captions, model.score(), block);
 }
 
 }  // namespace clipx

@@ -2,6 +2,7 @@
 // the seed and the number of the step, so a restored trainer continues as if it had never stopped.
 #pragma once
 #include <limits>
+#include <optional>
 
 #include "../checkpoint/config.hpp"
 #include "../core/random.hpp"
@@ -14,18 +15,23 @@ namespace clipx {
 
 /// What a training consists of besides the model and the data.
 struct trainer_options {
-  gradient_options gradients;   // with train_image or train_text false, that tower's weights do not change
-  optimizer_options optimizer;  // how weights are updated
-  cosine_schedule schedule;     // the learning rate of each step
-  double patch_dropout = 0;     // fraction of a ViT's patches that are dropped, different ones for each image and step
-  dim whole_from = -1;          // from this step on no patches are dropped; -1: never
-  std::uint64_t seed = 0;       // for the initial weights and the patch dropout
+  gradient_options gradients = {};   // with train_image or train_text false, that tower's weights do not change
+  optimizer_options optimizer = {};  // how weights are updated
+  cosine_schedule schedule = {};     // the learning rate of each step
+  /// Fraction of a ViT's patches that are dropped, different ones for each image and step; none: that of clip_config::dropout.
+  std::optional<double> patch_dropout = {};
+  dim whole_from = -1;     // from this step on no patches are dropped; -1: never
+  std::uint64_t seed = 0;  // for the initial weights and the patch dropout
 };
 
 /// Returns the options. Errors: a number that is not finite, or outside what makes sense: optimizer_options::beta1 and beta2 from 0
 /// to below 1, eps from 1e-30 to 1, weight_decay from 0 to 1e9, max_norm 0 or from 1e-12 to 1e9, average from 0 to below 1;
 /// cosine_schedule::peak from 0 to 1e9, warmup from 0, total from 1; no negative tiles or chunks; patch_dropout from 0 to below 1.
 const trainer_options& check_options(const trainer_options& o);
+
+/// The options of a model's trainer: without a patch_dropout, they get the configuration's. Errors: those of check_options(); an
+/// image tower to be trained with a dropout that clipx does not have, image_dropout::values or paths.
+trainer_options options_for(trainer_options o, const clip_config& model);
 
 /// The patches to keep for N images of L tokens: (N, L') rows, each image's class token first. Empty if dropout is 0. Errors: N L
 /// rows are more than their numbers can count, 2^31 - 1.
@@ -37,17 +43,18 @@ class trainer {
  public:
   using model_type = trainable<Architecture, B, Loss>;  // towers and loss
   /// A model with initial weights; its images are normalized as the checkpoint configuration says, which write_model writes.
-  /// Errors: a configuration of another architecture or loss, or an inconsistent one; invalid options (patch dropout for an
-  /// architecture without tokens, a fraction outside [0, 1)).
+  /// Errors: a configuration of another architecture or loss, or an inconsistent one; those of options_for(); patch dropout for an
+  /// architecture that does not support it.
   trainer(B& device, const checkpoint_config& config, const trainer_options& o)
       : config_(with_loss(config)),
-        options_(check_options(o)),
+        options_(options_for(o, config_.model)),
         model_(device, config_.model),
         grad_(model_.zeros_like()),
         optimizer_(initialized(), o.optimizer, [&](const std::string& name) { return is_trained(name, o.gradients); }),
         gradients_(model_, config_.pixels, o.gradients) {
-    expect(o.patch_dropout == 0 || has_tokens<visual_type>, error_kind::mismatch,
-           [] { return cat("patch dropout: a ", Architecture::config::name, " has no patches"); });
+    expect(*options_.patch_dropout == 0 || has_tokens<visual_type>, error_kind::mismatch, [&] {
+      return cat("patch dropout: not supported by a ", Architecture::config::name, ", expected 0, got ", *options_.patch_dropout);
+    });
   }
   trainer(const trainer&) = delete;
 
@@ -58,7 +65,7 @@ class trainer {
   /// The same with texts that are already packed, as a loader returns them.
   void step(std::span<const std::uint8_t> rgb, const packed_texts& texts) {
     gradients_({rgb, texts, choose_patches_of(texts.count())}, grad_);
-    optimizer_.update(grad_, options_.schedule(count()));
+    optimizer_.update(grad_.memory(), options_.schedule(count()));
     const auto& g = options_.gradients;
     if (options_.optimizer.average > 0 && has_statistics<visual_type, B> && g.batch_statistics && g.train_image)
       last_.assign(rgb.begin(), rgb.end());
@@ -70,9 +77,9 @@ class trainer {
   void fit_average() {
     if (last_.empty()) return;
     auto averaged = model_.zeros_like();
-    optimizer_.average(averaged);
+    optimizer_.average(averaged.memory());
     pair_gradients<model_type>(averaged, config_.pixels, options_.gradients).fit_statistics(last_);
-    optimizer_.average_statistics(averaged);
+    optimizer_.average_statistics(averaged.memory());
   }
   /// Call after a checkpoint's values were written through the optimizer: sets the number of steps done.
   void restored(dim count) {
@@ -91,10 +98,10 @@ class trainer {
   scoring score() { return scoring_now(model_); }
   /// Number of steps done.
   dim count() const { return optimizer_.count(); }
-  const trainer_options& options() const { return options_; }       // as given
-  const checkpoint_config& config() const { return config_; }       // of the checkpoints that it writes
-  model_type& model() { return model_; }                            // the weights
-  clipx::optimizer<model_type>& optimizer() { return optimizer_; }  // moments, master weights, average
+  const trainer_options& options() const { return options_; }  // as options_for() returns them
+  const checkpoint_config& config() const { return config_; }  // of the checkpoints that it writes
+  model_type& model() { return model_; }                       // the weights
+  clipx::optimizer<B>& optimizer() { return optimizer_; }      // moments, master weights, average
 
  private:
   using visual_type = typename model_type::towers_type::visual_type;
@@ -112,7 +119,7 @@ class trainer {
   std::vector<std::int32_t> choose_patches_of(dim N) const {
     const bool whole = options_.whole_from >= 0 && count() >= options_.whole_from;
     if constexpr (has_tokens<visual_type>)
-      return choose_patches(N, model_.towers.visual.tokens(), whole ? 0 : options_.patch_dropout,
+      return choose_patches(N, model_.towers.visual.tokens(), whole ? 0 : *options_.patch_dropout,
                             draws(options_.seed, 0x9a7c4, count()));
     else return {};
   }
@@ -124,7 +131,7 @@ class trainer {
   checkpoint_config config_;
   trainer_options options_;
   model_type model_, grad_;
-  clipx::optimizer<model_type> optimizer_;
+  clipx::optimizer<B> optimizer_;
   pair_gradients<model_type> gradients_;
   std::vector<std::uint8_t> last_;  // the last step's images, for fit_average
 };
@@ -147,7 +154,22 @@ inline const trainer_options& check_options(const trainer_options& o) {
   need(o.schedule.total >= 1, "cosine_schedule::total", "1 step or more", o.schedule.total);
   need(o.gradients.chunk >= 0, "gradient_options::chunk", "0 pairs or more", o.gradients.chunk);
   need(o.gradients.loss_tile >= 0, "gradient_options::loss_tile", "0 or more", o.gradients.loss_tile);
-  need(below_one(o.patch_dropout), "patch dropout", "a fraction from 0 to below 1", o.patch_dropout);
+  need(below_one(o.patch_dropout.value_or(0)), "patch dropout", "a fraction from 0 to below 1", o.patch_dropout.value_or(0));
+  return o;
+}
+
+inline trainer_options options_for(trainer_options o, const clip_config& model) {
+  check_options(o);
+  const auto& asked = model.dropout;
+  const auto need_none = [&](double fraction, const char* name, const char* what) {
+    expect(fraction == 0 || !o.gradients.train_image, error_kind::unsupported, [&] {
+      return cat(model.vision.policy().name(), ": training with ", name, " ", fraction, " (", what,
+                 ") is not supported; set it to 0 in the model's configuration");
+    });
+  };
+  need_none(asked.values, "timm_drop", "dropout");
+  need_none(asked.paths, "timm_drop_path", "stochastic depth");
+  if (!o.patch_dropout) o.patch_dropout = o.gradients.train_image ? asked.patches : 0;
   return o;
 }
 
