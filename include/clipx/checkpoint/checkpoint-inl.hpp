@@ -57,9 +57,9 @@ void convert_row(const void* row, std::span<float> out) {
 
 CLIPX_INLINE row_source weight_source::rows() const {
   if (sizes_.size() != 2) return {};
-  for (auto& [type, convert] : {std::pair{dtype::f16, detail::convert_row<dtype::f16>},
-                                {dtype::bf16, detail::convert_row<dtype::bf16>},
-                                {dtype::f32, detail::convert_row<dtype::f32>}})
+  for (auto& [type, convert] : {std::pair{dtype::f16, &detail::convert_row<dtype::f16>},
+                                {dtype::bf16, &detail::convert_row<dtype::bf16>},
+                                {dtype::f32, &detail::convert_row<dtype::f32>}})
     if (const auto* table = in_place(type)) return {table, sizes_[1] * size_of(type), convert};
   return {};
 }
