@@ -277,6 +277,9 @@ TEST_CASE("curate, pipeline: keys, captions and facts of any bytes") {
     if (one.path().filename().string().starts_with("0-")) write_file(one.path().string(), "{}\nbroken\n");
   std::filesystem::remove_all(dir.path / "out/state/02-dedup");
   CHECK_THAT(message([&] { run(text); }), Contains("not what curation writes"));
+  const std::string counts = "{\"summary\": {\"samples\": 1e300}}";
+  CHECK_THAT(message([&] { read_summary(std::as_bytes(std::span(counts)), "shard"); }),
+             Contains("shard: samples: expected a count, got 1e+300"));
 }
 
 TEST_CASE("curate, pipeline: folders and keys that do not do") {

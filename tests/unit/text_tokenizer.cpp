@@ -160,7 +160,8 @@ TEST_CASE("text: errors name the file and the place", "[text]") {
   CHECK_THAT(vocab("{", ""), Contains("not valid JSON"));
   CHECK_THAT(vocab("[]", ""), Contains("vocabulary"));
   CHECK_THAT(vocab(R"({"a": -1})", ""), Contains("\"a\""));
-  CHECK_THAT(vocab(R"({"a": 99999999})", ""), Contains("4194303"));
+  CHECK_THAT(vocab(R"({"a": 99999999})", ""), Contains("4194303") && Contains("got 99999999"));
+  CHECK_THAT(vocab(R"({"a": 18100000000000000000})", ""), Contains("got 1.81e+19"));
   CHECK_THAT(vocab(R"({"a": 1, "b": 1})", ""), Contains("another symbol"));
   CHECK_THAT(vocab(R"({"a": 1})", ""), Contains("<|startoftext|>"));
   CHECK_THAT(vocab(R"({"a": 1, "<|startoftext|>": 2, "<|endoftext|>": 3})", "a b\n"), Contains("merge 0 (a b)"));

@@ -1,5 +1,7 @@
 // JSON for the readers: the one place where nlohmann-json is included.
 #pragma once
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -35,6 +37,13 @@ class json_sink {
 /// `keys` receives those of the outermost object in the order of the file. What `sink` takes is not counted.
 json parse_json(std::string_view text, const std::string& name, int depth, std::vector<std::string>* keys = nullptr,
                 may_repeat repeats = no_key_repeats, json_sink* sink = nullptr);
+
+/// The whole number in v, if it is one from 0 to `most`; -1 for any other value; `missing` for null.
+inline std::int64_t whole_number(const json* v, std::int64_t most = std::numeric_limits<std::int64_t>::max(),
+                                 std::int64_t missing = -1) {
+  if (!v) return missing;
+  return v->is_number_unsigned() && v->get<std::uint64_t>() <= static_cast<std::uint64_t>(most) ? v->get<std::int64_t>() : -1;
+}
 
 }  // namespace clipx::detail
 

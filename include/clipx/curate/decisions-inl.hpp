@@ -104,22 +104,27 @@ CLIPX_INLINE shard_summary read_summary(std::span<const std::byte> file, const s
   if (text.ends_with('\n')) text.remove_suffix(1);
   const auto begin = text.rfind('\n');
   if (begin != std::string_view::npos) text.remove_prefix(begin + 1);
-  return detail::from_line(text, name, 0, [](const detail::json& line) {
+  return detail::from_line(text, name, 0, [&](const detail::json& line) {
+    const auto count = [&](const detail::json& j, const std::string& key) {
+      const auto n = detail::whole_number(&j.at(key));
+      expect(n >= 0, error_kind::damaged, [&] { return cat(name, ": ", key, ": expected a count, got ", j.at(key).dump()); });
+      return static_cast<std::uint64_t>(n);
+    };
     const auto& j = line.at("summary");
     shard_summary s;
-    s.samples = j.at("samples").get<std::uint64_t>();
-    s.kept = j.at("kept").get<std::uint64_t>();
-    s.dropped = j.at("dropped").get<std::map<std::string, std::uint64_t>>();
+    s.samples = count(j, "samples");
+    s.kept = count(j, "kept");
+    for (auto& [reason, unused] : j.at("dropped").items()) s.dropped[reason] = count(j.at("dropped"), reason);
     s.read.samples = s.samples;
-    s.read.captions = j.at("captions").get<std::uint64_t>();
-    s.read.empty = j.at("empty_captions").get<std::uint64_t>();
-    s.read.uncaptioned = j.at("uncaptioned").get<std::uint64_t>();
-    s.read.unreadable = j.at("unreadable_captions").get<std::uint64_t>();
-    s.read.broken_shards = j.at("broken_shards").get<std::uint64_t>();
+    s.read.captions = count(j, "captions");
+    s.read.empty = count(j, "empty_captions");
+    s.read.uncaptioned = count(j, "uncaptioned");
+    s.read.unreadable = count(j, "unreadable_captions");
+    s.read.broken_shards = count(j, "broken_shards");
     auto& skipped = s.read.skipped;
-    skipped.count = j.at("left_out").get<std::uint64_t>();
-    skipped.unreadable = j.at("unreadable").get<std::uint64_t>();
-    skipped.other_files = j.at("other_files").get<std::uint64_t>();
+    skipped.count = count(j, "left_out");
+    skipped.unreadable = count(j, "unreadable");
+    skipped.other_files = count(j, "other_files");
     skipped.first = j.at("problems").get<std::vector<std::string>>();
     return s;
   });

@@ -60,7 +60,7 @@ CLIPX_INLINE dim label_of(const beside_image& i) {
   const auto facts = facts_of(i);
   if (!facts.is_object()) return -1;
   const auto cls = facts.find("cls");
-  return cls != facts.end() && cls->is_number_integer() ? cls->get<dim>() : -1;
+  return cls == facts.end() ? -1 : detail::whole_number(&*cls);
 }
 
 CLIPX_INLINE std::vector<std::string> captions_of(const beside_image& i) {

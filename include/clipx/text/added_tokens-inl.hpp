@@ -23,8 +23,8 @@ inline std::vector<added_token> read_added_tokens(const json* list, const std::s
   expect(list->is_array() && list->size() <= 100'000, error_kind::damaged,
          [&] { return cat(name, ": added_tokens: expected a list of at most 100,000"); });
   for (const json& t : *list) {
-    const json *id = member(t, "id"), *content = member(t, "content");
-    const std::int64_t value = id && id->is_number_integer() ? id->get<std::int64_t>() : -1;
+    const json* content = member(t, "content");
+    const auto value = whole_number(member(t, "id"));
     expect(value >= 0 && value < static_cast<std::int64_t>(most_entries) && content && content->is_string(), error_kind::damaged,
            [&] { return cat(name, ": added_tokens: entry ", out.size(), ": expected content and an id below ", most_entries); });
     out.push_back({content->get<std::string>(), static_cast<std::int32_t>(value), flag(t, "normalized"), flag(t, "lstrip"),

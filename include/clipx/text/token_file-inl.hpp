@@ -77,7 +77,7 @@ class token_sink final : public json_sink {
     ++fields_;
   }
   void number(double v, bool integer) override {
-    const auto shown = integer ? cat(static_cast<long long>(v)) : cat(v);
+    const auto shown = integer && std::abs(v) < 0x1p53 ? cat(static_cast<long long>(v)) : cat(v);
     check(!in_merges_ && (object_ || (depth_ == 2 && fields_ == 1)), [&] { return std::string(shown); });
     ++fields_;
     if (!object_) {

@@ -150,7 +150,7 @@ class token_pipeline final : public token_model {
     }
     out.pad = token("pad_token");
     if (const json* padding = member(root, "padding"); padding && out.pad < 0)
-      if (const json* id = member(*padding, "pad_id"); id && id->is_number_integer()) out.pad = id->get<std::int32_t>();
+      out.pad = static_cast<std::int32_t>(whole_number(member(*padding, "pad_id"), most_entries, out.pad));
     return out;
   }
 
@@ -161,8 +161,9 @@ class token_pipeline final : public token_model {
     const auto bad = [&] { fail(error_kind::damaged, cat(where, ": expected the ids of its tokens")); };
     const auto pair = [&](const char* key) {  // ["[CLS]", 101]
       const json* v = member(*p, key);
-      if (!v || !v->is_array() || v->size() != 2 || !(*v)[1].is_number_integer()) bad();
-      return (*v)[1].get<std::int32_t>();
+      const auto id = v && v->is_array() && v->size() == 2 ? whole_number(&(*v)[1], most_entries) : -1;
+      if (id < 0) bad();
+      return static_cast<std::int32_t>(id);
     };
     if (type && (*type == "BertProcessing" || *type == "RobertaProcessing")) {
       out.sot = pair("cls");
@@ -192,12 +193,13 @@ class token_pipeline final : public token_model {
       const json* entry =
           named && named->is_string() && tokens ? member(*tokens, named->get_ref<const std::string&>().c_str()) : nullptr;
       const json* ids = entry ? member(*entry, "ids") : nullptr;
-      expect(ids && ids->is_array() && ids->size() == 1 && (*ids)[0].is_number_integer(), error_kind::unsupported,
+      const auto only = ids && ids->is_array() && ids->size() == 1 ? whole_number(&(*ids)[0], most_entries) : -1;
+      expect(only >= 0, error_kind::unsupported,
              [&] { return cat(where, ": expected one id for each special token of its template"); });
       auto& id = behind ? out.eot : out.sot;
       expect(id == token_frame::none, error_kind::unsupported,
              [&] { return cat(where, ": expected one token at most on each side of the text"); });
-      id = (*ids)[0].get<std::int32_t>();
+      id = static_cast<std::int32_t>(only);
     }
     expect(behind, error_kind::damaged, [&] { return cat(where, ": a template without the text"); });
   }

@@ -26,7 +26,7 @@ class unigram final : public word_model {
     expect(n > 0 && vocab_.scores.size() == vocab_.tokens.size(), error_kind::damaged,
            [&] { return cat(f.name, ": expected model.vocab, a list of tokens with scores (a Unigram tokenizer)"); });
     const json* unknown = member(model, "unk_id");
-    const std::int64_t id = unknown && unknown->is_number_integer() ? unknown->get<std::int64_t>() : -1;
+    const auto id = whole_number(unknown);
     expect(unknown ? id >= 0 && id < n : true, error_kind::damaged,
            [&] { return cat(f.name, ": model.unk_id: expected an id below ", n, ", got ", unknown->dump().substr(0, 40)); });
     unknown_ = static_cast<std::int32_t>(id);

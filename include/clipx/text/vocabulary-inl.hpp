@@ -322,8 +322,7 @@ CLIPX_INLINE vocabulary_ptr from_symbols(const token_table& vocab, const std::ve
   std::vector<special_token> tokens;
   if (added.tokens && added.tokens->is_array())
     for (const json& token : *added.tokens) {
-      const json* id = member(token, "id");
-      const std::int64_t value = id && id->is_number_integer() ? id->get<std::int64_t>() : -1;
+      const auto value = whole_number(member(token, "id"));
       expect(value >= 0, error_kind::damaged, [&] { return cat(name, ": an added token has no id"); });
       add_special(*v, tokens, read_token(&token, name), value, name);
     }

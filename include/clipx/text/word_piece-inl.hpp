@@ -21,9 +21,10 @@ class word_piece final : public word_model {
     const json *prefix = member(model, "continuing_subword_prefix"), *most = member(model, "max_input_chars_per_word"),
                *unknown = member(model, "unk_token");
     prefix_ = prefix && prefix->is_string() ? prefix->get<std::string>() : "##";
-    const std::int64_t n = most && most->is_number_integer() ? most->get<std::int64_t>() : 100;
-    expect(n >= 0, error_kind::damaged,
-           [&] { return cat(f.name, ": model.max_input_chars_per_word: expected 0 or more, got ", n); });
+    const auto n = whole_number(most, std::numeric_limits<std::int64_t>::max(), 100);
+    expect(n >= 0, error_kind::damaged, [&] {
+      return cat(f.name, ": model.max_input_chars_per_word: expected a whole number, got ", most->dump().substr(0, 40));
+    });
     longest_ = static_cast<std::size_t>(n);
     inside_ = trie_.walk(prefix_);
     const auto token = unknown && unknown->is_string() ? unknown->get<std::string>() : std::string("[UNK]");
