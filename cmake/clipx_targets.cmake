@@ -71,7 +71,7 @@ macro(clipx_wants name)
   endif()
 endmacro()
 
-# clipx_check_no_pointers(unit options...): for a unit of kernels, under clang's undefined-behaviour sanitizer: a check at every pointer
+# clipx_check_no_pointers(unit options...): for a unit of kernels, under clang's UndefinedBehaviorSanitizer: a check at every pointer
 # that they follow takes minutes to compile, and the address sanitizer sees those anyway.
 function(clipx_check_no_pointers unit)
   if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_CXX_FLAGS_DEBUG MATCHES "-fsanitize=.*undefined")
