@@ -1,8 +1,9 @@
-// cpu with deterministic set: an embedding has the same bits alone, in any batch, and with any number of threads. A token table in
-// half precision.
+// cpu with deterministic set: an embedding has the same bits alone, in any batch, and with any number of threads. A token table of
+// another type.
 #ifdef CLIPX_HAS_CPU
 #include <clipx/checkpoint/pretrained.hpp>
 #include <clipx/cpu.hpp>
+#include <clipx/eigen.hpp>
 #include <clipx/train/trainer.hpp>
 #include <limits>
 #include <map>
