@@ -223,12 +223,13 @@ TEST_CASE("the rows of a token table of another type are converted as texts use 
     });
     const auto check = [&](auto& device, const char* how) {
       const auto got = with_table(device, own), want = with_table(device, same);
-      CHECK((got.second == how && want.second == "whole"));
+      CHECK(got.second == how);
+      CHECK(want.second == "whole");
       CHECK(got.first == want.first);
     };
     check(d, type == dtype::f32 ? "whole" : "rows");
     check(low, type == dtype::bf16 ? "whole" : "rows");
-    check(high, "rows");
+    check(high, "whole");
     const auto open = [&](const std::string& folder) { return load<vit>(d, checkpoint::open(folder)).bytes(); };
     CHECK(open(same) - open(own) == (type == dtype::f32 ? 0 : 2 * tiny::vocabulary * 64));
     for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
@@ -242,9 +243,9 @@ TEST_CASE("the rows of a token table of another type are converted as texts use 
             };
         }
       });
-      const auto contains = Contains("tensor \"token_embedding.weight\": value 70 is") && Contains("expected finite numbers");
-      CHECK_THAT(message([&] { load<vit>(d, checkpoint::open(dir / "bad")); }), contains);
-      CHECK_THAT(message([&] { load<vit>(high, checkpoint::open(dir / "bad")); }), contains);
+      CHECK_THAT(message([&] { load<vit>(d, checkpoint::open(dir / "bad")); }),
+                 Contains("tensor \"token_embedding.weight\": value 70 is") && Contains("expected finite numbers"));
+      CHECK_THAT(message([&] { load<vit>(low, checkpoint::open(dir / "bad")); }), Contains("value 70 is"));
     }
   }
 }

@@ -212,8 +212,8 @@ TEST_CASE("oblong: sizes that are refused") {
     config["model_cfg"]["vision_cfg"][key] = value;
     return config;
   };
-  CHECK_THAT(refused(with("resnet", "image_size", {64, 96})), Contains("image_size: [64,96] is not supported, only squares"));
-  CHECK_THAT(refused(with("convnext", "image_size", {64, 96})), Contains("image_size: [64,96] is not supported, only squares"));
+  CHECK_THAT(refused(with("resnet", "image_size", {64, 96})), Contains("image_size: [64,96] is not supported, only one number"));
+  CHECK_THAT(refused(with("convnext", "image_size", {64, 96})), Contains("image_size: [64,96] is not supported, only one number"));
   CHECK_THAT(refused(with("oblong_vit", "image_size", {64, 96, 3})), Contains("expected 2 whole numbers from 1 to 16384"));
   CHECK_THAT(refused(with("oblong_vit", "patch_size", {4, 0})), Contains("expected 2 whole numbers from 1 to 4096"));
   CHECK_THAT(refused(with("oblong_vit", "image_size", {3, 40})), Contains("an image of 3 x 40 pixels holds no patch"));
