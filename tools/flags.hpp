@@ -34,7 +34,8 @@ inline constexpr std::array<flag_of, 24> flags{{{"checkpoint_options::tokenizer"
                                                 {"cosine_schedule::peak", "--lr"},
                                                 {"optimizer_options::beta1", "--beta1"},
                                                 {"optimizer_options::beta2", "--beta2"},
-                                                {"optimizer_options::max_norm", "--grad-clip-norm"}}};
+                                                {"optimizer_options::max_norm", "--grad-clip-norm"},
+                                                {"trainer_options::patch_dropout", "--force-patch-dropout"}}};
 
 /// The message with flags in place of the options' names.
 std::string with_flags(std::string message);

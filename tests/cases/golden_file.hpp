@@ -87,7 +87,7 @@ inline std::vector<std::pair<std::string, host>> as_stored(const clipx::clip_con
 /// The weights of a checkpoint, each first through `change`.
 template <class Model, class F>
 void upload_weights(const clipx::checkpoint& source, Model& model, F&& change) {
-  const auto weights = source.match(clipx::parameter_shapes(source.config()));
+  const auto weights = source.match(source.config());
   std::vector<float> values;
   std::size_t next = 0;
   clipx::walk(model, [&]<class E>(const std::string&, mat<E>& m, const clipx::shape&, clipx::role) {

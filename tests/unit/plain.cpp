@@ -295,6 +295,13 @@ TEST_CASE("plain: trained, written and loaded") {
   configured.model.dropout.values = 0.1;
   CHECK_THAT(message([&] { trainer<plain_vit, eigen<float>, contrastive>(d, configured, {}); }),
              Contains("timm_drop 0.1 (dropout)"));
+  configured.model.dropout.paths = 0.2;  // all of them at once, and none where the tower is not trained
+  CHECK_THAT(message([&] { options_for({}, configured.model); }), Contains("timm_drop 0.1") && Contains("timm_drop_path 0.2"));
+  trainer_options locked;
+  locked.gradients.train_image = false;
+  CHECK(*options_for(locked, configured.model).patch_dropout == 0);
+  configured.model.dropout.patches = 0.3;
+  CHECK(*options_for(locked, configured.model).patch_dropout == 0.3);
 }
 
 TEST_CASE("plain: a trainer drops the patches that the configuration says") {

@@ -61,11 +61,11 @@ inline tensors weights(const clipx::clip_config& c) {
   return out;
 }
 
-/// All tensors of a checkpoint, in our naming and order.
-inline tensors read(const clipx::checkpoint& c) {
+/// All tensors of a checkpoint, in our naming and order, for a model of this configuration.
+inline tensors read(const clipx::checkpoint& c, const clipx::clip_config& wanted) {
   tensors out;
-  const auto shapes = clipx::parameter_shapes(c.config());
-  const auto sources = c.match(shapes);
+  const auto shapes = clipx::parameter_shapes(wanted);
+  const auto sources = c.match(wanted);
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     auto& v = out[shapes[i].first];
     v.resize(static_cast<std::size_t>(shapes[i].second.count()));
@@ -73,6 +73,7 @@ inline tensors read(const clipx::checkpoint& c) {
   }
   return out;
 }
+inline tensors read(const clipx::checkpoint& c) { return read(c, c.config()); }
 
 /// A tensor with its values.
 struct tensor {

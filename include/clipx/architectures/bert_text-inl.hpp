@@ -112,7 +112,8 @@ CLIPX_INLINE void bert_text::read(tower_reader& r, text_config& t) {
   if (const auto* m = detail::find_bert(t.hf.name)) return take_hf_text(*m, t);
   f.issue(
       cat("hf_model_name: the sizes of ", t.hf.name, " are not known (those of ", detail::bert_names(),
-          " are): put the contents of its config.json under \"hf_text_config\", beside \"model_cfg\" in open_clip_config.json"));
+          " are). If model_type in its config.json is \"xlm-roberta\" or \"roberta\", put the contents of that file under "
+          "\"hf_text_config\", beside \"model_cfg\" in open_clip_config.json; docs/models.md lists the models that are supported"));
 }
 
 CLIPX_INLINE void bert_text::write(const clip_config& c, layout keys, field_writer& to) {

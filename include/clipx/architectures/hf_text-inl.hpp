@@ -82,7 +82,10 @@ CLIPX_INLINE void skip_hf_text(fields& f) {
           "problem_type",
           "return_dict",
           "output_hidden_states",
-          "output_attentions"});
+          "output_attentions",
+          "chunk_size_feed_forward",
+          "pruned_heads"});
+  if (f.has("pruned_heads") && f.dump("pruned_heads") != "{}") f.issue("pruned_heads: heads that are left out are not supported");
 }
 
 CLIPX_INLINE void take_hf_text(const hf_text_model& m, text_config& t) {

@@ -92,9 +92,11 @@ CLIPX_INLINE const char* hf_name_of(activation f) { return f == activation::gelu
 
 CLIPX_INLINE void refuse_vision_variants(fields& f) {
   f.refuse({"ls_init_value", "act_kwargs", "norm_kwargs", "block_type"});
-  if (f.has("timm_model_name"))
+  if (f.has("timm_model_name")) {
     f.issue(cat("timm_model_name: ", f.dump("timm_model_name"),
                 " is none of the image towers of timm that are supported; docs/models.md lists those"));
+    f.skip({"timm_model_kwargs"});
+  }
   f.refuse_true({"attentional_pool", "no_ln_pre", "final_ln_after_pool", "qk_norm", "scaled_cosine_attn", "scale_heads",
                  "scale_attn_inner", "scale_attn", "scale_fc"});
   f.only("pos_embed_type", "learnable");

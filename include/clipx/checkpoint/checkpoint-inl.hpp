@@ -158,11 +158,15 @@ CLIPX_INLINE void weight_source::read(std::span<float> out) const {
   }
 }
 
-CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::pair<std::string, shape>> wanted) const {
+CLIPX_INLINE std::vector<weight_source> checkpoint::match(const clip_config& wanted) const {
+  const auto &own = config().vision.policy(), &other = wanted.vision.policy();
+  expect(&own == &other, error_kind::mismatch, [&] {
+    return cat(file_->path(), ": expected weights of the architecture ", other.name(), ", got those of ", own.name());
+  });
   std::vector<weight_source> out;
   issue_list issues(error_kind::mismatch);
   std::vector<const tensor_info*> used;
-  for (auto& [name, want] : wanted) {
+  for (auto& [name, want] : parameter_shapes(wanted)) {
     const auto source = source_of(config(), name, config_.keys);
     weight_source w;
     w.file_ = file_.get();
@@ -170,13 +174,13 @@ CLIPX_INLINE std::vector<weight_source> checkpoint::match(std::span<const std::p
     w.positions_ = source.positions;
     w.sizes_ = want.sizes;
     if (source.positions == key_source::resizing::image_grid) {
-      w.grid_ = config().vision.policy().grid(config());
+      w.grid_ = other.grid(wanted);
       if (w.grid_ == extent()) w.grid_ = shape_reader::side(want.sizes[0]);
     }
     for (auto& [part, expected, unused_offset, unused_order] : stored_tensors(source, want)) {
       const auto* t = file_->find(cat(prefix_, part));
-      if (const auto other = source.other_prefix; !t && !other.empty())
-        t = file_->find(part.starts_with(other) ? cat(prefix_, part.substr(other.size())) : cat(prefix_, other, part));
+      if (const auto prefix = source.other_prefix; !t && !prefix.empty())
+        t = file_->find(part.starts_with(prefix) ? cat(prefix_, part.substr(prefix.size())) : cat(prefix_, prefix, part));
       if (!t) {
         issues.add(cat("missing: ", prefix_, part, " ", want.text()));
         continue;
@@ -378,7 +382,7 @@ CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
   }
   config_.pixels.decode = o.decode;
   std::vector<const tensor_info*> used;
-  for (auto& w : match(parameter_shapes(config()))) used.insert(used.end(), w.parts_.begin(), w.parts_.end());
+  for (auto& w : match(config())) used.insert(used.end(), w.parts_.begin(), w.parts_.end());
   if (const auto extra = unused(used); !extra.empty()) {
     std::string names;
     for (std::size_t i = 0; i < std::min<std::size_t>(extra.size(), 3); ++i) names += cat(i ? ", " : "", extra[i]->name);

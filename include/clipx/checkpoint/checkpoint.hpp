@@ -92,8 +92,10 @@ class checkpoint {
   /// Facts as a JSON object: architecture, image_size, embed_dim, parameters, context_length, vocab_size, activation, layout, ...
   std::string summary() const;
 
-  /// Sources of the wanted tensors, in order. One error lists what is missing, unexpected or of a wrong shape.
-  std::vector<weight_source> match(std::span<const std::pair<std::string, shape>> wanted) const;
+  /// Sources of the parameters of a model of this configuration, in the order of parameter_shapes(): this checkpoint's own, or that
+  /// of another model of its architecture, whose position tables may be of another length. One error lists what is missing,
+  /// unexpected or of a wrong shape; another architecture.
+  std::vector<weight_source> match(const clip_config& wanted) const;
 
   /// Writes weights, configs, tokenizer files and templates; type "f32", "f16" or "bf16". Every file is written whole or not at
   /// all. The observer's stage is "tensors". Errors: a folder that holds files of a model which these do not replace, or files

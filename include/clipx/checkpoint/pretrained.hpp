@@ -110,8 +110,7 @@ template <backend B>
 bound_memory<B> bind_checkpoint(B& device, const parameter_list<B>& parameters, const gathered_table& table,
                                 const checkpoint& source, frozen_memory<B>& frozen) {
   constexpr dim align = 64;
-  const auto wanted = parameter_shapes(source.config());
-  auto weights = source.match(wanted);  // in the order of `wanted`: the loss's, then the towers' in the order of walk()
+  auto weights = source.match(source.config());  // the loss's, then the towers' in the order of walk()
   weights.erase(weights.begin(), weights.end() - static_cast<dim>(source.config().vision.policy().shapes(source.config()).size()));
   bound_memory<B> out;
   dim low = 0, high = 0;
@@ -159,7 +158,7 @@ bound_memory<B> bind_checkpoint(B& device, const parameter_list<B>& parameters, 
 inline scoring scoring_of(const checkpoint& source) {
   const auto& loss = source.config().loss.policy();
   if (source.config().towers != tower_set::both) return scoring(loss, std::vector<double>(loss.shapes().size()));  // never used
-  const auto weights = source.match(parameter_shapes(source.config()));
+  const auto weights = source.match(source.config());
   std::vector<double> values;
   for (std::size_t i = 0; i < loss.shapes().size(); ++i) {
     std::vector<float> v(static_cast<std::size_t>(loss.shapes()[i].second.count()));

@@ -121,7 +121,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   detail::expect_no_inputs(folder, names, inputs(), "checkpoint::write(folder)");
   const folder_lock alone(folder);
   const auto shapes = parameter_shapes(config());
-  const auto sources = match(shapes);
+  const auto sources = match(config());
   const auto plan = detail::plan_tensors(config(), shapes, keys, element);
   std::vector<float> values;
   std::size_t done = 0;

@@ -89,7 +89,7 @@ state_facts read_state(const safetensors& file, const std::string& path, B& devi
 template <backend B>
 void read_weights(const checkpoint& from, const clip_config& config, B& device, optimizer<B>& state) {
   const auto shapes = parameter_shapes(config);
-  const auto sources = from.match(shapes);
+  const auto sources = from.match(config);
   state.each_state([&](const std::string& name, const shape& s, mat<accum_t<B>> m) {
     for (std::string_view prefix : {"weights.", "average."})
       for (std::size_t i = 0; name.starts_with(prefix) && i < shapes.size(); ++i)

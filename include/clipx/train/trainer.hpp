@@ -53,7 +53,8 @@ class trainer {
         optimizer_(initialized(), o.optimizer, [&](const std::string& name) { return is_trained(name, o.gradients); }),
         gradients_(model_, config_.pixels, o.gradients) {
     expect(*options_.patch_dropout == 0 || has_tokens<visual_type>, error_kind::mismatch, [&] {
-      return cat("patch dropout: not supported by a ", Architecture::config::name, ", expected 0, got ", *options_.patch_dropout);
+      return cat("patch dropout: not supported by the architecture ", Architecture::config::name, ", got ", *options_.patch_dropout,
+                 "; set trainer_options::patch_dropout to 0, or patch_dropout in vision_cfg of the model's configuration");
     });
   }
   trainer(const trainer&) = delete;
@@ -161,15 +162,15 @@ inline const trainer_options& check_options(const trainer_options& o) {
 inline trainer_options options_for(trainer_options o, const clip_config& model) {
   check_options(o);
   const auto& asked = model.dropout;
+  issue_list issues(error_kind::unsupported);
   const auto need_none = [&](double fraction, const char* name, const char* what) {
-    expect(fraction == 0 || !o.gradients.train_image, error_kind::unsupported, [&] {
-      return cat(model.vision.policy().name(), ": training with ", name, " ", fraction, " (", what,
-                 ") is not supported; set it to 0 in the model's configuration");
-    });
+    if (fraction == 0 || !o.gradients.train_image) return;
+    issues.add(cat("training with ", name, " ", fraction, " (", what, ") is not supported; set it to 0 there"));
   };
   need_none(asked.values, "timm_drop", "dropout");
   need_none(asked.paths, "timm_drop_path", "stochastic depth");
-  if (!o.patch_dropout) o.patch_dropout = o.gradients.train_image ? asked.patches : 0;
+  issues.raise("vision_cfg of the model's configuration");
+  if (!o.patch_dropout) o.patch_dropout = asked.patches;
   return o;
 }
 
