@@ -11,7 +11,7 @@ struct flag_of {
   std::string_view option, flag;
 };
 /// What messages of the library name, and how the program sets it.
-inline constexpr std::array<flag_of, 24> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
+inline constexpr std::array<flag_of, 25> flags{{{"checkpoint_options::tokenizer", "--tokenizer"},
                                                 {"checkpoint_options::activation", "--activation"},
                                                 {"checkpoint_options::head_width", "--head-width"},
                                                 {"checkpoint_options::eos_id", "--eos-id"},

@@ -97,8 +97,9 @@ inline std::string_view safetensors_header(std::span<const std::byte> bytes, con
   expect(!is_of_torch(bytes), error_kind::unsupported,
          [&] { return cat(name, ": a PyTorch file (.pt, .pth, .bin), where a safetensors file is expected"); });
   expect(n <= 100'000'000 && n <= bytes.size() - 8, error_kind::damaged, [&] {
-    return cat(name, ": not a safetensors file: the header's length is ", n, ", the file has ", bytes.size(),
-               " bytes (at most 100,000,000 of header)");
+    const bool cut = n <= 100'000'000 && bytes.size() > 8 && bytes[8] == std::byte{'{'};
+    return cat(name, cut ? ": an incomplete" : ": not a", " safetensors file: the header's length is ", n, ", the file has ",
+               bytes.size(), " bytes", cut ? "; fetch or copy it again" : " (at most 100,000,000 of header)");
   });
   const std::string_view header(text, n);
   const auto first = header.find_first_not_of(" \t\r\n");
@@ -141,7 +142,8 @@ inline tensor_info read_tensor(const std::string& key, const json& value, std::s
   if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) bad("data_offsets are not whole numbers");
   const auto begin = offsets[0].get<std::uint64_t>(), end = offsets[1].get<std::uint64_t>();
   if (begin > end || end > data.size())
-    bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data"));
+    bad(cat("data_offsets [", begin, ", ", end, ") reach outside the ", data.size(), " bytes of data",
+            begin > end ? "" : "; the file is incomplete: fetch or copy it again"));
   if (end - begin != total) bad(cat("its shape takes ", total, " bytes, its data_offsets ", end - begin));
   t.data = data.data() + begin;
   t.bytes = end - begin;
