@@ -350,7 +350,7 @@ TEST_CASE("checkpoint: position tables resized as open_clip does") {
   const auto resized = [&](const std::string& key, const std::string& from, const std::string& to, const std::string& table) {
     INFO(key);
     copy_with("vit_quick_gelu", dir / "m", "open_clip_config.json", from, to);
-    const auto larger = checkpoint::open(dir / "m"), original = checkpoint::open(golden + "vit_quick_gelu");
+    const auto larger = checkpoint::open(dir / "m"), original = checkpoint::open(golden + "models/vit_quick_gelu");
     const auto got = tiny::read(larger).at(table);
     CHECK(tiny::read(original, larger.config()).at(table) == got);  // as training starts from a model of other sizes
     const auto* t = want.find(key);
@@ -369,7 +369,7 @@ TEST_CASE("checkpoint: position tables resized as open_clip does") {
     resized(cat("grid.", n), "\"image_size\": 32", cat("\"image_size\": ", 8 * n), "visual.positional_embedding");
   for (int n : {5, 9, 13, 30})
     resized(cat("context.", n), "\"context_length\": 12", cat("\"context_length\": ", n), "positional_embedding");
-  CHECK_THAT(message([&] { checkpoint::open(golden + "vit_quick_gelu").match(tiny::siglip().model); }),
+  CHECK_THAT(message([&] { checkpoint::open(golden + "models/vit_quick_gelu").match(tiny::siglip().model); }),
              Contains("expected weights of the architecture SigLIP, got those of ViT"));
   // transformers refuses another size, and so do we in its layout
   copy_with("hf_eos", dir / "hf", "config.json", "\"image_size\": 28", "\"image_size\": 35");
