@@ -80,6 +80,11 @@ function(clipx_check_no_pointers unit)
   endif()
 endfunction()
 
+# clipx_models_unit(unit): the towers of every architecture, and any_model: calls of what the other units hold.
+function(clipx_models_unit unit)
+  set_source_files_properties(${unit} PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>;$<$<CONFIG:Debug>:-O0>")
+endfunction()
+
 # clipx_backend(x libraries...): targets of backend x, whose packages clipx_wants has noted.
 macro(clipx_backend name)
   set(here ${CMAKE_CURRENT_SOURCE_DIR}/backends/${name})
@@ -89,8 +94,7 @@ macro(clipx_backend name)
   clipx_compiled(${name} ${units})
   target_include_directories(clipx-${name}-compiled PUBLIC $<BUILD_INTERFACE:${here}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(clipx-${name}-compiled PUBLIC clipx-compiled PRIVATE ${ARGN})
-  # any_model for every architecture: calls of what the other units hold.
-  set_source_files_properties(${here}/units/models.cpp PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>;$<$<CONFIG:Debug>:-O0>")
+  clipx_models_unit(${here}/units/models.cpp)
   # Of the instruction sets only this processor's best one, which is the one that runs.
   clipx_check_no_pointers(${here}/units/kernels.cpp -march=native -DHWY_COMPILE_ONLY_STATIC)
   list(APPEND clipx_backends ${name})
@@ -122,7 +126,7 @@ macro(clipx_cuda_backend)
       target_include_directories(clipx-cuda-compiled PUBLIC $<BUILD_INTERFACE:${here}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
       target_link_libraries(clipx-cuda-compiled PUBLIC clipx PRIVATE CUDA::cudart_static CUDA::cublasLt
                             INTERFACE $<LINK_ONLY:clipx-compiled>)  # for any_model; without it nothing of that is linked
-      set_source_files_properties(${here}/units/models.cpp PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
+      clipx_models_unit(${here}/units/models.cpp)
       list(APPEND clipx_backends cuda)
       list(APPEND clipx_parts cuda)
       set(clipx_parts_of_cuda clipx)

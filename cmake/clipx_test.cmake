@@ -39,6 +39,7 @@ elseif(TARGET Boost::context)
   target_compile_definitions(clipx-emulation-compiled PUBLIC CLIPX_CUDA_EMULATION)
   target_compile_options(clipx-emulation-compiled PRIVATE -Wno-unknown-pragmas)  # unroll
   clipx_check_no_pointers(${unit})
+  clipx_models_unit(backends/cuda/units/models.cpp)
   target_link_libraries(clipx-emulation-compiled PUBLIC clipx-compiled Boost::context PRIVATE clipx-warnings)
   set_target_properties(clipx-emulation-compiled PROPERTIES CXX_EXTENSIONS OFF)
 else()
@@ -109,7 +110,7 @@ macro(clipx_tests)
   endif()
   # These bodies are the plain loops that kernels are compared with: without optimization they take minutes.
   set(kernel_tests ${unit_sources})
-  list(FILTER kernel_tests INCLUDE REGEX "/(cpu_[a-z]+|deterministic)[.]cpp$")
+  list(FILTER kernel_tests INCLUDE REGEX "/cpu_[a-z]+[.]cpp$")
   set_source_files_properties(${kernel_tests} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release,Debug>:-O2>)
   if("eigen" IN_LIST clipx_backends)  # the reference of the tests
     clipx_test(unit ${unit_sources} BACKENDS ${clipx_backends})

@@ -14,6 +14,8 @@
 #include "temporary.hpp"
 #include "tiny_model.hpp"
 
+namespace test_deterministic {
+
 using namespace clipx;
 
 namespace {
@@ -229,7 +231,7 @@ TEST_CASE("the rows of a token table of another type are converted as texts use 
     };
     check(d, type == dtype::f32 ? "whole" : "rows");
     check(low, type == dtype::bf16 ? "whole" : "rows");
-    check(high, "whole");
+    check(high, "rows");
     const auto open = [&](const std::string& folder) { return load<vit>(d, checkpoint::open(folder)).bytes(); };
     CHECK(open(same) - open(own) == (type == dtype::f32 ? 0 : 2 * tiny::vocabulary * 64));
     for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
@@ -249,5 +251,7 @@ TEST_CASE("the rows of a token table of another type are converted as texts use 
     }
   }
 }
+
+}  // namespace test_deterministic
 
 #endif

@@ -45,7 +45,7 @@ template <class T>
 class eigen : public detail::reference::eigen_verbs<T> {
  public:
   ///@{
-  /// As clipx::backend asks: types, fused verbs, whether mapped weights are used in place.
+  /// As clipx::backend asks: types, fused verbs, where memory is, whether mapped weights are used in place.
   using scalar = T;
   using accum = T;
   using fast = nothing_fast;
@@ -53,7 +53,8 @@ class eigen : public detail::reference::eigen_verbs<T> {
   /// clipx::eigen-compiled holds the towers of clipx's own architectures, for these types.
   using compiled_models = std::conditional_t<std::is_floating_point_v<T>, eigen, void>;
 #endif
-  static constexpr bool host_memory = false;  // weights are converted, never read in place
+  static constexpr bool host_memory = true;
+  static constexpr bool in_place = false;  // weights are converted
   ///@}
 
   eigen()

@@ -119,7 +119,7 @@ bound_memory<B> bind_checkpoint(B& device, const parameter_list<B>& parameters, 
     const auto& p = parameters[i];
     const auto& w = weights[i];
     p.visit([&]<class E>(mat<E>& m) {
-      if constexpr (B::host_memory && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
+      if constexpr (B::in_place && (std::is_same_v<E, float> || std::is_same_v<E, bf16>))
         m.data = static_cast<E*>(w.in_place(std::is_same_v<E, float> ? dtype::f32 : dtype::bf16));
       if (!m && &m == table.weight && (*table.rows = w.rows())) {
         w.expect_finite();

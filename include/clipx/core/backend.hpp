@@ -159,7 +159,8 @@ concept backend = backend_types<B> &&
   // freeze announces a weight that will not change until thaw(), and its role (core/freeze.hpp), so that the backend may keep
   // another form of it; `release` is called once the original is no longer read.
   b.freeze(x, frozen_role::linear, release); b.freeze(c, frozen_role::vector, release); b.thaw(data);
-  { B::host_memory } -> std::convertible_to<bool>;    // whether weights may be read in place from a mapped file
+  { B::host_memory } -> std::convertible_to<bool>;    // whether its memory is the host's
+  { B::in_place } -> std::convertible_to<bool>;       // whether weights may be read in place from a mapped file, in host memory
   b.enter(); b.leave();                               // a step begins or ends on the calling thread; steps nest
   { b.memory() } -> std::same_as<arena&>;             // the arena of the calling thread's steps
   b.template alloc<scalar_t<B>>(n);                   // buffer<E>: move-only, aligned, zeroed
