@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto source = checkpoint::open(mode == 2 ? weights[1] : dir.path, options);
     source.summary();
     const auto wanted = parameter_shapes(source.config());
-    const auto parts = source.match(wanted);
+    const auto parts = source.match(source.config());
     std::vector<float> values;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       values.resize(static_cast<std::size_t>(wanted[i].second.count()));
