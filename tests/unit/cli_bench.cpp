@@ -46,9 +46,8 @@ TEST_CASE("clipx bench") {
       CHECK(a["activations_peak_mib"] > 0.0);
       CHECK(a.contains("device_mib") == names[i].starts_with("cuda"));
       const double weights = all["arms"][0]["weights_mib"], times = a["weights_mib"].get<double>() / weights;
-      CHECK(times >= (half   ? 0.5
-                      : wide ? 1.7
-                             : 1));  // the norms of a bf16 model stay float, an f64 model's token table as in the file
+      // The norms of a bf16 model stay float, an f64 model's token table as in the file.
+      CHECK(times >= (half ? 0.5 : wide ? 1.7 : 1));
       CHECK(times <= (half ? 0.9 : wide ? 2 : 1));
       REQUIRE(a["work"].size() == 3);
       const std::pair<const char*, int> works[]{{"image", 1}, {"image", 3}, {"text", 16}};
