@@ -55,7 +55,7 @@ TEST_CASE("curate, hashes: as xxhash, Pillow and scipy compute them") {
     const image img = decode_image(file, one.at("mode"));
     CHECK(hash_bytes(file).hex() == one.at("bytes"));
     CHECK(hash_pixels(img).hex() == one.at("pixels"));
-    CHECK(bits(perceptual_hash(img)) == one.at("phash"));
+    CHECK(bits(perceptual_hash(img)) == one.at("phash").get<std::string>());
   }
 }
 
