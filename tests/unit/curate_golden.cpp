@@ -56,7 +56,7 @@ TEST_CASE("curation: draws, padding and matches are those of the plain implement
   }
   for (const auto rule : {padding::spaces, padding::by_script}) {
     const auto& want = g.file[rule == padding::spaces ? "spaces" : "script"];
-    for (std::size_t i = 0; i < g.entries.size(); ++i) CHECK(padded_entry(g.entries[i], rule) == want["padded"][i]);
+    for (std::size_t i = 0; i < g.entries.size(); ++i) CHECK(padded_entry(g.entries[i], rule) == want["padded"][i].get<std::string>());
     const query_matcher match(g.entries, rule);
     std::vector<std::uint32_t> ids;
     std::string scratch;
@@ -95,7 +95,7 @@ TEST_CASE("curation: counts and kept captions, whatever the threads, parts and p
       REQUIRE(lines.size() == want["kept"].size());
       CHECK(b.kept == lines.size());
       for (std::size_t i = 0; i < lines.size(); ++i) {
-        CHECK(lines[i].first == want["kept"][i]);
+        CHECK(lines[i].first == want["kept"][i].get<std::string>());
         CHECK(lines[i].second == Approx(want["p"][std::stoul(lines[i].first)].get<double>()).epsilon(1e-14));
       }
       kept.clear();
