@@ -56,7 +56,8 @@ TEST_CASE("curation: draws, padding and matches are those of the plain implement
   }
   for (const auto rule : {padding::spaces, padding::by_script}) {
     const auto& want = g.file[rule == padding::spaces ? "spaces" : "script"];
-    for (std::size_t i = 0; i < g.entries.size(); ++i) CHECK(padded_entry(g.entries[i], rule) == want["padded"][i].get<std::string>());
+    for (std::size_t i = 0; i < g.entries.size(); ++i)
+      CHECK(padded_entry(g.entries[i], rule) == want["padded"][i].get<std::string>());
     const query_matcher match(g.entries, rule);
     std::vector<std::uint32_t> ids;
     std::string scratch;
