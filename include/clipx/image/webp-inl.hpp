@@ -60,7 +60,7 @@ class webp {
  private:
   [[noreturn]] void bad(const std::string& what) const { fail(error_kind::damaged, cat(name_, ": damaged WebP: ", what)); }
   [[noreturn]] void bad(VP8StatusCode status) const {
-    if (status == VP8_STATUS_OUT_OF_MEMORY) throw std::bad_alloc();
+    if (status == VP8_STATUS_OUT_OF_MEMORY) bad("its data are broken, or libwebp had not enough memory");  // it says so of both
     if (status == VP8_STATUS_UNSUPPORTED_FEATURE)
       fail(error_kind::unsupported, cat(name_, ": WebP that is not read: a feature that libwebp does not know"));
     bad(status == VP8_STATUS_NOT_ENOUGH_DATA ? "it is cut short" : "its data are broken");
