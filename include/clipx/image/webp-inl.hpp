@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <new>
 #include <span>
 
 #include "../core/error.hpp"
