@@ -41,8 +41,8 @@ class cpu : public detail::cpu_device,
 #ifdef CLIPX_COMPILED
   using compiled_models = cpu;  // clipx::cpu-compiled holds the towers of clipx's own architectures, for this very type
 #endif
-  static constexpr bool host_memory = true;
-  static constexpr bool in_place = true;  // weights may be read in place from a mapped file
+  static constexpr bool host_memory = true;  // device memory is the host's
+  static constexpr bool in_place = true;     // weights may be read in place from a mapped file
 
   /// Each call of a verb may use `o.threads` threads. Errors: fewer than 0 or more than 4096.
   explicit cpu(const cpu_options& o = {})

@@ -41,8 +41,8 @@ class cuda : detail::cuda_context, public detail::cuda_verbs<T> {
 #ifdef CLIPX_COMPILED
   using compiled_models = cuda;  // clipx::cuda-compiled holds the towers of clipx's own architectures, for this very type
 #endif
-  static constexpr bool host_memory = false;
-  static constexpr bool in_place = false;  // weights are uploaded
+  static constexpr bool host_memory = false;  // device memory is the GPU's own
+  static constexpr bool in_place = false;     // weights are uploaded
 
   /// Errors: no driver, no such GPU.
   explicit cuda(const cuda_options& o = {}) : cuda_context(o), detail::cuda_verbs<T>(static_cast<cuda_context&>(*this)) {}

@@ -53,8 +53,8 @@ class eigen : public detail::reference::eigen_verbs<T> {
   /// clipx::eigen-compiled holds the towers of clipx's own architectures, for these types.
   using compiled_models = std::conditional_t<std::is_floating_point_v<T>, eigen, void>;
 #endif
-  static constexpr bool host_memory = true;
-  static constexpr bool in_place = false;  // weights are converted
+  static constexpr bool host_memory = true;  // device memory is the host's
+  static constexpr bool in_place = false;    // weights are converted
   ///@}
 
   eigen()
