@@ -36,10 +36,10 @@ inline void softmax(mat<float> x, bool causal, dim first) {
     float* row = x.row(r);
     const dim n = causal && first + r + 1 < x.cols ? first + r + 1 : x.cols;
     const auto m = set(row_top(n, [&](auto at) CLIPX_LANES { return at.get(row); }));
-    const float total = row_sum(n, [&](auto at) CLIPX_LANES {
+    const float total = row_sum(n, [&](auto at, vf s) CLIPX_LANES {
       const auto e = exp_down(at.get(row) - m);
       at.put(e, row);
-      return e;
+      return s + e;
     });
     const auto t = set(total);
     along(n, [&](auto at) CLIPX_LANES { at.put(at.get(row) / t, row); });
@@ -49,7 +49,8 @@ inline void softmax(mat<float> x, bool causal, dim first) {
 
 inline void softmax_backward(mat<const float> p, mat<float> dp) {
   for (dim r = 0; r < p.rows; ++r) {
-    const auto dot = set(row_sum(p.cols, [&](auto at) CLIPX_LANES { return at.get(p.row(r)) * at.get(dp.row(r)); }));
+    const auto dot =
+        set(row_sum(p.cols, [&](auto at, vf s) CLIPX_LANES { return hn::MulAdd(at.get(p.row(r)), at.get(dp.row(r)), s); }));
     along(p.cols, [&](auto at) CLIPX_LANES { at.put(at.get(p.row(r)) * (at.get(dp.row(r)) - dot), dp.row(r)); });
   }
 }

@@ -45,7 +45,8 @@ inline void xent_rows(mat<const float> cosines, float scale, mat<float> so_far) 
     const float* row = cosines.row(r);
     const float high = row_top(cosines.cols, [&](auto at) CLIPX_LANES { return s * at.get(row); });
     const auto h = set(high);
-    join(high, row_sum(cosines.cols, [&](auto at) CLIPX_LANES { return exp_down(hn::MulSub(s, at.get(row), h)); }), so_far.row(r));
+    join(high, row_sum(cosines.cols, [&](auto at, vf all) CLIPX_LANES { return all + exp_down(hn::MulSub(s, at.get(row), h)); }),
+         so_far.row(r));
   }
 }
 
@@ -75,11 +76,11 @@ inline void xent_backward(mat<const float> cosines, float scale, dim shift, dim 
     const float *row = cosines.row(r), lse = rows.row(r)[0];
     const bool pair = r + shift >= 0 && r + shift < cosines.cols;
     const float own = pair ? scale * row[r + shift] : 0.0f;  // the pair's logit, and its -2 in G
-    sums[r] = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
-      const auto c = at.get(row), logit = s * c;
+    sums[r] = row_sum(cosines.cols, [&](auto at, vf all) CLIPX_LANES {
+      const auto c = at.get(row);
       const auto g = weight * (exp_down(hn::MulSub(s, c, set(lse))) + exp_down(hn::MulSub(s, c, at.get(across))));
       at.put(s * g, dcosines.row(r));
-      return g * logit;
+      return hn::MulAdd(s * g, c, all);
     });
     if (!pair) continue;
     dcosines.row(r)[r + shift] -= scale / static_cast<float>(N);
@@ -104,21 +105,21 @@ inline void sigmoid_rows(mat<const float> cosines, float scale, float bias, dim 
     const bool pair = r + shift >= 0 && r + shift < cosines.cols;
     const float own = pair ? row[r + shift] : 0.0f;
     // First as if there were no pairs: softplus(S) and sigma(S).
-    sums.row(0)[r] = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
+    sums.row(0)[r] = row_sum(cosines.cols, [&](auto at, vf all) CLIPX_LANES {
       const auto logit = hn::MulAdd(s, at.get(row), b);
-      return hn::Max(logit, zero()) + log1p_unit(exp_down(zero() - hn::Abs(logit)));
+      return all + (hn::Max(logit, zero()) + log1p_unit(exp_down(zero() - hn::Abs(logit))));
     });
     if (pair) sums.row(0)[r] -= scale * own + bias;
     if (!dcosines) continue;
-    auto all = zero();
-    sums.row(1)[r] = row_sum(cosines.cols, [&](auto at) CLIPX_LANES {
+    auto of_g = zero();
+    sums.row(1)[r] = row_sum(cosines.cols, [&](auto at, vf all) CLIPX_LANES {
       const auto c = at.get(row), logit = hn::MulAdd(s, c, b), e = exp_down(zero() - hn::Abs(logit));
       const auto g = n * hn::IfThenElse(logit < zero(), e, one) / (one + e);
       at.put(s * g, dcosines.row(r));
-      all = all + at.keep(g);
-      return g * s * c;
+      of_g = at.keep(of_g + g, of_g);
+      return hn::MulAdd(s * g, c, all);
     });
-    sums.row(2)[r] = sum(all);
+    sums.row(2)[r] = sum(of_g);
     if (!pair) continue;
     const float g = 1.0f / static_cast<float>(N);
     dcosines.row(r)[r + shift] -= scale * g;

@@ -50,11 +50,11 @@ namespace clipx::simd::HWY_NAMESPACE {
 /// y = (x - mean) / sqrt(var + eps) w + b for one row, in two passes over x.
 template <class T>
 HWY_INLINE void normalize_row(const T* x, const float* w, const float* b, dim n, float eps, T* y, float* stats) {
-  const float mean = row_sum(n, [&](auto at) CLIPX_LANES { return at.get(x); }) / static_cast<float>(n);
+  const float mean = row_sum(n, [&](auto at, vf s) CLIPX_LANES { return s + at.get(x); }) / static_cast<float>(n);
   const auto m = set(mean);
-  const float squares = row_sum(n, [&](auto at) CLIPX_LANES {
+  const float squares = row_sum(n, [&](auto at, vf s) CLIPX_LANES {
     const auto v = at.get(x) - m;
-    return v * v;
+    return hn::MulAdd(v, v, s);
   });
   const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
   const auto s = set(rstd);
@@ -86,13 +86,16 @@ void layernorm_backward(mat<const T> x, mat<const float> w, mat<const float> sta
   for (dim r = 0; r < x.rows; ++r) {
     const T *from = x.row(r), *grad = dy.row(r);
     const auto mean = set(stats.row(r)[0]), rstd = set(stats.row(r)[1]);
-    const auto g = [&](auto at) CLIPX_LANES { return at.get(grad) * at.get(w.data); };
     const auto xhat = [&](auto at) CLIPX_LANES { return (at.get(from) - mean) * rstd; };
-    const auto all = set(row_sum(x.cols, g) / n);
-    const auto dot = set(row_sum(x.cols, [&](auto at) CLIPX_LANES { return g(at) * xhat(at); }) / n);
-    const auto result = [&](auto at) CLIPX_LANES { return rstd * (g(at) - all - xhat(at) * dot); };
-    if (residual) along(x.cols, [&](auto at) CLIPX_LANES { at.put(result(at) + at.get(residual.row(r)), dx.row(r)); });
-    else along(x.cols, [&](auto at) CLIPX_LANES { at.put(result(at), dx.row(r)); });
+    const auto all =
+        set(row_sum(x.cols, [&](auto at, vf s) CLIPX_LANES { return hn::MulAdd(at.get(grad), at.get(w.data), s); }) / n);
+    const auto dot =
+        set(row_sum(x.cols, [&](auto at, vf s) CLIPX_LANES { return hn::MulAdd(at.get(grad) * at.get(w.data), xhat(at), s); }) / n);
+    const auto rest = [&](auto at)
+                          CLIPX_LANES { return hn::NegMulAdd(xhat(at), dot, hn::MulSub(at.get(grad), at.get(w.data), all)); };
+    if (residual)
+      along(x.cols, [&](auto at) CLIPX_LANES { at.put(hn::MulAdd(rstd, rest(at), at.get(residual.row(r))), dx.row(r)); });
+    else along(x.cols, [&](auto at) CLIPX_LANES { at.put(rstd * rest(at), dx.row(r)); });
   }
 }
 
@@ -103,7 +106,7 @@ void layernorm_columns(mat<const T> x, mat<const float> stats, mat<const T> dy, 
     auto dot = zero(), all = zero();
     for (; r < end; ++r) {
       const auto g = at.get(dy.row(r));
-      dot = dot + g * ((at.get(x.row(r)) - set(stats.row(r)[0])) * set(stats.row(r)[1]));
+      dot = hn::MulAdd(g, (at.get(x.row(r)) - set(stats.row(r)[0])) * set(stats.row(r)[1]), dot);
       all = all + g;
     }
     at.put(at.get(sums.row(0)) + dot, sums.row(0));
@@ -116,11 +119,11 @@ void column_stats(mat<const T> x, mat<float> stats) {
   const auto n = set(static_cast<float>(x.rows));
   float *mean = stats.row(0), *var = stats.row(1);
   const auto divide = [&](float* v) CLIPX_LANES { along(x.cols, [&](auto at) CLIPX_LANES { at.put(at.get(v) / n, v); }); };
-  column_sums(0, 1, x.rows, x.cols, mean, [&](auto at, dim r) CLIPX_LANES { return at.get(x.row(r)); });
+  column_sums(0, 1, x.rows, x.cols, mean, [&](auto at, dim r, vf s) CLIPX_LANES { return s + at.get(x.row(r)); });
   divide(mean);
-  column_sums(0, 1, x.rows, x.cols, var, [&](auto at, dim r) CLIPX_LANES {
+  column_sums(0, 1, x.rows, x.cols, var, [&](auto at, dim r, vf s) CLIPX_LANES {
     const auto v = at.get(x.row(r)) - at.get(mean);
-    return v * v;
+    return hn::MulAdd(v, v, s);
   });
   divide(var);
 }
@@ -161,7 +164,7 @@ void batchnorm_columns(mat<const T> x, mat<const float> stats, float eps, mat<co
     for (; r < end; ++r) {
       const auto g = before_relu(at, r, y, dy);
       if (dz) at.put(g, dz.row(r));
-      dot = dot + g * (at.get(x.row(r)) - mean);
+      dot = hn::MulAdd(g, at.get(x.row(r)) - mean, dot);
       all = all + g;
     }
     at.put(hn::MulAdd(dot, column_rstd(at, stats, eps), at.get(sums.row(0))), sums.row(0));
@@ -178,7 +181,7 @@ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float>
     const auto dot = means ? at.get(means.row(0)) : zero(), all = means ? at.get(means.row(1)) : zero();
     for (; r < end; ++r) {
       const auto xhat = (at.get(x.row(r)) - mean) * rstd;
-      at.put(scale * (before_relu(at, r, y, dy) - all - xhat * dot), dx.row(r));
+      at.put(scale * hn::NegMulAdd(xhat, dot, before_relu(at, r, y, dy) - all), dx.row(r));
     }
   });
 }
@@ -186,7 +189,8 @@ void batchnorm_backward(mat<const T> x, mat<const float> stats, mat<const float>
 template <class T>
 void normalize(mat<const T> x, mat<float> y, mat<float> norms) {
   for (dim r = 0; r < x.rows; ++r) {
-    const float squares = row_sum(x.cols, [&](auto at) CLIPX_LANES { return at.get(x.row(r)) * at.get(x.row(r)); });
+    const float squares =
+        row_sum(x.cols, [&](auto at, vf s) CLIPX_LANES { return hn::MulAdd(at.get(x.row(r)), at.get(x.row(r)), s); });
     float norm = std::sqrt(squares);
     if (norm < 1e-12f) norm = 1e-12f;
     const auto l = set(norm);
@@ -198,9 +202,10 @@ void normalize(mat<const T> x, mat<float> y, mat<float> norms) {
 template <class T>
 void normalize_backward(mat<const float> y, mat<const float> norms, mat<const float> dy, mat<T> dx) {
   for (dim r = 0; r < y.rows; ++r) {
-    const auto dot = set(row_sum(y.cols, [&](auto at) CLIPX_LANES { return at.get(dy.row(r)) * at.get(y.row(r)); }));
+    const auto dot =
+        set(row_sum(y.cols, [&](auto at, vf s) CLIPX_LANES { return hn::MulAdd(at.get(dy.row(r)), at.get(y.row(r)), s); }));
     const auto l = set(norms.row(r)[0]);
-    along(y.cols, [&](auto at) CLIPX_LANES { at.put((at.get(dy.row(r)) - dot * at.get(y.row(r))) / l, dx.row(r)); });
+    along(y.cols, [&](auto at) CLIPX_LANES { at.put(hn::NegMulAdd(dot, at.get(y.row(r)), at.get(dy.row(r))) / l, dx.row(r)); });
   }
 }
 

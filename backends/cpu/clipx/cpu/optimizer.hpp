@@ -68,7 +68,7 @@ inline void lerp(float weight, mat<const float> x, mat<float> y) {
 }
 template <class T>
 float sum_squares(const T* x, dim n) {
-  return row_sum(n, [&](auto at) CLIPX_LANES { return at.get(x) * at.get(x); });
+  return row_sum(n, [&](auto at, vf s) CLIPX_LANES { return hn::MulAdd(at.get(x), at.get(x), s); });
 }
 
 }  // namespace clipx::simd::HWY_NAMESPACE

@@ -52,7 +52,7 @@ template <class T>
 void sum_rows(mat<const T> x, mat<T> y) {
   float* totals = scratch(y.cols);
   for (dim p = 0; p < y.rows; ++p) {
-    column_sums(p, y.rows, x.rows, y.cols, totals, [&](auto at, dim r) CLIPX_LANES { return at.get(x.row(r)); });
+    column_sums(p, y.rows, x.rows, y.cols, totals, [&](auto at, dim r, vf s) CLIPX_LANES { return s + at.get(x.row(r)); });
     add_totals(totals, y.cols, y.row(p));
   }
 }
@@ -64,8 +64,8 @@ void rotate(const T* x, const float* turn, dim n, float direction, T* y) {
   for (dim i = 0; i < n; i += 2) {
     const whole first{i}, second{i + 1};
     const auto a = first.get(x), b = second.get(x), cosine = first.get(turn), sine = set(direction) * second.get(turn);
-    first.put(a * cosine - b * sine, y);
-    second.put(b * cosine + a * sine, y);
+    first.put(hn::NegMulAdd(b, sine, a * cosine), y);
+    second.put(hn::MulAdd(b, cosine, a * sine), y);
   }
 }
 #else
@@ -90,7 +90,7 @@ void rotate_pairs(mat<const T> x, mat<const float> table, dim first, float direc
 template <class T>
 void sum_listed(mat<const T> x, const std::int32_t* rows, dim n, T* y) {
   float* totals = scratch(x.cols);
-  column_sums(0, 1, n, x.cols, totals, [&](auto at, dim i) CLIPX_LANES { return at.get(x.row(rows[i])); });
+  column_sums(0, 1, n, x.cols, totals, [&](auto at, dim i, vf s) CLIPX_LANES { return s + at.get(x.row(rows[i])); });
   add_totals(totals, x.cols, y);
 }
 

@@ -1,15 +1,5 @@
 // Vectors of float: loads and stores of float and bf16, whole or partial, sums along rows and columns, and the functions that the
-// kernels need. Part of kernels-inl.hpp, included once for each instruction set: no include guard.
-#include <hwy/highway.h>
-
-#include <algorithm>
-#include <clipx/core/backend.hpp>
-#include <clipx/core/bf16.hpp>
-#include <cmath>
-#include <cstring>
-#include <limits>
-
-#include "parallel-inl.hpp"
+// kernels need. Part of kernels-inl.hpp, which includes it and what it stands on, once for each instruction set: no include guard.
 
 // Attributes for lambdas with vector code, to which the enclosing function's target attribute does not extend.
 #undef CLIPX_LANES
@@ -60,7 +50,7 @@ struct whole {
   HWY_INLINE void put(vf v, E* row) const {
     store(v, row + i);
   }
-  HWY_INLINE vf keep(vf v) const { return v; }
+  HWY_INLINE vf keep(vf v, vf) const { return v; }
 };
 struct part {
   dim i, n;
@@ -76,8 +66,8 @@ struct part {
     store(v, some);
     std::memcpy(row + i, some, static_cast<std::size_t>(n) * sizeof(E));
   }
-  /// The lanes inside the row, 0 elsewhere: for sums.
-  HWY_INLINE vf keep(vf v) const { return hn::IfThenElseZero(hn::FirstN(df(), static_cast<std::size_t>(n)), v); }
+  /// v in the lanes inside the row, `other` elsewhere.
+  HWY_INLINE vf keep(vf v, vf other) const { return hn::IfThenElse(hn::FirstN(df(), static_cast<std::size_t>(n)), v, other); }
 };
 /// Calls f(position) along a row of n.
 template <class F>
@@ -87,19 +77,20 @@ HWY_INLINE void along(dim n, F&& f) {
   if (i < n) f(part{i, n - i});
 }
 
-/// The sum of get(position) along a row of n; four partial sums hide the adder's latency and are part of the fixed order.
+/// A sum along a row of n: add(position, sum) is the sum plus the term at the position. Four partial sums hide the adder's latency
+/// and are part of the fixed order.
 template <class F>
-HWY_INLINE float row_sum(dim n, F&& get) {
+HWY_INLINE float row_sum(dim n, F&& add) {
   auto s0 = zero(), s1 = zero(), s2 = zero(), s3 = zero();
   dim i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    s0 = s0 + get(whole{i});
-    s1 = s1 + get(whole{i + lanes});
-    s2 = s2 + get(whole{i + 2 * lanes});
-    s3 = s3 + get(whole{i + 3 * lanes});
+    s0 = add(whole{i}, s0);
+    s1 = add(whole{i + lanes}, s1);
+    s2 = add(whole{i + 2 * lanes}, s2);
+    s3 = add(whole{i + 3 * lanes}, s3);
   }
-  for (; i + lanes <= n; i += lanes) s0 = s0 + get(whole{i});
-  if (i < n) s1 = s1 + part{i, n - i}.keep(get(part{i, n - i}));
+  for (; i + lanes <= n; i += lanes) s0 = add(whole{i}, s0);
+  if (i < n) s1 = part{i, n - i}.keep(add(part{i, n - i}, s1), s1);
   return sum((s0 + s1) + (s2 + s3));
 }
 
@@ -110,7 +101,7 @@ HWY_INLINE float row_top(dim n, F&& get) {
   auto m = lowest;
   dim i = 0;
   for (; i + lanes <= n; i += lanes) m = hn::Max(m, get(whole{i}));
-  if (i < n) m = hn::Max(m, hn::IfThenElse(hn::FirstN(df(), static_cast<std::size_t>(n - i)), get(part{i, n - i}), lowest));
+  if (i < n) m = hn::Max(m, part{i, n - i}.keep(get(part{i, n - i}), lowest));
   return top(m);
 }
 
@@ -121,17 +112,17 @@ HWY_INLINE void by_columns(dim rows, dim cols, F&& f) {
   for (dim r = 0; r < rows; r += few) along(cols, [&](auto at) CLIPX_LANES { f(at, r, std::min(rows, r + few)); });
 }
 
-/// totals[c] = the sum of get(position, r) over r = first, first + step, ... < rows, for all `cols` columns; in blocks of 64 rows,
-/// so that long sums keep their accuracy and a block stays in the cache.
+/// totals[c] = a sum over r = first, first + step, ... < rows, for all `cols` columns: add(position, r, sum) is the sum plus row
+/// r's term. In blocks of 64 rows, so that long sums keep their accuracy and a block stays in the cache.
 inline constexpr dim block_rows = 64;
 template <class F>
-HWY_INLINE void column_sums(dim first, dim step, dim rows, dim cols, float* totals, F&& get) {
+HWY_INLINE void column_sums(dim first, dim step, dim rows, dim cols, float* totals, F&& add) {
   std::fill_n(totals, cols, 0.0f);
   for (dim begin = first; begin < rows; begin += block_rows * step) {
     const dim end = std::min(rows, begin + block_rows * step);
     along(cols, [&](auto at) CLIPX_LANES {
       auto block = zero();
-      for (dim r = begin; r < end; r += step) block = block + get(at, r);
+      for (dim r = begin; r < end; r += step) block = add(at, r, block);
       at.put(at.get(totals) + block, totals);
     });
   }
