@@ -40,6 +40,10 @@ int convert(const options& o) {
   terminal watch;
   const auto source = o.model.open();
   source.write(o.out, o.layout == "hf" ? clipx::layout::hf : clipx::layout::open_clip, o.dtype, watch);
+  const auto& d = source.config().dropout;
+  if (o.layout == "hf" && d != clipx::image_dropout())
+    complain(
+        "warning: Hugging Face's layout has no place for patch_dropout, timm_drop and timm_drop_path: they are not in config.json");
   const auto written = clipx::checkpoint::open(o.out);
   if (written.config().text.pool == clipx::text_pool::none) return 0;
   if (const auto text = text_that_differs(source, written))

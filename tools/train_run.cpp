@@ -81,6 +81,16 @@ void check_plan(const train_options& o, const clipx::training_run& run) {
                  o.lr * static_cast<double>(run.steps()) / static_cast<double>(o.warmup)));
 }
 
+/// Options that have no effect, or one that is rarely meant.
+void warn_of_options(const train_options& o, const clipx::trainer_options& t) {
+  if (o.whole_epochs > 0 && *t.patch_dropout == 0)
+    complain(cat("warning: --whole-epochs ", o.whole_epochs, " has no effect: no patches are dropped in the other epochs either"));
+  if (o.lock_image && o.lock_text) complain("warning: --lock-image and --lock-text: only the loss's own parameters are trained");
+  if (o.pretrained.empty() && o.run.resume.empty())
+    for (auto& [locked, name] : {std::pair{o.lock_image, "--lock-image"}, {o.lock_text, "--lock-text"}})
+      if (locked) complain(cat("warning: ", name, " without --pretrained: the tower keeps its random initial weights"));
+}
+
 /// --model: a preset's name, a config file, or a folder that holds one.
 untrained open_model(const train_options& o) {
   clipx::checkpoint_config config;
@@ -282,6 +292,7 @@ int train(train_options o) {
   check_strict(o.run.data.strict, run.skipped());
   if (!run.skipped().none()) complain("warning: of each epoch: " + run.skipped().text());  // before hours of work
   const auto how = trainer_for(o, model, run);
+  warn_of_options(o, how);
   tried_threads(o.model.device.threads);
   const auto trainer = make_trainer(model.config, how, o.model.device);
   if (!o.pretrained.empty() && o.run.resume.empty()) start_from(*trainer, o, model.config.model);

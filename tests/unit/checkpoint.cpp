@@ -153,6 +153,9 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
                                                Contains("read: ViT-B-32.pt, bare.safetensors"));
     write_file(dir / "open_clip_pytorch_model.bin", "x");
     CHECK_THAT(refusal(dir.path.string()), Contains("open_clip_pytorch_model.bin: ") && Contains("safetensors"));
+    fs::remove(dir / "open_clip_pytorch_model.bin");
+    write_file(dir / "open_clip_config.json", R"({"embed_dim": 8, "vision_cfg": {"timm_model_name": "swin"}, "text_cfg": {}})");
+    CHECK_THAT(refusal(dir.path.string()), Contains("swin") && !Contains("no weights"));  // weights would not help
   }
 }
 

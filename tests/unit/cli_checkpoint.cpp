@@ -42,6 +42,22 @@ TEST_CASE("clipx: a folder of transformers 5") {
   CHECK_THAT(w.refusal({"inspect", folder}), Contains("do_normalize: false is not supported"));
 }
 
+TEST_CASE("clipx convert: what training alone needs has no place in Hugging Face's layout") {
+  const workplace w;
+  const auto warning = Contains("no place for patch_dropout");
+  const auto said = [&](const char* layout) {
+    const auto r = w.run(w.with_model({"convert", "--layout", layout, "--out", w.dir / layout}));
+    REQUIRE(r.code == 0);
+    return r.err;
+  };
+  CHECK_THAT(said("hf"), !warning);
+  auto config = json::parse(contents(w.model + "/open_clip_config.json"));
+  config["model_cfg"]["vision_cfg"]["patch_dropout"] = 0.5;
+  write_file(w.model + "/open_clip_config.json", config.dump());
+  CHECK_THAT(said("hf"), warning);
+  CHECK_THAT(said("open_clip"), !warning);
+}
+
 TEST_CASE("clipx: weights that are no numbers") {
   const workplace w;
   tiny::write_folder(w.model, tiny::vit(), [](std::vector<tiny::tensor>& all) {

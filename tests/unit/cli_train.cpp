@@ -231,6 +231,19 @@ TEST_CASE("clipx train on the emulated GPU") {
 }
 #endif
 
+TEST_CASE("clipx train warns of options that have no effect") {
+  const corpus w;
+  const auto said = [&](list more) {
+    more.insert(more.end(), {"--resume", "latest"});  // refused later: no such run
+    return w.run(w.train("x", more)).err;
+  };
+  const auto fresh = [&](const list& more) { return w.run(w.train(more[0], more, "1")).err; };
+  CHECK_THAT(said({"--whole-epochs", "1", "--force-patch-dropout", "0"}), Contains("--whole-epochs 1 has no effect"));
+  CHECK_THAT(said({"--whole-epochs", "1"}), !Contains("has no effect"));
+  CHECK_THAT(said({"--lock-image", "--lock-text"}), Contains("only the loss's own parameters") && !Contains("random"));
+  CHECK_THAT(fresh({"--lock-text"}), Contains("--lock-text without --pretrained") && !Contains("--lock-image"));
+}
+
 TEST_CASE("clipx train refuses") {
   const corpus w;
   const auto said = [&](list more) { return w.refusal(w.train("x", more)); };

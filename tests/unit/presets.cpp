@@ -136,6 +136,10 @@ TEST_CASE("presets: parameters as published") {
   h.vision = larger;
   CHECK(count(h) == std::array<dim, 3>{632'682'240, 354'032'640, 986'714'881});
   CHECK_THAT(message([] { presets::find("ViT-B-33"); }), Contains("ViT-B-33") && Contains("ViT-B-32") && Contains("RN50x64"));
+  for (auto& [given, meant] : {std::pair{"vit_l14", "ViT-L-14"}, {"RN50x63", "RN50x64"}, {"ViT-B-31-quickgelu", "ViT-B-32"}})
+    CHECK_THAT(message([&, name = given] { presets::find(name); }), Contains(cat("did you mean ", meant, "?")));
+  for (auto* far : {"", "x", "resnet18", "my-own-model"})
+    CHECK_THAT(message([&] { presets::find(far); }), !Contains("did you mean") && Contains("The presets are: "));
 }
 
 TEST_CASE("presets: names of openai and of open_clip") {

@@ -1,6 +1,9 @@
 // Definitions of list.hpp.
 #pragma once
+#include <algorithm>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "list.hpp"
@@ -74,23 +77,60 @@ inline std::span<const clip_config> quick_presets() {
   }();
   return list;
 }
+
+/// A name without what is spelled in several ways: capitals and separators.
+inline std::string bare_name(std::string_view name) {
+  std::string out;
+  for (const char ch : name)
+    if ((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z')) out += ch;
+    else if (ch >= 'A' && ch <= 'Z') out += static_cast<char>(ch - 'A' + 'a');
+  return out;
+}
+/// How many letters have to be inserted, removed or replaced to turn a into b (Levenshtein's distance).
+inline std::size_t edits(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const auto replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = std::exchange(row[j + 1], std::min({replaced, row[j] + 1, row[j + 1] + 1}));
+    }
+  }
+  return row.back();
+}
+/// The name, of a list, that was probably meant; empty: none is near.
+inline std::string near_name(std::string_view name, std::span<const std::string> names) {
+  std::string_view found;
+  const auto bare = bare_name(name);
+  std::size_t least = std::min<std::size_t>(2, bare.size() / 4) + 1;
+  for (auto& n : names)
+    if (const auto distance = edits(bare, bare_name(n)); distance < least) {
+      least = distance;
+      found = n;
+    }
+  return std::string(found);
+}
 }  // namespace detail
 
 CLIPX_INLINE const clip_config& presets::find(std::string_view name) {
   const auto spelled = detail::preset_spelling(name);
   std::string_view base = spelled;
   if (base.ends_with("-quickgelu")) base.remove_suffix(10);
-  std::string names;
+  std::vector<std::string> names;
   for (auto& c : detail::quick_presets())
     if (c.name == spelled) return c;
   for (auto& c : all()) {
     if (c.name == base && (base == spelled || (c.act == activation::quick_gelu && c.vision.policy().family(c).quick_gelu)))
       return c;
-    names += " " + c.name;
+    names.push_back(c.name);
   }
+  const auto meant = detail::near_name(base, names);
+  std::string list;
+  for (auto& n : names) list += " " + n;
   fail(error_kind::not_found,
-       cat("unknown model '", name, "'; there are:", names,
-           ". Others of open_clip's models are read from their configuration: the JSON file in its model_configs"));
+       cat("unknown model '", name, "'", meant.empty() ? std::string(".") : cat("; did you mean ", meant, "?"), " The presets are:",
+           list, ". Others of open_clip's models are read from their configuration: the JSON file in its model_configs"));
 }
 
 }  // namespace clipx

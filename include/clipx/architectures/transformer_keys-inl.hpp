@@ -72,7 +72,7 @@ CLIPX_INLINE activation activation_named(const std::string& name, const char* wh
   for (auto f : {activation::quick_gelu, activation::gelu, activation::gelu_tanh})
     if (name == hf_name_of(f)) return f;
   issues.add(error_kind::unsupported,
-             cat(where, ": activation ", name,
+             cat(where, ": hidden_act: ", name,
                  " is not supported, only quick_gelu, gelu and gelu_pytorch_tanh; choose one with checkpoint_options::activation"));
   return activation::gelu;
 }

@@ -429,6 +429,7 @@ CLIPX_INLINE std::string checkpoint::summary() const {
   }
   put("embed_dim", c.embed_dim);
   put("parameters", parameters);
+  put("loss", loss_of(c).name());
   if (has_tower) {
     put("context_length", c.text.context_length);
     put("vocab_size", c.text.vocab_size);

@@ -132,8 +132,8 @@ inline opened_model open_model(const file_set& files, const std::string& path, c
          [&] { return cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"); });
   opened_model out;
   auto keys = own ? layout::open_clip : layout::hf;
-  out.weights = open_weights(files, path, keys);
   if (own && hf) {
+    out.weights = open_weights(files, path, keys);
     keys = layout_of_names(*out.weights).value_or(keys);
     out.warnings.push_back(cat(path, ": has both ", open_clip_name, " and ", hf_name, "; reading ",
                                keys == layout::hf ? hf_name : open_clip_name, ", the layout of the tensors in ",
@@ -146,6 +146,7 @@ inline opened_model open_model(const file_set& files, const std::string& path, c
     const config_answers answers{o.activation, o.head_width};
     out.config = read_open_clip_config(files.text(open_clip_name), files.path(open_clip_name), answers, o.policies);
   }
+  if (!out.weights) out.weights = open_weights(files, path, keys);
   return out;
 }
 
