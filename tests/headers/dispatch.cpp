@@ -11,5 +11,8 @@ int main() {
   std::printf("%s\nfloat %016llx\nbf16 %016llx\n", full.describe().c_str(), static_cast<unsigned long long>(digest),
               static_cast<unsigned long long>(dispatch::digest(reduced)));
   std::printf("another user of Highway: %s\n", another_user_of_highway());
+#ifdef __AVX__
+  std::puts("compiled for AVX or better");  // with -march=native, say: the compiler's own target always may be used
+#endif
   return digest_of_another_unit() == digest ? 0 : 1;
 }

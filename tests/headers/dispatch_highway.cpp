@@ -1,4 +1,5 @@
 // A unit of the same program that dispatches by Highway for itself. CLIPX_MAX_ISA is not its concern.
+#define HWY_DISABLED_TARGETS (HWY_AVX3 - 1)  // Highway 1.0.3 does not compile with -march=native of a better processor
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "headers/dispatch_highway.cpp"
 #include <hwy/foreach_target.h>

@@ -29,15 +29,16 @@ template <class T>
 void eigen_optimizer<T>::adamw(const adamw_step& s, mat<const T> squares, mat<const T> grad, mat<T> p, mat<T> m, mat<T> v,
                                mat<T> copy) {
   const double n = static_cast<double>(s.count);
-  const T b1 = T(s.beta1), b2 = T(s.beta2), rate = T(s.lr / (1 - std::pow(s.beta1, n))),
+  const T b1 = T(s.beta1), b2 = T(s.beta2), rest1 = T(1 - s.beta1), rest2 = T(1 - s.beta2);
+  const T rate = T(s.lr / (1 - std::pow(s.beta1, n))),
           v_scale = T(1 / std::sqrt(1 - std::pow(s.beta2, n)));
   T clip(1);
   if (squares && s.max_norm > 0)
     if (const T c = T(s.max_norm) / (std::sqrt(squares.data[0]) + T(1e-6)); real(c) < 1) clip = c;
   for (dim i = 0; i < p.cols; ++i) {
     const T g = clip * grad.data[i];
-    m.data[i] = b1 * m.data[i] + (T(1) - b1) * g;
-    v.data[i] = b2 * v.data[i] + (T(1) - b2) * g * g;
+    m.data[i] = b1 * m.data[i] + rest1 * g;
+    v.data[i] = b2 * v.data[i] + rest2 * g * g;
     p.data[i] = p.data[i] * T(1 - s.lr * s.decay) - rate * m.data[i] / (std::sqrt(v.data[i]) * v_scale + T(s.eps));
     if (copy) copy.data[i] = p.data[i];
   }
