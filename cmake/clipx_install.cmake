@@ -1,4 +1,4 @@
-# Installs headers, compiled libraries, the program, the default model, licence notices; clipxConfig.cmake with components, and .pc files.
+# Installs headers, compiled libraries, the program, the default model, license notices; clipxConfig.cmake with components, and .pc files.
 include(CMakePackageConfigHelpers)
 include(clipx_packages)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/clipx)
@@ -28,7 +28,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/clipxConfig.cmake ${CMAKE_CURRENT_BINA
               cmake/clipx_packages.cmake cmake/Findutf8proc.cmake cmake/Findstb.cmake cmake/Findxxhash.cmake cmake/Findcld2.cmake
               cmake/Finddnnl.cmake cmake/Findhwy.cmake cmake/Findwebp.cmake cmake/Findheif.cmake cmake/Findjxl.cmake DESTINATION ${package_dir})
 
-# Licences: ours, what THIRD_PARTY.md says of the others', and their texts where Debian keeps them.
+# Licenses: ours, what THIRD_PARTY.md says of the others', and their texts where Debian keeps them.
 install(FILES LICENSE THIRD_PARTY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 set(packages)
 foreach(name ${clipx_parts})

@@ -29,7 +29,7 @@ backend_calls built() {
 
 std::span<const backend_entry> backends() {
   static const std::vector<backend_entry> list{
-      {"eigen", {"f64", "f32"}, "the reference, slow", false, built<CLIPX_HAS_EIGEN, eigen_backend>()},
+      {"eigen", {"f64", "f32"}, "the reference; slow", false, built<CLIPX_HAS_EIGEN, eigen_backend>()},
       {"cpu", {"f32", "bf16"}, "", false, built<CLIPX_HAS_CPU, cpu_backend>()},
       {"cuda", {"f32", "bf16"}, "", true, built<CLIPX_HAS_CUDA, cuda_backend>()},
   };

@@ -91,7 +91,7 @@ struct task {
 task make_task(const options& o, const clipx::checkpoint& source) {
   task t;
   t.texts = o.texts.empty() ? own_texts : clipx::read_lines(o.texts);
-  clipx::expect(!t.texts.empty(), [&] { return clipx::cat(o.texts, ": expected a text a line, got none"); });
+  clipx::expect(!t.texts.empty(), [&] { return clipx::cat(o.texts, ": expected one text per line, got none"); });
   for (auto n : o.batches) t.works.push_back({"image", n});
   t.works.push_back({"text", t.texts.size()});
   t.img = static_cast<std::size_t>(3 * source.pixels().size.area());
@@ -320,7 +320,7 @@ void print_table(const std::vector<arm>& arms, const task& t, const json& all, c
   std::printf("%s, %d threads; model %s, %.1f million parameters\n", machine["cpu"].get<std::string>().c_str(),
               machine["threads"].get<int>(), all["model"]["name"].get<std::string>().c_str(),
               all["model"]["parameters"].get<double>() / 1e6);
-  std::printf("Arms in turn, at most %d runs or %.2f s of each for each work; a ratio above 1 is faster than %s;\n", o.runs,
+  std::printf("Arms take turns, at most %d runs or %.2f s per arm and workload; a ratio above 1 is faster than %s;\n", o.runs,
               share_ms(arms, t, o) / 1e3, all["baseline"].get<std::string>().c_str());
   std::printf("differences of L2-normalized embeddings are from %s. eigen has one thread.\n",
               all["reference"].get<std::string>().c_str());
@@ -449,10 +449,9 @@ void add_bench(command& app, action& run) {
   o->model.add_threads(*verb);
   o->model.add_gpu(*verb);
   verb->footer(
-      "Every arm is a process with a model of its own, all at once in memory. Times are from 8-bit pixels or strings in host "
-      "memory\n"
-      "to L2-normalized embeddings there. Host memory is a process's peak; the device's is weights and activations. Exit code 1: "
-      "an arm failed.\n"
+      "An arm is a backend with one precision. Each runs in its own process with its own model; all are in memory at once.\n"
+      "Times cover everything from 8-bit pixels or strings in host memory to L2-normalized embeddings there. host MiB is the\n"
+      "process's peak, device MiB the weights and activations. Exit code 1: an arm failed.\n"
       "Example: clipx bench --batch 1,32 --arms cpu-f32,cpu-bf16 --model path/to/model");
   verb->callback([=, &run] {
     const auto has = [&](const std::string& part) {

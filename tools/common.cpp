@@ -24,7 +24,7 @@ void model_options::add_model(command& app) {
   add("--tokenizer", checkpoint.tokenizer, "FILE", "merges file, tokenizer.json or folder, for a model folder that has none");
   add("--activation", checkpoint.activation, "NAME", "quick_gelu, gelu or gelu_tanh, if the checkpoint does not specify it");
   add("--eos-id", checkpoint.eos_id, "ID",
-      "token at whose position the text embedding is taken, if the config is wrong; 2: the position of the largest id")
+      "id of the token at whose position the text is pooled, if the config is wrong; 2: pool at the largest id")
       ->check(range(0, std::numeric_limits<std::int32_t>::max(), "from 0"));
   add("--head-width", checkpoint.head_width, "N", "width of an attention head, if the checkpoint does not specify it")
       ->check(range(clipx::dim(1), clipx::dim(1) << 24));
@@ -40,7 +40,7 @@ void model_options::add_training(command& app) {
   add_engine(app);
 }
 void model_options::add_threads(command& app) {
-  app.add_option("--threads", device.threads, "0: all processors")
+  app.add_option("--threads", device.threads, "number of threads; 0: one per processor")
       ->check(range(0, 4096))
       ->type_name("N")
       ->capture_default_str()
@@ -49,12 +49,12 @@ void model_options::add_threads(command& app) {
 void model_options::add_engine(command& app) {
   device.backend = default_backend();
   std::string known;
-  for (auto& b : backends()) known += (known.empty() ? "" : "; ") + b.name + (b.help.empty() ? "" : ", " + b.help);
+  for (auto& b : backends()) known += (known.empty() ? "" : ", ") + b.name + (b.help.empty() ? "" : " (" + b.help + ")");
   const auto add = [&](const char* name, auto& value, const char* type, const char* help) {
     return app.add_option(name, value, help)->type_name(type)->capture_default_str()->group("Device");
   };
   add("--backend", device.backend, "NAME", known.c_str());
-  add("--precision", device.precision, "NAME", "f32; bf16 (cpu: half the memory); f64 (eigen)");
+  add("--precision", device.precision, "NAME", "f32; bf16 (cpu and cuda; half the memory); f64 (eigen)");
   add_threads(app);
   add("--batch-size", batch_size, "N", "images per batch")->check(range(1, 65536));
   app.add_flag("--deterministic", device.deterministic, "bit-identical embeddings for every batch size and number of threads (cpu)")
@@ -63,7 +63,7 @@ void model_options::add_engine(command& app) {
 }
 void model_options::add_images(command& app) {
   app.add_flag("--exif-orientation", checkpoint.decode.exif_orientation,
-               "turn JPEG, PNG and WebP images as their EXIF says; CLIP's reference programs do not")
+               "rotate JPEG, PNG and WebP images by their EXIF orientation, which CLIP's reference programs ignore")
       ->group("Images");
   app.add_option("--max-image-megapixels", max_megapixels, "refuse larger images (default: 178.96, as Pillow)")
       ->check(range(0.0, 1e6))
@@ -143,7 +143,7 @@ clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set
 
 void add_strict(command& app, bool& strict) {
   app.add_flag("--strict", strict,
-               "fail where something is left out: images of other formats, links, images without captions, damaged parts");
+               "fail if anything is left out: images of other formats, links, images without captions, damaged parts");
 }
 void check_strict(bool strict, const clipx::left_out& skipped) {
   clipx::expect(!strict || skipped.none(), clipx::error_kind::unsupported, [&] { return "--strict: " + skipped.text(); });

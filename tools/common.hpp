@@ -71,12 +71,12 @@ clipx::device_rows keep_classes(clipx::any_model& model, const clipx::prompt_set
 
 /// What `clipx eval zeroshot` measures a model on. Errors: files that cannot be read, no images; with `strict`, any that are left
 /// out.
-struct labelled_images {
+struct labeled_images {
   clipx::prompt_set prompts;
   clipx::image_dataset data;
 };
-labelled_images open_labelled(const std::string& data, const std::string& classes, const std::vector<std::string>& templates,
-                              bool strict);
+labeled_images open_labeled(const std::string& data, const std::string& classes, const std::vector<std::string>& templates,
+                            bool strict);
 
 /// `clipx eval zeroshot`: on shards or a folder, by the names and the prompt templates of two files.
 clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& data,

@@ -11,8 +11,8 @@ namespace cli {
 
 void curate_options::add_data(command& verb) {
   verb.add_option("--data", data.data,
-                  "shards (name-{0000..0008}.tar), folders of shards, or text files with a caption a line, whose key is its number "
-                  "from 0")
+                  "shards (name-{0000..0008}.tar), folders of shards, or text files with one caption per line, whose key is the "
+                  "line's index from 0")
       ->required()
       ->type_name("PATH");
   verb.add_option("--caption-field", data.caption_field,
@@ -21,7 +21,7 @@ void curate_options::add_data(command& verb) {
 }
 
 void add_part(command& verb, std::string& part, const std::string& of) {
-  verb.add_option("--part", part, "I/N: process only every N-th " + of + ", from the I-th on; N processes share --out")
+  verb.add_option("--part", part, "process only every N-th " + of + ", from index I on (0 to N - 1); N processes share --out")
       ->check({[](const std::string& text) {
         clipx::stage_config config;
         try {
@@ -66,7 +66,7 @@ void print_facts(const json& facts, bool json_output) {
 int not_whole(std::size_t missing, std::size_t parts) {
   const bool stopped = told_to_stop() != 0;
   std::fprintf(stderr, "clipx: %s; %zu of %zu parts are not done: %s\n", stopped ? "stopped" : "this part is done", missing, parts,
-               stopped ? "the same command goes on from here"
+               stopped ? "the same command continues from here"
                        : "the last of the processes writes the result, or the same command without --part");
   return stopped ? 130 : 0;
 }
@@ -74,7 +74,7 @@ int not_whole(std::size_t missing, std::size_t parts) {
 void add_curate(command& app, action& run) {
   auto* verb = app.add_subcommand(
       "curate",
-      "Curates image-text pairs: queries, matching and balancing as in MetaCLIP; filters; duplicates; evaluation images.");
+      "Curates image-text pairs: queries, matching and balancing as in MetaCLIP; filtering; deduplication; decontamination.");
   verb->require_subcommand(1);
   for (auto* add : {add_curate_queries, add_curate_match, add_curate_balance, add_curate_filter, add_curate_dedup,
                     add_curate_decontaminate, add_curate_run})

@@ -68,7 +68,7 @@ void add_curate_balance(command& curate, action& run) {
                 ->type_name("N")
                 ->capture_default_str();
   auto* tail = verb->add_option("--tail-share", o->tail,
-                                "instead of --t: the t for which entries below it have about this fraction of all matches")
+                                "instead of --t: the t for which entries with lower counts have about this fraction of all matches")
                    ->check(range(0.0, 1.0))
                    ->type_name("P");
   verb->add_option("--seed", o->how.seed, "random seed")->type_name("S")->capture_default_str();

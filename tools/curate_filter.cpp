@@ -19,13 +19,13 @@ const auto positive = [] { return range(clipx::dim(0), clipx::dim(1) << 30); };
 
 std::vector<option*> add_size(command& verb, options& o) {
   auto& f = o.size;
-  return {verb.add_flag("--size", o.by_size, "LAION-400M's rule: the two below, at their defaults or as given")->group("Rules"),
-          verb.add_option("--min-bytes", f.min_bytes, "of the encoded image")
+  return {verb.add_flag("--size", o.by_size, "LAION-400M's rule: the next two, at their defaults or as given")->group("Rules"),
+          verb.add_option("--min-bytes", f.min_bytes, "minimum size of the encoded image")
               ->check(positive())
               ->type_name("N")
               ->capture_default_str()
               ->group("Rules"),
-          verb.add_option("--min-length", f.min_characters, "of the caption, in characters")
+          verb.add_option("--min-length", f.min_characters, "minimum length of the caption, in characters")
               ->check(positive())
               ->type_name("N")
               ->capture_default_str()
@@ -37,11 +37,12 @@ std::vector<option*> add_basic(command& verb, options& o) {
   const auto add = [&](const char* name, auto& value, const char* help) {
     return verb.add_option(name, value, help)->check(positive())->type_name("N")->capture_default_str()->group("Rules");
   };
-  return {verb.add_flag("--basic", o.by_basic, "DataComp's basic filter: the four below, at their defaults or as given")
+  return {verb.add_flag("--basic", o.by_basic, "DataComp's basic filter: the next four options, at their defaults or as given")
               ->group("Rules"),
-          add("--min-words", f.min_words, "of the caption"), add("--min-characters", f.min_characters, "of the caption"),
-          add("--min-side", f.min_side, "pixels of the image's short side"),
-          verb.add_option("--max-aspect", f.max_aspect, "long side / short side")
+          add("--min-words", f.min_words, "minimum number of words in the caption"),
+          add("--min-characters", f.min_characters, "minimum number of characters in the caption"),
+          add("--min-side", f.min_side, "minimum length of the image's short side, in pixels"),
+          verb.add_option("--max-aspect", f.max_aspect, "maximum ratio of the image's long side to its short side")
               ->check(range(1.0, 1e9))
               ->type_name("X")
               ->capture_default_str()
@@ -52,12 +53,12 @@ std::vector<option*> add_language(command& verb, options& o) {
   return {verb.add_option("--language", o.languages, "languages to keep, by cld2's codes (en, de, zh, ..)")
               ->type_name("CODE")
               ->group("Rules"),
-          verb.add_option("--min-percent", o.language.min_percent, "of the caption's letters in that language")
+          verb.add_option("--min-percent", o.language.min_percent, "minimum percentage of letters in that language")
               ->check(range(0, 100))
               ->type_name("N")
               ->capture_default_str()
               ->group("Rules"),
-          verb.add_flag("--reliable", o.language.reliable, "only where cld2 calls its answer reliable")->group("Rules")};
+          verb.add_flag("--reliable", o.language.reliable, "keep only what cld2 calls reliable")->group("Rules")};
 }
 
 /// A limit that is given without the flag of its rule, the first option, is applied alone: the others of the rule are lifted.
@@ -90,21 +91,21 @@ void add_curate_filter(command& curate, action& run) {
   o->add_data(*verb);
   const auto size = add_size(*verb, *o), basic = add_basic(*verb, *o), language = add_language(*verb, *o);
   auto* offensive = verb->add_option("--offensive", o->offensive,
-                                     "a list, an entry a line: captions that hold one as whole words, in any case, are dropped")
+                                     "word list, one entry per line: drop captions that contain one as whole words, in any case")
                         ->type_name("FILE")
                         ->group("Rules");
   auto* threshold = verb->add_option("--min-cosine", o->min_cosine,
-                                     "of image and caption by the model; LAION-5B took 0.28 of ViT-B/32 (default: none)")
+                                     "minimum cosine of image and caption; LAION-5B used 0.28 with ViT-B/32 (default: none)")
                         ->check(range(-1.0, 1.0))
                         ->type_name("X")
                         ->group("Rules");
-  auto* score = verb->add_flag("--score", o->score, "without a threshold: write the cosine to the metadata")->group("Rules");
+  auto* score = verb->add_flag("--score", o->score, "write the cosine to the metadata, without a threshold")->group("Rules");
   o->add_run(*verb);
   o->add_model(*verb);
   verb->footer(
-      "A limit given without the flag of its rule is applied alone. Of several captions the best counts, of --offensive the worst. "
-      "FOLDER gets shards with each sample's figures in its .json\n"
-      "under \"curate\", removed.jsonl with the reasons, report.html. The same command resumes after a kill.\n"
+      "A limit given without the flag of its rule is applied alone. A sample with several captions passes a rule if one of them\n"
+      "does, and passes --offensive only if all of them do. FOLDER receives shards with each sample's measurements in its .json\n"
+      "under \"curate\", removed.jsonl with the reasons, and report.html. The same command resumes after a kill.\n"
       "Example: clipx curate filter --data \"pool-{0000..0999}.tar\" --basic --language en --offensive words.txt --out filtered");
   verb->callback([=, &run] {
     o->by_size = any(size);

@@ -42,7 +42,7 @@ void add_curate_match(command& curate, action& run) {
   verb->add_option("--out", o->out, "output folder, created if missing")->required()->type_name("FOLDER");
   verb->add_flag("--matches", o->matches, "also write each caption's entries: matches.jsonl");
   verb->add_option("--padding", o->padding,
-                   "spaces: entries match between spaces (MetaCLIP 1); script: not at sides whose script writes none (MetaCLIP 2)")
+                   "spaces: entries match between spaces (MetaCLIP 1); script: only where the script uses spaces (MetaCLIP 2)")
       ->check(is_member({"spaces", "script"}))
       ->type_name("RULE")
       ->capture_default_str();

@@ -98,8 +98,8 @@ int pipeline_options::run() const {
   if (!result) {
     const bool stopped = told_to_stop() != 0;
     std::fprintf(stderr, "clipx: %s\n",
-                 stopped ? "stopped; the same command goes on from here"
-                         : "this part of a step is done; when the other processes are, the same command goes on");
+                 stopped ? "stopped; the same command continues from here"
+                         : "this part of a step is done; once the other processes are done too, the same command continues");
     return stopped ? 130 : 0;
   }
   const auto facts = facts_of(*result);
@@ -116,8 +116,8 @@ void add_curate_run(command& curate, action& run) {
   o->add_run(*verb);
   o->add_model(*verb);
   verb->footer(
-      "Steps: filter, dedup, semantic, decontaminate, match, balance. What stays is written to shards with every decision in each\n"
-      "sample's .json, what does not to removed.jsonl, and report.html shows both. The same command resumes after a kill.\n"
+      "Steps: filter, dedup, semantic, decontaminate, match, balance. Samples that are kept are written to shards, with every\n"
+      "decision in their .json; removed.jsonl lists the others; report.html shows both. The same command resumes after a kill.\n"
       "Example: clipx curate run pipeline.json --threads 16");
   verb->callback([=, &run] {
     o->model.check_engine();

@@ -171,8 +171,8 @@ void add_tokenize(command& app, action& run) {
       ->type_name("FILE");
   o->model.add_model(*verb);
   verb->footer(
-      "The ids include the start and end tokens, and are truncated to the model's context length and padded as it wants them.\n"
-      "With --tokenizer and without --model, the tokenizer's own files say how a text is framed and cut.\n"
+      "The ids include the start and end tokens, and are truncated to the model's context length and padded as it requires.\n"
+      "With --tokenizer and without --model, the tokenizer's own files determine the special tokens and the truncation.\n"
       "Example: echo \"a photo of a cat\" | clipx tokenize");
   verb->callback([=, &run] {
     if (!o->bpe.empty() && !o->model.path.empty()) throw excludes_error("--bpe", "--model");

@@ -83,22 +83,23 @@ int tagging(const options& o) {
 
 clipx::zero_shot_report zero_shot_on(clipx::any_model& model, const model_options& options, const std::string& path,
                                      const std::string& classes, const std::string& templates, bool strict) {
-  const auto on = open_labelled(path, classes, clipx::choose_templates(templates, model.source()), strict);
+  const auto on = open_labeled(path, classes, clipx::choose_templates(templates, model.source()), strict);
   terminal watch;
   return clipx::evaluate_zero_shot(model, on.data, on.prompts, options.encoding(), watch);
 }
 
-labelled_images open_labelled(const std::string& path, const std::string& classes, const std::vector<std::string>& templates,
-                              bool strict) {
+labeled_images open_labeled(const std::string& path, const std::string& classes, const std::vector<std::string>& templates,
+                            bool strict) {
   auto prompts = clipx::read_prompts(classes, templates);
-  auto data = clipx::image_dataset::labelled(path, prompts.classes);
+  auto data = clipx::image_dataset::labeled(path, prompts.classes);
   check_strict(strict, data.skipped());
   return {std::move(prompts), std::move(data)};
 }
 
 void add_eval(command& app, action& run) {
-  auto* verb = app.add_subcommand("eval", "Measures a model on labelled or captioned images.");
+  auto* verb = app.add_subcommand("eval", "Measures a model on labeled or captioned images.");
   verb->require_subcommand(1);
+  verb->footer("See clipx eval VERB --help for more.");
   auto o = std::make_shared<options>();
   const auto add = [&](const char* name, const char* help, const char* data, int (*what)(const options&)) {
     auto* task = verb->add_subcommand(name, help);

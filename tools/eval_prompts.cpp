@@ -1,4 +1,4 @@
-// clipx eval prompts: what prompt templates, context and ensembling are worth on a set of labelled images.
+// clipx eval prompts: what prompt templates, context and ensembling are worth on a set of labeled images.
 #include <algorithm>
 #include <clipx/eval/compare_prompts.hpp>
 #include <cstdio>
@@ -61,7 +61,7 @@ std::vector<clipx::prompt_arm> arms_of(const options& o, const std::vector<std::
 
 int compare(const options& o) {
   const auto classes = clipx::read_classes(o.classes);
-  const auto data = clipx::image_dataset::labelled(o.data, classes);
+  const auto data = clipx::image_dataset::labeled(o.data, classes);
   check_strict(o.strict, data.skipped());
   auto model = o.model.load();
   const auto arms = arms_of(o, classes, model.source());
@@ -103,20 +103,19 @@ int compare(const options& o) {
 void add_eval_prompts(command& eval, action& run) {
   auto* task = eval.add_subcommand("prompts", "Compares bare class names, a template, context, and ensembles of templates.");
   auto o = std::make_shared<options>();
-  task->add_option("--data", o->data, "labelled images, as for zeroshot")->required()->type_name("PATH");
+  task->add_option("--data", o->data, "labeled images, as for zeroshot")->required()->type_name("PATH");
   task->add_option("--classes", o->classes,
                    "one class name per line, line n (from 0) for label n, or a JSON list (default: the classnames.txt of the data)")
       ->type_name("FILE");
   task->add_option("--templates", o->templates, "templates of the ensembles, as for zeroshot")->type_name("FILE");
   task->add_option("--template", o->single, "the single template")->capture_default_str()->type_name("TEXT");
-  auto* one = task->add_option("--context", o->context, "what all classes are, such as \"a type of pet\"");
+  auto* one = task->add_option("--context", o->context, "one context for all classes, such as \"a type of pet\"");
   one->type_name("TEXT");
-  task->add_option("--contexts", o->contexts, "what each class is, one line per class")->excludes(one)->type_name("FILE");
+  task->add_option("--contexts", o->contexts, "a context for each class, one per line")->excludes(one)->type_name("FILE");
   task->footer(
-      "recall is the mean per class. Where class names occur more than once, as of a word with two senses, sense is the fraction "
-      "of\n"
-      "their images whose class has the highest score among the classes of that name, the mean per class: 0.5 for two senses with\n"
-      "the same prompts.\n"
+      "recall is the mean per-class recall. If several classes share a name, such as the two senses of a word, sense is the\n"
+      "fraction of their images whose class has the highest score among the classes of that name, averaged over these classes:\n"
+      "0.5 for two senses with the same prompts.\n"
       "Example: clipx eval prompts --data test.tar --classes classes.txt --context \"a type of pet\"");
   add_strict(*task, o->strict);
   o->model.add_json(*task);

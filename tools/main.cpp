@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
       "  clipx classify photo.jpg --labels \"a cat,a dog,a red car\"\n"
       "  clipx embed --images images/ --out images.npy\n"
       "  clipx inspect path/to/model\n"
-      "See clipx VERB --help for more. Exit codes: 0 success, 1 bad input, 2 bad usage.");
+      "See clipx VERB --help for more. Exit codes: 0 success, 1 bad input, 2 bad usage, 130 stopped by a signal.");
   app.failure_message([](const std::string& verb, const std::string& wrong) {
     return verb + ": " + cli::with_flags(cli::answer_open_clip_flags(verb, wrong)) + "\nSee " + verb + " --help.\n";
   });

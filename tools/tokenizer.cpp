@@ -1,4 +1,4 @@
-// clipx tokenizer train: a vocabulary of one's own, learnt from captions.
+// clipx tokenizer train: a vocabulary of one's own, learned from captions.
 #include <algorithm>
 #include <clipx/data/captions.hpp>
 #include <clipx/text/bpe_train.hpp>
@@ -63,15 +63,15 @@ clipx::left_out read_captions(const options& o, clipx::bpe_trainer& trainer) {
   return skipped;
 }
 
-void print_facts(const clipx::learnt_bpe& learnt, bool json_output) {
-  const auto per_caption = [&](std::uint64_t n) { return static_cast<double>(n) / static_cast<double>(learnt.captions); };
-  const json facts{{"vocab_size", learnt.vocab_size},
-                   {"merges", learnt.vocab_size - 514},
-                   {"captions", learnt.captions},
-                   {"words", learnt.words},
-                   {"distinct_words", learnt.distinct_words},
-                   {"bytes_per_caption", per_caption(learnt.bytes)},
-                   {"tokens_per_caption", per_caption(learnt.tokens)}};
+void print_facts(const clipx::learned_bpe& learned, bool json_output) {
+  const auto per_caption = [&](std::uint64_t n) { return static_cast<double>(n) / static_cast<double>(learned.captions); };
+  const json facts{{"vocab_size", learned.vocab_size},
+                   {"merges", learned.vocab_size - 514},
+                   {"captions", learned.captions},
+                   {"words", learned.words},
+                   {"distinct_words", learned.distinct_words},
+                   {"bytes_per_caption", per_caption(learned.bytes)},
+                   {"tokens_per_caption", per_caption(learned.tokens)}};
   if (json_output) {
     std::printf("%s\n", facts.dump().c_str());
     return;
@@ -92,15 +92,15 @@ int train(options o) {
   }
   clipx::bpe_trainer trainer(o.bpe);
   const auto skipped = read_captions(o, trainer);
-  const auto learnt = [&] {
+  const auto learned = [&] {
     terminal watch;
     return trainer.learn(watch);
   }();
-  clipx::write_tokenizer(o.out, learnt);
-  if (learnt.missing > 0)
-    std::fprintf(stderr, "clipx: the captions have no more pairs that occur %llu times: %td ids instead of %td\n",
-                 static_cast<unsigned long long>(o.bpe.min_frequency), learnt.vocab_size, o.bpe.vocab_size);
-  print_facts(learnt, o.json_output);
+  clipx::write_tokenizer(o.out, learned);
+  if (learned.missing > 0)
+    std::fprintf(stderr, "clipx: no further pair occurs %llu times in the captions: the vocabulary has %td ids instead of %td\n",
+                 static_cast<unsigned long long>(o.bpe.min_frequency), learned.vocab_size, o.bpe.vocab_size);
+  print_facts(learned, o.json_output);
   return tell_left_out(skipped);
 }
 }  // namespace
@@ -108,6 +108,7 @@ int train(options o) {
 void add_tokenizer(command& app, action& run) {
   auto* verb = app.add_subcommand("tokenizer", "Trains tokenizers.");
   verb->require_subcommand(1);
+  verb->footer("See clipx tokenizer train --help for more.");
   auto o = std::make_shared<options>();
   auto* task = verb->add_subcommand("train", "Trains a byte-level BPE vocabulary on captions.");
   auto* files =
@@ -134,7 +135,7 @@ void add_tokenizer(command& app, action& run) {
       ->capture_default_str()
       ->type_name("K");
   o->bpe.threads = 0;
-  task->add_option("--threads", o->bpe.threads, "0: all processors; results do not depend on it")
+  task->add_option("--threads", o->bpe.threads, "number of threads; 0: one per processor; results do not depend on it")
       ->check(range(0, 256))
       ->capture_default_str()
       ->type_name("N");

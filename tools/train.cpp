@@ -138,19 +138,18 @@ void add_data(const option_group& g, train_options& o, train_texts& texts) {
          "webdataset or csv: what --train-data and --val-data must be; auto: either, by their names")
       ->check(is_member({"auto", "webdataset", "csv", "synthetic"}, ""));
   g.add("--train-num-samples", o.train_samples, "N",
-        "pairs in --train-data; an error where there are more or fewer (default: they are counted)")
+        "number of pairs in --train-data; any other count is an error (default: count them)")
       ->check(at_least(1));
   g.add("--val-data", o.val_data, "PATH", "held-out pairs for val_loss and recall, in the form of --train-data");
   g.show("--hold-out", o.run.data.hold_out, "N", "without --val-data: hold out one pair in N, by a hash of its name; 0: none");
-  g.flag("--strict", o.run.data.strict,
-         "fail where a pair is left out: a damaged part, an image without a caption, another format");
+  g.flag("--strict", o.run.data.strict, "fail if any pair is left out: a damaged part, an image without a caption, another format");
   g.show("--csv-img-key", o.run.data.image_column, "NAME", "tables: name of the image column");
   g.show("--csv-caption-key", o.run.data.caption_column, "NAME", "tables: name of the caption column");
   g.add("--csv-separator", texts.separator, "CHAR", "tables: field separator (default: comma in .csv, tab in .tsv)")
       ->check(one_character());
   g.add("--caption-field", o.run.data.caption_field, "NAME",
-        "shards: the .json field that holds a caption, or a list from which one is sampled each time (default: the .txt file, all "
-        "of it one caption)");
+        "shards: the .json field that holds a caption, or a list from which one is sampled each time (default: the whole .txt "
+        "file, as one caption)");
   g.show("--shuffle-buffer", o.run.data.shuffle, "N", "size of the shuffle buffer, in pairs; 0: keep the order of the data");
   g.show("--workers", o.run.data.threads, "N", "decoding threads; 0: one per processor")->check(range(0, 4096));
   g.add("--aug-cfg", texts.augmentation, "NAME=VALUE",
@@ -160,7 +159,7 @@ void add_data(const option_group& g, train_options& o, train_texts& texts) {
 
 void add_optimization(const option_group& g, train_options& o) {
   g.show("--epochs", o.run.data.epochs, "N", "passes over the data")->check(at_least(1));
-  g.show("--accum-freq", o.accum_freq, "N", "batches per step, with exactly the gradient of one large batch (gradient caching)")
+  g.show("--accum-freq", o.accum_freq, "N", "batches per step, with the gradient of one large batch (gradient caching)")
       ->check(range(1, 65536));
   g.show("--lr", o.lr, "X", "peak learning rate")->check(at_least(0));
   g.show("--warmup", o.warmup, "N", "linear warm-up steps, before the cosine decay")->check(at_least(0));
@@ -209,7 +208,7 @@ void add_run(const option_group& g, train_options& o, train_texts& texts) {
   g.show("--val-frequency", o.run.validate_every, "N", "epochs between validations on the held-out pairs; 0: none")
       ->check(at_least(0));
   g.show("--zeroshot-frequency", o.run.look_every, "N", "epochs between zero-shot evaluations; 0: none")->check(at_least(0));
-  auto* data = g.add("--zeroshot-data", o.zeroshot_data, "PATH", "labelled images, as clipx eval zeroshot takes them");
+  auto* data = g.add("--zeroshot-data", o.zeroshot_data, "PATH", "labeled images, in any form that clipx eval zeroshot takes");
   data->needs(g.add("--classes", o.classes, "FILE", "classes of --zeroshot-data"));
   g.add("--templates", o.templates, "FILE", "templates of --zeroshot-data (default: built-in ones)");
   g.add("--report-to", texts.reports, "NAME", "tensorboard: also write TensorBoard event files")
@@ -229,8 +228,8 @@ void add_train(command& app, action& run) {
   o->model.add_training(*verb);
   o->model.add_images(*verb);
   verb->footer(
-      "The run's folder holds metrics.jsonl, checkpoints/ and model/, which --model takes. Ctrl-C saves, as do "
-      "SIGTERM, SIGUSR1 and SIGHUP; --resume latest continues.\n"
+      "The run's folder holds metrics.jsonl, checkpoints/ and model/, which the other verbs take as --model. Ctrl-C, SIGTERM,\n"
+      "SIGUSR1 and SIGHUP save a checkpoint and end the run; --resume latest continues it.\n"
       "Example: clipx train --train-data \"pairs-{0000..0008}.tar\" --model ViT-B-32 --tokenizer bpe_simple_vocab_16e6.txt.gz\n"
       "  --batch-size 256 --epochs 30 --lr 1e-3 --warmup 200 --precision bf16");
   verb->callback([=, &run] {

@@ -67,7 +67,7 @@ void check_evaluations(const train_options& o) {
   const auto& own = clipx::default_templates();
   const auto templates =
       o.templates.empty() ? std::vector<std::string>(own.begin(), own.end()) : clipx::read_templates(o.templates);
-  open_labelled(o.zeroshot_data, o.classes, templates, o.run.data.strict);
+  open_labeled(o.zeroshot_data, o.classes, templates, o.run.data.strict);
 }
 
 /// What differs from open_clip's meaning of the same flags is said before the first step.

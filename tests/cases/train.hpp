@@ -181,7 +181,7 @@ template <class Encoder, class Backend>
 void steps_learn(Backend& d, const clipx::clip_config& c, bool lock) {
   using model = clipx::trainable<Encoder, Backend>;
   if constexpr (requires { Backend::orders; })
-    if (!c.vision.policy().has_patches()) return;  // half a minute on fibres
+    if (!c.vision.policy().has_patches()) return;  // half a minute on fibers
   trainee<Encoder, Backend> t(d, c);
   const auto before = t.values(t.model);
   clipx::optimizer adam(t.model, {.weight_decay = 0.1, .max_norm = 1, .average = 0.97},

@@ -84,7 +84,7 @@ void test_fitted_average(Backend& d) {
   const auto after = statistics_of(still, "weights.");
   REQUIRE(fitted.size() == after.size());
   const bool exact =
-      std::is_same_v<scalar_t<Backend>, accum_t<Backend>>;  // else bf16 weights of the average may be another's neighbours
+      std::is_same_v<scalar_t<Backend>, accum_t<Backend>>;  // else bf16 weights of the average may be another's neighbors
   const double eps = std::is_same_v<accum_t<Backend>, double> ? 1e-16 : 6e-8;
   double worst = 0;
   for (std::size_t i = 0; i < after.size(); ++i) {
@@ -95,7 +95,7 @@ void test_fitted_average(Backend& d) {
   CHECK(worst < (exact ? 100 * eps : 1e-2));
 }
 
-/// The sigmoid loss: as its formula gives it for the initial weights, and lower once the model, its bias included, has learnt.
+/// The sigmoid loss: as its formula gives it for the initial weights, and lower once the model, its bias included, has learned.
 template <class Backend>
 void test_sigmoid_trainer(Backend& d) {
   using A = clipx::accum_t<Backend>;

@@ -1,5 +1,5 @@
 // Stands in for CUDA's <cuda_runtime.h>: the backend's own .cu text, compiled by a C++ compiler, with what it uses of CUDA and no
-// more. "Device" memory is the host's; calls are done when they return; kernels run as fibres.hpp says.
+// more. "Device" memory is the host's; calls are done when they return; kernels run as fibers.hpp says.
 #pragma once
 #include <math.h>
 
@@ -14,7 +14,7 @@
 #include <tuple>
 #include <vector>
 
-#include "fibres.hpp"
+#include "fibers.hpp"
 
 #define __global__
 #define __device__
@@ -141,7 +141,7 @@ inline cudaError_t cudaRuntimeGetVersion(int* v) {
   return cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
-  *p = {"emulated by fibres", 0, 0, 1, 0};
+  *p = {"emulated by fibers", 0, 0, 1, 0};
   return cudaSuccess;
 }
 // Handles are never looked into: any address that is not null.

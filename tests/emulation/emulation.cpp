@@ -10,8 +10,8 @@ namespace {
 using clipx::dim;
 namespace gpu = clipx::gpu;
 
-/// Each thread adds its neighbour's value to its own; `barrier` false: the planted race.
-__global__ void neighbours(const float* x, bool barrier, float* y) {
+/// Each thread adds its neighbor's value to its own; `barrier` false: the planted race.
+__global__ void neighbors(const float* x, bool barrier, float* y) {
   CLIPX_SHARED(float[64], held);
   const unsigned t = threadIdx.x;
   held[t] = x[t];
@@ -88,11 +88,11 @@ TEST_CASE("emulation: a missing barrier shows as a difference between orders") {
       return y;
     });
   };
-  CHECK(results(neighbours, true).size() == 1);
-  CHECK(results(neighbours, false).size() > 1);
+  CHECK(results(neighbors, true).size() == 1);
+  CHECK(results(neighbors, false).size() > 1);
   CHECK(results(rounds, true).size() == 1);
   CHECK(results(rounds, false).size() > 1);
-  CHECK((*results(neighbours, true).begin())[63] == 63);
+  CHECK((*results(neighbors, true).begin())[63] == 63);
   CHECK((*results(rounds, true).begin())[0] == 6 * 63);
 }
 
@@ -108,7 +108,7 @@ TEST_CASE("emulation: a barrier that some threads do not reach is an error") {
                     Contains("wait at a barrier that the others do not reach"));
   CHECK_THROWS_WITH(gpu::launch(some_lanes, 1, 64, 0, nullptr, y.data()),
                     Contains("wait at a barrier that the others do not reach"));
-  gpu::launch(neighbours, 1, 64, 0, nullptr, counting(64).data(), true, y.data());  // the next launch is a new one
+  gpu::launch(neighbors, 1, 64, 0, nullptr, counting(64).data(), true, y.data());  // the next launch is a new one
   CHECK(y[5] == 11);
 }
 

@@ -1,5 +1,6 @@
-// A vocabulary that is learnt from captions, one a line. The first two bytes: its size above the smallest, and the least frequency.
-// The tokenizer that comes of it needs as many tokens for these captions as was counted, and decodes them to what they were.
+// A vocabulary that is learned from captions, one a line. The first two bytes: its size above the smallest, and the least
+// frequency. The tokenizer that comes of it needs as many tokens for these captions as was counted, and decodes them to what they
+// were.
 #include <clipx/core/error.hpp>
 #include <clipx/text/bpe_train.hpp>
 #include <cstdint>
@@ -22,15 +23,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     bpe_trainer trainer(o);
     trainer.add(std::span<const std::string>(captions));
-    const auto learnt = trainer.learn();
-    if (learnt.captions != captions.size() || learnt.distinct_words > learnt.words || learnt.tokens > learnt.bytes) std::abort();
-    if (learnt.vocab_size + learnt.missing != o.vocab_size || learnt.missing < 0) std::abort();
-    const auto made = learnt.tokenizer(o.text);
-    if (made.vocab_size() != learnt.vocab_size) std::abort();
+    const auto learned = trainer.learn();
+    if (learned.captions != captions.size() || learned.distinct_words > learned.words || learned.tokens > learned.bytes)
+      std::abort();
+    if (learned.vocab_size + learned.missing != o.vocab_size || learned.missing < 0) std::abort();
+    const auto made = learned.tokenizer(o.text);
+    if (made.vocab_size() != learned.vocab_size) std::abort();
     std::uint64_t tokens = 0;
     for (auto& caption : captions)
       for (const auto id : made.encode(caption)) tokens += id < made.vocab_size() - 2;  // start and end may be spelled out
-    if (tokens != learnt.tokens) std::abort();
+    if (tokens != learned.tokens) std::abort();
   } catch (const error&) {}
   return 0;
 }

@@ -3,7 +3,7 @@
 Usage: python3 tests/golden/check_hf_text.py [--clipx PROGRAM] [--case CASE]... [--keep FOLDER]
        (torch, open_clip 3.3, transformers 5, sentencepiece, protobuf, numpy, pillow)
 
-The models are tiny and random, the vocabularies learnt from the captions of bpe_train.json, and the folders have the files that
+The models are tiny and random, the vocabularies learned from the captions of bpe_train.json, and the folders have the files that
 published ones have. open_clip loads each folder by create_model("local-dir:FOLDER"), as it is and after `clipx convert`; clipx must give
 
 tokenize  the ids of texts with capitals, punctuation, every script, emoji, control characters, special strings, and of very long ones

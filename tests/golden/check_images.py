@@ -117,9 +117,9 @@ def cause(path, want, got, found, orientation):
     if error and not theirs:
         if kind not in OURS and REFUSED in error:
             return "a format that clipx does not read"
-        if mode in ("LAB", "PA") and "is not read" in error:
+        if mode in ("LAB", "PA") and "unsupported TIFF" in error:
             return f"TIFF of mode {mode}, which clipx does not have, and says so"
-        if re.search("JPEG that is not read: more than 100 scans|this libtiff lacks compression", error):
+        if re.search("unsupported JPEG: more than 100 scans|this libtiff lacks compression", error):
             return "unsupported, and said so: " + error.split(": ", 1)[1][:70]
     if theirs and not error:
         for text, why in (("cannot identify", "clipx reads a kind that Pillow does not take for an image"),

@@ -2,7 +2,7 @@
 
 Usage: python3 tests/golden/check_m_clip.py [--clipx PROGRAM] [--keep FOLDER]      (as check_hf_text.py, and multilingual-clip)
 
-Tiny and random towers, vocabularies learnt from the captions of bpe_train.json, in folders as the published ones are, with weights as
+Tiny and random towers, vocabularies learned from the captions of bpe_train.json, in folders as the published ones are, with weights as
 pytorch_model.bin. clipx must give the ids, and the embeddings, L2-normalized, to 1e-5; `convert` and `embed --images` must refuse them.
 """
 import argparse

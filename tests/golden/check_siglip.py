@@ -3,7 +3,7 @@
 Usage: python3 tests/golden/check_siglip.py [--clipx PROGRAM] [--case CASE]... [--keep FOLDER] [--texts FILE]
        (torch, timm 1.0, open_clip 3.3, transformers 5, sentencepiece, protobuf, numpy, pillow)
 
-The models are tiny and random, the vocabularies learnt by sentencepiece from the captions of bpe_train.json, and the folders have the
+The models are tiny and random, the vocabularies learned by sentencepiece from the captions of bpe_train.json, and the folders have the
 files that the published ones have: of transformers' SiglipTokenizer (SigLIP) and GemmaTokenizer (SigLIP 2), and of open_clip. Each folder
 is opened by its library and by clipx, as it is and after `clipx convert` to either layout:
 

@@ -120,7 +120,7 @@ def save_shapes(model, path):
         f.truncate(8 + len(text) + at)
 
 
-# Tokenizers, as the published folders have them, with vocabularies learnt from the captions of bpe_train.json.
+# Tokenizers, as the published folders have them, with vocabularies learned from the captions of bpe_train.json.
 
 def put_clip(folder, captions):
     """What push_to_hf_hub writes where a configuration names no tokenizer."""

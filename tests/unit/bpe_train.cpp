@@ -1,5 +1,5 @@
-// Vocabularies learnt from captions: against a reference that counts everything again for each merge, against Hugging Face's
-// BpeTrainer (tests/golden/bpe_train.py), and what the learnt files are good for.
+// Vocabularies learned from captions: against a reference that counts everything again for each merge, against Hugging Face's
+// BpeTrainer (tests/golden/bpe_train.py), and what the learned files are good for.
 #include <algorithm>
 #include <array>
 #include <clipx/data/captions.hpp>
@@ -113,7 +113,7 @@ list lines_of(const std::string& merges) {
   return out;
 }
 
-learnt_bpe learn(const list& captions, const bpe_options& o) {
+learned_bpe learn(const list& captions, const bpe_options& o) {
   bpe_trainer trainer(o);
   for (const auto& c : captions) trainer.add(c);
   return trainer.learn();
@@ -200,15 +200,15 @@ TEST_CASE("bpe: neither the order of captions nor threads change a merge", "[tex
   }
 }
 
-TEST_CASE("bpe: what is learnt loads again and loses nothing", "[text]") {
+TEST_CASE("bpe: what is learned loads again and loses nothing", "[text]") {
   const auto c = make_corpus(11, latin, 500);
-  const auto learnt = learn(c.captions, sized(1000));
+  const auto learned = learn(c.captions, sized(1000));
   const temporary_folder dir;
   const std::string folder = dir / "new/words";
-  write_tokenizer(folder, learnt);
-  write_tokenizer(folder, learnt);  // over the old one
+  write_tokenizer(folder, learned);
+  write_tokenizer(folder, learned);  // over the old one
   const auto o = tokenizer_options::openai();
-  const auto made = learnt.tokenizer();
+  const auto made = learned.tokenizer();
   CHECK(made.vocab_size() == 1000);
   CHECK(made.sot() == 998);
   CHECK(contents(folder + "/merges.txt") == made.merges_text());
@@ -236,8 +236,8 @@ TEST_CASE("bpe: what is learnt loads again and loses nothing", "[text]") {
   CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 3);
 
   write_file(folder + "/tokenizer.json", "{}");
-  CHECK_THAT(message([&] { write_tokenizer(folder, learnt); }), Contains(folder) && Contains("tokenizer.json"));
-  CHECK_THAT(message([&] { write_tokenizer(folder + "/merges.txt", learnt); }), Contains("cannot be made a folder"));
+  CHECK_THAT(message([&] { write_tokenizer(folder, learned); }), Contains(folder) && Contains("tokenizer.json"));
+  CHECK_THAT(message([&] { write_tokenizer(folder + "/merges.txt", learned); }), Contains("cannot be created as a folder"));
 }
 
 TEST_CASE("text: gzip and back", "[text]") {
@@ -284,9 +284,9 @@ TEST_CASE("bpe: hostile captions", "[text]") {
   for (const auto& text : {tokenizer_options::openai(), tokenizer_options::hf(), tokenizer_options::open_clip_hf()}) {
     auto o = sized(4000);
     o.text = text;
-    const auto learnt = learn(captions, o);
-    const auto t = learnt.tokenizer(text);
-    CHECK(learnt.vocab_size == 4000);
+    const auto learned = learn(captions, o);
+    const auto t = learned.tokenizer(text);
+    CHECK(learned.vocab_size == 4000);
     std::size_t longest = 0, tokens = 0;
     std::set<std::string> symbols;
     for (std::int32_t i = 0; i < t.vocab_size(); ++i) {
@@ -298,7 +298,7 @@ TEST_CASE("bpe: hostile captions", "[text]") {
     CHECK(longest >= 256);
     for (const auto& c : captions)
       for (const auto id : t.encode(c)) tokens += id < 3998;
-    CHECK(learnt.tokens == tokens);
+    CHECK(learned.tokens == tokens);
   }
 }
 
@@ -313,12 +313,12 @@ TEST_CASE("bpe: as good a vocabulary as the reference model's from the same capt
   for (char shard = '0'; shard <= '8'; ++shard)
     for_each_caption(pairs + shard + ".tar", {.field = "captions"}, [&](std::string_view c) { captions.emplace_back(c); });
   CHECK(captions.size() > 16261 * 3);
-  const auto learnt = learn(captions, sized(4096));
-  CHECK(learnt.vocab_size == 4096);
+  const auto learned = learn(captions, sized(4096));
+  CHECK(learned.vocab_size == 4096);
   const auto reference = tokenizer::from_folder(base + "/models/ViT-tiny-14-112/hf", tokenizer_options::openai());
   std::size_t tokens = 0;
   for (const auto& c : captions) tokens += reference.encode(c).size();
-  CHECK(static_cast<double>(learnt.tokens) <= 1.01 * static_cast<double>(tokens));
+  CHECK(static_cast<double>(learned.tokens) <= 1.01 * static_cast<double>(tokens));
 }
 
 }  // namespace test_bpe_train

@@ -131,7 +131,7 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     c.model.text.mlp_width = 192;
     c.model.text.heads = 3;
     tiny::write_weights(file, c.model);
-    CHECK_THAT(refusal(file, said), Contains("width, 48, is no multiple of 64") && Contains("config"));
+    CHECK_THAT(refusal(file, said), Contains("width, 48, is not a multiple of 64") && Contains("config"));
   }
   SECTION("what is no model") {
     tiny::write(file, {zeros("a", {2})});
@@ -460,7 +460,7 @@ TEST_CASE("checkpoint: what is written reads back") {
     CHECK_THAT(message([&] { m.write(dir / "m", layout::open_clip, "f16"); }),
                Contains("checkpoint::write(folder) names another folder"));
     write_file(dir / "file", "x");
-    CHECK_THAT(message([&] { m.write(dir / "file", layout::open_clip, "f32"); }), Contains("cannot be made a folder"));
+    CHECK_THAT(message([&] { m.write(dir / "file", layout::open_clip, "f32"); }), Contains("cannot be created as a folder"));
   }
 }
 

@@ -35,10 +35,10 @@ TEST_CASE("class files: lines and JSON lists are the same classes") {
   const auto names = [&](const std::string& text) { return message([&] { read_classes(written(text)); }); };
   for (auto& said : {refused("[[\"cat\", \"kitty\"], [\"fox\"]]"), names("[[\"cat\"]]")})
     CHECK_THAT(said, Contains("a JSON list of classes") && Contains("member 0 of its list is a list"));
-  CHECK_THAT(refused("[\"cat\", 7]"), Contains("member 1 of its list is no text: 7"));
+  CHECK_THAT(refused("[\"cat\", 7]"), Contains("member 1 of its list is not a string: 7"));
   CHECK_THAT(refused("[\"cat\", ]"), Contains("not valid JSON"));
   CHECK_THAT(refused("[]"), Contains("at least one class"));
-  CHECK_THAT(names("[]"), Contains("expected a class a line"));
+  CHECK_THAT(names("[]"), Contains("expected one class per line"));
   CHECK_THAT(names("{\"cat\": [\"a cat\"]}"), Contains("texts of each class's own"));
   CHECK_THAT(names("cat\ta cat\n"), Contains("texts of each class's own"));
 }

@@ -182,7 +182,7 @@ TEST_CASE("clipx curate queries, match, balance: what is left out is named, and 
   CHECK(json::parse(r.out)["left_out"] == 3);
   CHECK_THAT(r.err, Contains("left out 3, 3 of them unreadable") && Contains("none.txt: cannot be opened") &&
                         Contains("titles.tsv: line 5: expected a title, a tab and a count") &&
-                        Contains("titles.tsv: line 6: a title that is no UTF-8"));
+                        Contains("titles.tsv: line 6: a title that is not UTF-8"));
   write_file(w.dir / "titles.tsv", "no count\n");
   CHECK_THAT(w.refusal(queries("text.txt", {})), Contains("titles.tsv: line 1: expected a title, a tab and a count"));
 }

@@ -24,7 +24,7 @@ struct prompt_place : workplace {
       all += member(cat(i, ".png"), contents(images[i])) + member(cat(i, ".cls"), std::to_string(2 - i));
     write_file(tar, all + end_of_tar);
   }
-  image_dataset data() const { return image_dataset::labelled(tar, names); }
+  image_dataset data() const { return image_dataset::labeled(tar, names); }
   any_model loaded() const { return reference::in_double(model); }
 };
 
@@ -78,7 +78,7 @@ TEST_CASE("probabilities are averaged over the texts") {
     const std::vector<prompt_arm> arms{{"p", prompts, prompt_ensemble::probabilities}};
     write_file(p.tar, member("0.png", contents(p.images[0])) + member("0.cls", "0") + member("1.png", contents(p.images[1])) +
                           member("1.cls", "1") + member("2.png", contents(p.images[2])) + member("2.cls", "0") + end_of_tar);
-    const auto data = image_dataset::labelled(p.tar, prompts.classes);
+    const auto data = image_dataset::labeled(p.tar, prompts.classes);
     const auto results = compare_prompts(model, data, arms);
     std::vector<double> sum(6);
     for (std::size_t t = 0; t < 2; ++t) {

@@ -91,7 +91,7 @@ TEST_CASE("clipx embed") {
     }
     CHECK(w.run(w.with_model({"embed", "--texts", "-", "--out", other}), "a cat\nthe red cat\na cat\n").code == 0);
     CHECK(contents(other) == contents(out));
-    CHECK_THAT(w.refusal(w.with_model({"embed", "--texts", "-", "--out", out})), Contains("text a line"));
+    CHECK_THAT(w.refusal(w.with_model({"embed", "--texts", "-", "--out", out})), Contains("one text per line"));
     CHECK_THAT(w.refusal(w.with_model({"embed", "--texts", w.dir / "p", "--out", out})), Contains("directory"));
     CHECK(contents(other) == contents(out));
   }
@@ -258,7 +258,7 @@ TEST_CASE("clipx inspect and convert") {
     CHECK(a["labels"][0]["label"] == b["labels"][0]["label"]);
   }
   CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.model}), Contains("--out names another folder"));
-  CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.broken}), Contains("cannot be made a folder"));
+  CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.broken}), Contains("cannot be created as a folder"));
   CHECK_THAT(
       w.refusal({"convert", "--model", CLIPX_SOURCE_DIR "/tests/golden/models/resnet", "--layout", "hf", "--out", w.dir / "r"}),
       Contains("tokenizer") || Contains("ModifiedResNet"));

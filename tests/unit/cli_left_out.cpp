@@ -274,9 +274,9 @@ TEST_CASE("clipx: the same captions in a folder, a shard and a table are the sam
     REQUIRE(w.run({"tokenizer", "train", option, data, "--size", "520", "--min-frequency", "1", "--out", w.dir / "v"}).code == 0);
     return contents(w.dir / "v/merges.txt");
   };
-  const auto learnt = merges("--shards", w.shard);
-  CHECK(merges("--captions", w.csv) == learnt);
-  CHECK(merges("--captions", w.tsv) == learnt);
+  const auto learned = merges("--shards", w.shard);
+  CHECK(merges("--captions", w.csv) == learned);
+  CHECK(merges("--captions", w.tsv) == learned);
 }
 
 TEST_CASE("clipx eval zeroshot: labels by folder, .cls and .json are the same data") {

@@ -15,7 +15,7 @@ namespace {
 const list captions{"a red cat", "two red cats, on a red mat", "the \"best\" cat", "a mat", "the red mat"};
 
 /// What the library learns from the same captions.
-learnt_bpe expected_bpe(dim size, std::uint64_t least = 2) {
+learned_bpe expected_bpe(dim size, std::uint64_t least = 2) {
   bpe_options o;
   o.vocab_size = size;
   o.min_frequency = least;
@@ -121,10 +121,10 @@ TEST_CASE("clipx tokenizer train") {
   SECTION("fewer pairs than asked for") {
     const auto r = w.run(w.train({"--captions", w.text, "--min-frequency", "3", "--json"}, w.dir / "made", "4096"));
     CHECK(r.code == 0);
-    const auto learnt = expected_bpe(4096, 3);
-    CHECK_THAT(r.err, Contains("3 times") && Contains(cat(learnt.vocab_size, " ids instead of 4096")));
-    CHECK(json::parse(r.out)["vocab_size"] == learnt.vocab_size);
-    CHECK(fs::exists(w.dir / cat("made/bpe_", learnt.vocab_size, ".txt.gz")));
+    const auto learned = expected_bpe(4096, 3);
+    CHECK_THAT(r.err, Contains("3 times") && Contains(cat(learned.vocab_size, " ids instead of 4096")));
+    CHECK(json::parse(r.out)["vocab_size"] == learned.vocab_size);
+    CHECK(fs::exists(w.dir / cat("made/bpe_", learned.vocab_size, ".txt.gz")));
   }
   SECTION("errors name the place; nothing is written") {
     const auto refused = [&](const list& from) { return w.refusal(w.train(from, w.dir / "made")); };
@@ -135,7 +135,8 @@ TEST_CASE("clipx tokenizer train") {
     CHECK_THAT(refused({"--shards", w.dir / "s-{2..3}.tar"}), Contains("s-2.tar") && Contains("cannot be opened"));
     CHECK_THAT(refused({"--captions", w.csv, "--column", "text"}),
                Contains("a.csv") && Contains("\"text\"") && Contains("\"filepath\", \"title\"") && Contains("--csv-caption-key"));
-    CHECK_THAT(refused({"--shards", w.other, "--field", "n"}), Contains("s-1.tar: k9") && Contains("a text or a list of texts"));
+    CHECK_THAT(refused({"--shards", w.other, "--field", "n"}),
+               Contains("s-1.tar: k9") && Contains("a string or a list of strings"));
     CHECK_THAT(refused({"--shards", w.other, "--field", "no"}), Contains("s-1.tar: k9") && Contains("\"no\""));
     CHECK_THAT(refused({"--shards", w.tar, "--field", "captions"}), Contains("expected captions"));
     write_file(w.dir / "long.txt", "ab\n" + std::string(1 << 20, 'a') + "\n");
@@ -146,7 +147,7 @@ TEST_CASE("clipx tokenizer train") {
     CHECK_THAT(refused({"--captions", w.dir / "empty"}), Contains("expected captions"));
     CHECK_FALSE(fs::exists(w.dir / "made"));
     write_file(w.dir / "made", "x");
-    CHECK_THAT(refused({"--captions", w.text}), Contains("made: cannot be made a folder"));
+    CHECK_THAT(refused({"--captions", w.text}), Contains("made: cannot be created as a folder"));
   }
   SECTION("usage") {
     CHECK_THAT(w.run({"tokenizer", "train", "--help"}).out,

@@ -111,7 +111,7 @@ TEST_CASE("patterns and entries that cannot be") {
   CHECK_THAT(refused(""), Contains("q: expected a query list"));
   CHECK_THAT(refused("a\n\nb\n"), Contains("q: line 2") && Contains("an empty line"));
   CHECK_THAT(refused("a\nb\tc\n"), Contains("q: line 2") && Contains("a tab"));
-  CHECK_THAT(refused("a\nb\xff\n"), Contains("q: line 2") && Contains("no UTF-8"));
+  CHECK_THAT(refused("a\nb\xff\n"), Contains("q: line 2") && Contains("not UTF-8"));
   CHECK(refused("a\r\n b \r\n") == "no error");
   CHECK(read_queries(dir / "q") == std::vector<std::string>{"a", " b "});
 }

@@ -90,7 +90,7 @@ TEST_CASE("curate, filters: a list's file") {
   const std::vector<std::string> other{"one", "two words"};
   CHECK(list.hash() != word_list(other).hash());
   write_file(dir / "empty", "# nothing\n\n");
-  CHECK_THAT(message([&] { word_list::read(dir / "empty"); }), Contains("expected an entry a line, got none"));
+  CHECK_THAT(message([&] { word_list::read(dir / "empty"); }), Contains("expected one entry per line, got none"));
   write_file(dir / "latin", "good\nb\xf6se\n");
   CHECK_THAT(message([&] { word_list::read(dir / "latin"); }), Contains("latin: line 2: expected UTF-8"));
   CHECK_THAT(message([&] { word_list::read(dir / "none"); }), Contains("cannot be opened"));

@@ -239,7 +239,7 @@ TEST_CASE("curation: query lists that cannot be made") {
   from.wordnet = true, from.wordnet_folder = dir.path.string();
   CHECK_THAT(refused(), Contains("wordnet: expected data.noun") && Contains("wordnet-base"));
   for (auto* kind : {"adj", "adv", "noun", "verb"})
-    write_file(dir / cat("data.", std::string_view(kind)), cat("  1 licence\n00001740 03 n 02 St._", std::string_view(kind),
+    write_file(dir / cat("data.", std::string_view(kind)), cat("  1 license\n00001740 03 n 02 St._", std::string_view(kind),
                                                                " 0 other 0 000 |\n00001741 03 n 01 Big_Cat(p) 0 000 |\n"));
   auto r = build_queries(from, dir / "q", threads(1));
   CHECK(list(r.entries.begin() + 100, r.entries.end()) == list{"st", "big cat"});
@@ -257,7 +257,7 @@ TEST_CASE("curation: query lists that cannot be made") {
   write_file(dir / "t", "a\xff\t100\nb\t100\n");
   r = build_queries(from, dir / "q", threads(1));
   CHECK(r.unreadable == 1);
-  CHECK_THAT(r.skipped.first.at(0), Contains("t: line 1: a title that is no UTF-8"));
+  CHECK_THAT(r.skipped.first.at(0), Contains("t: line 1: a title that is not UTF-8"));
   CHECK(r.entries.back() == "b");
   from.titles = "", from.text = {dir / "text"};
   write_file(dir / "text", "one two\none \xff two\n");

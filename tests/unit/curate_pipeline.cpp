@@ -293,7 +293,7 @@ TEST_CASE("curate, pipeline: folders and keys that do not do") {
   CHECK_THAT(
       message([&] { run("{\"data\": \"" + (p.dir / "words.txt") + "\", \"out\": \"x\", \"steps\": [{\"step\": \"dedup\"}]}"); }),
       Contains("words.txt: expected a shard"));
-  pool::write(p.dir / "in/2.tar", {pool::made("b7", pool::ppm(20), "x")});  // its neighbour has the same key
+  pool::write(p.dir / "in/2.tar", {pool::made("b7", pool::ppm(20), "x")});  // its neighbor has the same key
   CHECK_THAT(message([&] { run(with(p.dir / "out")); }), Contains("\"b7\" twice in a row"));
   CHECK_FALSE(std::filesystem::exists(p.dir / "out/sizes.json"));
   CHECK(pool::files(p.dir / "out").empty());
@@ -308,7 +308,7 @@ TEST_CASE("curate, pipeline: a file that is wrong, all of it in one error") {
                    "p.json");
   });
   for (const char* part :
-       {"p.json: expected \"out\", it is missing", "\"data\": expected a text or a list of texts, got 3",
+       {"p.json: expected \"out\", it is missing", "\"data\": expected a string or a list of strings, got 3",
         "\"outt\" is not known; expected: data, out, steps", "\"samples_per_shard\": expected a whole number from 1",
         "\"keys\": expected \"keep\" or \"number\", got \"new\"", "step 1: basic: \"min_words\": expected a whole number",
         "step 1: basic: \"aspect\" is not known; expected: min_words, ",

@@ -120,7 +120,7 @@ TEST_CASE("errors of a stage") {
   CHECK_THAT(message([&] { file_facts(p.dir / "none"); }), Contains("none: cannot be opened"));
   CHECK_THAT(message([&] { file_facts(p.dir.path.string()); }), Contains("got a folder"));
   write_file(p.dir / "file", "x");
-  CHECK_THAT(message([&] { stage(p.items, {p.dir / "file", "x", 1}); }), Contains("file: cannot be made a folder"));
+  CHECK_THAT(message([&] { stage(p.items, {p.dir / "file", "x", 1}); }), Contains("file: cannot be created as a folder"));
   CHECK_THAT(message([&] { stage(p.items, p.config("x", 1, 2, 2)); }), Contains("expected a part from 0"));
   CHECK_THAT(message([&] { stage(p.items, p.config("x", -1)); }), Contains("threads"));
   stage_config c;

@@ -234,7 +234,7 @@ TEST_CASE("errors: things that do not fit together", "[errors]") {
                             }},
                            {"a table and its columns", [&] { loader_of(table); }},
                            {"a shard that has changed", [&] {
-                              const auto data = image_dataset::labelled(shard, list{"one"});
+                              const auto data = image_dataset::labeled(shard, list{"one"});
                               write_file(shard, member("b.txt", "x") + end_of_tar);
                               data.for_each_image([](image_source) {});
                             }}});

@@ -57,16 +57,16 @@ std::vector<std::pair<std::string, std::string>> images_of(const image_dataset& 
 
 TEST_CASE("data sets from shards") {
   const place p;
-  const auto labelled = image_dataset::labelled(p.shards, p.classes);
-  CHECK(labelled.size() == 3);
-  CHECK(labelled.labels() == std::vector<dim>{2, 0, 1});  // .cls before .json
-  CHECK(labelled.captions().empty());
-  CHECK(labelled.skipped().count == 1);
-  CHECK_THAT(labelled.skipped().first.at(0), Contains("0.tar:c: expected an image"));
+  const auto labeled = image_dataset::labeled(p.shards, p.classes);
+  CHECK(labeled.size() == 3);
+  CHECK(labeled.labels() == std::vector<dim>{2, 0, 1});  // .cls before .json
+  CHECK(labeled.captions().empty());
+  CHECK(labeled.skipped().count == 1);
+  CHECK_THAT(labeled.skipped().first.at(0), Contains("0.tar:c: expected an image"));
   const std::vector<std::pair<std::string, std::string>> want{
       {p.dir / "0.tar:a", ppm(0)}, {p.dir / "0.tar:b", ppm(1)}, {p.dir / "1.tar:d", ppm(2)}};
-  CHECK(images_of(labelled) == want);
-  CHECK(images_of(labelled) == want);  // and again
+  CHECK(images_of(labeled) == want);
+  CHECK(images_of(labeled) == want);  // and again
   const auto captioned = image_dataset::captioned(p.shards);
   CHECK(captioned.captions() == list{"the red cat", "cat", "red"});
   CHECK(captioned.image_of() == std::vector<dim>{0, 1, 1});
@@ -75,9 +75,9 @@ TEST_CASE("data sets from shards") {
   CHECK_THAT(captioned.skipped().first.back(), Contains("1.tar:d: expected captions"));
 
   write_file(p.dir / "1.tar", member("d.jpg", ppm(2)) + member("e.jpg", ppm(2)) + end_of_tar);
-  CHECK_THAT(message([&] { images_of(labelled); }), Contains("expected 3 images") && Contains("changed"));
+  CHECK_THAT(message([&] { images_of(labeled); }), Contains("expected 3 images") && Contains("changed"));
   write_file(p.dir / "1.tar", member("d.txt", "") + end_of_tar);
-  CHECK_THAT(message([&] { images_of(labelled); }), Contains("expected 3 images") && Contains("changed"));
+  CHECK_THAT(message([&] { images_of(labeled); }), Contains("expected 3 images") && Contains("changed"));
 }
 
 TEST_CASE("data sets from folders") {
@@ -88,10 +88,10 @@ TEST_CASE("data sets from folders") {
   write_file(p.dir / "set/cat/0.ppm", ppm(3));
   write_file(p.dir / "set/other/9.ppm", ppm(4));
   write_file(p.dir / "set/cat/2.txt", "one\n\ntwo \n");
-  const auto labelled = image_dataset::labelled(p.dir / "set", p.classes);
-  CHECK(labelled.labels() == std::vector<dim>{0, 0, 2});
-  REQUIRE(images_of(labelled).size() == 3);
-  CHECK(images_of(labelled)[1] == std::pair{p.dir / "set/cat/2.ppm", ppm(2)});
+  const auto labeled = image_dataset::labeled(p.dir / "set", p.classes);
+  CHECK(labeled.labels() == std::vector<dim>{0, 0, 2});
+  REQUIRE(images_of(labeled).size() == 3);
+  CHECK(images_of(labeled)[1] == std::pair{p.dir / "set/cat/2.ppm", ppm(2)});
   const auto captioned = image_dataset::captioned(p.dir / "set");
   CHECK(captioned.size() == 1);
   CHECK(captioned.captions() == list{"one", "two"});
@@ -101,25 +101,25 @@ TEST_CASE("data sets from folders") {
 
 TEST_CASE("data sets that cannot be measured") {
   const place p;
-  const auto labelled = [&](const std::string& tar) {
+  const auto labeled = [&](const std::string& tar) {
     write_file(p.dir / "x.tar", tar + end_of_tar);
-    return message([&] { image_dataset::labelled(p.dir / "x.tar", p.classes); });
+    return message([&] { image_dataset::labeled(p.dir / "x.tar", p.classes); });
   };
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.txt", "y")), Contains("x.tar:a: expected a label"));
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "cat")), Contains("whole number") && Contains("\"cat\""));
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.cls", "3")), Contains("x.tar:a") && Contains("0 to 2, got 3"));
-  CHECK_THAT(labelled(member("a.jpg", "x") + member("a.json", "{")), Contains("x.tar:a") && Contains("not JSON"));
-  CHECK_THAT(labelled(member("a.cls", "0")), Contains("expected images, found none"));
+  CHECK_THAT(labeled(member("a.jpg", "x") + member("a.txt", "y")), Contains("x.tar:a: expected a label"));
+  CHECK_THAT(labeled(member("a.jpg", "x") + member("a.cls", "cat")), Contains("whole number") && Contains("\"cat\""));
+  CHECK_THAT(labeled(member("a.jpg", "x") + member("a.cls", "3")), Contains("x.tar:a") && Contains("0 to 2, got 3"));
+  CHECK_THAT(labeled(member("a.jpg", "x") + member("a.json", "{")), Contains("x.tar:a") && Contains("not JSON"));
+  CHECK_THAT(labeled(member("a.cls", "0")), Contains("expected images, found none"));
   CHECK_THAT(message([&] { image_dataset::captioned(p.dir / "1.tar"); }), Contains("expected captions"));
-  CHECK_THAT(message([&] { image_dataset::labelled(p.shards, {}); }), Contains("names of its classes"));
+  CHECK_THAT(message([&] { image_dataset::labeled(p.shards, {}); }), Contains("names of its classes"));
   std::filesystem::create_directories(p.dir.path / "set/none of them");
-  CHECK_THAT(message([&] { image_dataset::labelled(p.dir / "set", p.classes); }), Contains("subfolders named like the classes"));
+  CHECK_THAT(message([&] { image_dataset::labeled(p.dir / "set", p.classes); }), Contains("subfolders named like the classes"));
 }
 
 TEST_CASE("zero-shot evaluation counts what all images at once count") {
   const place p;
   auto model = p.model();
-  const auto data = image_dataset::labelled(p.shards, p.classes);
+  const auto data = image_dataset::labeled(p.shards, p.classes);
   const auto prompts = make_prompts(p.classes, list{"the {}", "{}"});
   any_rows rows;
   for (auto& [name, file] : images_of(data))
@@ -145,13 +145,13 @@ TEST_CASE("zero-shot evaluation counts what all images at once count") {
   const prompt_set same{{"a", "b"}, {{"cat"}, {"cat"}}};
   write_file(p.dir / "t.tar",
              member("x.jpg", ppm(3)) + member("x.cls", "1") + member("y.jpg", ppm(4)) + member("y.cls", "0") + end_of_tar);
-  const auto tied = evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1));
+  const auto tied = evaluate_zero_shot(model, image_dataset::labeled(p.dir / "t.tar", same.classes), same, batches_of(1));
   CHECK(tied.ties == list{p.dir / "t.tar:x", p.dir / "t.tar:y"});
   CHECK(tied.metrics.right_at_1 == 1);
   // without a single image there is no metric
   write_file(p.dir / "t.tar", member("x.jpg", "no image") + member("x.cls", "1") + end_of_tar);
   CHECK_THAT(
-      message([&] { evaluate_zero_shot(model, image_dataset::labelled(p.dir / "t.tar", same.classes), same, batches_of(1)); }),
+      message([&] { evaluate_zero_shot(model, image_dataset::labeled(p.dir / "t.tar", same.classes), same, batches_of(1)); }),
       Contains("t.tar:x"));
 }
 
@@ -190,9 +190,9 @@ TEST_CASE("an evaluation of many large images takes the memory of a batch") {
   }
   auto model = p.model();
   const auto prompts = make_prompts(p.classes, list{"{}"});
-  evaluate_zero_shot(model, image_dataset::labelled(p.dir / "0.tar", p.classes), prompts, batches_of(2));
+  evaluate_zero_shot(model, image_dataset::labeled(p.dir / "0.tar", p.classes), prompts, batches_of(2));
   const auto before = peak_memory();
-  const auto data = image_dataset::labelled(p.dir / "large.tar", p.classes);
+  const auto data = image_dataset::labeled(p.dir / "large.tar", p.classes);
   const auto r = evaluate_zero_shot(model, data, prompts, batches_of(2));
   CHECK(r.metrics.images == images);
   CHECK(peak_memory() - before < (64 << 20));  // encoded: 180 MB

@@ -212,8 +212,8 @@ TEST_CASE("loader: a source that is not there, links in shards, strict") {
   const auto report = l.report();
   CHECK(report.skipped.count == 2 + 2);  // two sources, and the link in each epoch
   CHECK(report.skipped.unreadable == 2);
-  CHECK(tells(report.skipped, dir / "s-2.tar", "there is none"));
-  CHECK(tells(report.skipped, dir / "none.csv", "there is none"));
+  CHECK(tells(report.skipped, dir / "s-2.tar", "found none"));
+  CHECK(tells(report.skipped, dir / "none.csv", "found none"));
   CHECK(tells(report.skipped, dir / "l.tar: link.jpg", "a link"));
   left_out counted;
   CHECK(count_pairs(c, counted).pairs == 9);

@@ -90,7 +90,7 @@ TEST_CASE("lock: of a folder") {
   CHECK_THAT(message([&] { folder_lock mine(folder); }), Contains("another process is writing"));
   kill_and_wait(child);
   CHECK(message([&] { folder_lock mine(folder); }) == "no error");
-  CHECK_THAT(message([&] { folder_lock mine(folder + "/result"); }), Contains("cannot be made a folder"));
+  CHECK_THAT(message([&] { folder_lock mine(folder + "/result"); }), Contains("cannot be created as a folder"));
 }
 
 TEST_CASE("a temporary file is new, and goes with its process") {

@@ -411,7 +411,7 @@ TEST_CASE("report: 5,000 lines are thinned, and peaks stay") {
   CHECK(img.size() < 40'000);
 }
 
-TEST_CASE("report: smoothed values lie among their neighbours") {
+TEST_CASE("report: smoothed values lie among their neighbors") {
   const temporary_folder dir;
   std::string text;
   for (int i = 0; i < 200; ++i) text += cat("{\"step\": ", i, ", \"loss\": ", 3 + (i % 2 ? 1 : -1), "}\n");

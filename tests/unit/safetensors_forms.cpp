@@ -75,7 +75,7 @@ TEST_CASE("safetensors: types that no weight has, also of less than a byte") {
     CHECK(bits_of(file.find("x")->type) == static_cast<dim>(2 * bytes));
     CHECK_THAT(refusal("{" + tensor("x", 0, bytes + 1, type, "[4]") + "}", bytes + 1), Contains("its shape takes"));
   }
-  CHECK_THAT(refusal("{" + tensor("x", 0, 2, "F4", "[3]") + "}", 2), Contains("12 bits, which are no whole bytes"));
+  CHECK_THAT(refusal("{" + tensor("x", 0, 2, "F4", "[3]") + "}", 2), Contains("12 bits, which is not a whole number of bytes"));
   CHECK_THAT(refusal("{" + tensor("x", 0, 2, "I4", "[4]") + "}", 2), Contains("unknown dtype I4"));
 }
 

@@ -63,7 +63,7 @@ TEST_CASE("braces") {
 }
 
 TEST_CASE("shards: what a sample is") {
-  SECTION("neighbours that share a key; the suffix begins at the base name's first dot, in lower case") {
+  SECTION("neighbors that share a key; the suffix begins at the base name's first dot, in lower case") {
     CHECK(samples(member("a.jpg", "1") + member("a.TXT", "2") + member("b/c.d.seg.PNG", "3") + member("b/c.cls", "4") + end) ==
           list{"a: jpg=1 txt=2", "b/c: d.seg.png=3 cls=4"});
   }

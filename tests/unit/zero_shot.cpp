@@ -37,7 +37,7 @@ TEST_CASE("prompts: files") {
     return read_prompts(file, templates);
   };
   const auto refused = [&](const std::string& text) { return message([&] { read(text); }); };
-  SECTION("a class a line, with templates") {
+  SECTION("one class per line, with templates") {
     const auto set = read("\xef\xbb\xbf  cat \r\n\n red fox\n");
     CHECK(set.classes == list{"cat", "red fox"});
     CHECK(set.prompts == std::vector<list>{{"a cat."}, {"a red fox."}});

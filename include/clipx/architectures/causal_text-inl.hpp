@@ -78,7 +78,7 @@ CLIPX_INLINE void causal_text::infer(shape_reader& r, clip_config& c) {
   t.mlp_width = 4 * t.width;
   t.layers = r.count("transformer.resblocks.", ".attn.in_proj_weight");
   if (t.width % 64)
-    r.issues().add(cat("the text tower's width, ", t.width, ", is no multiple of 64: its heads need a config file"));
+    r.issues().add(cat("the text tower's width, ", t.width, ", is not a multiple of 64: its heads need a config file"));
 }
 
 CLIPX_INLINE void causal_text::check(const clip_config& c, issue_list& issues) {

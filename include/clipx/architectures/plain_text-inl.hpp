@@ -113,7 +113,7 @@ CLIPX_INLINE void plain_text::infer(shape_reader& r, clip_config& c) {
                                   : t.width;
   t.heads = t.width / 64;
   if (t.width % 64)
-    r.issues().add(cat("the text tower's width, ", t.width, ", is no multiple of 64: its heads need a config file"));
+    r.issues().add(cat("the text tower's width, ", t.width, ", is not a multiple of 64: its heads need a config file"));
 }
 
 CLIPX_INLINE void plain_text::infer_from(std::span<const clip_config> presets, const chosen<architecture>& image, shape_reader& r,

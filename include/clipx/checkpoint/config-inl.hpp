@@ -253,7 +253,7 @@ inline tower_set wrap_tower(json& file, const extra_policies& extra, issue_list&
     const auto family = a->family({});
     const auto base = cat(family.hf_model.substr(0, family.hf_model.find("Model")), name);
     if (file.contains("architectures") && file["architectures"] == json::array({base}))
-      issues.add(cat(base, " has no projection, so what it gives are no embeddings: expected ", base, "WithProjection"));
+      issues.add(cat(base, " has no projection, so its outputs are not embeddings: expected ", base, "WithProjection"));
     json both{{"model_type", std::string(family.hf_type)}, {part, file}};
     for (auto* key : {"projection_dim", "auto_map", "quantization_config"})
       if (file.contains(key)) both[key] = file[key];

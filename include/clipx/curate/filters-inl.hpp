@@ -120,7 +120,7 @@ CLIPX_INLINE word_list word_list::read(const std::string& path) {
     const auto entry = detail::caption_of(line);
     if (!entry.empty() && entry != "#" && !entry.starts_with("# ")) entries.emplace_back(entry);
   });
-  expect(!entries.empty(), error_kind::damaged, [&] { return cat(path, ": expected an entry a line, got none"); });
+  expect(!entries.empty(), error_kind::damaged, [&] { return cat(path, ": expected one entry per line, got none"); });
   return word_list(entries);
 }
 

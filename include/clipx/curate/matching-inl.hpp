@@ -94,7 +94,7 @@ CLIPX_INLINE std::vector<std::string> read_queries(const std::string& path) {
     };
     need(!line.empty(), "an empty line");
     need(line.find('\t') == std::string_view::npos, "a tab");
-    need(detail::valid_utf8(line), "bytes that are no UTF-8");
+    need(detail::valid_utf8(line), "bytes that are not UTF-8");
     out.emplace_back(line);
   });
   expect(!out.empty(), error_kind::damaged,

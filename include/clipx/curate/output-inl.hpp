@@ -158,7 +158,7 @@ CLIPX_INLINE std::optional<curation_output> write_curated(curation& here) {
   });
   std::error_code problem;
   std::filesystem::create_directories(c.out, problem);
-  expect(!problem, error_kind::io, [&] { return cat(c.out, ": cannot be made a folder: ", problem.message()); });
+  expect(!problem, error_kind::io, [&] { return cat(c.out, ": cannot be created as a folder: ", problem.message()); });
   const auto path = [&](std::size_t i) { return cat(c.out, "/", shard_name(i)); };
   detail::remove_earlier(c.out, plan.shards());
   const std::vector<stage_item> items(plan.shards(), {here.hash_of_all()});

@@ -34,7 +34,7 @@ class pipeline_options {
   }
   void text(const char* key, std::string& to) {
     take(
-        key, "a text", [](const json& v) { return v.is_string(); }, [&](const json& v) { to = v.get<std::string>(); });
+        key, "a string", [](const json& v) { return v.is_string(); }, [&](const json& v) { to = v.get<std::string>(); });
   }
   void flag(const char* key, bool& to) {
     take(
@@ -60,7 +60,8 @@ class pipeline_options {
   void texts(const char* key, std::vector<std::string>& to) {
     const auto all = [](const json& v) { return std::all_of(v.begin(), v.end(), [](auto& one) { return one.is_string(); }); };
     take(
-        key, "a text or a list of texts", [&](const json& v) { return v.is_string() || (v.is_array() && !v.empty() && all(v)); },
+        key, "a string or a list of strings",
+        [&](const json& v) { return v.is_string() || (v.is_array() && !v.empty() && all(v)); },
         [&](const json& v) {
           to = v.is_string() ? std::vector<std::string>{v.get<std::string>()} : v.get<std::vector<std::string>>();
         });

@@ -106,7 +106,7 @@ CLIPX_INLINE void add_titles(const std::string& path, std::uint64_t least, query
     if (title.find(':') != std::string::npos) return;
     if (!valid_utf8(title)) {
       ++report.unreadable;
-      return report.skipped.add_unreadable(cat(path, ": line ", number, ": a title that is no UTF-8"));
+      return report.skipped.add_unreadable(cat(path, ": line ", number, ": a title that is not UTF-8"));
     }
     std::replace(title.begin(), title.end(), '_', ' ');
     const auto [found, added] = places.try_emplace(title, titles.size());

@@ -226,11 +226,11 @@ CLIPX_INLINE semantic_work match_images(curation& here, const std::string& step,
   const auto root = static_cast<dim>(std::min(std::sqrt(static_cast<double>(shards.size())), 5e4));
   const dim cells = std::max<dim>(1, config.cells > 0 ? config.cells : root);
   const auto options = cat(model.facts(), " ", here.hash_of_all(), " cells ", cells, " ", config.iterations, " ", config.seed);
-  const auto learnt = here.prepare(step + "-centroids", options, {{""}}, [&](std::size_t, file_writer put) {
+  const auto learned = here.prepare(step + "-centroids", options, {{""}}, [&](std::size_t, file_writer put) {
     put_values(put, learn_centroids(*out.embedded, shards, cols, cells, config, here.config().threads));
   });
-  if (!learnt) return out;
-  const auto file = learnt->result(0);
+  if (!learned) return out;
+  const auto file = learned->result(0);
   const auto values = values_of<float>(file);
   const mat<const float> centroids(values.data(), static_cast<dim>(values.size()) / cols, cols);
   out.assigned = here.prepare(step + "-cells", options, [&](std::size_t shard, file_writer put) {

@@ -75,7 +75,7 @@ struct stage::state {
     std::error_code problem, none;
     fs::create_directories(config.folder, problem);
     expect(fs::is_directory(config.folder, none), error_kind::io, [&] {
-      return cat(config.folder, ": cannot be made a folder: ", problem ? problem.message() : std::string("a file is there"));
+      return cat(config.folder, ": cannot be created as a folder: ", problem ? problem.message() : std::string("a file is there"));
     });
     const std::size_t width = std::to_string(items.size()).size();
     names.reserve(items.size());

@@ -103,7 +103,7 @@ class word_pairs {
       for (record_reader from(all, file.path()); !from.at_end();) {
         words += from.number();
         const auto bad = from.number(), line = from.number();
-        if (bad > 0) skipped.add_unreadable(cat(parts[i].path, ": line ", line + 1, ": a word that is no UTF-8"), bad);
+        if (bad > 0) skipped.add_unreadable(cat(parts[i].path, ": line ", line + 1, ": a word that is not UTF-8"), bad);
         singles_.push_back(from.text());
         pairs_.push_back(from.text());
       }

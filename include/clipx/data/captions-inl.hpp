@@ -32,7 +32,7 @@ void json_texts(std::string_view text, const std::string& name, const std::strin
   const auto found = value.is_object() ? value.find(field) : value.end();
   const auto add = [&](const json& one) {
     expect(one.is_string(), error_kind::damaged,
-           [&] { return cat(name, ": \"", field, "\": expected a text or a list of texts"); });
+           [&] { return cat(name, ": \"", field, "\": expected a string or a list of strings"); });
     f(one.get_ref<const std::string&>());
   };
   expect(value.is_object() && found != value.end(), error_kind::not_found,

@@ -83,9 +83,9 @@ class image_lister {
       if (entry.is_regular_file(gone)) images_.push_back(path.string());
       else
         unreadable_.push_back(cat(path.string(), ": expected an image, got ",
-                                  entry.is_symlink(gone) ? "a link to a file that is not there" : "no regular file"));
+                                  entry.is_symlink(gone) ? "a link to a file that is not there" : "not a regular file"));
     } else if (has_ending(path, other_image_endings)) {
-      not_taken_.emplace_back(path.string(), cat("images of this format are not read (read are ", image_endings(), ")"));
+      not_taken_.emplace_back(path.string(), cat("images of this format are not read (supported: ", image_endings(), ")"));
     } else if (!path.filename().string().starts_with('.')) {
       others_.push_back(path);
     }
@@ -99,7 +99,7 @@ class image_lister {
 CLIPX_INLINE void expect_folder(const std::string& folder) {
   std::error_code problem;
   const bool there = std::filesystem::is_directory(folder, problem);
-  expect(there, system_error_kind(problem.value()), [&] { return cat(folder, ": expected a folder of images, there is none"); });
+  expect(there, system_error_kind(problem.value()), [&] { return cat(folder, ": expected a folder of images, found none"); });
 }
 
 /// The number in nshards.txt; 0 where there is no such file.

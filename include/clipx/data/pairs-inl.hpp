@@ -116,7 +116,7 @@ class pair_sources {
     std::error_code problem;
     const bool there = fs::exists(path, problem);
     expect(there, system_error_kind(problem.value()),
-           [&] { return cat(path, ": expected a shard, a table or a folder, there is none"); });
+           [&] { return cat(path, ": expected a shard, a table or a folder, found none"); });
     if (fs::is_directory(path, problem)) return add_folder(path);
     const auto ending = lower_ascii(fs::path(path).extension().string());
     if (ending == ".csv" || ending == ".tsv") {

@@ -33,7 +33,7 @@ struct sample {
 /// bytes.
 enum class member_bytes { all, texts };
 
-/// Calls f with each sample of a tar file, in order; the bytes live as long as the call. Neighbours with the same key are one
+/// Calls f with each sample of a tar file, in order; the bytes live as long as the call. Neighbors with the same key are one
 /// sample, until a suffix comes again. Left out: directories, links, names without a dot or that begin with one, names like __x__.
 /// Read: ustar, GNU long names, pax path and size. Errors, with the byte where they are: a wrong checksum or number, a member that
 /// reaches beyond the file, a name over 65,536 bytes, more than 10,000 members in a sample, a sparse file, an empty shard.

@@ -180,12 +180,12 @@ CLIPX_INLINE void image_dataset::leave_out_of_no_class(const std::string& folder
       if (of_class.contains(name)) continue;
       left_out inside;
       const auto images = list_images(path.string(), inside).size() + inside.count;
-      if (images > 0) skipped_.add(path.string(), cat(images, " images in a folder that is named like no class"), images);
-      else skipped_.add_other_file(path.string(), "a folder that is named like no class, without images");
+      if (images > 0) skipped_.add(path.string(), cat(images, " images in a folder whose name is not a class"), images);
+      else skipped_.add_other_file(path.string(), "a folder without images whose name is not a class");
     } else if (detail::has_ending(path, detail::image_endings()) || detail::has_ending(path, detail::other_image_endings)) {
       skipped_.add(path.string(), "an image in no class's folder");
     } else if (!name.starts_with('.') && name != "classnames.txt" && name != "classes.txt" && name != "templates.txt") {
-      skipped_.add_other_file(path.string(), "no folder of a class");
+      skipped_.add_other_file(path.string(), "not the folder of a class");
     }
   }
 }
@@ -221,7 +221,7 @@ CLIPX_INLINE void image_dataset::read_captioned(const std::string& folder) {
   }
 }
 
-CLIPX_INLINE image_dataset image_dataset::labelled(const std::string& path, std::span<const std::string> classes) {
+CLIPX_INLINE image_dataset image_dataset::labeled(const std::string& path, std::span<const std::string> classes) {
   expect(!classes.empty(), [&] { return cat(path, ": expected the names of its classes, got none"); });
   return image_dataset(path, classes, false);
 }

@@ -15,11 +15,11 @@ namespace clipx {
 /// left out and counted: skipped().
 class image_dataset {
  public:
-  /// Labelled images. `path` is a pattern of shards (expand_braces) or a folder of shards: in CLIP_benchmark's layout, DIR or
+  /// Labeled images. `path` is a pattern of shards (expand_braces) or a folder of shards: in CLIP_benchmark's layout, DIR or
   /// DIR/test with an nshards.txt, or any folder with .tar, .tar.gz or .tgz files. A sample's label is its .cls member, else "cls"
   /// in its .json. Or it is a folder with a subfolder of images for each class. Left out: images without a label, with a label that
   /// is no number, in no class's subfolder, of a format that is not read. Errors: no images; a label that is no class.
-  static image_dataset labelled(const std::string& path, std::span<const std::string> classes);
+  static image_dataset labeled(const std::string& path, std::span<const std::string> classes);
 
   /// Images with captions, one or several each, from shards or a folder of images, in both by the same rule: "captions" in the
   /// .json beside the image, else the lines of its .txt, without space at their ends and empty ones. Left out: images without a

@@ -15,7 +15,7 @@ struct zero_shot_report {
   left_out skipped;               // a metric without them is another metric: say so
 };
 
-/// Zero-shot classification of labelled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
+/// Zero-shot classification of labeled images, whose label is the class's place in prompts.classes. Of an image nothing is kept
 /// but what it counts for. `skipped` is what the data set left out, and images that cannot be decoded. The observer's stages are
 /// "texts" and "images". Errors: cancelled; no image can be read.
 zero_shot_report evaluate_zero_shot(const any_model& model, const image_dataset& data, const prompt_set& prompts,

@@ -46,7 +46,7 @@ class bmp {
   }
   [[noreturn]] void bad(const std::string& what) const { fail(error_kind::damaged, cat(name_, ": damaged BMP: ", what)); }
   [[noreturn]] void unsupported(const std::string& what) const {
-    fail(error_kind::unsupported, cat(name_, ": BMP with ", what, ", which is not read"));
+    fail(error_kind::unsupported, cat(name_, ": unsupported BMP: ", what));
   }
   std::size_t left(std::size_t at) const { return at < file_.size() ? file_.size() - at : 0; }
   std::size_t number(std::size_t at, std::size_t n) const {

@@ -116,7 +116,7 @@ CLIPX_INLINE image decode_image(std::span<const std::byte> file, const std::stri
   detail::expect_no_lfs_pointer(file, name);
   const auto f = detail::format_of(file);
   expect(f != detail::format::none, error_kind::unsupported,
-         [&] { return cat(name, ": not an image, or a format that is not read (read are ", detail::read_formats(), ")"); });
+         [&] { return cat(name, ": not an image, or a format that is not read (supported: ", detail::read_formats(), ")"); });
   image out = detail::decode_as(f, file, name, std::move(memory), o.most_pixels);
   if (o.exif_orientation) {
     int orientation = 1;

@@ -54,7 +54,7 @@ class heif {
     if (e.code == heif_error_Memory_allocation_error && e.subcode != heif_suberror_Security_limit_exceeded) throw std::bad_alloc();
     const bool limit = e.code == heif_error_Unsupported_filetype || e.code == heif_error_Unsupported_feature ||
                        e.subcode == heif_suberror_Security_limit_exceeded;
-    if (limit) fail(error_kind::unsupported, cat(name_, ": HEIF that is not read: ", why));
+    if (limit) fail(error_kind::unsupported, cat(name_, ": unsupported HEIF: ", why));
     fail(error_kind::damaged, cat(name_, ": damaged HEIF: ", why));
   }
 

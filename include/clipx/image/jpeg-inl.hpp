@@ -87,7 +87,7 @@ inline image decode_jpeg(std::span<const std::byte> file, const std::string& nam
   jpeg_reader reader(file);
   const auto bad = [&] {
     if (reader.code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
-    if (is_jpeg_limit(reader.code)) fail(error_kind::unsupported, cat(name, ": JPEG that is not read: ", reader.message));
+    if (is_jpeg_limit(reader.code)) fail(error_kind::unsupported, cat(name, ": unsupported JPEG: ", reader.message));
     fail(error_kind::damaged, cat(name, ": damaged JPEG: ", reader.message));
   };
   if (!reader.start()) bad();

@@ -46,7 +46,7 @@ inline image decode_jpeg_by_stb(std::span<const std::byte> file, const std::stri
     const std::string why = stbi_failure_reason() ? stbi_failure_reason() : "unknown";
     if (why == "outofmem") throw std::bad_alloc();
     if (why == "only 8-bit" || why == "no header height" || why == "too large")
-      fail(error_kind::unsupported, cat(name, ": JPEG that is not read: ", why));
+      fail(error_kind::unsupported, cat(name, ": unsupported JPEG: ", why));
     fail(error_kind::damaged, cat(name, ": damaged JPEG: ", why));
   };
   expect(!long_jpeg_table(file), error_kind::damaged,

@@ -44,7 +44,7 @@ class tiff {
     if (w != width || h != height) bad(cat("its size is ", w, " x ", h, " or ", width, " x ", height));
     const auto compression = static_cast<std::uint16_t>(tags.number(259, 1));
     if (!TIFFIsCODECConfigured(compression))
-      fail(error_kind::unsupported, cat(name_, ": TIFF that is not read: this libtiff lacks compression ", compression));
+      fail(error_kind::unsupported, cat(name_, ": unsupported TIFF: this libtiff lacks compression ", compression));
     std::uint16_t planes = PLANARCONFIG_CONTIG;
     TIFFGetFieldDefaulted(handle_.get(), TIFFTAG_PLANARCONFIG, &planes);
     planar_ = planes == PLANARCONFIG_SEPARATE && layout_.kept > 1;
@@ -54,7 +54,7 @@ class tiff {
       if (layout_.samples == 1) bad("a YCbCr JPEG of one component");
     }
     expect(!planar_ || layout_.bytes(), error_kind::unsupported,
-           [&] { return cat(name_, ": TIFF that is not read: planes of ", layout_.bits, " bits"); });
+           [&] { return cat(name_, ": unsupported TIFF: planes of ", layout_.bits, " bits"); });
     image out = make_image(layout_.mode, w, h, std::move(memory));
     if (layout_.mode == pixel_mode::palette) out.palette = palette_of(tags.numbers(320));
     if (layout_.by_library) read_rgba(out);

@@ -83,7 +83,7 @@ class tiff_layout_reader {
   [[noreturn]] void refuse() const {
     std::string extra;
     for (auto e : extra_) extra += cat(" ", e);
-    fail(error_kind::unsupported, cat(name_, ": TIFF that is not read: photometric ", photometric_, ", ", samples_, " samples of ",
+    fail(error_kind::unsupported, cat(name_, ": unsupported TIFF: photometric ", photometric_, ", ", samples_, " samples of ",
                                       bits_, " bits, format ", format_, ", extra samples", extra.empty() ? " none" : extra));
   }
   bool plain() const { return format_ == 1; }  // unsigned

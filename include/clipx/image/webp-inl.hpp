@@ -44,7 +44,7 @@ class webp {
     const dim bands = out.bands(), stride = w * bands;
     WebPDecoderConfig config;
     if (!WebPInitDecoderConfig(&config))
-      fail(error_kind::unsupported, cat(name_, ": WebP: another version of libwebp than built with"));
+      fail(error_kind::unsupported, cat(name_, ": WebP: libwebp is not of the version that clipx was built with"));
     config.output.colorspace = bands == 4 ? MODE_RGBA : MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA.rgba = out.row(y) + x * bands;
@@ -61,7 +61,7 @@ class webp {
   [[noreturn]] void bad(VP8StatusCode status) const {
     if (status == VP8_STATUS_OUT_OF_MEMORY) bad("its data are broken, or libwebp had not enough memory");  // it says so of both
     if (status == VP8_STATUS_UNSUPPORTED_FEATURE)
-      fail(error_kind::unsupported, cat(name_, ": WebP that is not read: a feature that libwebp does not know"));
+      fail(error_kind::unsupported, cat(name_, ": unsupported WebP: a feature that libwebp does not know"));
     bad(status == VP8_STATUS_NOT_ENOUGH_DATA ? "it is cut short" : "its data are broken");
   }
 

@@ -58,7 +58,7 @@ CLIPX_INLINE folder_lock::folder_lock(const std::string& folder) : folder_(folde
     if (at.has_filename()) ++made_;
   fs::create_directories(folder, problem);
   expect(fs::is_directory(folder, none), error_kind::io, [&] {
-    return cat(folder, ": cannot be made a folder: ", problem ? problem.message() : std::string("a file has this name"));
+    return cat(folder, ": cannot be created as a folder: ", problem ? problem.message() : std::string("a file has this name"));
   });
   lock_ = file_lock::try_take((fs::path(folder) / ".clipx.lock").string());
   expect(static_cast<bool>(lock_), error_kind::io,

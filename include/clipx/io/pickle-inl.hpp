@@ -332,8 +332,8 @@ inline void pickle_reader::name(std::string_view module, std::string_view attrib
   for (auto& row : known_functions)
     if (row.name == whole) return push({pickled::function, 0, static_cast<std::int64_t>(row.is), {}});
   unsupported(cat("names ", whole,
-                  ", which is no part of a tensor; nothing that a file names is called. Where you trust the file, load "
-                  "it in Python and save the tensors alone: torch.save(model.state_dict(), FILE)"));
+                  ", which is not part of a tensor; clipx never calls what a file names. If you trust the file, load it "
+                  "in Python and save the tensors alone: torch.save(model.state_dict(), FILE)"));
 }
 
 /// REDUCE and NEWOBJ: a known function and its arguments.
@@ -372,7 +372,7 @@ inline std::vector<dim> pickle_reader::sizes(const pickle_value& v) const {
   if (items(v).size() > most) damaged(cat("a tensor has ", items(v).size(), " dimensions, expected at most ", most));
   std::vector<dim> out;
   for (auto& item : items(v)) {
-    if (item.kind != pickled::integer || item.number < 0) damaged("a tensor's sizes and strides are no whole numbers");
+    if (item.kind != pickled::integer || item.number < 0) damaged("a tensor's sizes and strides are not whole numbers");
     out.push_back(static_cast<dim>(item.number));
   }
   return out;

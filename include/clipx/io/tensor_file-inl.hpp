@@ -122,7 +122,7 @@ inline std::uint64_t read_sizes(const json& sizes, tensor_info& t, function_ref<
     t.shape.push_back(static_cast<dim>(size));
   }
   if (none) return 0;
-  if (total % 8) bad(cat("its values take ", total, " bits, which are no whole bytes"));
+  if (total % 8) bad(cat("its values take ", total, " bits, which is not a whole number of bytes"));
   return total / 8;
 }
 

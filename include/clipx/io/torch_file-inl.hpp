@@ -228,7 +228,7 @@ class torch_archive {
   tensor_info view(const std::string& name, const pickle_tensor& t) {
     const auto& storage = pickle_.storage(t.storage);
     tensor_info out{name, storage.type, t.shape, nullptr, 0};
-    if (storage.type == dtype::other) unsupported(cat("tensor \"", name, "\" is complex128, which is no weight"));
+    if (storage.type == dtype::other) unsupported(cat("tensor \"", name, "\" is complex128, which is not supported as a weight"));
     const auto data = data_of(storage);
     const auto size = static_cast<std::size_t>(size_of(storage.type));
     const auto count = count_of(name, t, storage.count);

@@ -20,7 +20,7 @@ namespace detail {
 
 inline constexpr std::size_t longest_symbol = 256;  // bytes
 
-/// All distinct words as one list of symbols, and of every pair of neighbours how often it occurs and where.
+/// All distinct words as one list of symbols, and of every pair of neighbors how often it occurs and where.
 ///
 /// All occurrences of a pair arise in the step that makes its newer symbol, in text order; later steps only remove some. So the
 /// queue may be lazy: its first entry is put back if its count has fallen in the meantime. No string is made from two different
@@ -249,7 +249,7 @@ CLIPX_INLINE void bpe_trainer::add(std::span<const std::string> captions) {
     if (f) std::rethrow_exception(f);
 }
 
-CLIPX_INLINE learnt_bpe bpe_trainer::learn(observer& watch) {
+CLIPX_INLINE learned_bpe bpe_trainer::learn(observer& watch) {
   auto& all = state_->counters[0];
   for (std::size_t k = 1; k < state_->counters.size(); ++k) all.take(state_->counters[k]);
   expect(all.captions > 0, "tokenizer: expected captions to learn from, got none");
@@ -264,7 +264,7 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(observer& watch) {
   expect(n > 0, [&] {
     return cat("tokenizer: expected a pair of adjacent bytes that occurs ", least, " times, got none in ", all.words, " words");
   });
-  learnt_bpe out;
+  learned_bpe out;
   out.vocab_size = static_cast<dim>(n) + 514;
   out.missing = static_cast<dim>(wanted - n);
   out.captions = all.captions;
@@ -283,7 +283,7 @@ CLIPX_INLINE learnt_bpe bpe_trainer::learn(observer& watch) {
   return out;
 }
 
-CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& learnt) {
+CLIPX_INLINE void write_tokenizer(const std::string& folder, const learned_bpe& learned) {
   namespace fs = std::filesystem;
   std::error_code none;
   const folder_lock alone(folder);
@@ -292,11 +292,11 @@ CLIPX_INLINE void write_tokenizer(const std::string& folder, const learnt_bpe& l
     expect(!fs::exists(in(other), none), [&] {
       return cat(folder, ": holds a ", other, ", which readers take before or with vocab.json: expected another folder");
     });
-  const auto made = learnt.tokenizer();
+  const auto made = learned.tokenizer();
   const auto lines =
-      std::string_view(learnt.merges).substr(0, learnt.merges.size() - 1);  // open_clip counts an empty line as a merge
-  write_file(in(cat("bpe_", learnt.vocab_size, ".txt.gz")), detail::gzip(lines));
-  write_file(in("merges.txt"), learnt.merges);
+      std::string_view(learned.merges).substr(0, learned.merges.size() - 1);  // open_clip counts an empty line as a merge
+  write_file(in(cat("bpe_", learned.vocab_size, ".txt.gz")), detail::gzip(lines));
+  write_file(in("merges.txt"), learned.merges);
   write_file(in("vocab.json"), made.vocab_text());
 }
 

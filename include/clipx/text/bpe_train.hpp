@@ -23,7 +23,7 @@ struct bpe_options {
 };
 
 /// What was learned, and statistics of the captions.
-struct learnt_bpe {
+struct learned_bpe {
   std::string merges;  // contents of a merges file: a header line, then one pair of symbols per line; see
   // tokenizer::from_merges_bytes
   dim vocab_size = 0;  // of the resulting tokenizer: 514 plus the number of merges
@@ -56,9 +56,9 @@ class bpe_trainer {
   /// The same for many captions, divided among the threads.
   void add(std::span<const std::string> captions);
 
-  /// The observer's stage is "merges". More captions may be added afterwards, and learnt from with the others. Errors: cancelled;
+  /// The observer's stage is "merges". More captions may be added afterwards, and learned from with the others. Errors: cancelled;
   /// no captions, no words in them, no pair that is frequent enough, distinct words of more than 4 GiB.
-  learnt_bpe learn(observer& watch = no_observer());
+  learned_bpe learn(observer& watch = no_observer());
 
  private:
   struct state;
@@ -69,7 +69,7 @@ class bpe_trainer {
 /// created if it does not exist; each file is written completely or not at all, vocab.json last. tokenizer::from_folder reads
 /// the folder. Errors: a folder that cannot be created or written to, or that contains a tokenizer.json,
 /// which readers would prefer.
-void write_tokenizer(const std::string& folder, const learnt_bpe& learnt);
+void write_tokenizer(const std::string& folder, const learned_bpe& learned);
 
 }  // namespace clipx
 

@@ -173,7 +173,8 @@ class run_in_folder final : public run_progress {
     for (auto& f : {checkpoints(), model_folder()}) {
       std::filesystem::create_directories(f, failed);
       const std::string why = failed ? failed.message() : "a file has this name";
-      expect(std::filesystem::is_directory(f, failed), error_kind::io, [&] { return cat(f, ": cannot be made a folder: ", why); });
+      expect(std::filesystem::is_directory(f, failed), error_kind::io,
+             [&] { return cat(f, ": cannot be created as a folder: ", why); });
     }
     if (o_.resume.empty() && o_.data.text) {  // no other model's files may stay beside those that this run writes
       std::vector<std::string> names{"open_clip_config.json", "open_clip_model.safetensors"};

@@ -129,8 +129,9 @@ CLIPX_INLINE std::vector<std::string> json_names(const std::string& text, const 
   std::vector<std::string> out;
   for (auto& one : list) {
     expect(one.is_string(), error_kind::damaged, [&] {
-      return cat(path, ": expected ", accepted, "; member ", out.size(), " of its list is ", one.is_array() ? "a list" : "no text",
-                 ": ", one.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 60));
+      return cat(path, ": expected ", accepted, "; member ", out.size(), " of its list is ",
+                 one.is_array() ? "a list" : "not a string", ": ",
+                 one.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 60));
     });
     out.push_back(trimmed(one.get<std::string>()));
   }
@@ -138,13 +139,14 @@ CLIPX_INLINE std::vector<std::string> json_names(const std::string& text, const 
 }
 
 inline constexpr std::string_view class_files =
-    "a class a line, a JSON list of classes [\"class\", ...], or texts of each class's own: a JSON object {\"class\": [\"text\", "
+    "one class per line, a JSON list of classes [\"class\", ...], or texts of each class's own: a JSON object {\"class\": "
+    "[\"text\", "
     "...]} or lines \"class<TAB>text\"";
 }  // namespace detail
 
 CLIPX_INLINE std::vector<std::string> read_classes(const std::string& path) {
   const auto text = detail::read_text(path);
-  constexpr std::string_view accepted = "a class a line, or a JSON list of classes";
+  constexpr std::string_view accepted = "one class per line, or a JSON list of classes";
   auto names = detail::is_json_list(text) ? detail::json_names(text, path, accepted) : detail::split_lines(text);
   expect(!names.empty(), error_kind::damaged, [&] { return cat(path, ": expected ", accepted, ", got none"); });
   const bool own = trimmed(text.substr(0, 64)).starts_with('{') || names[0].find('\t') != std::string::npos;
@@ -162,7 +164,7 @@ CLIPX_INLINE std::vector<std::string> read_texts(const std::string& path) {
     if (line.ends_with('\r')) line.pop_back();
     lines.push_back(std::move(line));
   }
-  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected a text a line, got an empty file"); });
+  expect(!lines.empty(), error_kind::damaged, [&] { return cat(path, ": expected one text per line, got an empty file"); });
   return lines;
 }
 
@@ -213,7 +215,7 @@ CLIPX_INLINE prompt_set read_prompts(const std::string& path, std::span<const st
 
 namespace detail {
 inline std::vector<std::string> parse_templates(const std::string& text, const std::string& path) {
-  constexpr std::string_view accepted = "a template a line, or a JSON list of templates";
+  constexpr std::string_view accepted = "one template per line, or a JSON list of templates";
   const auto begin = trimmed(text.substr(0, 256));
   const auto quote = begin.starts_with('{') ? begin.find_first_not_of(" \t\r\n", 1) : std::string::npos;
   expect(quote == std::string::npos || begin[quote] != '"', error_kind::damaged,

@@ -1,9 +1,9 @@
-// cuda<T> where there is no GPU: the backend's own text on the fibres of this folder, in each order of a block's threads.
+// cuda<T> where there is no GPU: the backend's own text on the fibers of this folder, in each order of a block's threads.
 #pragma once
 #include <array>
 #include <clipx/cuda.hpp>
 
-#include "../fibres.hpp"
+#include "../fibers.hpp"
 
 namespace clipx {
 

@@ -30,8 +30,7 @@ void eigen_optimizer<T>::adamw(const adamw_step& s, mat<const T> squares, mat<co
                                mat<T> copy) {
   const double n = static_cast<double>(s.count);
   const T b1 = T(s.beta1), b2 = T(s.beta2), rest1 = T(1 - s.beta1), rest2 = T(1 - s.beta2);
-  const T rate = T(s.lr / (1 - std::pow(s.beta1, n))),
-          v_scale = T(1 / std::sqrt(1 - std::pow(s.beta2, n)));
+  const T rate = T(s.lr / (1 - std::pow(s.beta1, n))), v_scale = T(1 / std::sqrt(1 - std::pow(s.beta2, n)));
   T clip(1);
   if (squares && s.max_norm > 0)
     if (const T c = T(s.max_norm) / (std::sqrt(squares.data[0]) + T(1e-6)); real(c) < 1) clip = c;

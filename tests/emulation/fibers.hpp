@@ -1,5 +1,5 @@
 // The machine that kernels run on where there is no device. Blocks run one after another, the last first where threads run
-// backward; a block's threads are fibres, which run in the order that emulation::threads names until they meet a barrier: the whole
+// backward; a block's threads are fibers, which run in the order that emulation::threads names until they meet a barrier: the whole
 // block's (__syncthreads), or their warp's (shuffles and votes). Shared memory holds NaN (all bits set) when a block starts. A
 // barrier that not all threads reach fails the launch.
 #pragma once
@@ -43,7 +43,7 @@ namespace emulation {
 enum class order { forward, backward, shuffled };
 inline order threads = order::forward;  // of the launches from now on
 
-class fibre_machine {
+class fiber_machine {
  public:
   /// Every block of the grid; false where a launch fails, and failure() says why.
   template <class F>
@@ -104,14 +104,14 @@ class fibre_machine {
   using context = boost::context::detail::fcontext_t;
   using lanes = std::array<std::array<std::uint64_t, 3>, 32>;
   enum class status : char { unstarted, runnable, at_block, at_warp, done, stuck };
-  struct fibre {
+  struct fiber {
     std::unique_ptr<std::byte[]> stack{new std::byte[stack_bytes]};
     context at = nullptr;
   };
   struct thread_state {
     status now = status::unstarted;
     unsigned met = 0;  // meetings of its warp so far
-    fibre* on = nullptr;
+    fiber* on = nullptr;
   };
   struct warp_state {
     std::array<lanes, 2> values;  // of even and odd meetings: a lane is at most one meeting ahead
@@ -149,7 +149,7 @@ class fibre_machine {
       }
     } while (failure_.empty() && release());
     if (failure_.empty()) return true;
-    fibres_.clear();  // with whatever still stands on them
+    fibers_.clear();  // with whatever still stands on them
     idle_.clear();
     return false;
   }
@@ -176,18 +176,18 @@ class fibre_machine {
     return any;
   }
 
-  fibre& idle() {
+  fiber& idle() {
     if (idle_.empty()) {
-      auto& f = *fibres_.emplace_back(std::make_unique<fibre>());
-      f.at = boost::context::detail::make_fcontext(f.stack.get() + stack_bytes, stack_bytes, &fibre_machine::start);
+      auto& f = *fibers_.emplace_back(std::make_unique<fiber>());
+      f.at = boost::context::detail::make_fcontext(f.stack.get() + stack_bytes, stack_bytes, &fiber_machine::start);
       return f;
     }
     auto* f = idle_.back();
     idle_.pop_back();
     return *f;
   }
-  /// From the scheduler into a fibre, until it waits or has nothing to do.
-  void enter(fibre& f) {
+  /// From the scheduler into a fiber, until it waits or has nothing to do.
+  void enter(fiber& f) {
     running_ = &f;
 #ifdef CLIPX_EMULATION_ASAN
     void* fake = nullptr;
@@ -222,14 +222,14 @@ class fibre_machine {
     threadIdx.z = static_cast<unsigned>(t / blockDim.x / blockDim.y);
   }
   static void start(boost::context::detail::transfer_t from) {
-    auto& m = *static_cast<fibre_machine*>(from.data);
+    auto& m = *static_cast<fiber_machine*>(from.data);
     m.main_ = from.fctx;
 #ifdef CLIPX_EMULATION_ASAN
     __sanitizer_finish_switch_fiber(nullptr, &m.main_stack_, &m.main_bytes_);
 #endif
     m.work();
   }
-  /// Threads one after another on this fibre, as long as none of them waits: most kernels never change fibres.
+  /// Threads one after another on this fiber, as long as none of them waits: most kernels never change fibers.
   void work() {
     for (;;) {
       for (; cursor_ < order_.size() && state_[order_[cursor_]].now == status::unstarted;) {
@@ -252,16 +252,16 @@ class fibre_machine {
   std::size_t cursor_ = 0, current_ = 0;
   std::unique_ptr<std::byte[]> dynamic_;
   std::string failure_;
-  std::vector<std::unique_ptr<fibre>> fibres_;
-  std::vector<fibre*> idle_;
-  fibre* running_ = nullptr;
+  std::vector<std::unique_ptr<fiber>> fibers_;
+  std::vector<fiber*> idle_;
+  fiber* running_ = nullptr;
   context main_ = nullptr;
   [[maybe_unused]] const void* main_stack_ = nullptr;
   [[maybe_unused]] std::size_t main_bytes_ = 0;
 };
 
-inline fibre_machine& machine() {
-  static fibre_machine m;
+inline fiber_machine& machine() {
+  static fiber_machine m;
   return m;
 }
 
