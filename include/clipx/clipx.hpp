@@ -1,4 +1,5 @@
-// clipx: CLIP in C++20. This header is everything but a backend; add <clipx/cpu.hpp> or <clipx/eigen.hpp>.
+// clipx: CLIP in C++20. This header has all that inference with a typed model needs but a backend: add <clipx/cpu.hpp> or
+// <clipx/eigen.hpp>. Others are included by themselves: run/ (any_model, load_any, encode_images), train/, eval/, curate/.
 #pragma once
 #include "architectures/list.hpp"
 #include "checkpoint/pretrained.hpp"

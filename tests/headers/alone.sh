@@ -29,6 +29,9 @@ case $header in
     sed -i "\|$tag.mark|,\$d" "$tag.d"
     if grep -E '/(stb|nlohmann|CLI|Eigen|hwy|oneapi|catch2)/|jpeglib|gif_lib|tiffio|/(webp|libheif|jxl)/|utf8proc|xxhash|zlib|cld2|-inl\.h|cuda_runtime|\.cuh' "$tag.d"; then
       echo "FAILED: $header includes a third-party header or a definition when only declarations are asked for"; exit 0
+    fi
+    if [ "$root" = include ] && grep -qE '//.*Errors?:' "$root/$header" && ! grep -q core/error.hpp "$tag.d"; then
+      echo "FAILED: $header documents errors and does not include core/error.hpp"; exit 0
     fi ;;
 esac
 if [ "$root" != include ] && ! $CXX $flags "$tag.cpp" 2> "$tag.log"; then

@@ -182,7 +182,44 @@ TEST_CASE("any_model refuses what belongs to another model") {
   CHECK_THAT(message([&] { d.scores(d.encode_text(texts), kept); }), Contains("this model keeps"));
   CHECK_THAT(message([&] { other.scores(rows, kept); }), Contains("this model keeps"));
   const any_rows narrow{std::vector<float>(6), 3};
-  CHECK_THAT(message([&] { f.scores(narrow, kept); }), Contains("widths"));
+  CHECK_THAT(message([&] { f.scores(narrow, kept); }), Contains("as the kept ones have, got 3"));
+  CHECK_THAT(message([&] { f.keep({std::vector<float>(7), 3}); }), Contains("whole rows of 3 values, got 7"));
+  CHECK_THAT(message([&] { f.keep({std::vector<float>(7), 0}); }), Contains("whole rows of 0 values, got 7"));
+  CHECK(f.keep({}).rows() == 0);
+  const auto refused = [&](const prompt_set& p) { return message([&] { f.keep_classes(p); }); };
+  CHECK_THAT(refused({}), Contains("at least one class"));
+  CHECK_THAT(refused({{"a", "b"}, {{"x"}}}), Contains("the texts of 2 classes, got those of 1"));
+  CHECK_THAT(refused({{"a", "b"}, {{"x"}, {}}}), Contains("class 1, \"b\": expected at least one text"));
+  CHECK_THAT(message([&] { load<modified_resnet>(*std::make_unique<eigen<float>>(), dir / "m"); }),
+             Contains(dir / "m") && Contains("expected an architecture of the type ModifiedResNet") && Contains("with_model()"));
+}
+
+TEST_CASE("any_model: no inputs give no rows, of the model's width") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  const auto model = load_any<eigen<float>>(checkpoint::open(dir / "m"));
+  const auto width = model.source().config().embed_dim;
+  for (auto& rows : {model.encode_text({}), model.encode_pixels({}), encode_texts(model, {}), encode_images(model, list()).rows}) {
+    CHECK(rows.rows() == 0);
+    CHECK((rows.cols == width || rows.cols == 0));
+  }
+  CHECK(model.encode_text({}).cols == width);
+  CHECK(model.encode_pixels({}).cols == width);
+}
+
+TEST_CASE("encode_images: cancelled while nothing can be read, but not once all is done") {
+  const temporary_folder dir;
+  tiny::write_folder(dir / "m");
+  const auto model = load_any<eigen<float>>(checkpoint::open(dir / "m"));
+  const list files(100, dir / "none.png");
+  recorder watch;
+  watch.stop = [&] { return watch.told.size() > 3; };
+  CHECK_THAT(message([&] { encode_images(model, files, {.batch_size = 4, .threads = 1}, watch); }),
+             Contains("cancelled after 12 of 100 images"));
+  recorder late;
+  late.stop = [&] { return late.told.back().done == 100; };
+  CHECK(encode_images(model, files, {.batch_size = 4, .threads = 1}, late).failed.size() == 100);
+  CHECK_THAT(message([&] { encode_images(model, files, {.threads = -1}); }), Contains("0 to 4096 threads, got -1"));
 }
 
 TEST_CASE("any_rows: appended, and as float") {

@@ -146,6 +146,8 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     CHECK_THAT(refusal(dir.path.string()), Contains("open_clip_config.json or config.json") && Contains("neither"));
     write_file(file, "");
     CHECK_THAT(unclear(), Contains("not a safetensors file"));
+    write_file(file, "<!DOCTYPE html>\n<html><body>Not found</body></html>");
+    CHECK_THAT(unclear(), Contains("begins with \"<!DOCTYPE html>\", as a web page does"));
     write_file(dir / "ViT-B-32.pt", std::string("PK\3\4") + std::string(200, 'x'));
     CHECK_THAT(refusal(dir / "ViT-B-32.pt"), Contains("ViT-B-32.pt: damaged zip archive"));
     fs::copy_file(golden + "models/resnet/open_clip_config.json", dir / "open_clip_config.json");
@@ -252,7 +254,7 @@ TEST_CASE("checkpoint: from memory, owned and borrowed, what the folder gives") 
     memory.write(dir / "copy", layout::open_clip, "f32");
     CHECK(answers(checkpoint::open(dir / "copy")) == answers(disk));
     files.push_back(files[0]);
-    CHECK_THAT(message([&] { checkpoint::open(files); }), Contains("two are named"));
+    CHECK_THAT(message([&] { checkpoint::open(files); }), Contains("two have the name"));
   }
   // one file alone, misaligned and borrowed: its sizes are inferred, its weights copied
   const temporary_folder dir;
@@ -270,9 +272,14 @@ TEST_CASE("checkpoint: from memory, owned and borrowed, what the folder gives") 
   CHECK_THAT(message([&] {
                checkpoint::open({{"a", std::as_bytes(std::span(config))}, {"b", std::as_bytes(std::span(config))}}, {}, "m");
              }),
-             Contains("m: expected open_clip_config.json or config.json"));
+             Contains("m: expected open_clip_config.json or config.json among the files in memory, found a, b"));
   CHECK_THAT(message([&] { checkpoint::open(std::vector<named_bytes>{}, {}, "m"); }),
-             Contains("m: expected open_clip_config.json"));
+             Contains("m: expected open_clip_config.json") && Contains("found none"));
+  const std::string own = contents(dir / "m/open_clip_config.json");
+  CHECK_THAT(message([&] {
+               checkpoint::open({{"open_clip_config.json", std::as_bytes(std::span(own))}}, {}, "m");
+             }),
+             Contains("m: no weights: expected one of open_clip_model.safetensors"));
 }
 
 TEST_CASE("checkpoint: questions that an option settles") {
@@ -458,7 +465,7 @@ TEST_CASE("checkpoint: what is written reads back") {
     CHECK_FALSE(fs::exists(dir / "rh"));
     CHECK_THAT(message([&] { m.write(dir / "x", layout::hf, "f8"); }), Contains("f32, f16 or bf16, got f8"));
     CHECK_THAT(message([&] { m.write(dir / "m", layout::open_clip, "f16"); }),
-               Contains("checkpoint::write(folder) names another folder"));
+               Contains("give checkpoint::write(folder) another one"));
     write_file(dir / "file", "x");
     CHECK_THAT(message([&] { m.write(dir / "file", layout::open_clip, "f32"); }), Contains("cannot be created as a folder"));
   }

@@ -235,4 +235,16 @@ TEST_CASE("settings: open_clip_config.json's preprocess_cfg") {
   }
 }
 
+TEST_CASE("checkpoint settings: options that do not fit") {
+  const temporary_folder dir;
+  const auto m = dir / "m";
+  tiny::write_folder(m);
+  write_file(dir / "merges.txt", "#version: 0.2\nt h\n");
+  const auto source = checkpoint::open(m, {.tokenizer = dir / "merges.txt"});
+  CHECK_THAT(message([&] { source.text(); }),
+             Contains("the tokenizer has 515 tokens") && Contains("checkpoint_options::tokenizer"));
+  CHECK_THAT(message([&] { checkpoint::open(m, {.eos_id = -5}); }),
+             Contains("checkpoint_options::eos_id: expected a token's id") && Contains("-5"));
+}
+
 }  // namespace test_checkpoint_settings

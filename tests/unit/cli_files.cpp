@@ -257,7 +257,7 @@ TEST_CASE("clipx inspect and convert") {
     // half precision rounds a weight by up to 2^-9; hf also crops another way, so the image differs a little
     CHECK(a["labels"][0]["label"] == b["labels"][0]["label"]);
   }
-  CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.model}), Contains("--out names another folder"));
+  CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.model}), Contains("give --out another one"));
   CHECK_THAT(w.refusal({"convert", "--model", w.model, "--out", w.broken}), Contains("cannot be created as a folder"));
   CHECK_THAT(
       w.refusal({"convert", "--model", CLIPX_SOURCE_DIR "/tests/golden/models/resnet", "--layout", "hf", "--out", w.dir / "r"}),

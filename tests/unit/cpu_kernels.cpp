@@ -2,6 +2,9 @@
 // result, and u(float) times the length of the longest chain times the sum of the terms' magnitudes for what came before.
 #include "cpu_kernels.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <functional>
 
 using namespace cpu_kernels;
@@ -24,6 +27,30 @@ double slope(activation f, double x) {
 const activation activations[] = {activation::relu, activation::gelu, activation::quick_gelu, activation::gelu_tanh};
 
 }  // namespace
+
+TEST_CASE("cpu: a child of fork() is told that OpenMP's threads are gone", "[cpu]") {
+  const auto sum = [](int threads) {
+    grid<float> x(300, 500, 1), y(300, 500);
+    on<float>(threads).add(1, x.in(), 1, y.view());
+  };
+  sum(2);  // the parent's threads
+  const auto child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::alarm(20);
+    bool told = false;
+    try {
+      sum(2);
+    } catch (const error& e) { told = e.kind() == error_kind::device && std::string(e.what()).find("fork()") != std::string::npos; }
+    sum(1);
+    ::_exit(told ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  sum(2);  // the parent goes on
+}
 
 TEMPLATE_TEST_CASE("cpu kernels: copies, sums, rows", "[cpu]", float, bf16) {
   using T = TestType;

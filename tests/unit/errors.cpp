@@ -6,6 +6,7 @@
 #include <clipx/data/shards.hpp>
 #include <clipx/eigen.hpp>
 #include <clipx/eval/dataset.hpp>
+#include <clipx/io/lock.hpp>
 #include <clipx/run/any_model.hpp>
 #include <clipx/text/gunzip.hpp>
 #include <functional>
@@ -247,6 +248,9 @@ TEST_CASE("errors: values that a call does not take", "[errors]") {
                                       write_npy(w.dir / "x.npy", std::vector<float>(3), {2, 2});
                                     }},
                                    {"no classes", [] { make_prompts({}, list{"{}"}); }},
+                                   {"an empty path of a file", [] { mapped_file::open(""); }},
+                                   {"an empty path of a folder", [] { folder_lock mine(""); }},
+                                   {"an empty path of a model", [] { checkpoint::open(""); }},
                                    {"a template without braces", [] { fill_template("a cat", "dog"); }},
                                    {"a size",
                                     [] {

@@ -112,7 +112,19 @@ TEST_CASE("frame: errors", "[image]") {
   CHECK_THAT(refused({.width = 2, .height = 2, .data = data.data(), .stride = 5}), Contains("stride of 6") && Contains("got 5"));
   CHECK_THAT(refused({.width = 2, .height = 2, .data = data.data(), .stride = -5}), Contains("got -5"));
   const frame nv12{.format = frame_format::nv12, .width = 3, .height = 2, .data = data.data()};
-  CHECK_THAT(refused(nv12), Contains("chroma_stride of 4") && Contains("got 3"));
+  frame tight = nv12;
+  tight.chroma_stride = 3;
+  CHECK_THAT(refused(tight), Contains("chroma_stride of 4") && Contains("got 3"));
+  CHECK(to_image(nv12).width == 3);  // without padding: 3 bytes of luma, 4 of chroma
+  tight.chroma_stride = std::numeric_limits<dim>::min();
+  CHECK_THAT(refused(tight), Contains("chroma_stride of 4"));
+  for (auto far : {std::numeric_limits<dim>::max(), std::numeric_limits<dim>::min()}) {
+    tight.stride = far;
+    CHECK_THAT(refused(tight), Contains("expected a stride of 3 to"));
+  }
+  tight = nv12;
+  tight.matrix = static_cast<frame_matrix>(99);
+  CHECK_THAT(refused(tight), Contains("frame_matrix"));
   frame up = nv12;
   up.stride = -4;
   CHECK_THAT(refused(up), Contains("chroma"));

@@ -233,7 +233,8 @@ CLIPX_INLINE const tokenizer& checkpoint::text() const {
                             : "the model is Visual N-Grams, whose folder holds its dictionary, ngrams.tsv; the tokenizer is none");
     else if (t.ngrams() && t.vocab_size() != c.vocab_size)
       issues.add(cat("the dictionary has ", t.ngrams()->size(), " n-grams, the model ", c.vocab_size - 1));
-    if (t.base_vocab_size() > c.vocab_size)
+    const bool smaller = tokenizer_->named() && !config_.text.allows_spare_rows() && t.vocab_size() < c.vocab_size;
+    if (t.base_vocab_size() > c.vocab_size || (smaller && !t.ngrams()))
       issues.add(cat("the tokenizer has ", t.base_vocab_size(), " tokens, the text tower ", c.vocab_size,
                      "; give another one with checkpoint_options::tokenizer"));
     if (c.masks_padding() && t.pad() >= 0 && t.pad() != c.hf.pad_id)
@@ -321,6 +322,7 @@ CLIPX_INLINE void checkpoint::infer(const checkpoint_options& o) {
 CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoint_options& o) {
   namespace fs = std::filesystem;
   std::error_code none;
+  expect(!path.empty(), "checkpoint::open: expected the path of a folder or a file of weights, got an empty one");
   const bool there = fs::exists(path, none);
   expect(there, system_error_kind(none.value()), [&] { return cat(path, ": ", none ? none.message() : "no such file or folder"); });
   checkpoint out;
@@ -343,7 +345,7 @@ CLIPX_INLINE checkpoint checkpoint::open(const std::string& path, const checkpoi
 CLIPX_INLINE checkpoint checkpoint::open(std::vector<named_bytes> files, const checkpoint_options& o, const std::string& name) {
   checkpoint out;
   out.path_ = out.name_ = name;
-  const bool alone = files.size() == 1;
+  const bool alone = files.size() == 1 && files[0].name != detail::open_clip_name && files[0].name != detail::hf_name;
   const auto first = files.empty() ? std::string() : files[0].name;
   out.files_ = std::make_shared<const file_set>(file_set::memory(std::move(files)));
   if (alone) {
@@ -366,6 +368,7 @@ CLIPX_INLINE void checkpoint::take(detail::opened_model&& folder) {
 
 /// What the options settle, once the configuration and the weights are there.
 CLIPX_INLINE void checkpoint::finish(const checkpoint_options& o) {
+  expect(o.eos_id >= -1, [&] { return cat("checkpoint_options::eos_id: expected a token's id, or -1 for none, got ", o.eos_id); });
   config_.model.name = config().towers == tower_set::both ? detail::preset_name(config(), name_) : name_;
   if (o.eos_id >= 0) {
     const auto pool = config().text.pool;

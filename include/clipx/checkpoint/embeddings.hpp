@@ -48,7 +48,7 @@ template <class Architecture, backend B>
 embeddings<accum_t<B>> embed_tokens(const clip<Architecture, B>& model, std::span<const std::vector<std::int32_t>> rows,
                                     dim tokens_per_step = 4096) {
   detail::expect_text_tower<Architecture, B>();
-  embeddings<accum_t<B>> out;
+  embeddings<accum_t<B>> out{{}, model.config().embed_dim};
   for (std::size_t from = 0; from < rows.size();) {
     std::size_t to = from;
     for (dim tokens = 0; to < rows.size() && (to == from || tokens + static_cast<dim>(rows[to].size()) <= tokens_per_step); ++to)
@@ -92,7 +92,8 @@ inline dim image_count(std::size_t values, const extent& n, const char* who) {
 /// `fill(step, pixels)` writes (N H W, 3) normalized pixels to the device; the result is their L2-normalized embeddings.
 template <class Architecture, backend B, class Fill>
 embeddings<accum_t<B>> embed_images(const clip<Architecture, B>& model, dim rows, Fill&& fill) {
-  embeddings<accum_t<B>> out;
+  embeddings<accum_t<B>> out{{}, model.config().embed_dim + (has_table<typename clip<Architecture, B>::text_type> ? 1 : 0)};
+  if (rows == 0) return out;
   step<B> s(model.device());
   typename clip<Architecture, B>::saved k;
   auto pixels = s.make(rows, 3);  // (N H W, 3)

@@ -125,11 +125,20 @@ inline void warn_of_tokenizer(const file_set& files, std::vector<std::string>& w
                            "set tokenizer_class to Siglip2Tokenizer"));
 }
 
+/// Where the configurations were looked for, for messages; in memory, the names that are there.
+inline std::string in_place_of_configs(const file_set& files) {
+  if (files.folder_path()) return "in the folder, found neither";
+  std::string out = "among the files in memory, found";
+  const auto names = files.names();
+  for (std::size_t i = 0; i < std::min<std::size_t>(names.size(), 5); ++i) out += cat(i ? ", " : " ", names[i]);
+  return names.empty() ? "among the files in memory, found none" : names.size() > 5 ? out + ", .." : out;
+}
+
 /// A folder's configuration and weights, in either layout.
 inline opened_model open_model(const file_set& files, const std::string& path, const checkpoint_options& o) {
   const bool own = files.has(open_clip_name), hf = files.has(hf_name);
   expect(own || hf, error_kind::not_found,
-         [&] { return cat(path, ": expected open_clip_config.json or config.json in the folder, found neither"); });
+         [&] { return cat(path, ": expected open_clip_config.json or config.json ", in_place_of_configs(files)); });
   opened_model out;
   auto keys = own ? layout::open_clip : layout::hf;
   if (own && hf) {

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "../core/error.hpp"
+
 namespace clipx::detail {
 
 /// Whether clipx, open_clip or transformers would read a file of this name as a part of the model in its folder.

@@ -154,6 +154,56 @@ bound_memory<B> bind_checkpoint(B& device, const parameter_list<B>& parameters, 
   device.sync();
   return out;
 }
+/// A checkpoint's towers on a device, whatever their architecture: their answers, and the memory of their weights.
+template <backend B>
+struct bound_model {
+  using A = accum_t<B>;
+  explicit bound_model(B& device) : frozen(device) {}
+  virtual ~bound_model() = default;
+  bound_model(const bound_model&) = delete;
+  ///@{
+  /// As embed_tokens and embed_pixels.
+  virtual embeddings<A> embed(std::span<const std::vector<std::int32_t>> tokens) const = 0;
+  virtual embeddings<A> embed(std::span<const std::uint8_t> rgb, const preprocess_config& pixels) const = 0;
+  ///@}
+  frozen_memory<B> frozen;  // thawed after the memory is freed
+  bound_memory<B> memory;
+};
+template <class Architecture, backend B>
+struct bound_towers final : bound_model<B> {
+  using A = accum_t<B>;
+  bound_towers(B& device, const checkpoint& source) : bound_model<B>(device), model(device, source.config(), {}) {
+    this->memory = bind_checkpoint(device, parameters_of(model), table_of(model), source, this->frozen);
+  }
+  embeddings<A> embed(std::span<const std::vector<std::int32_t>> tokens) const override { return embed_tokens(model, tokens); }
+  embeddings<A> embed(std::span<const std::uint8_t> rgb, const preprocess_config& pixels) const override {
+    if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>)
+      if (const std::unique_lock one(*recordings.guard, std::try_to_lock); one) {  // others do without
+        const device_use<B> use(model.device());
+        if (auto* recorded = recordings.find(model, rgb.size(), pixels)) return (*recorded)(rgb);
+      }
+    return embed_pixels(model, rgb, pixels.mean, pixels.std);
+  }
+  clip<Architecture, B> model;
+  mutable replays<Architecture, B> recordings;
+};
+
+/// A bound model, and the towers in it.
+template <class Architecture, backend B>
+struct bound {
+  std::unique_ptr<bound_model<B>> memory = {};
+  const clip<Architecture, B>* towers = nullptr;
+};
+template <class Architecture, backend B>
+bound<Architecture, B> bind_towers(B& device, const checkpoint& source) {
+  auto made = std::make_unique<bound_towers<Architecture, B>>(device, source);
+  const auto* towers = &made->model;
+  return {std::move(made), towers};
+}
+/// The same, in the library that holds the towers (has_compiled_towers); defined in compiled_models.hpp.
+template <class Architecture, backend B>
+bound<Architecture, B> compiled_bind_towers(B& device, const checkpoint& source);
+
 /// The loss's parameters, from the file.
 inline scoring scoring_of(const checkpoint& source) {
   const auto& loss = source.config().loss.policy();
@@ -176,6 +226,17 @@ inline scoring scoring_of(const checkpoint& source) {
   return out;
 }
 
+/// The checkpoint as it is. Error: one of another architecture.
+template <class Architecture>
+checkpoint of_architecture(checkpoint source) {
+  const auto& found = source.config().vision;
+  expect(!found || found.template is<typename Architecture::config>(), error_kind::mismatch, [&] {
+    return cat(source.path(), ": expected an architecture of the type ", Architecture::config::name,
+               ", the configuration describes ", found.policy().name(), "; with_model() and load_any() take whichever it is");
+  });
+  return source;
+}
+
 /// Embeddings as they are. Error: one that is not finite. `what`: text or image.
 template <class A>
 embeddings<A> finite(embeddings<A> rows, const checkpoint& source, const char* what) {
@@ -190,23 +251,23 @@ embeddings<A> finite(embeddings<A> rows, const checkpoint& source, const char* w
 
 /// A trained model ready to answer. Errors name the file, what was expected and what was found.
 ///
-/// Const members may be called from any number of threads at once, and give the bits that they give alone: the weights are shared,
-/// and each thread that is in a call has working memory of its own (the arena and what its backend keeps for a thread; on a GPU
-/// also a stream). The device must outlive the model, and nothing else may use it meanwhile but models and steps.
+/// Const members may be called from any number of threads at once, and give the same bits as if they ran alone: the weights are
+/// shared, and each thread that is in a call has working memory of its own (the arena and what its backend keeps for a thread; on a
+/// GPU also a stream). The device must outlive the model, and nothing else may use it meanwhile but models and steps.
 template <class Architecture, backend B>
 class pretrained {
  public:
   using A = accum_t<B>;
   /// Binds the checkpoint's weights. Errors: those of checkpoint::match(), another architecture. The device must outlive the model.
   pretrained(B& device, checkpoint source)
-      : source_(std::move(source)),
-        model_(device, source_.config(), {}),
-        frozen_(device),
-        memory_(detail::bind_checkpoint(device, parameters_of(model_), detail::table_of(model_), source_, frozen_)),
-        score_(detail::scoring_of(source_)) {}
+      : device_(&device), source_(detail::of_architecture<Architecture>(std::move(source))), score_(detail::scoring_of(source_)) {
+    if constexpr (has_compiled_towers<Architecture, B>) bound_ = detail::compiled_bind_towers<Architecture, B>(device, source_);
+    else bound_ = detail::bind_towers<Architecture, B>(device, source_);
+  }
 
-  const clip<Architecture, B>& model() const { return model_; }  // the towers
-  const checkpoint& source() const { return source_; }           // where the weights come from
+  B& device() const { return *device_; }                                 // where the weights are
+  const clip<Architecture, B>& model() const { return *bound_.towers; }  // the towers
+  const checkpoint& source() const { return source_; }                   // where the weights come from
   /// How the model scores: given by the loss that it was trained with, and that loss's parameters. Error: a tower alone, whose file
   /// has none.
   const scoring& score() const {
@@ -214,14 +275,14 @@ class pretrained {
     return score_;
   }
   /// Bytes of the weights, in device memory or in the mapped file.
-  dim bytes() const { return memory_.bytes; }
+  dim bytes() const { return bound_.memory->memory.bytes; }
 
   /// Texts to L2-normalized embeddings (N, D). Errors, as of images: one that is not finite, a model without this tower.
   embeddings<A> encode_text(std::span<const std::string> texts) const {
     std::vector<std::vector<std::int32_t>> rows;
     rows.reserve(texts.size());
     for (auto& text : texts) rows.push_back(source_.text()(text));
-    return detail::finite(embed_tokens(model_, rows), source_, "text");
+    return detail::finite(bound_.memory->embed(rows), source_, "text");
   }
   /// The same for a list in braces.
   embeddings<A> encode_text(std::initializer_list<std::string> texts) const {
@@ -237,23 +298,15 @@ class pretrained {
   /// image.
   embeddings<A> encode_pixels(std::span<const std::uint8_t> rgb) const {
     expect_towers(source_.config(), tower_set::image);
-    detail::image_count(rgb.size(), model_.visual.config.image_size, "encode_pixels");
-    if constexpr (B::fast::replay && !has_table<typename clip<Architecture, B>::text_type>)
-      if (const std::unique_lock one(*replays_.guard, std::try_to_lock); one) {  // others do without
-        const device_use<B> use(model_.device());
-        if (auto* recorded = replays_.find(model_, rgb.size(), source_.pixels()))
-          return detail::finite((*recorded)(rgb), source_, "image");
-      }
-    return detail::finite(embed_pixels(model_, rgb, source_.pixels().mean, source_.pixels().std), source_, "image");
+    detail::image_count(rgb.size(), image_size(source_.config()), "encode_pixels");
+    return detail::finite(bound_.memory->embed(rgb, source_.pixels()), source_, "image");
   }
 
  private:
+  B* device_;
   checkpoint source_;
-  clip<Architecture, B> model_;
-  detail::frozen_memory<B> frozen_;
-  detail::bound_memory<B> memory_;
   scoring score_;
-  mutable detail::replays<Architecture, B> replays_;
+  detail::bound<Architecture, B> bound_;
 };
 
 /// Loads a folder in open_clip's or Hugging Face's layout, or one file of weights. The architecture may be one that is not in
@@ -272,9 +325,10 @@ pretrained<Architecture, B> load(B& device, checkpoint source) {
 /// For an architecture that the file determines: calls f with a pretrained<vit, B>, or with another architecture of the list.
 template <class List = architectures, backend B, class F>
 auto with_model(B& device, const std::string& path, F&& f, checkpoint_options options = {}) {
-  [&]<class... Architecture>(type_list<Architecture...>) {
-    (options.policies.architectures.push_back(&architecture::of<Architecture>()), ...);
-  }(List{});
+  if constexpr (!std::is_same_v<List, architectures>)  // checkpoints find those of clipx's own list by themselves
+    [&]<class... Architecture>(type_list<Architecture...>) {
+      (options.policies.architectures.push_back(&architecture::of<Architecture>()), ...);
+    }(List{});
   auto source = checkpoint::open(path, options);
   const auto config = source.config();
   return visit_architecture<List>(config, [&]<class Architecture>(std::type_identity<Architecture>) {

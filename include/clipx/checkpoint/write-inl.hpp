@@ -116,7 +116,7 @@ CLIPX_INLINE void checkpoint::write(const std::string& folder, layout keys, cons
   for (auto& [name, body] : texts) names.push_back(name);
   std::error_code none;
   expect(!files_ || !files_->folder_path() || !fs::equivalent(folder, *files_->folder_path(), none),
-         [&] { return cat(folder, ": is the folder being read; checkpoint::write(folder) names another folder"); });
+         [&] { return cat(folder, ": is the folder that is being read; give checkpoint::write(folder) another one"); });
   detail::expect_no_others(folder, names, detail::is_model_file, "checkpoint::write(folder)");
   detail::expect_no_inputs(folder, names, inputs(), "checkpoint::write(folder)");
   const folder_lock alone(folder);

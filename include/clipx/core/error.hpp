@@ -1,5 +1,8 @@
 // clipx::error, the only exception type, and the helpers that raise it.
 #pragma once
+#if __cplusplus < 202002L
+#error "clipx needs C++20: compile with -std=c++20"
+#endif
 #include <cerrno>
 #include <charconv>
 #include <stdexcept>

@@ -1,5 +1,8 @@
 // mat: the only tensor. A token, an NHWC pixel and a patch are each one row.
 #pragma once
+#if __cplusplus < 202002L
+#error "clipx needs C++20: compile with -std=c++20"
+#endif
 #include <cstddef>
 #include <type_traits>
 

@@ -16,7 +16,8 @@ class observer {
   /// `done` of `total` items (texts, images, shards) of a stage are complete; total 0: not known. `stage` names the items. The
   /// first call of a stage says what is done at its start: 0, or what an earlier run did.
   virtual void progress(const std::string& /*stage*/, std::size_t /*done*/, std::size_t /*total*/) {}
-  /// Asked between items. True ends the call: it throws error_kind::cancelled, unless its documentation says otherwise.
+  /// Asked between items, or between batches of them. True ends the call: it throws error_kind::cancelled, unless all items are
+  /// complete or its documentation says otherwise.
   virtual bool cancelled() { return false; }
   /// Something that is worth knowing and is no error: a slow path, a setting that has no effect.
   virtual void warning(const std::string& /*message*/) {}
@@ -25,7 +26,7 @@ class observer {
 /// The default argument: one object of the class itself, shared by all.
 observer& no_observer();
 
-/// Reports progress, then throws error_kind::cancelled if the observer says so.
+/// Reports progress, then throws error_kind::cancelled if the observer says so and items are left.
 void report(observer& to, const std::string& stage, std::size_t done, std::size_t total);
 
 }  // namespace clipx

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "../core/error.hpp"
+
 namespace clipx {
 
 /// Finds all patterns in a text, including overlapping and nested ones, in one pass over its bytes.

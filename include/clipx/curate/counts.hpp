@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "../core/error.hpp"
+
 namespace clipx {
 
 /// By index in the query list.

@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "../core/error.hpp"
+
 namespace clipx {
 
 /// What cld2 says about a text.

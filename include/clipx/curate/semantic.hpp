@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "../core/error.hpp"
 #include "../core/mat.hpp"
 
 namespace clipx {

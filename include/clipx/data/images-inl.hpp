@@ -68,6 +68,8 @@ class image_batcher {
         threads_(config.threads > 0 ? static_cast<std::size_t>(config.threads)
                                     : std::max<std::size_t>(1, std::thread::hardware_concurrency())) {
     expect(config.batch_size > 0, "image batches: expected a batch size of at least 1, got 0");
+    expect(config.threads >= 0 && config.threads <= 4096,
+           [&] { return cat("image batches: expected 0 to 4096 threads, got ", config.threads); });
   }
 
   void add(image_source image) {

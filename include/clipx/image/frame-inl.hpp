@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
+#include <limits>
 #include <utility>
 
 #include "../core/error.hpp"
@@ -30,11 +30,21 @@ inline dim frame_bands(frame_format f) {
   fail("to_image: expected a known frame_format");
 }
 
+/// Throws unless a stride, which may be negative, holds `needed` bytes and no row of `rows` lies farther off than an address
+/// reaches.
+inline void expect_stride(const char* name, dim stride, dim needed, dim rows) {
+  const dim most = std::numeric_limits<dim>::max() / rows;
+  expect((stride >= needed && stride <= most) || (stride <= -needed && stride >= -most), [&] {
+    return cat("to_image: expected a ", name, " of ", needed, " to ", most, " bytes, or as many below 0, got ", stride);
+  });
+}
+
 /// Y, U and V to RGB with 16 fractional bits: R = y (Y - low) + rv (V - 128), G = .. - gu (U - 128) - gv (V - 128),
 /// B = .. + bu (U - 128).
 struct yuv_to_rgb {
   std::int32_t low, y, rv, gu, gv, bu;
   explicit yuv_to_rgb(frame_matrix m) {
+    expect(m >= frame_matrix::bt601 && m <= frame_matrix::bt709_full, "to_image: expected a known frame_matrix");
     const bool full = m == frame_matrix::bt601_full || m == frame_matrix::bt709_full;
     const bool hd = m == frame_matrix::bt709 || m == frame_matrix::bt709_full;
     // the weights of red and blue in luma (BT.601-7 section 2.5.1, BT.709-6 section 3.2)
@@ -58,10 +68,10 @@ struct yuv_to_rgb {
 };
 
 inline void nv12_to_rgb(const frame& f, dim stride, image& out) {
-  const dim chroma_stride = f.chroma_stride == 0 ? stride : f.chroma_stride, needed = (f.width + 1) / 2 * 2;
+  const dim needed = (f.width + 1) / 2 * 2, as_luma = stride == f.width ? needed : stride;
+  const dim chroma_stride = f.chroma_stride == 0 ? as_luma : f.chroma_stride;
   expect(f.chroma || stride > 0, "to_image: expected the chroma of an nv12 frame with a negative stride, got none");
-  expect(std::abs(chroma_stride) >= needed,
-         [&] { return cat("to_image: expected a chroma_stride of ", needed, " bytes or more, got ", chroma_stride); });
+  expect_stride("chroma_stride", chroma_stride, needed, f.height);
   const auto* chroma = f.chroma ? f.chroma : f.data + stride * f.height;
   const yuv_to_rgb convert(f.matrix);
   for (dim y = 0; y < f.height; ++y) {
@@ -78,8 +88,7 @@ inline dim checked_stride(const frame& f) {
   expect(f.width >= 1 && f.height >= 1 && f.width <= longest_frame_side && f.height <= longest_frame_side,
          [&] { return cat("to_image: expected sides of 1 to ", longest_frame_side, ", got ", f.width, " x ", f.height); });
   const dim stride = f.stride == 0 ? f.width * bands : f.stride;
-  expect(std::abs(stride) >= f.width * bands,
-         [&] { return cat("to_image: expected a stride of ", f.width * bands, " bytes or more, got ", stride); });
+  expect_stride("stride", stride, f.width * bands, f.height);
   return stride;
 }
 }  // namespace detail

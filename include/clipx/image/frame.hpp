@@ -22,14 +22,14 @@ struct frame {
   const std::uint8_t* data = nullptr;         // first byte of the top row; for nv12, of the luma
   dim stride = 0;                             // bytes from one row to the next; 0: no padding; negative: stored bottom-up
   const std::uint8_t* chroma = nullptr;       // nv12; null: right after the last row of luma
-  dim chroma_stride = 0;                      // nv12; 0: same as the luma's
+  dim chroma_stride = 0;                      // nv12; 0: same as the luma's; of luma without padding, no padding either
   frame_matrix matrix = frame_matrix::bt601;  // nv12
 };
 
 /// Converts a frame to an image in one pass: pixel_mode::rgb for rgb, bgr and nv12; rgba for rgba and bgra; gray for gray.
 /// Chroma is not interpolated: the four pixels of a block share it. `memory`: an image that is no longer needed, whose memory
-/// is reused. Errors: no data, a side below 1, a stride shorter than a row, an nv12 frame with a negative stride and no chroma
-/// pointer. Thread-safe.
+/// is reused. Errors: no data, a side below 1, a stride shorter than a row or beyond all addresses, an nv12 frame with a negative
+/// stride and no chroma pointer. Thread-safe.
 image to_image(const frame& f, image memory = {});
 
 /// The pixels of a frame where they are, for resize(): of formats whose bands are resampled each by itself (rgb, bgr, gray) with

@@ -27,10 +27,15 @@ struct descriptor {
 /// What errno says.
 inline std::string reason() { return std::strerror(errno); }
 
+/// The path. Error: it is empty.
+inline const std::string& not_empty(const std::string& path) {
+  expect(!path.empty(), "expected the path of a file, got an empty one");
+  return path;
+}
 /// A regular file, opened for reading.
 struct regular_file : descriptor {
   explicit regular_file(const std::string& path)
-      : descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // opening a pipe must not block
+      : descriptor(::open(not_empty(path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // opening a pipe must not block
     expect(fd >= 0, system_error_kind(errno), [&] { return cat(path, ": cannot be opened: ", reason()); });
     struct stat facts {};
     expect(::fstat(fd, &facts) == 0, error_kind::io, [&] { return cat(path, ": ", reason()); });

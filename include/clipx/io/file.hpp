@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "../core/error.hpp"
 #include "../core/function_ref.hpp"
 
 namespace clipx {

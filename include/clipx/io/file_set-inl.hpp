@@ -20,7 +20,7 @@ CLIPX_INLINE file_set file_set::memory(std::vector<named_bytes> files) {
   out.files_ = std::move(files);
   std::sort(out.files_.begin(), out.files_.end(), [](auto& a, auto& b) { return a.name < b.name; });
   const auto twice = std::adjacent_find(out.files_.begin(), out.files_.end(), [](auto& a, auto& b) { return a.name == b.name; });
-  expect(twice == out.files_.end(), [&] { return cat("files in memory: two are named \"", twice->name, "\""); });
+  expect(twice == out.files_.end(), [&] { return cat("files in memory: two have the name \"", twice->name, "\""); });
   return out;
 }
 

@@ -53,6 +53,7 @@ CLIPX_INLINE file_lock::~file_lock() {
 
 CLIPX_INLINE folder_lock::folder_lock(const std::string& folder) : folder_(folder) {
   namespace fs = std::filesystem;
+  expect(!folder.empty(), "expected the path of a folder, got an empty one");
   std::error_code problem, none;
   for (fs::path at = fs::path(folder).lexically_normal(); !at.empty() && !fs::exists(at, none); at = at.parent_path())
     if (at.has_filename()) ++made_;

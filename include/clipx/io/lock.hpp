@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "../core/error.hpp"
+
 namespace clipx {
 
 /// A file that is locked (flock) while this object lives. The kernel releases the lock when the process ends, even by a signal. Two

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/error.hpp"
 #include "../core/mat.hpp"
 
 namespace clipx {

@@ -20,7 +20,8 @@ concept has_compiled_towers = requires {
 
 namespace detail {
 
-// A tower's forward and backward (model/tower.hpp). They are defined in compiled_towers.hpp, for the units of such a library.
+// A tower's forward and backward (model/tower.hpp). They are defined in architectures/compiled_towers.hpp, for the units of such a
+// library.
 template <class Tower, class B>
 mat<scalar_t<B>> compiled_forward(const Tower& tower, step<B>& s, mat<const scalar_t<B>> pixels, typename Tower::saved& k,
                                   bool training, std::span<const std::int32_t> patches);

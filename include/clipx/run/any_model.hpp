@@ -17,7 +17,7 @@
 namespace clipx {
 
 /// Rows in host memory, in the accumulation type of the model that computed them: float, or double for a model in double.
-/// They are never converted.
+/// Only append_to() converts them.
 struct any_rows {
   std::variant<std::vector<float>, std::vector<double>> values;  // (rows, cols)
   dim cols = 0;                                                  // values of a row
@@ -48,7 +48,8 @@ class device_rows {
   std::unique_ptr<held> held_;
 };
 
-/// Bytes on the device: the weights, the most working memory of any call, and the memory held for the next call.
+/// Bytes on the device: the weights; the most working memory of a call of the calling thread; what that thread's working memory
+/// holds for its next call. Each of the threads that call at the same time has working memory of its own.
 struct model_memory {
   dim weights = 0, activations = 0, held = 0;  // bytes
 };
@@ -56,7 +57,8 @@ struct model_memory {
 /// n-grams, as ids in the model's dictionary, with their scores.
 using ngram_tags = std::vector<std::pair<std::int32_t, double>>;
 
-/// Movable. Const members may be called from any number of threads at once, as those of pretrained.
+/// Movable; one that was moved from may only be assigned to or destroyed. Const members may be called from any number of threads at
+/// once, as those of pretrained.
 class any_model {
  public:
   /// Implemented by any_model_of.hpp for each architecture and device; the functions are those of any_model.
@@ -94,7 +96,7 @@ class any_model {
   /// Uploads rows, to be scored against repeatedly. Errors: rows of a type other than the model's.
   device_rows keep(const any_rows& rows) const { return model_->keep(rows); }
   /// The zero-shot classifier of these prompts, one row a class (paper section 3.1.4), averaged in double. The
-  /// observer's stage is "texts", of which equal ones count once. Errors: those of encode_text; cancelled.
+  /// observer's stage is "texts", of which equal ones count once. Errors: those of expect_prompts and encode_text; cancelled.
   device_rows keep_classes(const prompt_set& prompts, observer& watch = no_observer()) const {
     return model_->keep_classes(prompts, watch);
   }

@@ -41,12 +41,15 @@ class any_model_on : public any_model::implementation {
   const checkpoint& source() const override { return source_; }
   device_rows keep(const any_rows& rows) const override { return upload(own(rows), rows.cols); }
   device_rows keep_classes(const prompt_set& prompts, observer& watch) const override {
+    expect_prompts(prompts);
     return table() ? keep_phrases(prompts) : keep_prompts(prompts, watch);
   }
 
   any_rows scores(const any_rows& rows, const device_rows& kept) const override {
     expect(kept.get().owner == this, error_kind::mismatch, "scores: expected rows that this model keeps, got those of another");
     const auto& y = static_cast<const rows_on<B>&>(kept.get());
+    expect(rows.cols == y.cols || rows.rows() == 0, error_kind::mismatch,
+           [&] { return cat("scores: expected rows of ", y.cols, " values, as the kept ones have, got ", rows.cols); });
     step<B> s(device_);
     if (!y.class_of.empty()) return class_scores(s, rows, y);
     return {
@@ -195,6 +198,9 @@ class any_model_on : public any_model::implementation {
     const auto* values = std::get_if<std::vector<A>>(&rows.values);
     expect(values != nullptr, error_kind::mismatch,
            "any_model: expected rows in its own precision, float or double, got those of a model in the other");
+    const auto n = static_cast<dim>(values->size());
+    expect(rows.cols > 0 ? n % rows.cols == 0 : n == 0,
+           [&] { return cat("any_model: expected whole rows of ", rows.cols, " values, got ", n, " values"); });
     return *values;
   }
   device_rows upload(const std::vector<A>& values, dim cols) const {

@@ -38,10 +38,11 @@ CLIPX_INLINE encoded_images encode_images(const any_model& model, std::span<cons
   const auto consume = [&](const image_batch& batch, const any_rows& rows) {
     out.rows.append(rows);
     out.indices.insert(out.indices.end(), batch.indices.begin(), batch.indices.end());
-    report(watch, "images", done = batch.indices.back() + 1, images.size());
+    report(watch, "images", done = std::max(done, batch.indices.back() + 1), images.size());
   };
   const auto failed = [&](std::size_t index, const std::string& name, const error& why) {
     out.failed.push_back({index, name, why});
+    if (index >= done + o.batch_size) report(watch, "images", done = index, images.size());  // whole batches that failed
   };
   for_each_encoded(model, image_stream(stream), o, consume, failed);
   if (done < images.size()) report(watch, "images", images.size(), images.size());  // the last ones failed

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "../core/error.hpp"
+
 namespace clipx {
 
 /// Reads folder/metrics.jsonl (train/metrics.hpp) and writes next to it loss.svg, the curve of the loss, and report.html, a

@@ -83,10 +83,12 @@ void for_each_class_row(const prompt_set& prompts, Encode&& encode, Keep&& keep)
 
 /// L2-normalizes, averages over a class's prompts, and L2-normalizes again. `encode(texts)` returns L2-normalized embeddings. It is
 /// called with 16,384 texts at a time, of which equal ones are encoded once. Memory: the result, and the embeddings of one call.
+/// Errors: those of expect_prompts and of `encode`.
 template <class Encode>
 auto make_classifier(const prompt_set& prompts, Encode&& encode) {
   using rows_type = decltype(encode(std::span<const std::string>()));
   using A = typename std::decay_t<decltype(std::declval<rows_type>().values)>::value_type;
+  expect_prompts(prompts);
   classifier<A> out{prompts.classes, {}};
   detail::for_each_class_row(prompts, encode, [&](std::span<const A> row) {
     out.weights.cols = static_cast<dim>(row.size());

@@ -68,6 +68,17 @@ CLIPX_INLINE std::string fill_template(const std::string& text, const std::strin
   return out;
 }
 
+CLIPX_INLINE void expect_prompts(const prompt_set& prompts) {
+  const auto classes = prompts.classes.size();
+  expect(classes > 0, "prompts: expected at least one class, got none");
+  expect(prompts.prompts.size() == classes, error_kind::mismatch,
+         [&] { return cat("prompts: expected the texts of ", classes, " classes, got those of ", prompts.prompts.size()); });
+  for (std::size_t c = 0; c < classes; ++c)
+    expect(!prompts.prompts[c].empty(), [&] {
+      return cat("prompts: class ", c, ", \"", prompts.classes[c].substr(0, 60), "\": expected at least one text, got none");
+    });
+}
+
 CLIPX_INLINE prompt_set make_prompts(std::span<const std::string> classes, std::span<const std::string> templates) {
   expect(!classes.empty(), "prompts: expected at least one class, got none");
   expect(!templates.empty(), "prompts: expected at least one template, got none");

@@ -15,6 +15,9 @@ struct prompt_set {
   std::vector<std::vector<std::string>> prompts;  // prompts[c]: the texts of class c, at least one
 };
 
+/// Errors: no classes; a class without a text; another number of lists of texts than of names.
+void expect_prompts(const prompt_set& prompts);
+
 /// Templates of clipx's own, for photos and drawings.
 std::span<const std::string> default_templates();
 

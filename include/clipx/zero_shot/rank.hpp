@@ -10,7 +10,7 @@ namespace clipx {
 template <class Architecture, backend B>
 std::vector<std::pair<dim, double>> rank(const pretrained<Architecture, B>& model, const embeddings<accum_t<B>>& img,
                                          const embeddings<accum_t<B>>& labels) {
-  const auto c = cosines(model.model().device(), img, labels);
+  const auto c = cosines(model.device(), img, labels);
   return rank(std::span<const accum_t<B>>(c), model.score());
 }
 

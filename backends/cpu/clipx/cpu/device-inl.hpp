@@ -166,6 +166,7 @@ struct cpu_state {
   /// Calls body() with the device's number of threads; oneDNN's errors become clipx::error.
   template <class Body>
   void guarded(Body&& body) {
+    if (threads > 1) simd::expect_openmp();
     try {
       const thread_limit limit(threads);
       body();

@@ -1,13 +1,28 @@
 // How work is divided among threads (OpenMP), and memory for what kernels keep between two passes.
 #pragma once
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <clipx/core/error.hpp>
 #include <clipx/core/mat.hpp>
 #include <exception>
 #include <new>
 #include <vector>
 
 namespace clipx::simd {
+
+/// Called before a region of several OpenMP threads. Error: this process was forked from one that had such a region. OpenMP would
+/// wait forever for threads that only the parent has.
+inline void expect_openmp() {
+  static std::atomic<bool> forked{false};
+  [[maybe_unused]] static const int watched = ::pthread_atfork(nullptr, nullptr, [] { forked = true; });
+  expect(!forked.load(std::memory_order_relaxed), error_kind::device,
+         "cpu: this process was forked from one that used several threads, which OpenMP does not survive: load the model after "
+         "fork(), "
+         "or set cpu_options::threads to 1");
+}
 
 /// Calls f(i) for i < n on up to `threads` threads; each i goes to the next free thread. Exceptions of f reach the caller.
 template <class F>
@@ -16,6 +31,7 @@ void parallel_tasks(int threads, dim n, F&& f) {
     for (dim i = 0; i < n; ++i) f(i);
     return;
   }
+  expect_openmp();
   std::exception_ptr thrown;
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(static_cast <int>(std::min <dim>(threads, n))) schedule(dynamic)
