@@ -43,8 +43,8 @@ clipx/text/bpe.hpp 720 105
 clipx/clipx.hpp 1160 245
 clipx/eigen.hpp 235 145
 clipx/cpu.hpp 450 130
-tests/headers/uses_any_model.cpp - 150
-tests/headers/uses_with_model.cpp - 300
+tests/headers/uses_any_model.cpp - 220
+tests/headers/uses_with_model.cpp - 350
 END
 export tmp eigen
 awk '$2 != "-" { print $1 } { print $1, "-DCLIPX_COMPILED" }' "$tmp/limits" | tac | xargs -P 2 -L 1 sh "$tmp/measure"

@@ -25,8 +25,8 @@ struct opened_model;
 
 /// Answers to what a file leaves open.
 struct checkpoint_options {
-  std::string tokenizer;         // a merges file, tokenizer.json or a folder; empty: the model's folder
-  std::string activation;        // "quick_gelu", "gelu" or "gelu_tanh", of both towers; empty: the config's
+  std::string tokenizer{};       // a merges file, tokenizer.json or a folder; empty: the model's folder
+  std::string activation{};      // "quick_gelu", "gelu" or "gelu_tanh", of both towers; empty: the config's
   dim head_width = 0;            // of the image tower; 0: the config's
   std::int32_t eos_id = -1;      // its first occurrence is pooled; 2: the largest id is pooled; -1: as in the config
   decode_options decode = {};    // of image files; part of pixels()

@@ -1,5 +1,5 @@
-// compiled_models: what a unit of clipx::<backend>-compiled instantiates, so that units of programs need not: the towers of a list of
-// architectures, and how they are bound to a checkpoint.
+// compiled_models: what a unit of clipx::<backend>-compiled instantiates, so that units of programs need not: the towers of a list
+// of architectures, and how they are bound to a checkpoint.
 #pragma once
 #include <array>
 

@@ -20,9 +20,9 @@ struct extra_policies {
 
 /// Everything that a checkpoint's configuration says: the only source of sizes, preprocessing and tokenization.
 struct checkpoint_config {
-  clip_config model;                // sizes of both towers, and the loss
-  preprocess_config pixels;         // preprocessing of images
-  tokenizer_options text;           // how texts become ids
+  clip_config model{};              // sizes of both towers, and the loss
+  preprocess_config pixels{};       // preprocessing of images
+  tokenizer_options text{};         // how texts become ids
   layout keys = layout::open_clip;  // of the folder
 };
 

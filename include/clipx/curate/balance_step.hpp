@@ -11,14 +11,14 @@ namespace clipx {
 
 /// Options of match_samples().
 struct match_config {
-  std::shared_ptr<const query_matcher> queries;  // the query list
+  std::shared_ptr<const query_matcher> queries{};  // the query list
 };
 
 /// Options of balance_samples().
 struct balance_config {
-  std::shared_ptr<const query_matcher> queries;  // the query list
-  std::uint64_t t = 20'000, seed = 0;            // see balancer
-  std::optional<double> tail_share;              // instead of t (threshold_of_tail)
+  std::shared_ptr<const query_matcher> queries{};  // the query list
+  std::uint64_t t = 20'000, seed = 0;              // see balancer
+  std::optional<double> tail_share{};              // instead of t (threshold_of_tail)
 };
 
 /// Drops samples whose captions contain no entry of the list. The entries found are stored under `step` in the sample's facts.

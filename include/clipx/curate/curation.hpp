@@ -14,10 +14,10 @@ namespace clipx {
 
 /// What is curated, and where results go.
 struct curation_config {
-  std::vector<std::string> data;             // shards and folders of shards (list_caption_parts)
-  std::string caption_field;                 // for_each_captioned
-  std::string out;                           // folder of the results
-  std::string state;                         // folder for the state of the steps; "": out/state
+  std::vector<std::string> data{};           // shards and folders of shards (list_caption_parts)
+  std::string caption_field{};               // for_each_captioned
+  std::string out{};                         // folder of the results
+  std::string state{};                       // folder for the state of the steps; "": out/state
   std::uint64_t samples_per_shard = 10'000;  // of the results
   bool number_keys = false;                  // keys as img2dataset makes them (shard, index); false: keys are kept
   bool strict = false;                       // error: something is left out, where otherwise the rest is done

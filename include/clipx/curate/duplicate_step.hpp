@@ -18,9 +18,9 @@ void drop_duplicates(curation& here, const std::string& step, const duplicate_ru
 
 /// Options of decontaminate().
 struct decontaminate_config {
-  std::vector<std::string> against;  // shards of evaluation sets (list_caption_parts)
-  duplicate_rules rules;             // what counts as the same image
-  std::optional<double> cosine;      // of a model's embeddings; at or above it, an image counts as one of theirs
+  std::vector<std::string> against{};  // shards of evaluation sets (list_caption_parts)
+  duplicate_rules rules{};             // what counts as the same image
+  std::optional<double> cosine{};      // of a model's embeddings; at or above it, an image counts as one of theirs
 };
 
 /// Drops images that are also in evaluation shards: by the rules of drop_duplicates, and by the cosine of their embeddings. Memory:

@@ -11,10 +11,10 @@ namespace clipx {
 
 /// Options of filter_samples().
 struct filter_config {
-  filter_rules rules;  // applied before the cosine
+  filter_rules rules{};  // applied before the cosine
   /// Samples with a lower cosine of image and caption are dropped. LAION-5B: 0.28 by ViT-B/32 for English captions;
   /// LAION-400M: 0.3.
-  std::optional<double> min_cosine;
+  std::optional<double> min_cosine{};
   /// Computes the cosine for the metadata even if min_cosine is not set.
   bool score = false;
   bool scores() const { return score || min_cosine; }  // whether a model is needed

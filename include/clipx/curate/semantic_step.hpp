@@ -10,7 +10,7 @@ namespace clipx {
 
 /// Options of drop_semantic_duplicates().
 struct semantic_config {
-  semantic_rule rule;      // within a cell
+  semantic_rule rule{};    // within a cell
   dim cells = 0;           // 0: the square root of the number of images, at most 50,000
   int iterations = 20;     // of k-means
   std::uint64_t seed = 0;  // of k-means, and of the rows that it learns from

@@ -23,8 +23,8 @@ std::string file_facts(const std::string& path);
 
 /// How a stage runs, and where its results are.
 struct stage_config {
-  std::string folder;                 // for the results; created if it does not exist, and owned by the stage
-  std::string options;                // any text that contains everything else that affects the results
+  std::string folder{};               // for the results; created if it does not exist, and owned by the stage
+  std::string options{};              // any text that contains everything else that affects the results
   int threads = 0;                    // 0: one for each processor
   std::uint64_t part = 0, parts = 1;  // this process computes the items i with i % parts == part
 };

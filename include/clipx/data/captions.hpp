@@ -12,7 +12,7 @@ namespace clipx {
 struct caption_config {
   std::string column = "title";  // of .csv and .tsv tables, whose first row names the columns; fields may be quoted (RFC 4180)
   char separator = '\0';         // between fields; '\0': a comma in .csv, a tab in .tsv
-  std::string field;             // of .tar shards: this field of a sample's .json, a text or a list of texts; "": the .txt
+  std::string field{};           // of .tar shards: this field of a sample's .json, a text or a list of texts; "": the .txt
 };
 
 /// Calls f with each caption of a file, in order, without space at its ends, empty ones left out. The file is a shard (.tar,

@@ -22,17 +22,17 @@ struct loader_config {
   /// Each entry is a pattern (expand_braces) of paths: a tar shard; a .csv or .tsv table; a folder of shards (list_shards), or else
   /// of images, with the caption in a .txt of the same name. A .txt is one caption, in a shard too, as for open_clip: its lines are
   /// not captions of their own, as they are for retrieval (image_dataset).
-  std::vector<std::string> data;
+  std::vector<std::string> data{};
   /// The caption is this field of the JSON beside the image, a text or a list of texts; "": it is in the .txt.
-  std::string caption_field;
+  std::string caption_field{};
   /// A sample that cannot be used is an error.
   bool strict = false;
   /// Of several captions, one is drawn in each epoch; false: the first is used.
   bool draw_captions = true;
   /// Tokenizes captions on the decoding threads and packs them for a text tower with this configuration, into
   /// pair_batch::texts. If not set, batches have captions only.
-  std::optional<tokenizer> text;
-  text_config text_side;  // of that text tower
+  std::optional<tokenizer> text{};
+  text_config text_side{};  // of that text tower
   /// Tables, with open_clip's names for their columns. Fields may be quoted (RFC 4180);
   /// paths are relative to the table's folder.
   std::string image_column = "filepath", caption_column = "title";
@@ -53,7 +53,7 @@ struct loader_config {
   /// Images are converted to RGB and augmented to preprocess.size, with its filter. Without augmentation, all of preprocess
   /// applies, as in evaluation.
   std::optional<augmentation> augment = augmentation{};
-  preprocess_config preprocess;         // as above
+  preprocess_config preprocess{};       // as above
   resampler loops = plain_resampler();  // for resizing
 
   int threads = 0;   // 0: one for each processor

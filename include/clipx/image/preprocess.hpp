@@ -31,8 +31,8 @@ struct preprocess_config {
   pipeline order = pipeline::open_clip;  // of resize, crop and conversion to RGB
   /// Of R, G and B in 0 .. 1: the mean is subtracted, then std divides.
   std::array<float, 3> mean{0.48145466f, 0.4578275f, 0.40821073f}, std{0.26862954f, 0.26130258f, 0.27577711f};
-  std::uint8_t fill = 0;  // of every band in the image's own mode, around a `longest` image
-  decode_options decode;  // of files
+  std::uint8_t fill = 0;    // of every band in the image's own mode, around a `longest` image
+  decode_options decode{};  // of files
   bool operator==(const preprocess_config&) const = default;
 };
 

@@ -16,7 +16,7 @@ enum class ngram_smoothing { none, jelinek_mercer };
 
 /// What a loss over n-grams needs to know about its dictionary, and its constants.
 struct ngram_loss_config {
-  std::vector<dim> orders;                            // number of n-grams of 1, 2, ... words
+  std::vector<dim> orders{};                          // number of n-grams of 1, 2, ... words
   ngram_smoothing smoothing = ngram_smoothing::none;  // which of the two losses
   /// Jelinek-Mercer's weight of the longest n-gram, and the factor per step of back-off. We could not confirm the paper's value.
   double lambda = 0.2;

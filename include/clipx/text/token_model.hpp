@@ -38,7 +38,7 @@ struct tokenizer_options {
   bool longest = false;
   std::string sot = "<|startoftext|>";  // CLIP's: strings that are one id each wherever they occur in a text; in a
   std::string eot = "<|endoftext|>";    // vocabulary without them, start and end under their other usual names
-  token_frame frame;                    // the ids around a text
+  token_frame frame{};                  // the ids around a text
   dim context_length = 77;              // ids per text, including start and end
   bool truncate = true;                 // false: a text that is too long is an error, as in openai/CLIP
   dim cache_words = 24000;              // number of words whose ids are cached (85 bytes each); 0: no cache

@@ -19,19 +19,19 @@ namespace clipx {
 struct run_options {
   /// A folder for this run alone, created if it does not exist. It receives metrics.jsonl (and TensorBoard's events),
   /// checkpoints/step_NNNNNNNN.safetensors, model/ (as written by write_model()), loss.svg and report.html.
-  std::string folder;
-  std::string title;  // of the report
-                      /// "": a new run, whose folder must hold no checkpoint. "latest" or a checkpoint's path: the run continues
-                      /// from there.
-  std::string resume;
+  std::string folder{};
+  /// Title of the report.
+  std::string title{};
+  /// "": a new run, whose folder must hold no checkpoint. "latest" or a checkpoint's path: the run continues from there.
+  std::string resume{};
 
   /// `epochs` is the length of the run, `batch` the batch of a step, `text` the model's tokenizer. An epoch of the run is as many
   /// steps as the pairs that were counted make batches. Where some of them turn out unusable, another pass over the data begins
   /// earlier, so that the steps of the run, and its schedule, are those that were planned.
-  loader_config data;
+  loader_config data{};
   /// Pairs for val_loss and recall: its batches up to `held_out_pairs`. The loss is over blocks of its `batch` pairs; its `text` is
   /// ignored in favor of data's.
-  std::optional<loader_config> held_out;
+  std::optional<loader_config> held_out{};
   dim held_out_pairs = 10000;  // most pairs of an evaluation
 
   double save_every = 1;                   // epochs between checkpoints; may be a fraction; 0: only at the end
