@@ -147,7 +147,7 @@ TEST_CASE("checkpoint: sizes from the shapes of a bare file") {
     write_file(file, "");
     CHECK_THAT(unclear(), Contains("not a safetensors file"));
     write_file(file, "<!DOCTYPE html>\n<html><body>Not found</body></html>");
-    CHECK_THAT(unclear(), Contains("begins with \"<!DOCTYPE html>\", as a web page does"));
+    CHECK_THAT(unclear(), Contains("begins with \"<\", as a web page does"));
     write_file(dir / "ViT-B-32.pt", std::string("PK\3\4") + std::string(200, 'x'));
     CHECK_THAT(refusal(dir / "ViT-B-32.pt"), Contains("ViT-B-32.pt: damaged zip archive"));
     fs::copy_file(golden + "models/resnet/open_clip_config.json", dir / "open_clip_config.json");

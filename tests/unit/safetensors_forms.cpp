@@ -79,6 +79,11 @@ TEST_CASE("safetensors: types that no weight has, also of less than a byte") {
   CHECK_THAT(refusal("{" + tensor("x", 0, 2, "I4", "[4]") + "}", 2), Contains("unknown dtype I4"));
 }
 
+TEST_CASE("safetensors: a header of any length, whatever its first byte stands for elsewhere") {
+  const auto header = "{" + tensor("a", 0, 4) + "}";
+  for (std::size_t more = 0; more < 256; ++more) CHECK(parse(header + std::string(more, ' '), 4).find("a") != nullptr);
+}
+
 TEST_CASE("safetensors: a Git LFS pointer says what it is") {
   const temporary_folder dir;
   const std::string pointer =

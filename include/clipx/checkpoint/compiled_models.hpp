@@ -1,5 +1,5 @@
-// compiled_models: what a unit of clipx::<backend>-compiled instantiates, so that units of programs need not: the towers of a list
-// of architectures, and how they are bound to a checkpoint.
+// compiled_models: what a unit of clipx::<backend>-compiled instantiates beside compiled_towers, so that units of programs need
+// not: how the towers of a list of architectures are bound to a checkpoint.
 #pragma once
 #include <array>
 
@@ -20,7 +20,7 @@ template <class List, backend B>
 struct compiled_models;
 /// The list taken apart.
 template <class... Architecture, backend B>
-struct compiled_models<type_list<Architecture...>, B> : compiled_towers<type_list<Architecture...>, B> {
+struct compiled_models<type_list<Architecture...>, B> {
   /// How each is bound, as the towers' passes are listed.
   static std::array<void (*)(), sizeof...(Architecture)> bindings() {
     return {reinterpret_cast<void (*)()>(&detail::compiled_bind_towers<Architecture, B>)...};

@@ -96,12 +96,9 @@ inline std::string_view safetensors_header(std::span<const std::byte> bytes, con
   expect_no_lfs_pointer(bytes, name);
   expect(!is_of_torch(bytes), error_kind::unsupported,
          [&] { return cat(name, ": a PyTorch file (.pt, .pth, .bin), where a safetensors file is expected"); });
-  expect(bytes[0] != std::byte{'<'}, error_kind::damaged, [&] {
-    const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 40));
-    return cat(name, ": not a safetensors file: it begins with \"", start.substr(0, start.find_first_of("\r\n")),
-               "\", as a web page does; download the file itself");
-  });
   expect(n <= 100'000'000 && n <= bytes.size() - 8, error_kind::damaged, [&] {
+    if (n > 100'000'000 && bytes[0] == std::byte{'<'})  // a header of 60 bytes begins so, too
+      return cat(name, ": not a safetensors file: it begins with \"<\", as a web page does; download the file itself");
     const bool cut = n <= 100'000'000 && bytes.size() > 8 && bytes[8] == std::byte{'{'};
     return cat(name, cut ? ": an incomplete" : ": not a", " safetensors file: the header's length is ", n, ", the file has ",
                bytes.size(), " bytes", cut ? "; fetch or copy it again" : " (at most 100,000,000 of header)");

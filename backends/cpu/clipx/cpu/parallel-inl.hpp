@@ -20,8 +20,7 @@ inline void expect_openmp() {
   [[maybe_unused]] static const int watched = ::pthread_atfork(nullptr, nullptr, [] { forked = true; });
   expect(!forked.load(std::memory_order_relaxed), error_kind::device,
          "cpu: this process was forked from one that used several threads, which OpenMP does not survive: load the model after "
-         "fork(), "
-         "or set cpu_options::threads to 1");
+         "fork(), or set cpu_options::threads to 1");
 }
 
 /// Calls f(i) for i < n on up to `threads` threads; each i goes to the next free thread. Exceptions of f reach the caller.
